@@ -1,0 +1,1 @@
+"""Searches encoder, decoder and attention configurations for (source, target) pairs."""

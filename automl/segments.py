@@ -1,0 +1,119 @@
+"""The unit of work: one trial from one step to a later one, and what comes back.
+
+A segment is a value: the same configuration, checkpoint and limits give the same result,
+so a segment that was lost is simply run again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every process that runs segments of one search needs to know.
+
+    Attributes:
+        table: Folder of the token table (see `automl.data.table`).
+        checkpoints: Folder where checkpoint bytes are kept under their sha256.
+        metrics: Names from `automl.metrics.METRICS`; the first is the objective.
+        threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
+        cache: Folder for compiled programs, or none.
+    """
+
+    table: str
+    checkpoints: str
+    metrics: tuple[str, ...]
+    threads: int = 0
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Train one trial further.
+
+    Attributes:
+        trial: Number of the trial.
+        configuration: The trial's `search_spaces.seq2seq.Seq2Seq` as JSON.
+        seed: Seeds parameters, data order and dropout.
+        from_step: Optimizer step at which the segment begins.
+        checkpoint: Sha256 of the state at `from_step`; none at step 0.
+        to_tokens: Stop at the first chunk boundary at or past so many target tokens, counted from the trial's start.
+        seconds: Stop at the first chunk boundary after so many seconds of training, whatever `to_tokens` says.
+        cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
+            `to_tokens` is the plan. A trial that has cooled down is finished.
+    """
+
+    trial: int
+    configuration: Mapping[str, Any]
+    seed: int
+    from_step: int = 0
+    checkpoint: str | None = None
+    to_tokens: int | None = None
+    seconds: float | None = None
+    cooldown: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """Where a segment ended.
+
+    Attributes:
+        step: Optimizer steps since the trial's start.
+        tokens: Target tokens seen since the trial's start.
+        scores: `loss` (nats a target token on valid), `token_accuracy` (teacher-forced, on valid)
+            and each metric of the workload, on valid.
+        checkpoint: Sha256 of the state at `step`, already on disk.
+        parameters: Number of parameters of the model at its true size.
+        seconds: Wall-clock seconds of the segment by part: `training`, `compiling`, `evaluating`, `writing`.
+    """
+
+    trial: int
+    from_step: int
+    step: int
+    tokens: int
+    scores: Mapping[str, float]
+    checkpoint: str
+    parameters: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Decode a split with a trial's checkpoint and score it."""
+
+    trial: int
+    configuration: Mapping[str, Any]
+    checkpoint: str
+    split: str = "test"
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Scores of `Evaluation` by metric name, and the number of sources scored."""
+
+    trial: int
+    scores: Mapping[str, float]
+    rows: int
+
+
+Job = Segment | Evaluation
+Result = SegmentResult | EvaluationResult
+
+Report = Callable[[str], None]
+"""Takes one short line on what a worker is doing right now, for people to read."""
+
+Stop = Callable[[], bool]
+"""Says whether work should end at the next chunk boundary."""
+
+
+class Runner(Protocol):
+    """Runs jobs, one after another, in the process where it was made from a `Workload`."""
+
+    def run(self, job: Job, report: Report, stop: Stop) -> Result:
+        """Run one job.
+
+        Raises:
+            TrialFailure: The trial cannot go on.
+        """
+        ...
