@@ -1,0 +1,201 @@
+"""A space: the dials of `Seq2Seq`, narrowed by a preset and by the user."""
+
+import dataclasses
+import difflib
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, parameters
+from search_spaces.seq2seq import Seq2Seq
+
+
+@dataclass(frozen=True)
+class Space:
+    """The configurations that a search may try.
+
+    Attributes:
+        ranges: Full path of each dial → its range; of a dial with kinds, the kinds that are left.
+        preferred: Full path of each dial → its default inside the range.
+    """
+
+    ranges: Mapping[str, Dial]
+    preferred: Mapping[str, Value]
+
+    def default(self) -> Seq2Seq:
+        """Return the configuration that every search tries first."""
+        return self._configure(self.preferred.__getitem__)
+
+    def defaults(self) -> list[Seq2Seq]:
+        """Return the default of each combination of families, the default of all first."""
+        top = [item.name for item in dataclasses.fields(Seq2Seq) if item.name in {"encoder", "decoder"}]
+        kinds = [_preferred_first(self._kinds(path), self.preferred[path]) for path in top]
+        combinations = [dict(zip(top, names, strict=True)) for names in itertools.product(*kinds)]
+        same_first = sorted(combinations, key=lambda c: (c != combinations[0], len(set(c.values()))))
+        return [self._configure({**self.preferred, **combination}.__getitem__) for combination in same_first]
+
+    def sample(self, trial: Trial) -> Seq2Seq:
+        """Ask a trial for every dial that exists under the kinds drawn so far."""
+        return self._configure(lambda path: _suggest(trial, path, self.ranges[path]))
+
+    def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
+        """Return the values of the dials that are free in this space, by path."""
+        return {path: value for path, value in parameters(configuration).items() if _is_free(self.ranges[path])}
+
+    def distributions(self, configuration: Seq2Seq) -> dict[str, Choice | Uniform]:
+        """Return the ranges behind `parameters`, kinds as choices of their names."""
+        return {path: _plain(self.ranges[path]) for path in self.parameters(configuration)}
+
+    def size(self) -> float:
+        """Return the number of configurations, each real-valued dial counted once."""
+        return self._count(Seq2Seq, "")
+
+    def _count(self, kind: type, prefix: str) -> float:
+        total = 1.0
+        for item in dataclasses.fields(kind):
+            match self.ranges[prefix + item.name]:
+                case Choice(values):
+                    total *= len(values)
+                case Uniform():
+                    pass
+                case OneOf(kinds):
+                    total *= math.fsum(self._count(k, f"{prefix}{item.name}.{k.__name__}.") for k in kinds)
+                case other:
+                    assert_never(other)
+        return total
+
+    def _kinds(self, path: str) -> tuple[str, ...]:
+        dial = self.ranges[path]
+        return dial.names() if isinstance(dial, OneOf) else ()
+
+    def _configure(self, pick: Callable[[str], Any]) -> Seq2Seq:
+        configuration: Seq2Seq = self._build(pick, Seq2Seq, "")
+        return configuration
+
+    def _build(self, pick: Callable[[str], Any], kind: type, prefix: str) -> Any:
+        values: dict[str, Any] = {}
+        for item in dataclasses.fields(kind):
+            path = prefix + item.name
+            value = pick(path)
+            dial = self.ranges[path]
+            if isinstance(dial, OneOf):
+                member = next(k for k in dial.kinds if k.__name__ == value)
+                value = self._build(pick, member, f"{path}.{member.__name__}.")
+            values[item.name] = value
+        return kind(**values)
+
+
+def space(narrowing: Mapping[str, Any] | None = None) -> Space:
+    """Return the whole space, narrowed.
+
+    A key names a dial by its full path or by the end of it, and then narrows every dial that ends so.
+    A single value pins a dial; a list leaves so many choices or kinds, or for a real number its ends.
+
+    Raises:
+        SpaceError: A key names no dial, or a value lies outside the dial's range.
+    """
+    ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
+    preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
+    for key, wanted in (narrowing or {}).items():
+        for path in _matching(key, ranges):
+            ranges[path] = _narrowed(path, ranges[path], wanted)
+    for path, dial in ranges.items():
+        preferred[path] = _nearest(dial, preferred[path])
+    return Space(ranges, preferred)
+
+
+def _matching(key: str, ranges: Mapping[str, Dial]) -> list[str]:
+    found = [path for path in ranges if path == key or path.endswith("." + key)]
+    if not found:
+        close = difflib.get_close_matches(key, {p.rsplit(".", 1)[-1] for p in ranges} | set(ranges), n=1)
+        raise SpaceError(f"space.{key}: no such dial" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return found
+
+
+def _narrowed(path: str, dial: Dial, wanted: Any) -> Dial:
+    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    match dial:
+        case Choice(allowed):
+            if not values or any(
+                v not in allowed or isinstance(v, bool) != isinstance(allowed[0], bool) for v in values
+            ):
+                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {', '.join(map(str, allowed))}")
+            return Choice(tuple(v for v in allowed if v in values))
+        case Uniform(low, high, log):
+            if not 1 <= len(values) <= 2 or not all(_is_number(v) and low <= v <= high for v in values):
+                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {low} to {high}")
+            return Uniform(float(min(values)), float(max(values)), log)
+        case OneOf(kinds):
+            if not values or any(v not in dial.names() for v in values):
+                raise SpaceError(f"space.{path}: {wanted!r} is not among its kinds {', '.join(dial.names())}")
+            return OneOf(tuple(k for k in kinds if k.__name__ in values))
+        case other:
+            assert_never(other)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _nearest(dial: Dial, value: Any) -> Any:
+    match dial:
+        case Choice(values):
+            return value if value in values else min(values, key=lambda v: _distance(v, value))
+        case Uniform(low, high):
+            return min(max(value, low), high)
+        case OneOf():
+            return value if value in dial.names() else dial.names()[0]
+        case other:
+            assert_never(other)
+
+
+def _distance(a: Value, b: Any) -> float:
+    return abs(float(a) - float(b)) if _is_number(a) and _is_number(b) else 0.0
+
+
+def _preferred_first(names: tuple[str, ...], first: Any) -> list[str]:
+    return sorted(names, key=lambda name: name != first)
+
+
+def _is_free(dial: Dial) -> bool:
+    match dial:
+        case Choice(values):
+            return len(values) > 1
+        case Uniform(low, high):
+            return low < high
+        case OneOf(kinds):
+            return len(kinds) > 1
+        case other:
+            assert_never(other)
+
+
+def _plain(dial: Dial) -> Choice | Uniform:
+    return Choice(dial.names()) if isinstance(dial, OneOf) else dial
+
+
+def _suggest(trial: Trial, path: str, dial: Dial) -> Any:
+    if not _is_free(dial):
+        return _nearest(dial, _only(dial))
+    match dial:
+        case Choice(values):
+            return trial.suggest_categorical(path, values)
+        case Uniform(low, high, log):
+            return trial.suggest_float(path, low, high, log=log)
+        case OneOf():
+            return trial.suggest_categorical(path, dial.names())
+        case other:
+            assert_never(other)
+
+
+def _only(dial: Dial) -> Value:
+    match dial:
+        case Choice(values):
+            return values[0]
+        case Uniform(low):
+            return low
+        case OneOf():
+            return dial.names()[0]
+        case other:
+            assert_never(other)
