@@ -11,7 +11,7 @@ class Recurrent:
     """A gated recurrent network that is fed the last context (Luong et al., 2015, section 3.3)."""
 
     cell: str = choice("lstm", "lstm", "gru")
-    hidden_size: int = choice(256, 64, 128, 256)
+    hidden_size: int = choice(128, 64, 128, 256)
     num_layers: int = choice(1, 1, 2)
     attention: Attention = one_of(Additive, MultiHead)
 

@@ -1,0 +1,288 @@
+"""Readers of .tsv, .csv, .jsonl and .parquet files of (source, target) rows."""
+
+import csv
+import json
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from automl.data.tokenizers import normalise
+from automl.errors import InputError
+
+Column = str | int
+
+LINE_LIMIT = 1_000_000
+NO_SOURCE, NO_TARGET, ONE_COLUMN = "no source", "no target", "one column only"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a row keeps its source and its acceptable targets.
+
+    Attributes:
+        source: Name in the header, or index where the file has none; by default
+            `source` where the first row names it and `target`, else the first column.
+        target: One or several of the same; by default `target`, else the next column. Without a header, the
+            columns after a single target are further ones.
+    """
+
+    source: Column | None = None
+    target: tuple[Column, ...] | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether columns are given by name, so that a header is needed."""
+        return any(isinstance(column, str) for column in (self.source, *(self.target or ())))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The rows of one file, in Unicode NFC; `rows_in` equals the rows kept plus those dropped, by reason."""
+
+    path: Path
+    sources: list[str]
+    targets: list[list[str]]
+    rows_in: int
+    dropped: Mapping[str, int]
+
+
+Row = tuple[str | None, Sequence[str | None]]
+"""A source and its acceptable targets; a source of none stands for a row of one column."""
+
+
+def read_pairs(path: Path, columns: Columns) -> Pairs:
+    """Read one file by its suffix.
+
+    Raises:
+        InputError: The file cannot be read, a line is malformed, a column is missing, or no row is left.
+    """
+    check_file(path)
+    reader = READERS[path.suffix.lower()]
+    sources: list[str] = []
+    targets: list[list[str]] = []
+    dropped: Counter[str] = Counter()
+    rows_in = 0
+    for source, row_targets in reader(path, columns):
+        rows_in += 1
+        clean_source = normalise(source or "")
+        clean_targets = list(dict.fromkeys(filter(None, (normalise(target or "") for target in row_targets))))
+        if source is None:
+            dropped[ONE_COLUMN] += 1
+        elif not clean_source or not clean_targets:
+            dropped[NO_TARGET if clean_source else NO_SOURCE] += 1
+        else:
+            sources.append(clean_source)
+            targets.append(clean_targets)
+    if not sources:
+        raise InputError(_nothing_left(path, rows_in, dropped))
+    return Pairs(path, sources, targets, rows_in, dict(dropped))
+
+
+def _nothing_left(path: Path, rows_in: int, dropped: Counter[str]) -> str:
+    if not rows_in:
+        return f"{path}: the file is empty; it needs rows of a source and a target"
+    if dropped[ONE_COLUMN] == rows_in:
+        divider = {".tsv": "a tab", ".csv": "a comma"}.get(path.suffix.lower(), "a column")
+        return f"{path}: every row has one column; put {divider} between source and target"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    return f"{path}: none of the {rows_in} rows has both a source and a target ({reasons})"
+
+
+def check_file(path: Path) -> None:
+    """Make sure that a file is there and of a kind that `read_pairs` reads.
+
+    Raises:
+        InputError: It is not.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: there is no such file; paths are relative to the task document") from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise InputError(f"{path}: this is {what}; name a file of pairs ({_known_suffixes()})")
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        raise InputError(f"{path}: a .txt file holds no targets; put source, tab, target on each line of a .tsv file")
+    if suffix in {".npz", ".json"}:
+        raise InputError(f"{path}: {suffix} (images, COCO boxes) is not available yet; use {_known_suffixes()}")
+    if suffix not in READERS:
+        raise InputError(f"{path}: {suffix or 'a file without suffix'} is not known; use {_known_suffixes()}")
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The error for a file that the system does not let us read."""
+    reason = error.strerror if isinstance(error, OSError) else "not a valid path"
+    return InputError(f"{path}: cannot be read ({reason}); check the file and its permissions")
+
+
+def _known_suffixes() -> str:
+    return ", ".join(READERS)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, ends included, never holding more than `LINE_LIMIT` bytes of one."""
+    offset = 0
+    try:
+        with path.open("rb") as file:
+            for number in count(1):
+                line = file.readline(LINE_LIMIT + 1)
+                if not line:
+                    return
+                yield _decode(path, number, offset, line)
+                offset += len(line)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
+    if len(line) > LINE_LIMIT:
+        raise InputError(f"{path}: line {number} is longer than {LINE_LIMIT:,} bytes; put one short row on each line")
+    if b"\0" in line:
+        where = offset + line.index(b"\0")
+        raise InputError(f"{path}: line {number} has a NUL byte (at byte {where}); save the file as UTF-8 text")
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        where = offset + error.start
+        raise InputError(f"{path}: line {number} is not UTF-8 (at byte {where}); save the file as UTF-8") from None
+
+
+def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
+    return _pick(path, columns, (line.rstrip("\r\n").split("\t") for line in _lines(path)))
+
+
+def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
+    return _pick(path, columns, _csv_fields(path))
+
+
+def _csv_fields(path: Path) -> Iterator[list[str]]:
+    reader = csv.reader(_lines(path), strict=True)
+    try:
+        yield from reader
+    except csv.Error:
+        where = f"line {reader.line_num}"
+        raise InputError(f"{path}: {where} is not well-formed CSV; check its quotes or use a .tsv file") from None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Indices of the source and the targets; every column from `further` on is one more target."""
+
+    source: int
+    targets: tuple[int, ...] = ()
+    further: int | None = None
+
+    def row(self, fields: list[str]) -> Row:
+        if len(fields) == 1 and fields[0].strip():
+            return None, ()
+        width = len(fields)
+        further = () if self.further is None else range(self.further, width)
+        chosen = (*self.targets, *(index for index in further if index != self.source))
+        return fields[self.source] if self.source < width else "", [fields[i] for i in chosen if i < width]
+
+
+def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[Row]:
+    first = next(rows, None)
+    if first is None:
+        return
+    header = [name.strip() for name in first]
+    if columns.named or (columns == Columns() and {"source", "target"} <= set(header)):
+        choice = _by_name(path, columns, header)
+    else:
+        choice = _by_index(path, columns, len(first))
+        yield choice.row(first)
+    yield from map(choice.row, rows)
+
+
+def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
+    source, targets = _names(path, columns)
+    for name in (source, *targets):
+        if name not in header:
+            raise InputError(f"{path}: there is no column {name!r}; the header names {_listed(header)}")
+    return _Choice(header.index(source), tuple(header.index(name) for name in targets))
+
+
+def _by_index(path: Path, columns: Columns, width: int) -> _Choice:
+    source = columns.source if isinstance(columns.source, int) else 0
+    targets = tuple(column for column in columns.target or (source + 1,) if isinstance(column, int))
+    if width > 1 and max(source, *targets) >= width:
+        raise InputError(f"{path}: there is no column {max(source, *targets)}; line 1 has columns 0 to {width - 1}")
+    return _Choice(source, targets, targets[0] + 1 if len(targets) == 1 else None)
+
+
+def _names(path: Path, columns: Columns) -> tuple[str, tuple[str, ...]]:
+    source = "source" if columns.source is None else columns.source
+    targets = ("target",) if columns.target is None else columns.target
+    names = tuple(name for name in (source, *targets) if isinstance(name, str))
+    if len(names) != 1 + len(targets):
+        raise InputError(f"{path}: source and target must both be names here, since columns are found by name")
+    return names[0], names[1:]
+
+
+def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
+    source, targets = _names(path, columns)
+    for number, line in enumerate(_lines(path), start=1):
+        record = _record(path, number, line)
+        if number == 1:
+            for name in (source, *targets):
+                if name not in record:
+                    raise InputError(f"{path}: line 1 has no key {name!r}; its keys are {_listed(list(record))}")
+        values = [text for name in targets for text in _texts(path, f"line {number}", name, record.get(name))]
+        yield _text(path, f"line {number}", source, record.get(source)), values
+
+
+def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line) if line.strip() else {}
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: line {number} is not a JSON object; put one object on each line")
+    return record
+
+
+def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
+    import polars
+
+    source, targets = _names(path, columns)
+    try:
+        _by_name(path, columns, list(polars.read_parquet_schema(path)))
+        frame = polars.read_parquet(path, columns=[source, *targets])
+    except (OSError, polars.exceptions.PolarsError):
+        raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
+    for number, record in enumerate(frame.iter_rows(named=True), start=1):
+        values = [text for name in targets for text in _texts(path, f"row {number}", name, record[name])]
+        yield _text(path, f"row {number}", source, record[source]), values
+
+
+def _texts(path: Path, where: str, column: str, value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [_text(path, where, column, item) for item in values]
+
+
+def _text(path: Path, where: str, column: str, value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"{path}: {where}, {column!r} is not a text; write it as a string")
+    if value and ("\0" in value or any("\ud800" <= character <= "\udfff" for character in value)):
+        raise InputError(f"{path}: {where}, {column!r} has a NUL character or half of a surrogate pair; take it out")
+    return value or ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in names[:12])
+    return shown + (" and more" if len(names) > 12 else "")
+
+
+READERS: Mapping[str, Callable[[Path, Columns], Iterator[Row]]] = {
+    ".tsv": _read_tsv,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

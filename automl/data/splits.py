@@ -1,0 +1,113 @@
+"""Training, validation and test parts that share no source."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from automl.data.sources import Pairs
+from automl.errors import InputError
+
+SMALLEST = 10
+HELD_OUT_SHARE, HELD_OUT_LIMIT = 0.1, 2_000
+DUPLICATE, IN_HELD_OUT = "duplicate", "source also in valid or test"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split: each distinct source with its distinct acceptable targets, and from how many rows each came."""
+
+    references: Mapping[str, list[str]]
+    row_counts: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file that this part is made of."""
+        return sum(self.row_counts.values())
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts `train`, `valid` and `test`, and the rows left out of each file by reason."""
+
+    parts: Mapping[str, Part]
+    dropped: Mapping[str, Mapping[str, int]]
+    notices: tuple[str, ...]
+
+
+def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -> Splits:
+    """Hold valid and test out of train where absent, and keep their sources out of train.
+
+    A tenth of the sources each, at least 1 and at most 2,000, chosen by a hash of the source text: the same sources
+    whatever the order of the rows and the seed of the search.
+
+    Raises:
+        InputError: Train has fewer than 10 sources of its own.
+    """
+    files = {"train": train} | {name: pairs for name, pairs in (("valid", valid), ("test", test)) if pairs is not None}
+    grouped = {name: _group(pairs) for name, pairs in files.items()}
+    whole, others = grouped["train"][0], {name: part for name, (part, _) in grouped.items() if name != "train"}
+    shared = {source for part in others.values() for source in part.references}
+    own = _select(whole, [source for source in whole.references if source not in shared])
+    if len(own.references) < SMALLEST:
+        raise InputError(_too_small(train, len(own.references), len(whole.references)))
+    held_out = _hold_out(list(own.references), [name for name in ("test", "valid") if name not in files])
+    gone = {source for sources in held_out.values() for source in sources}
+    rest = _select(own, [source for source in own.references if source not in gone])
+    parts = {"train": rest, **others} | {name: _select(own, sources) for name, sources in held_out.items()}
+    dropped = {name: Counter(files[name].dropped) + Counter({DUPLICATE: count}) for name, (_, count) in grouped.items()}
+    dropped["train"] += Counter({IN_HELD_OUT: whole.rows - own.rows})
+    said = [
+        f"{train.path.name}: {len(sources):,} of {len(own.references):,} sources held out as {name}"
+        for name, sources in held_out.items()
+    ]
+    return Splits(parts, dropped, (*_drops(files, dropped), *_overlap(files, parts), *said))
+
+
+def _group(pairs: Pairs) -> tuple[Part, int]:
+    """Gather the targets of each source; a row that brings nothing new is a duplicate."""
+    references: dict[str, dict[str, None]] = {}
+    rows: Counter[str] = Counter()
+    duplicates = 0
+    for source, targets in zip(pairs.sources, pairs.targets, strict=True):
+        known = references.setdefault(source, {})
+        before = len(known)
+        known.update(dict.fromkeys(targets))
+        if len(known) == before:
+            duplicates += 1
+        else:
+            rows[source] += 1
+    return Part({source: list(targets) for source, targets in references.items()}, rows), duplicates
+
+
+def _select(part: Part, sources: Iterable[str]) -> Part:
+    chosen = list(sources)
+    return Part({key: part.references[key] for key in chosen}, {key: part.row_counts[key] for key in chosen})
+
+
+def _hold_out(sources: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    size = max(1, min(HELD_OUT_LIMIT, int(len(sources) * HELD_OUT_SHARE)))
+    ordered = sorted(sources, key=lambda source: blake2b(source.encode(), digest_size=16).digest())
+    return {name: ordered[index * size : (index + 1) * size] for index, name in enumerate(names)}
+
+
+def _too_small(train: Pairs, own: int, total: int) -> str:
+    if own < total:
+        return f"{train.path}: only {own} of its {total:,} sources are not in valid or test; train needs {SMALLEST}"
+    return f"{train.path}: {own} different sources are too few to learn from; give at least {SMALLEST}"
+
+
+def _drops(files: Mapping[str, Pairs], dropped: Mapping[str, Mapping[str, int]]) -> list[str]:
+    return [
+        f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} dropped: {reason}"
+        for name, pairs in files.items()
+        for reason, count in dropped[name].items()
+    ]
+
+
+def _overlap(files: Mapping[str, Pairs], parts: Mapping[str, Part]) -> list[str]:
+    shared = len(parts["valid"].references.keys() & parts["test"].references.keys())
+    if not shared:
+        return []
+    names = f"{files['valid'].path.name} and {files['test'].path.name}"
+    return [f"{names}: {shared:,} sources are in both; test scores may flatter"]

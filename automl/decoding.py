@@ -1,0 +1,104 @@
+"""Decoding: from an encoded source to target tokens, in one compiled loop that stops when every row has ended."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from automl.data.tokenizers import BOS, EOS, PAD, UNK
+from automl.models.attention import MASKED
+from automl.models.parameters import Parameters, bind
+from automl.models.seq2seq import Seq2Seq
+
+NEVER = (PAD, BOS, UNK)
+LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+
+
+class Decoded(NamedTuple):
+    """Tokens of each row, without begin and end, padded with `PAD`; and the log-probability of the whole."""
+
+    tokens: Int[Array, "batch target"]
+    scores: Float[Array, "batch"]
+
+
+class _Greedy(NamedTuple):
+    position: Int[Array, ""]
+    last: Int[Array, "batch"]
+    ended: Bool[Array, "batch"]
+    carry: Any
+    decoded: Decoded
+
+
+def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch vocabulary"]:
+    """Rule out padding, begin and unknown, which no output may hold."""
+    return logits.at[..., jnp.array(NEVER)].set(MASKED)
+
+
+def greedy(model: Seq2Seq, source: Int[Array, "batch source"], length: int) -> Decoded:
+    """Take the likeliest token at each step, until the end token or `length` tokens.
+
+    A row of padding alone ends at once.
+    """
+    memory = model.encode(source)
+
+    def step(state: _Greedy) -> _Greedy:
+        carry, logits = model.decoder.step(memory, state.carry, state.last, state.position)
+        scores = jax.nn.log_softmax(sayable(logits), axis=-1)
+        chosen = scores.argmax(axis=-1).astype(jnp.int32)
+        gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
+        ended = state.ended | (chosen == EOS)
+        tokens = state.decoded.tokens.at[:, state.position].set(jnp.where(ended, PAD, chosen))
+        total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
+        return _Greedy(state.position + 1, jnp.where(ended, EOS, chosen), ended, carry, Decoded(tokens, total))
+
+    rows = source.shape[0]
+    begin = _Greedy(
+        jnp.zeros((), jnp.int32),
+        jnp.full((rows,), BOS, jnp.int32),
+        (source == PAD).all(axis=1),
+        model.decoder.start(memory, length),
+        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
+    )
+    final = jax.lax.while_loop(lambda s: (s.position < length) & ~s.ended.all(), step, begin)
+    return final.decoded
+
+
+Program = Callable[[Parameters, Int[Array, "batch source"]], Decoded]
+
+
+def greedy_program(model: Seq2Seq, length: int) -> Program:
+    """Return the compiled form of `greedy`; it compiles once for each shape of sources."""
+    return jax.jit(lambda parameters, source: greedy(bind(model, parameters), source, length))
+
+
+class Answer(NamedTuple):
+    """One source's target tokens, and their log-probability."""
+
+    tokens: list[int]
+    score: float
+
+
+def decode(program: Program, parameters: Parameters, sources: Sequence[Sequence[int]], batch_size: int) -> list[Answer]:
+    """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given."""
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    answers: dict[int, Answer] = {}
+    for start in range(0, len(order), batch_size):
+        members = order[start : start + batch_size]
+        batch = padded([sources[i] for i in members], batch_size)
+        tokens, scores = map(np.asarray, program(parameters, jnp.asarray(batch)))
+        for row, index in enumerate(members):
+            answers[index] = Answer([int(t) for t in tokens[row] if t != PAD], float(scores[row]))
+    return [answers[i] for i in range(len(sources))]
+
+
+def padded(sources: Sequence[Sequence[int]], rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
+    """Return the sources as one array, padded to one of a few lengths and to `rows` rows."""
+    longest = max(1, *map(len, sources)) if sources else 1
+    length = next((size for size in LENGTHS if size >= longest), longest)
+    batch = np.full((rows, length), PAD, np.int32)
+    for row, source in enumerate(sources):
+        batch[row, : len(source)] = source
+    return batch

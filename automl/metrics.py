@@ -1,0 +1,191 @@
+"""Scores of predicted texts against the acceptable ones: the best reference counts for each source."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import InputError
+
+Direction = Literal["minimize", "maximize"]
+Tokenize = Callable[[str], Sequence[str]]
+Score = Callable[[Sequence[str], Sequence[Sequence[str]], Tokenize], float]
+
+CELLS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by its full name.
+
+    Attributes:
+        direction: Whether lower or higher is better.
+        worst: Score of a useless model; none where there is no bound.
+        perfect: Score of a model without error; none where there is none.
+        function: Takes outputs, the acceptable targets of each, and what splits a target into tokens.
+    """
+
+    name: str
+    direction: Direction
+    worst: float | None
+    perfect: float | None
+    function: Score
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether a score beats another."""
+        return score < than if self.direction == "minimize" else score > than
+
+
+def metric(name: str) -> Metric:
+    """Find a metric by name.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    close = get_close_matches(name, METRICS, n=1, cutoff=0)
+    raise InputError(f"metric {name!r} is not known; did you mean {close[0]!r}? There are {', '.join(METRICS)}")
+
+
+def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+    """Share (0 to 1) of sources whose output equals one of their references, token by token."""
+    return 1 - _wrong(outputs, references, tokenize) / max(len(outputs), 1)
+
+
+def sequence_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+    """Share (0 to 1) of sources whose output equals none of their references, token by token."""
+    return _wrong(outputs, references, tokenize) / max(len(outputs), 1)
+
+
+def _wrong(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> int:
+    return sum(
+        all(tokenize(output) != tokenize(reference) for reference in acceptable)
+        for output, acceptable in zip(outputs, references, strict=True)
+    )
+
+
+def token_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+    """Edit distance over tokens to the nearest reference, as a fraction of the tokens of those references."""
+    pairs = [
+        (index, tokens, tokenize(reference))
+        for index, (output, acceptable) in enumerate(zip(outputs, references, strict=True))
+        for tokens in [tokenize(output)]
+        for reference in acceptable
+    ]
+    distances = edit_distances([tokens for _, tokens, _ in pairs], [target for _, _, target in pairs])
+    best: dict[int, tuple[int, int]] = {}
+    for (index, _, target), distance in zip(pairs, distances.tolist(), strict=True):
+        best[index] = min(best.get(index, (distance, len(target))), (distance, len(target)))
+    return sum(distance for distance, _ in best.values()) / max(sum(length for _, length in best.values()), 1)
+
+
+def word_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize) -> float:
+    """Edit distance over words, split at white space, as a fraction of the words of the references."""
+    return token_error_rate(outputs, references, str.split)
+
+
+def character_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize) -> float:
+    """Edit distance over Unicode characters, as a fraction of the characters of the references."""
+    return token_error_rate(outputs, references, list)
+
+
+def edit_distances(left: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+    """Levenshtein distance of each pair of token sequences, many pairs at a time."""
+    ids: dict[str, int] = {}
+    rows = [[ids.setdefault(token, len(ids)) for token in row] for row in left]
+    columns = [[ids.setdefault(token, len(ids)) for token in row] for row in right]
+    order = sorted(range(len(rows)), key=lambda index: (len(columns[index]), len(rows[index])))
+    distances = np.zeros(len(rows), dtype=np.int64)
+    for chunk in _chunks(order, [len(column) for column in columns]):
+        distances[chunk] = _distances_of_chunk([rows[index] for index in chunk], [columns[index] for index in chunk])
+    return distances
+
+
+def _chunks(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    for index in order:
+        if chunk and (len(chunk) + 1) * (lengths[index] + 1) > CELLS:
+            yield chunk
+            chunk = []
+        chunk.append(index)
+    if chunk:
+        yield chunk
+
+
+def _distances_of_chunk(rows: Sequence[Sequence[int]], columns: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Fill the table row by row; along a row the cheapest run of insertions is a running minimum."""
+    left, left_lengths = _padded(rows, -1)
+    right, right_lengths = _padded(columns, -2)
+    ramp = np.arange(right.shape[1] + 1)
+    line = np.tile(ramp, (len(rows), 1))
+    distances = right_lengths.copy()
+    for step in range(left.shape[1]):
+        candidate = np.empty_like(line)
+        candidate[:, 0] = step + 1
+        candidate[:, 1:] = np.minimum(line[:, :-1] + (left[:, step, None] != right), line[:, 1:] + 1)
+        line = np.minimum.accumulate(candidate - ramp, axis=1) + ramp
+        ended = left_lengths == step + 1
+        distances[ended] = line[ended, right_lengths[ended]]
+    return distances
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    padded = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = [token for row in rows for token in row]
+    return padded, lengths
+
+
+SacrebleuMetric = Literal["bleu", "chrf"]
+
+
+def _sacrebleu(name: SacrebleuMetric) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    return BLEU() if name == "bleu" else CHRF()
+
+
+def _corpus_score(
+    name: SacrebleuMetric, outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize
+) -> float:
+    """Score of sacreBLEU, 0 to 100, with its default settings."""
+    if len(outputs) != len(references):
+        raise ValueError("outputs and references differ in length")
+    if not outputs:
+        return 0.0
+    score = float(_sacrebleu(name).corpus_score(list(outputs), _streams(references)).score)
+    return min(score, 100.0)  # rounding carries a perfect score a little above
+
+
+def _streams(references: Iterable[Sequence[str]]) -> list[list[str | None]]:
+    """One list for the first references, one for the second, and so on; none where a source has fewer."""
+    rows = [list(acceptable) for acceptable in references]
+    return [[row[index] if index < len(row) else None for row in rows] for index in range(max(map(len, rows)))]
+
+
+def signature(name: SacrebleuMetric, references: Sequence[Sequence[str]]) -> str:
+    """What sacreBLEU calls the signature of `bleu` or `chrf` over these references, to be published with a score."""
+    scorer = _sacrebleu(name)
+    scorer.corpus_score([acceptable[0] for acceptable in references], _streams(references))
+    return str(scorer.get_signature())
+
+
+METRICS: Mapping[str, Metric] = {
+    entry.name: entry
+    for entry in (
+        Metric("sequence_error_rate", "minimize", 1.0, 0.0, sequence_error_rate),
+        Metric("token_error_rate", "minimize", 1.0, 0.0, token_error_rate),
+        Metric("word_error_rate", "minimize", 1.0, 0.0, word_error_rate),
+        Metric("character_error_rate", "minimize", 1.0, 0.0, character_error_rate),
+        Metric("exact_match", "maximize", 0.0, 1.0, exact_match),
+        Metric("accuracy", "maximize", 0.0, 1.0, exact_match),
+        Metric("bleu", "maximize", 0.0, 100.0, partial(_corpus_score, "bleu")),
+        Metric("chrf", "maximize", 0.0, 100.0, partial(_corpus_score, "chrf")),
+    )
+}

@@ -1,0 +1,1 @@
+"""Encoder-decoder models: one module for each kind in `search_spaces`, in the file of the same name."""

@@ -1,0 +1,121 @@
+"""Attention: weights over positions, and the mean of the values under them."""
+
+import math
+from typing import NamedTuple, assert_never
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from automl.models.layers import Linear
+from automl.models.parameters import normal, parameter, scaled, zeros
+from search_spaces import attention as kinds
+
+MASKED = -1e9
+
+
+class Memory(NamedTuple):
+    """An encoded source: a vector a position, and which positions are real."""
+
+    states: Float[Array, "batch source size"]
+    mask: Bool[Array, "batch source"]
+
+
+def masked_softmax(
+    scores: Float[Array, "*batch positions"], mask: Bool[Array, "*#batch positions"]
+) -> Float[Array, "*batch positions"]:
+    """Return weights that sum to 1 over the positions that the mask allows."""
+    return jax.nn.softmax(jnp.where(mask, scores, MASKED), axis=-1)
+
+
+class AdditiveAttention(nnx.Module):
+    """`softmax(v · tanh(W_q q + W_k k))` over the source (Bahdanau et al., 2015, section 3.1), for one query a row."""
+
+    def __init__(self, query_size: int, memory_size: int, size: int) -> None:
+        self.query = Linear(query_size, size)
+        self.key = Linear(memory_size, size, bias=False)
+        self.score = parameter((size,), normal(size**-0.5))
+
+    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
+        """Return what can be computed once a source."""
+        return self.key(memory.states)
+
+    def __call__(
+        self, query: Float[Array, "batch query"], keys: Float[Array, "batch source size"], memory: Memory
+    ) -> Float[Array, "batch memory"]:
+        """Return the context: the mean of the memory under the weights."""
+        scores = jnp.tanh(self.query(query)[:, None, :] + keys) @ self.score
+        return jnp.einsum("bs,bsm->bm", masked_softmax(scores, memory.mask), memory.states)
+
+
+class MultiHeadContext(nnx.Module):
+    """Scaled dot products in several heads over the source (Vaswani et al., 2017, section 3.2), for one query a row."""
+
+    def __init__(self, query_size: int, memory_size: int, num_heads: int) -> None:
+        self.attention = MultiHeadAttention(query_size, memory_size, query_size, num_heads)
+        self.out = Linear(query_size, memory_size)
+
+    def keys(self, memory: Memory) -> "KeysValues":
+        """Return what can be computed once a source."""
+        return self.attention.keys_values(memory.states)
+
+    def __call__(
+        self, query: Float[Array, "batch query"], keys: "KeysValues", memory: Memory
+    ) -> Float[Array, "batch memory"]:
+        """Return the context, of the memory's size."""
+        return self.out(self.attention(query[:, None, :], keys, memory.mask[:, None, :])[:, 0])
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of positions, by head."""
+
+    keys: Float[Array, "batch positions heads head"]
+    values: Float[Array, "batch positions heads head"]
+
+
+class MultiHeadAttention(nnx.Module):
+    """`softmax(Q Kᵀ / √d) V` in several heads (Vaswani et al., 2017, section 3.2.2); keys have no bias.
+
+    A bias on the keys shifts all scores of a query alike, so its gradient is rounding noise.
+    """
+
+    def __init__(self, query_size: int, memory_size: int, size: int, num_heads: int) -> None:
+        head = size // num_heads
+        self.query = parameter((query_size, num_heads, head), scaled(query_size, size))
+        self.query_bias = parameter((num_heads, head), zeros)
+        self.key = parameter((memory_size, num_heads, head), scaled(memory_size, size))
+        self.value = parameter((memory_size, num_heads, head), scaled(memory_size, size))
+        self.value_bias = parameter((num_heads, head), zeros)
+        self.out = parameter((num_heads, head, query_size), scaled(size, query_size))
+        self.out_bias = parameter((query_size,), zeros)
+
+    def keys_values(self, states: Float[Array, "batch positions memory"]) -> KeysValues:
+        """Return keys and values of the positions that will be attended to."""
+        keys = jnp.einsum("bpm,mhd->bphd", states, self.key)
+        values = jnp.einsum("bpm,mhd->bphd", states, self.value) + self.value_bias
+        return KeysValues(keys, values)
+
+    def __call__(
+        self,
+        queries: Float[Array, "batch queries query"],
+        attended: KeysValues,
+        mask: Bool[Array, "#batch #queries positions"],
+    ) -> Float[Array, "batch queries query"]:
+        """Return one vector a query; the mask says which positions each may see."""
+        q = jnp.einsum("bqm,mhd->bqhd", queries, self.query) + self.query_bias
+        scores = jnp.einsum("bqhd,bphd->bhqp", q, attended.keys) / math.sqrt(self.query.shape[-1])
+        weights = masked_softmax(scores, mask[:, None])
+        context = jnp.einsum("bhqp,bphd->bqhd", weights, attended.values)
+        return jnp.einsum("bqhd,hdm->bqm", context, self.out) + self.out_bias
+
+
+def build_attention(kind: kinds.Attention, query_size: int, memory_size: int) -> AdditiveAttention | MultiHeadContext:
+    """Return the module for a kind, for a recurrent decoder's single query."""
+    match kind:
+        case kinds.Additive(size):
+            return AdditiveAttention(query_size, memory_size, size)
+        case kinds.MultiHead(num_heads):
+            return MultiHeadContext(query_size, memory_size, num_heads)
+        case other:
+            assert_never(other)

@@ -1,0 +1,296 @@
+"""The task document: what is to be learned from which data, and within which limits."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+
+from automl.budget import Budget, parse_duration, parse_parameters, parse_target
+from automl.data.sources import Column, Columns
+from automl.errors import InputError
+from automl.metrics import metric
+from automl.tasks import TASKS
+
+Kind = Literal[
+    "sequence_to_sequence",
+    "translation",
+    "summarization",
+    "dialogue",
+    "generation",
+    "text_classification",
+    "image_classification",
+    "object_detection",
+]
+Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords"]
+
+
+def _resolve(value: object, information: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("a path is a text that is not empty")
+    return Path(information.context["folder"], value) if information.context else Path(value)
+
+
+def _checked(parse: Callable[[Any], object]) -> AfterValidator:
+    """Keep a value as it was written, after `parse` has understood it."""
+
+    def check(value: object) -> object:
+        try:
+            parse(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(check)
+
+
+def _metric_names(value: str | list[str]) -> None:
+    if not value:
+        raise InputError("name at least one metric")
+    for name in [value] if isinstance(value, str) else value:
+        metric(name)
+
+
+def _search_name(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        raise InputError("a name is at most 100 letters, digits, '-', '_' or '.', and begins with a letter or digit")
+
+
+def _score_target(value: str) -> None:
+    name, operator, _ = parse_target(value)
+    lower = metric(name).direction == "minimize"
+    if lower != operator.startswith("<"):
+        raise InputError(f"{name} is better {'lower' if lower else 'higher'}; write {name}{'<=' if lower else '>='}…")
+
+
+File = Annotated[Path, BeforeValidator(_resolve)]
+Index = Annotated[int, Field(ge=0)]
+ColumnNames = Annotated[
+    str | Index | list[str | Index] | None, Field(description="a column name, an index from 0, or a list of them")
+]
+Duration = Annotated[
+    Annotated[str | float, _checked(parse_duration)] | None, Field(description='a duration like "10m", or seconds')
+]
+
+
+class Section(BaseModel):
+    """A table of the document: frozen, strictly typed, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class DataSection(Section):
+    """`[data]`: files, columns and tokens."""
+
+    train: File
+    valid: File | None = None
+    test: File | None = None
+    source: ColumnNames = None
+    target: ColumnNames = None
+    source_tokens: Tokens = "auto"
+    target_tokens: Tokens = "auto"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files of `train` and, where given, `valid` and `test`."""
+        files = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: path for name, path in files.items() if path is not None}
+
+    @property
+    def columns(self) -> Columns:
+        """Where rows keep source and targets."""
+        source, target = _listed(self.source), _listed(self.target)
+        return Columns(source[0] if source else None, target or None)
+
+
+def _listed(columns: ColumnNames) -> tuple[Column, ...]:
+    if columns is None:
+        return ()
+    return tuple(columns) if isinstance(columns, list) else (columns,)
+
+
+class MetricSection(Section):
+    """`[metric]`: the objective, or several."""
+
+    name: Annotated[str | list[str], _checked(_metric_names)] = Field(description="a metric's name, or a list of them")
+
+
+class BudgetSection(Section):
+    """`[budget]`: limits of the whole search, whichever comes first."""
+
+    time: Duration = None
+    trials: Annotated[int, Field(ge=1)] | None = None
+    device_time: Duration = None
+    target: Annotated[str, _checked(_score_target)] | None = None
+
+
+class ConstraintsSection(Section):
+    """`[constraints]`: what every model must keep to."""
+
+    parameters: Annotated[str | int, _checked(parse_parameters)] | None = Field(
+        default=None, description='a number like "5M"'
+    )
+    latency: Duration = None
+
+
+class PretrainingSection(Section):
+    """`[pretraining]`: unlabelled text, or a bundle to begin from."""
+
+    unlabelled: File | None = None
+    from_: File | None = Field(default=None, alias="from")
+
+
+class SeedSection(Section):
+    """`[seed]`: of everything random in the search."""
+
+    value: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class TaskDocument(Section):
+    """A whole task document, its paths resolved; see `read_document`."""
+
+    name: Annotated[str, _checked(_search_name)]
+    kind: Kind = "sequence_to_sequence"
+    data: DataSection
+    metric: MetricSection | None = None
+    budget: BudgetSection = BudgetSection()
+    constraints: ConstraintsSection = ConstraintsSection()
+    space: dict[str, Any] = Field(default_factory=dict)
+    pretraining: PretrainingSection | None = None
+    seed: SeedSection = SeedSection()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the objectives; the first decides."""
+        if self.metric is None:
+            return (TASKS[self.kind].default_metric,)
+        return (self.metric.name,) if isinstance(self.metric.name, str) else tuple(self.metric.name)
+
+    @property
+    def limits(self) -> Budget:
+        """The budget in seconds and numbers."""
+        budget = self.budget
+        return Budget(
+            time=None if budget.time is None else parse_duration(budget.time),
+            trials=budget.trials,
+            device_time=None if budget.device_time is None else parse_duration(budget.device_time),
+            target=None if budget.target is None else parse_target(budget.target),
+        )
+
+    @property
+    def max_parameters(self) -> int | None:
+        """The most parameters that a model may have."""
+        return None if self.constraints.parameters is None else parse_parameters(self.constraints.parameters)
+
+    @property
+    def narrowed_space(self) -> dict[str, Any]:
+        """`preset` and the dials that are narrowed or pinned, by the kind of task and by the document."""
+        return {**TASKS[self.kind].narrowed_space, **self.space}
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The document as plain JSON values with absolute paths."""
+        mapping: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for name, path in self.data.files.items():
+            mapping["data"][name] = str(path.absolute())
+        return mapping
+
+
+def read_document(path: Path) -> TaskDocument:
+    """Read a task document in TOML; its paths are relative to it, its name is the file's stem unless given.
+
+    Raises:
+        InputError: It cannot be read, or a key is unknown, missing, wrong or not available yet.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: the task document cannot be read ({error.strerror}); check its path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the task document as UTF-8") from None
+    try:
+        mapping = tomllib.loads(text.replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: this is not TOML: {error}") from None
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", path.stem).lstrip("._-") or "task"
+    return document_from_mapping({"name": name, **mapping}, path.parent, str(path))
+
+
+def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str = "task document") -> TaskDocument:
+    """Check a task document given as a mapping, with paths relative to `folder`; `where` is what errors call it.
+
+    Raises:
+        InputError: A key is unknown, missing, wrong or not available yet.
+    """
+    try:
+        document = TaskDocument.model_validate(dict(mapping), context={"folder": folder})
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(error.errors()[0])}") from None
+    if problem := _contradiction(document.data):
+        raise InputError(f"{where}: [data] {problem}")
+    for feature in _unavailable(document):
+        raise InputError(f"{where}: {feature} is not available yet; leave it out or change it")
+    return document
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Say in one sentence which key is wrong and what would be right."""
+    section = _SECTIONS.get(str(error["loc"][0]))
+    path = [str(part) for part in error["loc"]][: 2 if section else 1]
+    fields = (section if section and len(path) == 2 else TaskDocument).model_fields
+    key = f"[{path[0]}] {path[1]}" if len(path) == 2 else path[0]
+    match error["type"]:
+        case "extra_forbidden":
+            known = [field.alias or name for name, field in fields.items()]
+            close = get_close_matches(path[-1], known, n=1)
+            return (
+                f"the key {key} is not known; {f'did you mean {close[0]!r}?' if close else 'use ' + ', '.join(known)}"
+            )
+        case "missing":
+            return f"{key} is missing; add it" + (" with at least train" if key == "data" else "")
+        case "model_type" | "dict_type":
+            return f"{key} must be a table, [{key}]"
+        case "value_error":
+            return f"{key}: {error['ctx']['error']}"
+    if path[-1] in fields and (description := fields[path[-1]].description):
+        return f"{key} must be {description}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+_SECTIONS: Mapping[str, type[Section]] = {
+    "data": DataSection,
+    "metric": MetricSection,
+    "budget": BudgetSection,
+    "constraints": ConstraintsSection,
+    "pretraining": PretrainingSection,
+    "seed": SeedSection,
+}
+
+
+def _contradiction(data: DataSection) -> str | None:
+    columns = (*_listed(data.source), *_listed(data.target))
+    if data.source == [] or data.target == []:
+        return "source and target must name at least one column"
+    if len({type(column) for column in columns}) > 1:
+        return "source and target must both be names of a header, or both be indices without one"
+    if len(set(columns)) < len(columns):
+        return "source and target name the same column twice"
+    return None
+
+
+def _unavailable(document: TaskDocument) -> Iterator[str]:
+    data = document.data
+    candidates = {
+        f'kind = "{document.kind}"': document.kind not in TASKS,
+        "[data] source with several columns": len(_listed(data.source)) > 1,
+        '[data] source_tokens = "subwords"': data.source_tokens == "subwords",
+        '[data] target_tokens = "subwords"': data.target_tokens == "subwords",
+        "[metric] name with several metrics": document.kind in TASKS and len(document.metrics) != 1,
+        "[budget] device_time": document.budget.device_time is not None,
+        "[constraints] latency": document.constraints.latency is not None,
+        "[pretraining]": document.pretraining is not None,
+    }
+    yield from (feature for feature, used in candidates.items() if used)

@@ -1,0 +1,1 @@
+"""Training: one trial from one step to a later one."""

@@ -1,0 +1,77 @@
+"""Checkpoints: a trial's whole state as safetensors bytes, kept under their sha256."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from automl.errors import FailureReason, TrialFailure
+from automl.training.executables import TrainState
+from storage import objects
+
+TOKENS = "tokens"
+
+
+class Checkpoint(NamedTuple):
+    """A state, and the target tokens that led to it."""
+
+    state: TrainState
+    tokens: int
+
+
+def write(folder: Path, checkpoint: Checkpoint) -> str:
+    """Keep a checkpoint durably; return its sha256.
+
+    Raises:
+        TrialFailure: The disk does not take it (`STORAGE`).
+    """
+    tensors = {name: np.asarray(leaf) for name, leaf in _named_leaves(checkpoint.state)}
+    tensors[TOKENS] = np.asarray(checkpoint.tokens, np.int64)
+    try:
+        return objects.write(folder, save(tensors))
+    except OSError as error:
+        raise TrialFailure(FailureReason.STORAGE, f"a checkpoint cannot be written: {error.strerror}") from error
+
+
+def read(folder: Path, digest: str, like: TrainState) -> Checkpoint:
+    """Read a checkpoint whose bytes, names, shapes and types are all as they should be.
+
+    Raises:
+        TrialFailure: They are not (`CORRUPT_CHECKPOINT`).
+    """
+    tensors = read_tensors(folder, digest)
+    tokens = tensors.pop(TOKENS, None)
+    named = dict(_named_leaves(like))
+    if (
+        tokens is None
+        or tensors.keys() != named.keys()
+        or any(_form(tensors[name]) != _form(leaf) for name, leaf in named.items())
+    ):
+        raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, f"checkpoint {digest[:12]} is of another model")
+    leaves = [jnp.asarray(tensors[name]) for name in named]
+    return Checkpoint(jax.tree.unflatten(jax.tree.structure(like), leaves), int(tokens))
+
+
+def read_tensors(folder: Path, digest: str) -> dict[str, NDArray[Any]]:
+    """Read a checkpoint's tensors by name.
+
+    Raises:
+        TrialFailure: The bytes are gone or are not those that were written (`CORRUPT_CHECKPOINT`).
+    """
+    try:
+        return load(objects.read(folder, digest))
+    except (objects.CorruptObject, OSError) as error:
+        raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, str(error)) from error
+
+
+def _named_leaves(state: TrainState) -> list[tuple[str, Any]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves]
+
+
+def _form(array: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(array.shape), str(array.dtype)

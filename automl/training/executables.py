@@ -1,0 +1,164 @@
+"""Compiled programs: one for training, one for teacher-forced evaluation, one for decoding, per signature and shape."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from numpy.typing import NDArray
+
+from automl.data.batching import Bucket
+from automl.data.table import Split
+from automl.data.tokenizers import BOS, EOS, PAD
+from automl.decoding import sayable
+from automl.models.layers import Noise
+from automl.models.parameters import Parameters, bind
+from automl.models.seq2seq import Seq2Seq
+from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
+from automl.training.optimizers import Recipe, averaged, initial_state, transformation
+from automl.training.signature import Signature
+
+
+class DeviceSplit(NamedTuple):
+    """A split on the device: token ids end to end, and where each row begins and how long it is."""
+
+    source: Int[Array, "source_tokens"]
+    source_starts: Int[Array, "rows"]
+    source_lengths: Int[Array, "rows"]
+    target: Int[Array, "target_tokens"]
+    target_starts: Int[Array, "rows"]
+    target_lengths: Int[Array, "rows"]
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes; with the seed, everything that resuming needs."""
+
+    parameters: Mapping[str, Float[Array, "..."]]
+    optimizer: Any
+    average: Mapping[str, Float[Array, "..."]]
+    step: Int[Array, ""]
+
+
+class Chunk(NamedTuple):
+    """The inputs of a few steps; the arrays are as long as the longest chunk, `steps` says how many are real."""
+
+    rows: Int[Array, "steps batch"]
+    learning_rates: Float[Array, "steps"]
+    steps: Int[Array, ""]
+    key: PRNGKeyArray
+    recipe: Recipe
+
+
+def keep_programs(folder: str) -> None:
+    """Let JAX keep compiled programs in a folder of the user's own, and find them there the next time."""
+    config: Any = jax.config
+    config.update("jax_compilation_cache_dir", folder)
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def on_device(split: Split) -> DeviceSplit:
+    """Copy a split to the device, once."""
+
+    def side(flat: Any, offsets: Any) -> tuple[Array, Array, Array]:
+        return (
+            jnp.asarray(np.append(flat, PAD).astype(np.int32)),
+            jnp.asarray(offsets[:-1].astype(np.int32)),
+            jnp.asarray(np.diff(offsets).astype(np.int32)),
+        )
+
+    return DeviceSplit(*side(split.source, split.source_offsets), *side(split.target, split.target_offsets))
+
+
+def new_state(parameters: Mapping[str, NDArray[np.float32]]) -> TrainState:
+    """Return the state at step 0."""
+    arrays = {name: jnp.asarray(value) for name, value in parameters.items()}
+    copies = {name: jnp.array(value) for name, value in parameters.items()}
+    return TrainState(arrays, initial_state(arrays), copies, jnp.zeros((), jnp.int32))
+
+
+class Batch(NamedTuple):
+    """Padded token ids; an absent row is all padding."""
+
+    source: Int[Array, "batch source"]
+    inputs: Int[Array, "batch target"]
+    targets: Int[Array, "batch target"]
+
+
+def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Batch:
+    """Return rows of a split, padded to a shape; row -1 is absent."""
+    present = (rows >= 0)[:, None]
+
+    def padded(flat: Array, starts: Array, lengths: Array, size: int) -> tuple[Array, Array]:
+        places = jnp.arange(size)[None, :]
+        inside = (places < lengths[rows][:, None]) & present
+        indices = jnp.where(inside, starts[rows][:, None] + places, flat.shape[0] - 1)
+        return jnp.where(inside, flat[indices], PAD), lengths[rows]
+
+    source, _ = padded(split.source, split.source_starts, split.source_lengths, bucket.source)
+    target, lengths = padded(split.target, split.target_starts, split.target_lengths, bucket.target)
+    ends = (jnp.arange(bucket.target)[None, :] == lengths[:, None]) & present
+    targets = jnp.where(ends, EOS, target)
+    begins = jnp.where(present, BOS, PAD).astype(targets.dtype)
+    inputs = jnp.concatenate([begins, target[:, :-1]], axis=1)
+    return Batch(source, jnp.where(targets == PAD, PAD, inputs), targets)
+
+
+def model_of(signature: Signature) -> Seq2Seq:
+    """Return the model of a signature, its parameters still shapes."""
+    return Seq2Seq(signature.configuration, signature.source_vocabulary, signature.target_vocabulary)
+
+
+@cache
+def train_program(
+    signature: Signature, bucket: Bucket
+) -> Callable[[TrainState, DeviceSplit, Chunk], tuple[TrainState, Float[Array, "steps"]]]:
+    """Return the program that takes a chunk of steps; it consumes the state that it is given.
+
+    The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0.
+    """
+    model = model_of(signature)
+
+    def loss_of(parameters: Parameters, batch: Batch, recipe: Recipe, key: PRNGKeyArray) -> Float[Array, ""]:
+        logits = bind(model, parameters)(batch.source, batch.inputs, Noise(recipe.dropout, key))
+        return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, recipe.label_smoothing)
+
+    def train(state: TrainState, split: DeviceSplit, chunk: Chunk) -> tuple[TrainState, Float[Array, "steps"]]:
+        def step(index: Any, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+            now, losses = carry
+            batch = gather(split, chunk.rows[index], bucket)
+            key = jax.random.fold_in(chunk.key, now.step)
+            loss, gradients = jax.value_and_grad(loss_of)(now.parameters, batch, chunk.recipe, key)
+            optimizer = transformation(chunk.recipe, chunk.learning_rates[index])
+            updates, optimizer_state = optimizer.update(gradients, now.optimizer, now.parameters)
+            parameters = {name: value + updates[name] for name, value in now.parameters.items()}
+            average = averaged(now.average, parameters, now.step.astype(jnp.float32))
+            return TrainState(parameters, optimizer_state, average, now.step + 1), losses.at[index].set(loss)
+
+        start = (state, jnp.zeros(chunk.rows.shape[0]))
+        ended: tuple[TrainState, Array] = jax.lax.fori_loop(0, chunk.steps, step, start)
+        return ended
+
+    return jax.jit(train, donate_argnums=0)
+
+
+@cache
+def evaluate_program(
+    signature: Signature, bucket: Bucket
+) -> Callable[[Parameters, DeviceSplit, Int[Array, "batches batch"]], TokenCounts]:
+    """Return the program that scores rows of a split token by token, given the true target so far."""
+    model = model_of(signature)
+
+    def evaluate(parameters: Parameters, split: DeviceSplit, rows: Int[Array, "batches batch"]) -> TokenCounts:
+        bound = bind(model, parameters)
+
+        def one(batch_rows: Int[Array, "batch"]) -> TokenCounts:
+            batch = gather(split, batch_rows, bucket)
+            logits = sayable(bound(batch.source, batch.inputs))
+            return token_counts(logits, batch.targets, batch.targets != PAD)
+
+        return TokenCounts(*(x.reshape(-1) for x in jax.lax.map(one, rows)))
+
+    return jax.jit(evaluate)

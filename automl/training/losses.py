@@ -1,0 +1,43 @@
+"""Losses over target tokens."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+class TokenCounts(NamedTuple):
+    """Sums over the real target tokens of a batch, each row by itself."""
+
+    loss: Float[Array, "batch"]
+    right: Int[Array, "batch"]
+    tokens: Int[Array, "batch"]
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "batch target vocabulary"],
+    targets: Int[Array, "batch target"],
+    mask: Bool[Array, "batch target"],
+    smoothing: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Return the mean over real tokens, in nats, with the share `smoothing` spread over the vocabulary.
+
+    (Szegedy et al., 2016, section 7.)
+    """
+    scores = jax.nn.log_softmax(logits, axis=-1)
+    right = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+    losses = -(1 - smoothing) * right - smoothing * scores.mean(axis=-1)
+    return jnp.where(mask, losses, 0.0).sum() / jnp.maximum(mask.sum(), 1)
+
+
+def token_counts(
+    logits: Float[Array, "batch target vocabulary"],
+    targets: Int[Array, "batch target"],
+    mask: Bool[Array, "batch target"],
+) -> TokenCounts:
+    """Return loss in nats, right guesses and tokens of each row."""
+    scores = jax.nn.log_softmax(logits, axis=-1)
+    losses = -jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+    right = (logits.argmax(axis=-1) == targets) & mask
+    return TokenCounts(jnp.where(mask, losses, 0.0).sum(axis=1), right.sum(axis=1), mask.sum(axis=1))

@@ -1,0 +1,225 @@
+"""The trainer: runs segments and evaluations in one process, one after another, and keeps its programs between them."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, assert_never
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from automl.data.batching import BatchPlan, Run, plan
+from automl.data.table import open_table
+from automl.decoding import Program, greedy_program
+from automl.errors import FailureReason, TrialFailure
+from automl.metrics import metric
+from automl.models.parameters import initialise
+from automl.segments import Evaluation, EvaluationResult, Job, Report, Result, Segment, SegmentResult, Stop, Workload
+from automl.training import checkpoints
+from automl.training.checkpoints import Checkpoint
+from automl.training.evaluation import Evaluator
+from automl.training.executables import (
+    Chunk,
+    DeviceSplit,
+    keep_programs,
+    model_of,
+    new_state,
+    on_device,
+    train_program,
+)
+from automl.training.optimizers import Cooldown, Recipe, learning_rates
+from automl.training.signature import Signature, signature
+from automl.training.stopwatch import Stopwatch
+from search_spaces.dials import from_dict
+from search_spaces.seq2seq import Seq2Seq
+
+BATCH_SIZE = 64
+CHUNK = 16
+REPORT_SECONDS = 1.0
+
+
+class Trainer:
+    """Runs the jobs of one search.
+
+    The data lies on the device from the first job on; a program is compiled once for all trials of its signature.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        if workload.cache is not None:
+            keep_programs(workload.cache)
+        self.table = open_table(Path(workload.table))
+        self.metrics = [metric(name) for name in workload.metrics]
+        self.checkpoints = Path(workload.checkpoints)
+        self.evaluator = cache(lambda split: Evaluator(self.table, split, self.metrics))
+        self.greedy = cache(lambda static: greedy_program(model_of(static), self.table.meta["max_target_length"]))
+        self.compiled: dict[Any, Callable[..., Any]] = {}
+
+    @cached_property
+    def data(self) -> DeviceSplit:
+        """The training pairs on the device."""
+        return on_device(self.table.split("train"))
+
+    @cached_property
+    def plan(self) -> BatchPlan:
+        """The order of batches."""
+        return plan(self.table.split("train"), BATCH_SIZE, CHUNK)
+
+    def run(self, job: Job, report: Report, stop: Stop) -> Result:
+        """Run one job.
+
+        Raises:
+            TrialFailure: The trial cannot go on.
+        """
+        try:
+            match job:
+                case Segment():
+                    return self._segment(job, report, stop)
+                case Evaluation():
+                    return self._evaluation(job, report)
+                case other:
+                    assert_never(other)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise TrialFailure(FailureReason.OUT_OF_MEMORY, "the device ran out of memory") from error
+            raise
+
+    def _static(self, configuration: Seq2Seq) -> Signature:
+        sizes = self.table.meta["vocabulary"]
+        return signature(configuration, sizes["source"], sizes["target"], self.plan.batch_size)
+
+    def _segment(self, segment: Segment, report: Report, stop: Stop) -> SegmentResult:
+        configuration = from_dict(Seq2Seq, segment.configuration)
+        static = self._static(configuration)
+        watch = Stopwatch()
+        end = self._train(segment, configuration, static, watch, report, stop)
+        report(f"trial {segment.trial}: evaluating")
+        with watch.part("evaluating"):
+            scores = self.evaluator("valid").scores(static, end.state.average, self._greedy(static))
+        if not math.isfinite(scores["loss"]):
+            raise TrialFailure(
+                FailureReason.NAN_LOSS, f"the loss on valid is {scores['loss']} at step {end.state.step}"
+            )
+        with watch.part("writing"):
+            digest = checkpoints.write(self.checkpoints, end)
+        return SegmentResult(
+            trial=segment.trial,
+            from_step=segment.from_step,
+            step=int(end.state.step),
+            tokens=end.tokens,
+            scores=scores,
+            checkpoint=digest,
+            parameters=sum(value.size for value in end.state.parameters.values()),
+            seconds=watch.seconds,
+        )
+
+    def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
+        static = self._static(from_dict(Seq2Seq, job.configuration))
+        report(f"trial {job.trial}: decoding {job.split}")
+        state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
+        evaluator = self.evaluator(job.split)
+        return EvaluationResult(
+            job.trial, evaluator.decoded_scores(state.average, self._greedy(static)), evaluator.arrays.rows
+        )
+
+    def _greedy(self, static: Signature) -> Program:
+        program: Program = self.greedy(static)
+        return program
+
+    def _fresh(self, static: Signature, seed: int) -> Any:
+        return new_state(initialise(model_of(static), seed))
+
+    def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
+        fresh = self._fresh(static, segment.seed)
+        if segment.checkpoint is None:
+            return Checkpoint(fresh, 0)
+        begin = checkpoints.read(self.checkpoints, segment.checkpoint, fresh)
+        if int(begin.state.step) != segment.from_step:
+            raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
+        return begin
+
+    def _train(
+        self,
+        segment: Segment,
+        configuration: Seq2Seq,
+        static: Signature,
+        watch: Stopwatch,
+        report: Report,
+        stop: Stop,
+    ) -> Checkpoint:
+        state, tokens = self._begin(segment, static)
+        course = Course(segment, configuration, self.plan, tokens)
+        reported = -math.inf
+        for run in self.plan.runs(segment.seed, segment.from_step):
+            if stop() or (run.first_step > segment.from_step and course.over(run.first_step, tokens, watch)):
+                break
+            chunk = course.chunk(run)
+            program = self._compiled(segment.trial, (static, run.bucket), (state, self.data, chunk), watch, report)
+            with watch.part("training"):
+                state, losses = program(state, self.data, chunk)
+                loss = finite_mean(losses, chunk)
+            tokens += int(run.tokens.sum())
+            if time.monotonic() - reported > REPORT_SECONDS:
+                reported = time.monotonic()
+                report(f"trial {segment.trial}: {tokens:,} tokens, training loss {loss:.2f}")
+        return Checkpoint(state, tokens)
+
+    def _compiled(
+        self, trial: int, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report
+    ) -> Callable[..., Any]:
+        if key not in self.compiled:
+            report(f"trial {trial}: compiling")
+            with watch.part("compiling"):
+                traced: Any = train_program(*key)
+                self.compiled[key] = traced.lower(*inputs).compile()
+        return self.compiled[key]
+
+
+class Course:
+    """The way of one segment: the inputs of each chunk, and when it is over."""
+
+    def __init__(self, segment: Segment, configuration: Seq2Seq, order: BatchPlan, tokens: int) -> None:
+        self.segment = segment
+        self.optimizer = configuration.optimizer
+        self.batch_size = order.batch_size
+        self.key: PRNGKeyArray = jax.random.key(segment.seed)
+        dials = (configuration.optimizer.weight_decay, configuration.dropout, configuration.label_smoothing)
+        self.recipe = Recipe(*(jnp.float32(dial) for dial in dials))
+        self.cooldown: Cooldown | None = None
+        if segment.cooldown and segment.to_tokens is not None:
+            per_step = order.tokens_per_epoch / order.steps_per_epoch
+            steps = max(round((segment.to_tokens - tokens) / per_step), 1)
+            self.cooldown = Cooldown(segment.from_step, segment.from_step + steps)
+
+    def over(self, step: int, tokens: int, watch: Stopwatch) -> bool:
+        """Say whether the next chunk is beyond the segment."""
+        spent = watch.seconds["training"]
+        if self.segment.from_step > 0:
+            spent += watch.seconds["compiling"]
+        out_of_time = self.segment.seconds is not None and spent >= self.segment.seconds
+        if self.cooldown is not None:
+            return out_of_time or step >= self.cooldown.last
+        return out_of_time or (self.segment.to_tokens is not None and tokens >= self.segment.to_tokens)
+
+    def chunk(self, run: Run) -> Chunk:
+        """Return the inputs of a run's steps."""
+        rows = np.full((CHUNK, self.batch_size), -1, np.int32)
+        rows[: len(run.rows)] = run.rows
+        rates = learning_rates(self.optimizer, run.first_step, CHUNK, self.cooldown)
+        steps = jnp.int32(len(run.rows))
+        return Chunk(jnp.asarray(rows), jnp.asarray(rates), steps, self.key, self.recipe)
+
+
+def finite_mean(losses: Float[Array, "steps"], chunk: Chunk) -> float:
+    """Return the mean loss of a chunk's steps.
+
+    Raises:
+        TrialFailure: One is not a finite number (`NAN_LOSS`).
+    """
+    values = np.asarray(losses)[: int(chunk.steps)]
+    if not np.isfinite(values).all():
+        raise TrialFailure(FailureReason.NAN_LOSS, "the training loss is no longer a finite number")
+    return float(values.mean())

@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import polars
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.data.sources import LINE_LIMIT, Columns, Pairs, read_pairs
+from automl.errors import InputError
+
+NAMED = Columns("word", ("phones",))
+
+
+def read(folder: Path, name: str, content: bytes | str, columns: Columns | None = None) -> Pairs:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_pairs(path, columns or Columns())
+
+
+def test_tsv_has_no_quoting(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", '"one\tun\ntwo"\tdeux\n')
+    assert pairs.sources == ['"one', 'two"']
+    assert pairs.targets == [["un"], ["deux"]]
+
+
+def test_columns_after_the_target_are_further_targets(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "a\tx\ty\tz\nb\tx\nc\tx\tx\n")
+    assert pairs.targets == [["x", "y", "z"], ["x"], ["x"]]
+
+
+def test_indices_choose_columns_without_a_header(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "1\tx\ta\ty\n2\tz\tb\tz\n", Columns(2, (1,)))
+    assert (pairs.sources, pairs.targets) == (["a", "b"], [["x", "y"], ["z"]])
+
+
+def test_several_indices_are_several_targets_and_no_more(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "a\tx\ty\tz\n", Columns(0, (1, 3)))
+    assert pairs.targets == [["x", "z"]]
+
+
+@pytest.mark.parametrize(("name", "divider"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_names_choose_columns_of_a_header(tmp_path: Path, name: str, divider: str) -> None:
+    rows = [["id", "phones", "word"], ["1", "k a t", "cat"]]
+    pairs = read(tmp_path, name, "\n".join(divider.join(row) for row in rows), NAMED)
+    assert (pairs.sources, pairs.targets, pairs.rows_in) == (["cat"], [["k a t"]], 1)
+
+
+@pytest.mark.parametrize(("name", "divider"), [("a.tsv", "\t"), ("a.csv", ",")])
+def test_a_header_of_source_and_target_needs_no_mention(tmp_path: Path, name: str, divider: str) -> None:
+    pairs = read(tmp_path, name, f"\ufefftarget{divider}source\nx{divider}a\n")
+    assert (pairs.sources, pairs.targets) == (["a"], [["x"]])
+
+
+def test_csv_fields_may_hold_commas_and_lines(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.csv", '"a, b","x\ny"\n')
+    assert (pairs.sources, pairs.targets) == (["a, b"], [["x\ny"]])
+
+
+def test_jsonl_targets_may_be_lists(tmp_path: Path) -> None:
+    lines = [{"source": "a", "target": ["x", "y"]}, {"source": "b", "target": "z"}, {"source": "c"}]
+    pairs = read(tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)) + "\n\n")
+    assert pairs.targets == [["x", "y"], ["z"]]
+    assert pairs.dropped == {"no target": 1, "no source": 1}
+
+
+def test_parquet_targets_may_be_lists(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"word": ["a", "b", None], "phones": [["x", "y"], ["z"], ["q"]]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    pairs = read_pairs(tmp_path / "a.parquet", NAMED)
+    assert pairs.targets == [["x", "y"], ["z"]]
+    assert pairs.dropped == {"no source": 1}
+
+
+def test_several_named_columns_are_several_targets(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "s\tt\tu\na\tx\ty\n", Columns("s", ("t", "u")))
+    assert pairs.targets == [["x", "y"]]
+
+
+def test_texts_come_in_nfc_without_white_space_around(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", " e\u0301 \tu\u0308\r\n")
+    assert (pairs.sources, pairs.targets) == (["é"], [["ü"]])
+
+
+def test_dropped_rows_are_counted_by_reason(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "a\tx\n\tx\nb\t \nalone\n\n")
+    assert pairs.rows_in == 5
+    assert pairs.dropped == {"no source": 2, "no target": 1, "one column only": 1}
+
+
+CELL = st.text(alphabet="ab \té", max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(CELL, max_size=4).map("\t".join), min_size=1, max_size=20))
+def test_rows_in_are_rows_kept_plus_rows_dropped(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    content = "\n".join(["a\tx", *lines]) + "\n"
+    pairs = read(tmp_path_factory.mktemp("rows"), "a.tsv", content)
+    assert pairs.rows_in == len(lines) + 1
+    assert pairs.rows_in == len(pairs.sources) + sum(pairs.dropped.values())
+    assert len(pairs.sources) == len(pairs.targets)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns", "message"),
+    [
+        ("a.tsv", b"", None, "file is empty"),
+        ("a.tsv", b"one\ntwo\n", None, "every row has one column; put a tab"),
+        ("a.csv", b"one\ntwo\n", None, "every row has one column; put a comma"),
+        ("a.tsv", b"a\tx\nb\t\xff\n", None, r"line 2 is not UTF-8 \(at byte 6\)"),
+        ("a.tsv", b"a\tx\nb\0\ty\n", None, r"line 2 has a NUL byte \(at byte 5\)"),
+        ("a.tsv", b"a\t" + b"x" * LINE_LIMIT, None, "line 1 is longer than 1,000,000 bytes"),
+        ("a.csv", b'a,x\n"b"c,y\n', None, "line 2 is not well-formed CSV"),
+        ("a.tsv", b"a\t\n\tx\n", None, r"none of the 2 rows .* \(1 no source, 1 no target\)"),
+        ("a.tsv", b"id\tword\n1\tcat\n", NAMED, "no column 'phones'; the header names 'id', 'word'"),
+        ("a.tsv", b"a\tx\n", Columns(0, (5,)), "no column 5; line 1 has columns 0 to 1"),
+        ("a.tsv", b"word\tx\n", Columns("word", (1,)), "must both be names"),
+        ("a.jsonl", b'{"source": "a", "target": "x"}\nnonsense\n', None, "line 2 is not a JSON object"),
+        ("a.jsonl", b'{"source": "a"}\n', None, "line 1 has no key 'target'; its keys are 'source'"),
+        ("a.jsonl", b'{"source": 1, "target": "x"}\n', None, "line 1, 'source' is not a text"),
+        ("a.jsonl", b'{"source": "a", "target": "\\u0000"}\n', None, "line 1, 'target' has a NUL"),
+        ("a.jsonl", b'{"source": "\\ud83d", "target": "x"}\n', None, "half of a surrogate pair"),
+        ("a.jsonl", b'{"source": "a", "target": "x"}\n', Columns(0, (1,)), "must both be names"),
+        ("a.parquet", b"PAR1 and no more", None, "cannot be read as Parquet"),
+        ("a.txt", b"a\tx\n", None, ".txt file holds no targets"),
+        ("a.xlsx", b"a\tx\n", None, r".xlsx is not known; use .tsv, .csv, .jsonl, .parquet"),
+        ("a.npz", b"a", None, r".npz .* is not available yet"),
+        ("pairs", b"a\tx\n", None, "a file without suffix is not known"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(
+    tmp_path: Path, name: str, content: bytes, columns: Columns | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path, name, content, columns)
+    assert str(caught.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_parquet_column_names_those_there_are(tmp_path: Path) -> None:
+    polars.DataFrame({"id": ["1"], "word": ["a"]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="no column 'phones'; the header names 'id', 'word'"):
+        read_pairs(tmp_path / "a.parquet", NAMED)
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    polars.DataFrame({"source": ["a"] * 99, "target": ["x"] * 99}).write_parquet(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(40) + content[44:])
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_pairs(path, Columns())
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.tsv").mkdir()
+    with pytest.raises(InputError, match=r"nothing\.tsv: there is no such file"):
+        read_pairs(tmp_path / "nothing.tsv", Columns())
+    with pytest.raises(InputError, match="this is a folder; name a file"):
+        read_pairs(tmp_path / "folder.tsv", Columns())
+    with pytest.raises(InputError, match="this is not a regular file"):
+        read_pairs(Path("/dev/zero"), Columns())
+    with pytest.raises(InputError, match=r"cannot be read \(File name too long\)"):
+        read_pairs(tmp_path / ("x" * 1000), Columns())
+
+
+def test_a_long_line_is_never_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    with path.open("wb") as file:
+        file.truncate(50 * LINE_LIMIT)  # a sparse file: one line of NUL bytes
+    with pytest.raises(InputError, match="line 1 is longer"):
+        read_pairs(path, Columns())

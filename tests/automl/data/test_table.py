@@ -1,0 +1,160 @@
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl.data.sources import Columns, Pairs, read_pairs
+from automl.data.table import TokenTable, build_table, data_digest, open_table
+from automl.data.tokenizers import UNK, TokenizerKind
+from automl.errors import InputError
+
+
+@dataclass(frozen=True)
+class Data:
+    files: dict[str, Path]
+    columns: Columns = field(default_factory=Columns)
+    source_tokens: str = "characters"
+    target_tokens: str = "auto"
+
+
+@dataclass(frozen=True)
+class Document:
+    data: Data
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Data:
+    words = [f"{a}{b}" for a in "abcd" for b in "abcd"]
+    rows = {
+        "train": [f"{word}\t{' '.join(word)}\t{' '.join(word)} a" for word in words],
+        "valid": ["aaa\ta a a\tb b b", "axb\ta x b"],
+        "test": ["bbb\tb b b", "abb\t" + "a b " * 20, "abb\ta", "c\t"],
+    }
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Data({name: tmp_path / f"{name}.tsv" for name in rows})
+
+
+@pytest.fixture
+def table(data: Data, tmp_path: Path) -> TokenTable:
+    return build_table(Document(data), tmp_path / "cache")
+
+
+def test_train_has_a_row_for_every_acceptable_target(table: TokenTable) -> None:
+    train = table.split("train")
+    assert train.rows == 32
+    rows = [train.target[train.target_offsets[i] : train.target_offsets[i + 1]] for i in range(3)]
+    assert table.target_tokenizer.decode_batch(rows) == ["a a", "a a a", "a b"]
+    assert (train.source.dtype, train.source_offsets.dtype) == (np.int32, np.int64)
+
+
+def test_valid_and_test_have_a_row_for_every_source(table: TokenTable) -> None:
+    assert table.split("valid").rows == table.split("test").rows == 2
+    assert table.sources("valid") == ["aaa", "axb"]
+    assert table.references("valid") == [["a a a", "b b b"], ["a x b"]]
+    assert table.references("test")[1][1] == "a"
+
+
+def test_arrays_are_mapped_and_not_read(table: TokenTable) -> None:
+    assert isinstance(table.split("train").source, np.memmap)
+
+
+def test_tokens_are_learned_from_train_only(table: TokenTable) -> None:
+    assert table.target_tokenizer.kind is TokenizerKind.WHITESPACE
+    assert table.source_tokenizer.size == table.target_tokenizer.size == 8
+    assert table.split("valid").source.tolist().count(UNK) == 1
+
+
+def test_meta_counts_lengths_and_vocabulary(table: TokenTable) -> None:
+    assert table.meta["max_target_length"] == 2 * 3 + 10
+    assert table.meta["splits"]["train"]["target"] == {
+        "tokens": 80,
+        "max_length": 3,
+        "mean_length": 2.5,
+        "unknown": 0,
+    }
+    assert table.meta["vocabulary"] == {"source": 8, "target": 8}
+    assert table.meta["dropped"] == {"train": {}, "valid": {}, "test": {"no target": 1}}
+
+
+def test_notices_say_what_was_dropped_unknown_and_too_long(table: TokenTable) -> None:
+    assert table.notices == [
+        "test.tsv: 1 row dropped: no target",
+        "valid: source tokens unknown to train: 1 of 6",
+        "valid: target tokens unknown to train: 1 of 6",
+        "test: its longest target is 40 tokens; a model says 16 at most",
+    ]
+
+
+def test_a_table_is_built_once(data: Data, table: TokenTable, tmp_path: Path) -> None:
+    before = (table.folder / "meta.json").stat().st_mtime_ns
+    again = build_table(Document(data), tmp_path / "cache")
+    assert (again.folder, (again.folder / "meta.json").stat().st_mtime_ns) == (table.folder, before)
+    assert [path.name for path in table.folder.parent.iterdir()] == [table.digest]
+
+
+def test_two_processes_may_build_the_same_table(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_while_another_builds(path: Path, columns: Columns) -> Pairs:
+        monkeypatch.undo()
+        build_table(Document(data), tmp_path / "cache")
+        return read_pairs(path, columns)
+
+    monkeypatch.setattr("automl.data.table.read_pairs", read_while_another_builds)
+    table = build_table(Document(data), tmp_path / "cache")
+    assert table.split("train").rows == 32
+    assert [path.name for path in table.folder.parent.iterdir()] == [table.digest]
+
+
+def test_only_the_owner_sees_the_folder(table: TokenTable) -> None:
+    assert table.folder.stat().st_mode & 0o777 == 0o700
+    assert table.folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_content_columns_and_tokens_change_the_digest(data: Data) -> None:
+    digest = data_digest(data)
+    others = [Data(data.files, Columns(0, (2,))), Data(data.files, source_tokens="bytes")]
+    with data.files["train"].open("a", encoding="utf-8") as file:
+        file.write("dada\td a d a\n")
+    assert len({digest, data_digest(data), *map(data_digest, others)}) == 4
+
+
+@pytest.mark.parametrize("name", ["train.source.npy", "valid.jsonl", "tokenizer.source.json", "meta.json"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", None])
+def test_a_damaged_table_is_rebuilt(data: Data, table: TokenTable, tmp_path: Path, name: str, damage) -> None:
+    path = table.folder / name
+    content = path.read_bytes()
+    path.write_bytes(damage(content)) if damage else path.unlink()
+    with pytest.raises(InputError, match="not a whole token table"):
+        open_table(table.folder)
+    build_table(Document(data), tmp_path / "cache")
+    assert path.read_bytes() == content
+    assert len(list(table.folder.parent.iterdir())) == 1
+
+
+def test_a_flipped_byte_is_found_when_the_table_is_built_again(data: Data, table: TokenTable, tmp_path: Path) -> None:
+    path = table.folder / "train.target.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-4] + b"\1" + content[-3:])
+    assert np.array_equal(build_table(Document(data), tmp_path / "cache").split("train").target, np.load(path))
+    assert path.read_bytes() == content
+
+
+def test_a_table_of_another_format_is_refused(table: TokenTable) -> None:
+    (table.folder / "meta.json").write_text(json.dumps(table.meta | {"version": 0}), encoding="utf-8")
+    with pytest.raises(InputError, match="not a whole token table"):
+        open_table(table.folder)
+
+
+def test_a_cache_that_cannot_be_written_is_named(data: Data, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"file: the token table cannot be written there \(Not a directory\)"):
+        build_table(Document(data), tmp_path / "file")
+
+
+def test_bad_data_leaves_nothing_behind(data: Data, tmp_path: Path) -> None:
+    data.files["valid"].write_bytes(b"a\t\xff\n")
+    with pytest.raises(InputError, match=r"valid\.tsv: line 1 is not UTF-8"):
+        build_table(Document(data), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,170 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from automl.budget import Budget
+from automl.data.sources import Columns
+from automl.errors import InputError
+from automl.tasks import TASKS
+from automl.tasks.document import TaskDocument, document_from_mapping, read_document
+
+FULL = """
+name = "english-pronunciation"
+kind = "sequence_to_sequence"
+[data]
+train = "data/train.tsv"
+valid = "/elsewhere/valid.tsv"
+source = "word"
+target = ["phones", "variant"]
+source_tokens = "characters"
+target_tokens = "whitespace"
+[metric]
+name = "token_error_rate"
+[budget]
+time = "10m"
+trials = 5
+target = "token_error_rate<=0.25"
+[constraints]
+parameters = "5M"
+[space]
+preset = "small"
+attention = ["Additive", "MultiHead"]
+[seed]
+value = 7
+"""
+LEAST = '[data]\ntrain = "train.tsv"\n'
+
+
+def read(folder: Path, text: str, name: str = "task.toml") -> TaskDocument:
+    (folder / name).write_text(text, encoding="utf-8")
+    return read_document(folder / name)
+
+
+def test_every_available_field_is_understood(tmp_path: Path) -> None:
+    document = read(tmp_path, FULL)
+    assert document.data.files == {"train": tmp_path / "data/train.tsv", "valid": Path("/elsewhere/valid.tsv")}
+    assert document.data.columns == Columns("word", ("phones", "variant"))
+    assert document.limits == Budget(600.0, 5, None, ("token_error_rate", "<=", 0.25))
+    assert (document.name, document.metrics, document.max_parameters) == (
+        "english-pronunciation",
+        ("token_error_rate",),
+        5_000_000,
+    )
+    assert document.narrowed_space == {"preset": "small", "attention": ["Additive", "MultiHead"]}
+    assert document.seed.value == 7
+
+
+def test_a_training_file_is_enough(tmp_path: Path) -> None:
+    document = read(tmp_path, LEAST, "my dates.v2.toml")
+    assert (document.name, document.kind) == ("my-dates.v2", "sequence_to_sequence")
+    assert document.data.columns == Columns()
+    assert (document.data.source_tokens, document.data.target_tokens) == ("auto", "auto")
+    assert document.metrics == ("sequence_error_rate",)
+    assert document.limits == Budget()
+
+
+def test_a_mapping_and_a_file_say_the_same(tmp_path: Path) -> None:
+    document = read(tmp_path, FULL)
+    again = document_from_mapping(json.loads(json.dumps(document.to_mapping())), Path("/another/folder"))
+    assert again == document
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("[date]\n", "the key date is not known; did you mean 'data'?"),
+        ("[budget]\ntme = 3\n", "the key [budget] tme is not known; did you mean 'time'?"),
+        ("[seed]\nqqqq = 3\n", "the key [seed] qqqq is not known; use value"),
+        ("[pretraining]\nform = 'x'\n", "the key [pretraining] form is not known; did you mean 'from'?"),
+        ("[metric]\n", "[metric] name is missing"),
+        ("[metric]\nname = 'sequence_eror'\n", "[metric] name: metric 'sequence_eror' is not known; did you mean"),
+        ("[metric]\nname = []\n", "[metric] name: name at least one metric"),
+        ("[budget]\ntime = 'soon'\n", "[budget] time: duration 'soon' is not understood"),
+        ("[budget]\ntime = []\n", '[budget] time must be a duration like "10m", or seconds'),
+        ("[metric]\nname = 3\n", "[metric] name must be a metric's name, or a list of them"),
+        ("[constraints]\nparameters = 0.5\n", '[constraints] parameters must be a number like "5M"'),
+        ("[budget]\ntrials = 0\n", "[budget] trials: input should be greater than or equal to 1"),
+        ("[budget]\ntrials = '5'\n", "[budget] trials: input should be a valid integer"),
+        ("[budget]\ntarget = 'bleu<=3'\n", "[budget] target: bleu is better higher; write bleu>="),
+        ("[constraints]\nparameters = 'many'\n", "[constraints] parameters: number of parameters 'many'"),
+        ("[seed]\nvalue = -1\n", "[seed] value: input should be greater than or equal to 0"),
+        ("budget = 3\n", "budget must be a table, [budget]"),
+        ("budget = {}\nspace = 3\n", "space must be a table, [space]"),
+        ("[broken\n", "this is not TOML: "),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, change + LEAST if change.startswith("budget") else LEAST + change)
+    assert str(caught.value).startswith(f"{tmp_path / 'task.toml'}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "translation"}, 'kind = "translation" is not available yet'),
+        ({"kind": "haiku"}, "kind: input should be 'sequence_to_sequence', 'translation'"),
+        ({"metric": {"name": ["bleu", "chrf"]}}, "several metrics is not available yet"),
+        ({"constraints": {"latency": "20ms"}}, "[constraints] latency is not available yet"),
+        ({"budget": {"device_time": "1h"}}, "[budget] device_time is not available yet"),
+        ({"pretraining": {"unlabelled": "a.txt"}}, "[pretraining] is not available yet"),
+        ({"pretraining": {"from": "bundle"}}, "[pretraining] is not available yet"),
+        ({"name": "../escape"}, "name: a name is at most 100 letters, digits"),
+        ({"name": ""}, "name: a name is at most 100 letters, digits"),
+        ({"nam": "x"}, "the key nam is not known; did you mean 'name'?"),
+    ],
+)
+def test_a_wrong_or_unavailable_field_is_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        document_from_mapping({"name": "x", "data": {"train": "a.tsv"}} | change, Path())
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source_tokens": "subwords"}, 'source_tokens = "subwords" is not available yet'),
+        ({"target_tokens": "subwords"}, 'target_tokens = "subwords" is not available yet'),
+        ({"target_tokens": "words"}, "[data] target_tokens: input should be 'auto', 'whitespace'"),
+        ({"source": ["a", "b"], "target": "c"}, "source with several columns is not available yet"),
+        ({"source": "a", "target": 1}, "both be names of a header, or both be indices"),
+        ({"source": "a", "target": "a"}, "name the same column twice"),
+        ({"source": 0, "target": -1}, "[data] target must be a column name, an index from 0, or a list"),
+        ({"target": []}, "must name at least one column"),
+        ({"train": ""}, "[data] train: a path is a text that is not empty"),
+        ({"trian": "b.tsv"}, "the key [data] trian is not known; did you mean 'train'?"),
+    ],
+)
+def test_wrong_data_fields_are_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        document_from_mapping({"name": "x", "data": {"train": "a.tsv"} | change}, Path())
+    assert message in str(caught.value)
+
+
+def test_missing_parts_are_named() -> None:
+    with pytest.raises(InputError, match="task document: data is missing; add it with at least train"):
+        document_from_mapping({"name": "x"}, Path())
+    with pytest.raises(InputError, match=r"\[data\] train is missing; add it"):
+        document_from_mapping({"name": "x", "data": {}}, Path())
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"task\.toml: this is not TOML: .*line 2"):
+        read(tmp_path, "[data]\ntrain = \n")
+
+
+def test_an_unreadable_document_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(InputError, match=r"latin\.toml: not UTF-8 at byte 8"):
+        read_document(tmp_path / "latin.toml")
+    with pytest.raises(InputError, match=r"none\.toml: the task document cannot be read \(No such file"):
+        read_document(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_every_kind_can_be_asked_for(kind: str) -> None:
+    document = document_from_mapping({"name": "x", "kind": kind, "data": {"train": "a.tsv"}}, Path())
+    assert document.metrics == (TASKS[kind].default_metric,)

@@ -1,0 +1,175 @@
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.curves import Candidate, Point
+from automl.scheduler import FINAL_SHARE, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide, find_leader
+from tests.automl.simulation import Curve, Simulation, space_of, trained_throughout
+
+DEFAULT = Curve(floor=0.08, scale=12_000.0)
+TWICE_AS_GOOD = Curve(floor=0.04, scale=6_000.0)
+OUTLOOK = Outlook(workers=2, seconds_left=500.0, seconds_total=600.0, rung_tokens=100)
+
+searches = st.builds(
+    Simulation,
+    curves=st.builds(space_of, st.integers(0, 10_000), st.just(DEFAULT)),
+    workers=st.integers(1, 5),
+    total=st.sampled_from([None, 45.0, 180.0, 900.0]),
+    trials=st.integers(1, 12),
+    max_tokens=st.just(200_000),
+)
+
+
+def candidate(number, tokens, objective, state="paused", speed=10.0):
+    """A trial measured at every rung up to `tokens`; its error halves with every rung."""
+    rungs = [100 * 2**k for k in range(12) if 100 * 2**k <= tokens]
+    points = [
+        Point(t, t / speed + 3, t / speed, objective * tokens / t, min(1.0, objective * tokens / t)) for t in rungs
+    ]
+    return Candidate(number, state, tuple(points))
+
+
+def test_the_first_segment_of_a_search_takes_a_thirtieth_of_the_time():
+    decision = decide([], Outlook(workers=2, seconds_left=600.0, seconds_total=600.0))
+    assert decision == Start(None, 20.0, "started the default")
+
+
+@pytest.mark.parametrize(("total", "seconds"), [(30.0, 2.0), (36_000.0, 120.0)])
+def test_the_first_segment_is_neither_too_short_nor_too_long(total, seconds):
+    assert decide([], Outlook(workers=1, seconds_left=total, seconds_total=total)).seconds == seconds
+
+
+def test_the_leader_goes_on_to_the_next_rung_first():
+    decision = decide([candidate(0, 400, 0.5)], OUTLOOK)
+    assert decision == Thaw(0, 800, 350.0, "continued 0: the leader at 400 tokens")
+
+
+def test_a_trial_in_the_top_third_of_its_rung_is_thawed_and_the_reason_says_so():
+    others = [candidate(n, 100, 0.9 + n / 100) for n in range(1, 6)]
+    decision = decide([candidate(0, 400, 0.2, "running"), *others], OUTLOOK)
+    assert isinstance(decision, Thaw)
+    assert (decision.trial, decision.to_tokens) == (1, 200)
+    assert decision.reason == "thawed 1: 2nd of 6 at 100 tokens, still falling"
+
+
+def test_a_trial_ahead_of_the_leader_at_its_rung_is_thawed_at_once():
+    decision = decide([candidate(0, 400, 0.2, "running"), candidate(1, 100, 0.7)], OUTLOOK)
+    assert (type(decision), decision.trial) == (Thaw, 1)
+
+
+def test_a_new_trial_starts_when_no_paused_one_is_among_the_best():
+    decision = decide([candidate(0, 400, 0.2, "running"), candidate(1, 100, 0.9)], OUTLOOK)
+    assert isinstance(decision, Start)
+    assert decision.to_tokens == 100
+
+
+def test_the_default_leads_until_another_is_measured_to_be_better():
+    better, worse = candidate(1, 400, 0.1), candidate(1, 400, 0.4)
+    assert find_leader([candidate(0, 400, 0.3), worse], OUTLOOK).number == 0
+    assert find_leader([candidate(0, 400, 0.3), better], OUTLOOK).number == 1
+
+
+def test_a_lead_on_a_low_rung_does_not_count():
+    assert find_leader([candidate(0, 200, 0.3), candidate(1, 200, 0.1)], OUTLOOK).number == 0
+
+
+def test_a_challenger_that_is_behind_must_be_able_to_catch_up_in_time():
+    leader, challenger = candidate(0, 1600, 0.1), candidate(1, 400, 0.1)
+    late = Outlook(workers=2, seconds_left=200.0, seconds_total=600.0, rung_tokens=100)
+    assert find_leader([leader, challenger], OUTLOOK).number == 1
+    assert find_leader([leader, challenger], late).number == 0
+
+
+def test_a_challenger_that_is_better_by_tokens_but_not_by_seconds_does_not_lead():
+    leader, slow = candidate(0, 1600, 0.2), candidate(1, 800, 0.25, speed=4.0)
+    assert find_leader([leader, slow], OUTLOOK).number == 0
+
+
+def test_a_trial_without_improvement_is_not_continued():
+    flat = Candidate(0, "paused", tuple(Point(100 * 2**k, 10.0 + k, 9.0 + k, 1.0, 0.5) for k in range(4)))
+    assert isinstance(decide([flat], OUTLOOK), TrainOut)
+    crowded = Outlook(workers=2, seconds_left=250.0, seconds_total=600.0, rung_tokens=100)
+    assert isinstance(decide([flat], crowded), Start)
+
+
+def test_in_the_final_share_the_leader_is_trained_out_before_the_runner_up():
+    final = Outlook(workers=2, seconds_left=150.0, seconds_total=600.0, rung_tokens=100)
+    first = decide([candidate(0, 400, 0.2), candidate(1, 400, 0.3)], final)
+    second = decide([candidate(0, 400, 0.2, "running"), candidate(1, 400, 0.3)], final)
+    assert (type(first), first.trial, first.to_tokens) == (TrainOut, 0, 400 + 1350)
+    assert (type(second), second.trial) == (TrainOut, 1)
+
+
+def test_too_little_time_for_another_finalist_ends_the_search():
+    late = Outlook(workers=2, seconds_left=40.0, seconds_total=600.0, rung_tokens=100)
+    trials = [candidate(0, 400, 0.2, "finished"), candidate(1, 400, 0.3)]
+    assert isinstance(decide(trials, late), Finish)
+    assert isinstance(decide([*trials, candidate(2, 400, 0.3, "running")], late), Wait)
+
+
+def test_without_a_time_budget_the_leader_is_trained_out_over_a_quarter_of_its_tokens():
+    spent = Outlook(workers=1, trials_left=0, rung_tokens=100, max_tokens=800)
+    decision = decide([candidate(0, 800, 0.2)], spent)
+    assert isinstance(decision, TrainOut)
+    assert decision.to_tokens == pytest.approx(800 + 0.9 * 200)
+    assert isinstance(decide([candidate(0, 800, 0.2, "finished")], spent), Finish)
+
+
+@given(searches)
+@settings(max_examples=60, deadline=None)
+def test_every_search_ends_and_only_paused_trials_go_on(search):
+    search.run()
+    assert all(c.points and c.state in ("paused", "finished") for c in search.candidates)
+    assert any(c.state == "finished" for c in search.candidates)
+
+
+@given(searches)
+@settings(max_examples=60, deadline=None)
+def test_a_trials_tokens_only_grow_and_its_rungs_are_passed_in_order(search):
+    search.run()
+    for trial in search.candidates:
+        assert all(a.tokens < b.tokens for a, b in itertools.pairwise(trial.points))
+
+
+@given(searches)
+@settings(max_examples=60, deadline=None)
+def test_budgets_are_respected(search):
+    search.run()
+    assert len(search.candidates) <= search.trials
+    assert search.total is None or search.now <= search.total + 4.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_worker_waits_before_the_final_share_of_a_time_budget(seed):
+    search = Simulation(space_of(seed, DEFAULT), workers=3).run()
+    before_final = [d for now, d in search.decisions if search.total - now > (FINAL_SHARE + 0.01) * search.total]
+    waiting = [d for d in before_final if isinstance(d, Wait | Finish)]
+    assert before_final
+    assert not waiting
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("total", [60.0, 600.0])
+def test_two_workers_never_end_below_the_default_trained_throughout(seed, total):
+    search = Simulation(space_of(seed, DEFAULT), workers=2, total=total).run()
+    assert search.best() <= 1.02 * trained_throughout(DEFAULT, total)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_configuration_twice_as_good_is_found_and_trained_out(seed):
+    search = Simulation(space_of(seed, DEFAULT, [TWICE_AS_GOOD]), workers=4).run()
+    assert search.best() < 0.7 * trained_throughout(DEFAULT, 600.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_one_worker_the_leader_gets_at_least_half_of_the_time(seed):
+    search = Simulation(space_of(seed, DEFAULT), workers=1).run()
+    assert search.candidates[0].latest.seconds >= 0.5 * search.now
+    assert len(search.candidates) > 2
+
+
+def test_with_two_workers_the_leader_never_rests():
+    search = Simulation(space_of(1, DEFAULT), workers=2).run()
+    assert search.candidates[0].latest.seconds >= 0.95 * search.now
