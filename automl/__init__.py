@@ -1,1 +1,51 @@
-"""Searches encoder, decoder and attention configurations for (source, target) pairs."""
+"""Searches encoder, decoder and attention configurations for (source, target) pairs.
+
+search = automl.search("task.toml", budget="10m")
+search.best.export("model")
+automl.load("model").predict(["raw text"])
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import InputError
+
+if TYPE_CHECKING:
+    from automl.inference import Model
+    from automl.searches import Search
+
+__all__ = ["InputError", "load", "search"]
+
+
+def search(
+    task: str | Path | Mapping[str, Any], budget: str | Mapping[str, Any] | None = None, **options: Any
+) -> "Search":
+    """Search for the best model of a task.
+
+    Args:
+        task: A task document: the path of a TOML file, or the same fields as a mapping (it needs a `name`).
+        budget: A duration such as `"10m"`, or the fields of `[budget]`; those of the document when absent.
+        options: Fields of `automl.searches.Options`: `storage`, `executor`, `out`, `workers`, `new`.
+
+    Raises:
+        InputError: The task or an option is wrong.
+    """
+    from automl.searches import Options, run_search
+    from automl.tasks.document import document_from_mapping, read_document, with_budget
+
+    document = document_from_mapping(task, Path()) if isinstance(task, Mapping) else read_document(Path(task))
+    if budget is not None:
+        document = with_budget(document, {"time": budget} if isinstance(budget, str) else budget)
+    return run_search(document, Options(**options))
+
+
+def load(folder: str | Path) -> "Model":
+    """Load a winner's folder; it predicts from raw input, without the task document and the database.
+
+    Raises:
+        InputError: The folder is not a whole bundle.
+    """
+    from automl.inference import load as load_model
+
+    return load_model(folder)

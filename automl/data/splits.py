@@ -45,7 +45,7 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -
         InputError: Train has fewer than 10 sources of its own.
     """
     files = {"train": train} | {name: pairs for name, pairs in (("valid", valid), ("test", test)) if pairs is not None}
-    grouped = {name: _group(pairs) for name, pairs in files.items()}
+    grouped = {name: group(pairs) for name, pairs in files.items()}
     whole, others = grouped["train"][0], {name: part for name, (part, _) in grouped.items() if name != "train"}
     shared = {source for part in others.values() for source in part.references}
     own = _select(whole, [source for source in whole.references if source not in shared])
@@ -64,7 +64,7 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -
     return Splits(parts, dropped, (*_drops(files, dropped), *_overlap(files, parts), *said))
 
 
-def _group(pairs: Pairs) -> tuple[Part, int]:
+def group(pairs: Pairs) -> tuple[Part, int]:
     """Gather the targets of each source; a row that brings nothing new is a duplicate."""
     references: dict[str, dict[str, None]] = {}
     rows: Counter[str] = Counter()

@@ -294,3 +294,14 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
         "[pretraining]": document.pretraining is not None,
     }
     yield from (feature for feature, used in candidates.items() if used)
+
+
+def with_budget(document: TaskDocument, budget: Mapping[str, Any]) -> TaskDocument:
+    """Return a document with some limits of its budget replaced.
+
+    Raises:
+        InputError: A limit is unknown or wrong.
+    """
+    mapping = document.to_mapping()
+    mapping["budget"] = {**mapping.get("budget", {}), **budget}
+    return document_from_mapping(mapping, Path(), "budget")

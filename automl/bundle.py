@@ -1,0 +1,186 @@
+"""The winner's folder: weights, configuration, tokenizers, scores, card, and a manifest of their bytes.
+
+It is data only: JSON and safetensors. Whatever reads it checks every byte against the manifest, and
+builds the model from names in our own registries.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from automl.errors import InputError
+
+VERSION = 1
+MOST_JSON_BYTES = 64 * 2**20
+FILES = ("config.json", "metrics.json", "model.safetensors", "tokenizer.source.json", "tokenizer.target.json")
+CARD = "README.md"
+MANIFEST = "MANIFEST.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model and all that predicting from raw input needs.
+
+    Attributes:
+        config: `kind` of the task, `configuration` of the model, `vocabulary` sizes, `decoding`, `data` columns.
+        weights: Parameters by dotted name.
+        source_tokenizer: `tokenizer.json` of sources.
+        target_tokenizer: `tokenizer.json` of targets.
+        metrics: Scores on valid and test, and how they came about.
+        card: The model card, in Markdown.
+    """
+
+    config: Mapping[str, Any]
+    weights: Mapping[str, NDArray[np.float32]]
+    source_tokenizer: str
+    target_tokenizer: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle, whole or not at all; an older bundle in its place is replaced.
+
+    Raises:
+        InputError: The folder holds something else, or cannot be written.
+    """
+    check_replaceable(folder)
+    contents = _contents(bundle)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            for name, data in contents.items():
+                _write_durably(scratch / name, data)
+            scratch.chmod(0o755)
+            _put_in_place(scratch, folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name a folder that can") from error
+
+
+def check_replaceable(folder: Path) -> None:
+    """Make sure that a bundle could be written to a folder, before the work that goes into it.
+
+    Raises:
+        InputError: The folder holds something else, or cannot be written.
+    """
+    if folder.exists() and not _replaceable(folder):
+        raise InputError(f"{folder}: holds something that is not a bundle; name a new or an empty folder")
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot be written ({nearest} is closed to you); name a folder that can")
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check all of its bytes.
+
+    Raises:
+        InputError: It is not a whole bundle of this version.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: is not a bundle ({MANIFEST} is missing); name a folder that `automl export` wrote")
+    manifest = _json(folder, MANIFEST, _read(folder, MANIFEST))
+    if manifest.get("version") != VERSION:
+        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')}; this program reads {VERSION}")
+    data = {name: _checked(folder, name, manifest.get("files")) for name in FILES}
+    try:
+        weights = load(data["model.safetensors"])
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{folder / 'model.safetensors'}: cannot be read; export the model again") from error
+    return Bundle(
+        config=_json(folder, "config.json", data["config.json"]),
+        weights=weights,
+        source_tokenizer=data["tokenizer.source.json"].decode(),
+        target_tokenizer=data["tokenizer.target.json"].decode(),
+        metrics=_json(folder, "metrics.json", data["metrics.json"]),
+    )
+
+
+def _contents(bundle: Bundle) -> dict[str, bytes]:
+    contents = {
+        "config.json": _dumped({"version": VERSION, **bundle.config}),
+        "metrics.json": _dumped({"version": VERSION, **bundle.metrics}),
+        "model.safetensors": save({name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}),
+        "tokenizer.source.json": bundle.source_tokenizer.encode(),
+        "tokenizer.target.json": bundle.target_tokenizer.encode(),
+        CARD: bundle.card.encode(),
+    }
+    files = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in contents.items()}
+    return {**contents, MANIFEST: _dumped({"version": VERSION, "files": files})}
+
+
+def _dumped(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    if folder.exists():
+        old = scratch.with_name(f"{scratch.name}-old")
+        folder.rename(old)
+        scratch.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        scratch.rename(folder)
+    _flush(folder.parent)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _checked(folder: Path, name: str, files: Any) -> bytes:
+    entry = files.get(name) if isinstance(files, dict) else None
+    if not isinstance(entry, dict):
+        raise InputError(f"{folder / MANIFEST}: does not list {name}; export the model again")
+    data = _read(folder, name)
+    if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
+        raise InputError(f"{folder / name}: is not what the manifest says; export the model again")
+    return data
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    try:
+        if path.suffix == ".json" and path.stat().st_size > MOST_JSON_BYTES:
+            raise InputError(f"{path}: is larger than {MOST_JSON_BYTES:,} bytes; export the model again")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); export the model again") from error
+
+
+def _json(folder: Path, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{folder / name}: is not JSON; export the model again") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{folder / name}: is not a JSON object; export the model again")
+    return document

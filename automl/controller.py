@@ -1,0 +1,358 @@
+"""Runs one search: asks the scheduler what each free worker does, commits what comes back, until the budget is spent.
+
+Every run begins by rebuilding all that is known from the rows of the database, so that going on after a crash is the
+same path as beginning.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from math import isfinite
+from statistics import median
+from time import monotonic
+from typing import assert_never
+
+from automl import history
+from automl.errors import FailureReason, TrialFailure
+from automl.executors import Executor
+from automl.heartbeat import Heartbeat
+from automl.history import Trial, new_segment
+from automl.mirror import ContainedMirror
+from automl.outcome import Ending, Outcome, Progress, Winner, early_end, explain
+from automl.plan import Plan
+from automl.proposals import Proposals
+from automl.scheduler import Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
+from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
+from search_spaces.dials import to_dict
+from storage.attempts import begin_attempt, end_attempt
+from storage.database import Database
+from storage.events import append_event
+from storage.leases import Lease, LeaseLost
+from storage.searches import SearchRow, update_search
+from storage.segments import SegmentRow, commit_segment, list_segments
+from storage.study import Mirror
+from storage.trials import add_trial, fail_trial, list_trials
+
+RETRIED = (FailureReason.WORKER_LOST, FailureReason.TIMEOUT)
+MOST_ATTEMPTS = 3
+PASSES = 60
+MIRROR_SECONDS = 30.0
+PROGRESS_SECONDS = 0.25
+
+
+def wait_briefly(futures: Collection[Future[Result]]) -> None:
+    """Wait until a future is done, or long enough that people want to see something."""
+    wait(futures, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
+
+
+class Controller:
+    """One search, by the holder of its lease.
+
+    The caller claims and releases the lease and shuts the executor down.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        search: SearchRow,
+        lease: Lease,
+        executor: Executor,
+        plan: Plan,
+        *,
+        clock: Callable[[], float] = monotonic,
+        on_change: Callable[[Progress], None] = lambda _: None,
+        waiting: Callable[[Collection[Future[Result]]], None] = wait_briefly,
+    ) -> None:
+        self._database = database
+        self._search = search
+        self._lease = lease
+        self._executor = executor
+        self._plan = plan
+        self._clock = clock
+        self._on_change = on_change
+        self._waiting = waiting
+        self._proposals = Proposals(plan.space, plan.seed, plan.admissible)
+        self._trials = self._restore()
+        self._running: dict[Future[Result], Segment] = {}
+        self._rung_tokens = search.rung_tokens
+        if plan.budget.time is None and self._rung_tokens is None:
+            self._set_rung_tokens(min(max(plan.pass_tokens, 5_000), 500_000))
+        self._began = clock()
+        self._committed_seconds = search.seconds
+        self._ending = ""
+        self._interrupted = False
+        self._no_more_proposals = False
+        self._recorded = ("", "")
+        self._mirror = ContainedMirror(
+            lambda: Mirror(database.url, search.name, (plan.metric.direction,)), plan.space, plan.metric
+        )
+        self._shown = self._mirrored = self._began
+
+    def run(self) -> Outcome:
+        """Search until the budget is spent, the target is reached or it is interrupted.
+
+        Raises:
+            LeaseLost: Another process has taken the search over; nothing more is written.
+        """
+        with Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop):
+            try:
+                self._loop()
+            except KeyboardInterrupt:
+                self.interrupt()
+                self._drain()
+            except LeaseLost:
+                self._executor.stop()
+                raise
+            return self._conclude()
+
+    def interrupt(self) -> None:
+        """End early and keep everything; safe to call from a signal handler or another thread."""
+        self._interrupted = True
+        self._executor.stop()
+
+    def _restore(self) -> dict[int, Trial]:
+        database, search = self._database, self._search.id
+        for row in list_trials(database, search):
+            if row.state == "RUNNING":
+                end_attempt(database, self._lease, row.number, "LOST", failure=False)
+        return history.restore(list_trials(database, search), list_segments(database, search))
+
+    def _loop(self) -> None:
+        while True:
+            self._reap()
+            self._check_ends()
+            if not (self._ending or self._interrupted):
+                self._fill_workers()
+            self._show_progress()
+            if not self._running:
+                if self._ending or self._interrupted:
+                    return
+                continue
+            self._waiting(list(self._running))
+
+    def _drain(self) -> None:
+        try:
+            while self._running:
+                self._waiting(list(self._running))
+                self._reap()
+        except KeyboardInterrupt:
+            return
+
+    def _check_ends(self) -> None:
+        """Stop what runs when the target is reached, the time is over or every trial has failed."""
+        if self._ending:
+            return
+        reason = early_end(self._trials.values(), self._plan.budget.target)
+        if reason:
+            self._end(reason)
+        elif self._running and (self._seconds_left() or 1.0) < 0:
+            self._end("the time is spent")
+
+    def _end(self, reason: str) -> None:
+        self._ending = reason
+        self._record("finish", reason)
+        if self._running:
+            self._executor.stop()
+
+    def _fill_workers(self) -> None:
+        while len(self._running) < self._executor.workers and not self._ending:
+            decision = decide(history.candidates(self._trials.values(), self._plan.metric), self._outlook())
+            match decision:
+                case Start():
+                    self._start(decision)
+                case Thaw() | TrainOut():
+                    self._record("thaw" if isinstance(decision, Thaw) else "train out", decision.reason)
+                    self._submit(self._trials[decision.trial], decision)
+                case Wait():
+                    self._record("wait", decision.reason)
+                    return
+                case Finish():
+                    if not self._running:
+                        self._end(decision.reason)
+                    return
+                case other:
+                    assert_never(other)
+
+    def _start(self, decision: Start) -> None:
+        trial = next((t for t in self._trials.values() if t.is_orphan), None)
+        if trial is None:
+            trial = self._add_trial()
+        if trial is None:
+            self._no_more_proposals = True
+            if not self._trials:
+                self._end("no configuration is within the constraints")
+            return
+        reason = decision.reason if trial.row.attempts == 0 else "began again: its first segment was lost"
+        self._record("start", f"trial {trial.row.number} ({trial.families}): {reason}")
+        self._submit(trial, decision)
+
+    def _add_trial(self) -> Trial | None:
+        proposal = self._proposals.propose(history.tried(self._trials.values(), self._plan.metric, self._rung_tokens))
+        if proposal is None:
+            return None
+        seed = self._plan.trial_seed(len(self._trials))
+        row = add_trial(self._database, self._lease, to_dict(proposal.configuration), seed, proposal.origin)
+        self._trials[row.number] = Trial(row, proposal.configuration)
+        return self._trials[row.number]
+
+    def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
+        row = trial.row
+        segment = Segment(
+            trial=row.number,
+            configuration=row.configuration,
+            seed=row.seed,
+            from_step=row.step,
+            checkpoint=row.checkpoint,
+            to_tokens=decision.to_tokens,
+            seconds=decision.seconds,
+            cooldown=isinstance(decision, TrainOut),
+        )
+        begin_attempt(self._database, self._lease, row.number, row.step)
+        trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
+        self._running[self._executor.submit(segment)] = segment
+        trial.in_flight = True
+
+    def _reap(self) -> None:
+        for future in [future for future in self._running if future.done()]:
+            segment = self._running.pop(future)
+            trial = self._trials[segment.trial]
+            trial.in_flight = False
+            match future.exception():
+                case None:
+                    self._accept(trial, segment, future.result())
+                case TrialFailure() as failure:
+                    self._fail(trial, failure)
+                case error:
+                    self._fail(trial, TrialFailure(FailureReason.ERROR, type(error).__name__))
+
+    def _accept(self, trial: Trial, segment: Segment, result: Result) -> None:
+        assert isinstance(result, SegmentResult)
+        if not all(map(isfinite, history.loss_of(result.scores, self._plan.metric))):
+            self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
+            return
+        complete = segment.cooldown and not self._interrupted
+        row = self._commit(segment, result, complete)
+        trial.advance(row, result.parameters, complete)
+        self._measure_rung()
+
+    def _commit(self, segment: Segment, result: SegmentResult, complete: bool) -> SegmentRow:
+        consumed = self._consumed()
+        new = new_segment(segment, result, self._plan.checkpoints)
+        elapsed = consumed - self._committed_seconds
+        row = commit_segment(self._database, self._lease, new, complete=complete, elapsed=elapsed)
+        self._committed_seconds = consumed
+        return row
+
+    def _fail(self, trial: Trial, failure: TrialFailure) -> None:
+        number, message = trial.row.number, str(failure)
+        if failure.reason in RETRIED:
+            failures = end_attempt(self._database, self._lease, number, failure.reason)
+            if failures < MOST_ATTEMPTS:
+                trial.row = replace(trial.row, failures=failures)
+                self._warn(f"trial {number} lost its worker and goes on from its last checkpoint: {message}")
+                return
+        fail_trial(self._database, self._lease, number, failure.reason, message)
+        trial.fail(failure.reason, message)
+        self._warn(f"trial {number} failed: {failure.reason}, {message}")
+        self._measure_rung()
+
+    def _measure_rung(self) -> None:
+        """The first segment of the first trial that did not fail sets rung 0."""
+        first = next((t for t in self._trials.values() if t.row.state != "FAILED"), None)
+        if self._rung_tokens is None and first is not None and first.segments:
+            self._set_rung_tokens(first.segments[0].tokens)
+
+    def _set_rung_tokens(self, tokens: int) -> None:
+        self._rung_tokens = tokens
+        update_search(self._database, self._lease, rung_tokens=tokens)
+
+    def _consumed(self) -> float:
+        return self._search.seconds + self._plan.spent + self._clock() - self._began
+
+    def _seconds_left(self) -> float | None:
+        """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
+        if self._plan.budget.time is None:
+            return None
+        times = [segment.seconds for trial in self._trials.values() for segment in trial.segments]
+        after = median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [0.0])
+        return self._plan.budget.time - self._plan.kept - self._consumed() - after
+
+    def _outlook(self) -> Outlook:
+        time, trials = self._plan.budget.time, self._plan.budget.trials
+        begun = sum(not trial.is_orphan for trial in self._trials.values())
+        orphans = len(self._trials) - begun
+        left = None if trials is None else max(trials - begun, 0)
+        return Outlook(
+            workers=self._executor.workers,
+            seconds_left=self._seconds_left(),
+            seconds_total=None if time is None else time - self._plan.kept,
+            trials_left=0 if self._no_more_proposals and not orphans else left,
+            rung_tokens=self._rung_tokens,
+            max_tokens=PASSES * self._plan.pass_tokens,
+        )
+
+    def _record(self, kind: str, message: str) -> None:
+        if (kind, message) != self._recorded:
+            self._recorded = (kind, message)
+            append_event(self._database, self._lease, kind, message)
+
+    def _warn(self, message: str) -> None:
+        append_event(self._database, self._lease, "warning", message)
+
+    def _show_progress(self) -> None:
+        now = self._clock()
+        if now - self._mirrored >= MIRROR_SECONDS:
+            self._mirrored = now
+            self._committed_seconds = self._consumed()
+            update_search(self._database, self._lease, seconds=self._committed_seconds)
+            self._update_mirror()
+        if now - self._shown < PROGRESS_SECONDS:
+            return
+        self._shown = now
+        time = self._plan.budget.time
+        found = history.best(self._trials.values(), self._plan.metric)
+        self._on_change(
+            Progress(
+                seconds_left=None if time is None else max(time - self._consumed(), 0.0),
+                trials=history.counts(self._trials.values()),
+                best=found[1].scores[self._plan.metric.name] if found else None,
+                workers=tuple(self._executor.status()),
+                decision=self._recorded[1],
+            )
+        )
+
+    def _update_mirror(self) -> None:
+        warning = self._mirror.update(self._trials.values())
+        if warning:
+            self._warn(warning)
+
+    def _conclude(self) -> Outcome:
+        found = history.best(self._trials.values(), self._plan.metric)
+        test_scores = self._test(*found) if found and not self._interrupted else {}
+        why = explain(self._trials.values(), self._plan.metric) if found else self._ending or "it was interrupted"
+        state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
+        seconds = self._consumed()
+        update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
+        self._update_mirror()
+        winner = Winner.of(*found, test_scores) if found else None
+        return Outcome(state, seconds, history.counts(self._trials.values()), winner, why)
+
+    def _test(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float]:
+        """Decode test, once more if the worker is lost; without scores the search is still finished."""
+        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
+        for _ in range(MOST_ATTEMPTS):
+            future = self._executor.submit(job)
+            while not (future.done() or self._interrupted):
+                self._waiting([future])
+            if self._interrupted:
+                return {}
+            match future.exception():
+                case None:
+                    result = future.result()
+                    assert isinstance(result, EvaluationResult)
+                    return result.scores
+                case error:
+                    self._warn(f"test was not scored: {error}")
+                    if not (isinstance(error, TrialFailure) and error.reason in RETRIED):
+                        return {}
+        return {}

@@ -1,0 +1,97 @@
+"""Learning curves: what was measured of each trial, and what can be read off it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["running", "paused", "finished", "failed"]
+
+PATIENCE = 3
+"""Measurements without an improvement after which a trial is not continued."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement of a trial.
+
+    Attributes:
+        tokens: Target tokens since the trial's start.
+        seconds: Seconds of training and compiling since the trial's start: what it has cost.
+        training: The part of them spent on training alone: how fast it is.
+        loss: Nats a target token on valid.
+        objective: The metric on valid, turned so that lower is better.
+    """
+
+    tokens: int
+    seconds: float
+    training: float
+    loss: float
+    objective: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial as the scheduler sees it; points by growing tokens, `kind` its family for people to read."""
+
+    number: int
+    state: State
+    points: tuple[Point, ...] = ()
+    kind: str = ""
+
+    @property
+    def latest(self) -> Point:
+        """The last point; the trial must have one."""
+        return self.points[-1]
+
+    @property
+    def standing(self) -> tuple[float, float]:
+        """Latest objective, ties broken by the loss: lower is better."""
+        return (self.latest.objective, self.latest.loss)
+
+
+def rung_of(tokens: int, rung_tokens: int) -> int:
+    """Return the highest rung reached; -1 below the lowest."""
+    return math.floor(math.log2(tokens / rung_tokens) + 1e-9) if tokens >= rung_tokens else -1
+
+
+def value_at(points: Sequence[Point], tokens: int) -> tuple[float, float]:
+    """Return (objective, loss) when the trial had seen so many tokens, interpolated between its measurements."""
+    return _interpolated(points, [point.tokens for point in points], tokens)
+
+
+def value_after(points: Sequence[Point], training: float) -> tuple[float, float]:
+    """Return (objective, loss) after so many seconds of training, interpolated between the measurements."""
+    return _interpolated(points, [point.training for point in points], training)
+
+
+def _interpolated(points: Sequence[Point], axis: Sequence[float], at: float) -> tuple[float, float]:
+    after = next((i for i, position in enumerate(axis) if position >= at), len(points) - 1)
+    right = points[after]
+    if after == 0 or axis[after] <= at:
+        return (right.objective, right.loss)
+    left = points[after - 1]
+    share = math.log(at / axis[after - 1]) / math.log(axis[after] / axis[after - 1])
+    return (
+        left.objective + share * (right.objective - left.objective),
+        left.loss + share * (right.loss - left.loss),
+    )
+
+
+def has_stalled(candidate: Candidate) -> bool:
+    """Whether neither objective nor loss has improved over the last measurements."""
+    before, recent = candidate.points[:-PATIENCE], candidate.points[-PATIENCE:]
+    if not before:
+        return False
+    return all(
+        min(getattr(p, name) for p in recent) >= min(getattr(p, name) for p in before) for name in ("objective", "loss")
+    )
+
+
+def tokens_per_second(candidate: Candidate) -> float:
+    """Return the trial's speed over its last segment."""
+    latest = candidate.latest
+    tokens, training = (
+        (0, 0.0) if len(candidate.points) == 1 else (candidate.points[-2].tokens, candidate.points[-2].training)
+    )
+    return (latest.tokens - tokens) / max(latest.training - training, 1e-3)

@@ -1,0 +1,52 @@
+"""Where segments run: every executor takes jobs and answers with futures, in the words of `concurrent.futures`."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from automl.executors.inline import InlineExecutor
+from automl.executors.processes import ProcessExecutor
+from automl.executors.runner import TRAINER, load_runner
+from automl.segments import Job, Result, Workload
+
+__all__ = ["EXECUTORS", "Executor", "InlineExecutor", "ProcessExecutor"]
+
+
+class Executor(Protocol):
+    """Runs jobs on a fixed number of workers.
+
+    A future ends with the job's result or with `TrialFailure`, whatever went wrong inside.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at the same time."""
+        ...
+
+    def submit(self, job: Job) -> Future[Result]:
+        """Run a job as soon as a worker is free."""
+        ...
+
+    def stop(self) -> None:
+        """Let the jobs that run now end at their next chunk boundary, with what they have."""
+        ...
+
+    def status(self) -> list[str]:
+        """One short line a worker: what it does now."""
+        ...
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Take no more jobs; let the running ones end, or with `wait=False` abandon them."""
+        ...
+
+
+def _inline(workload: Workload, workers: int) -> Executor:
+    del workers
+    return InlineExecutor(lambda: load_runner(TRAINER, workload))
+
+
+def _processes(workload: Workload, workers: int) -> Executor:
+    return ProcessExecutor(workload, workers)
+
+
+EXECUTORS: dict[str, Callable[[Workload, int], Executor]] = {"inline": _inline, "processes": _processes}

@@ -1,0 +1,143 @@
+"""What is known of each trial, rebuilt from the rows of the database, in the terms of scheduler and proposals."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+
+from automl.curves import Candidate, Point, State, rung_of
+from automl.errors import FailureReason
+from automl.metrics import Metric
+from automl.proposals import Score, Tried
+from automl.segments import Segment, SegmentResult
+from search_spaces.dials import from_dict
+from search_spaces.seq2seq import Seq2Seq
+from storage import objects
+from storage.segments import NewSegment, SegmentRow
+from storage.trials import TrialRow
+
+
+@dataclass
+class Trial:
+    """A trial with its segments by step; `in_flight` while a worker has it."""
+
+    row: TrialRow
+    configuration: Seq2Seq
+    segments: list[SegmentRow] = field(default_factory=list)
+    in_flight: bool = False
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its first segment was lost, so that it has to begin again."""
+        return not self.in_flight and not self.segments and self.row.state != "FAILED"
+
+    @property
+    def state(self) -> State:
+        """State in the scheduler's terms."""
+        if self.in_flight:
+            return "running"
+        match self.row.state:
+            case "COMPLETE":
+                return "finished"
+            case "FAILED":
+                return "failed"
+            case "RUNNING" | "PAUSED":
+                return "paused"
+
+    @property
+    def families(self) -> str:
+        """Encoder and decoder for people to read."""
+        return f"{type(self.configuration.encoder).__name__} → {type(self.configuration.decoder).__name__}"
+
+    def advance(self, segment: SegmentRow, parameters: int, complete: bool) -> None:
+        """Note a committed segment."""
+        self.segments.append(segment)
+        self.row = replace(
+            self.row,
+            state="COMPLETE" if complete else "PAUSED",
+            step=segment.to_step,
+            tokens=segment.tokens,
+            checkpoint=segment.checkpoint,
+            parameters=parameters,
+            failures=0,
+        )
+
+    def fail(self, reason: FailureReason, message: str) -> None:
+        """Note that it cannot go on."""
+        self.row = replace(self.row, state="FAILED", reason=reason.value, message=message)
+
+
+def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[int, Trial]:
+    """Return the trials by number as their rows say; whatever was in flight is paused at its last checkpoint."""
+    restored = {row.number: Trial(row, from_dict(Seq2Seq, row.configuration)) for row in trials}
+    for segment in sorted(segments, key=lambda s: (s.trial, s.index)):
+        restored[segment.trial].segments.append(segment)
+    return restored
+
+
+def loss_of(scores: Mapping[str, float], metric: Metric) -> tuple[float, float]:
+    """Return (objective turned so that lower is better, loss), infinite where there is none."""
+    objective = scores.get(metric.name, math.nan)
+    turned = objective if metric.direction == "minimize" else -objective
+    loss = scores.get("loss", math.nan)
+    return (turned if math.isfinite(turned) else math.inf, loss if math.isfinite(loss) else math.inf)
+
+
+def candidates(trials: Iterable[Trial], metric: Metric) -> list[Candidate]:
+    """Return the trials as the scheduler sees them; those that have to begin again are not there yet."""
+    return [
+        Candidate(trial.row.number, trial.state, _points(trial.segments, metric), trial.families)
+        for trial in trials
+        if not trial.is_orphan
+    ]
+
+
+def tried(trials: Iterable[Trial], metric: Metric, rung_tokens: int | None) -> list[Tried]:
+    """Return the trials as the proposals see them."""
+    seen: list[Tried] = []
+    for trial in trials:
+        score = None
+        if trial.segments:
+            last = trial.segments[-1]
+            score = Score(rung_of(last.tokens, rung_tokens or last.tokens), *loss_of(last.scores, metric))
+        seen.append(Tried(trial.configuration, score, failed=trial.row.state == "FAILED"))
+    return seen
+
+
+def best(trials: Iterable[Trial], metric: Metric) -> tuple[Trial, SegmentRow] | None:
+    """Return the trial and segment with the best objective on valid, ties broken by the loss."""
+    scored = [(trial, segment) for trial in trials for segment in trial.segments]
+    return min(scored, key=lambda pair: loss_of(pair[1].scores, metric), default=None)
+
+
+def counts(trials: Iterable[Trial]) -> dict[str, int]:
+    """Return the number of trials by state."""
+    return dict(Counter(trial.state for trial in trials))
+
+
+def _points(segments: Sequence[SegmentRow], metric: Metric) -> tuple[Point, ...]:
+    training = list(accumulate(s.seconds.get("training", 0.0) for s in segments))
+    compiling = list(accumulate(s.seconds.get("compiling", 0.0) for s in segments))
+    scores = [loss_of(segment.scores, metric) for segment in segments]
+    return tuple(
+        Point(segment.tokens, trained + compiled, trained, loss=loss, objective=objective)
+        for segment, trained, compiled, (objective, loss) in zip(segments, training, compiling, scores, strict=True)
+    )
+
+
+def new_segment(segment: Segment, result: SegmentResult, checkpoints: Path) -> NewSegment:
+    """Return what came back as a row; scores that are not finite are left out."""
+    return NewSegment(
+        trial=segment.trial,
+        from_step=result.from_step,
+        to_step=result.step,
+        tokens=result.tokens,
+        scores={name: score for name, score in result.scores.items() if math.isfinite(score)},
+        checkpoint=result.checkpoint,
+        bytes=objects.path(checkpoints, result.checkpoint).stat().st_size,
+        parameters=result.parameters,
+        seconds=result.seconds,
+        cooldown=segment.cooldown,
+    )

@@ -1,0 +1,93 @@
+"""Inference: a bundle that predicts from raw input."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from automl.bundle import Bundle, read_bundle
+from automl.data.sources import Columns, read_pairs
+from automl.data.splits import group
+from automl.data.tokenizers import Tokenizer, normalise
+from automl.decoding import Answer, decode, greedy_program
+from automl.errors import InputError
+from automl.metrics import metric
+from automl.models.parameters import declared
+from automl.models.seq2seq import Seq2Seq
+from search_spaces import seq2seq
+from search_spaces.dials import SpaceError, from_dict
+
+BATCH_SIZES = (1, 8, 64)
+
+
+class Model:
+    """A winner, loaded; safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Build the model of a bundle.
+
+        Raises:
+            InputError: Its configuration or its weights are not of a model that we know.
+        """
+        self.config = bundle.config
+        self.metrics = bundle.metrics
+        self._source = Tokenizer.from_json(bundle.source_tokenizer)
+        self._target = Tokenizer.from_json(bundle.target_tokenizer)
+        model = _build(bundle)
+        self._parameters = {name: jnp.asarray(value) for name, value in bundle.weights.items()}
+        self._program = greedy_program(model, int(bundle.config["decoding"]["max_length"]))
+
+    def predict(self, sources: Iterable[str]) -> list[str]:
+        """Return one output for each source, decoded as the bundle says."""
+        return self._target.decode_batch([answer.tokens for answer in self._answers(list(sources))])
+
+    def evaluate(self, data: Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
+        """Score a file that has the task's columns.
+
+        Args:
+            data: A file as `[data] test` names one.
+            metrics: Names of metrics; those of the search when none are named.
+
+        Returns:
+            `metrics` (name → value) and `rows`, the number of distinct sources.
+
+        Raises:
+            InputError: The file or a metric is wrong.
+        """
+        chosen = [metric(name) for name in metrics or self.config["metrics"]]
+        columns = self.config["data"]
+        target = columns["target"]
+        pairs = read_pairs(data, Columns(columns["source"], tuple(target) if target is not None else None))
+        references = group(pairs)[0].references
+        outputs = self.predict(references)
+        acceptable = list(references.values())
+        scores = {m.name: m.function(outputs, acceptable, self._target.tokens) for m in chosen}
+        return {"metrics": scores, "rows": len(outputs)}
+
+    def _answers(self, sources: list[str]) -> list[Answer]:
+        tokens = self._source.encode_batch([normalise(source) for source in sources])
+        size = next((size for size in BATCH_SIZES if size >= len(sources)), BATCH_SIZES[-1])
+        return decode(self._program, self._parameters, tokens, size)
+
+
+def load(folder: str | Path) -> Model:
+    """Load a bundle; neither the task document nor the database is needed.
+
+    Raises:
+        InputError: The folder is not a whole bundle.
+    """
+    return Model(read_bundle(Path(folder)))
+
+
+def _build(bundle: Bundle) -> Seq2Seq:
+    try:
+        configuration = from_dict(seq2seq.Seq2Seq, bundle.config["configuration"])
+        sizes = bundle.config["vocabulary"]
+        model = Seq2Seq(configuration, int(sizes["source"]), int(sizes["target"]))
+    except (SpaceError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"config.json: describes no model that this version knows ({error})") from error
+    shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}
+    if shapes != {name: tuple(value.shape) for name, value in bundle.weights.items()}:
+        raise InputError("model.safetensors: holds other parameters than config.json describes; export the model again")
+    return model

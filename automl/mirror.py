@@ -1,0 +1,50 @@
+"""The search as an Optuna study in the same database, for Optuna's own tools; a search does not stop when it fails."""
+
+from collections.abc import Callable, Iterable
+
+from automl.history import Trial
+from automl.metrics import Metric
+from automl.proposals import to_distribution
+from search_spaces.spaces import Space
+from storage.study import Mirror, MirrorTrial
+
+
+class ContainedMirror:
+    """Writes the mirror and turns whatever goes wrong there into a warning."""
+
+    def __init__(self, open_mirror: Callable[[], Mirror], space: Space, metric: Metric) -> None:
+        self._open_mirror = open_mirror
+        self._space = space
+        self._metric = metric
+        self._mirror: Mirror | None = None
+
+    def update(self, trials: Iterable[Trial]) -> str | None:
+        """Bring the mirror up to date; returns what went wrong, if anything did."""
+        try:
+            self._mirror = self._mirror or self._open_mirror()
+            self._mirror.update(mirror_rows(trials, self._space, self._metric))
+        except Exception as error:
+            return f"the Optuna study was not brought up to date ({type(error).__name__}); the search goes on"
+        return None
+
+
+def mirror_rows(trials: Iterable[Trial], space: Space, metric: Metric) -> list[MirrorTrial]:
+    """Return the trials as Optuna's own tools shall show them."""
+    return [_mirrored(trial, space, metric) for trial in trials]
+
+
+def _mirrored(trial: Trial, space: Space, metric: Metric) -> MirrorTrial:
+    measured = {s.tokens: s.scores[metric.name] for s in trial.segments if metric.name in s.scores}
+    finished = trial.state == "finished"
+    ended = trial.row.updated if trial.state in ("finished", "failed") else None
+    return MirrorTrial(
+        number=trial.row.number,
+        state=trial.row.state,
+        params=space.parameters(trial.configuration),
+        distributions={k: to_distribution(d) for k, d in space.distributions(trial.configuration).items()},
+        intermediate_values=measured,
+        values=(list(measured.values())[-1],) if finished and measured else (),
+        user_attrs={"origin": trial.row.origin, "reason": trial.row.reason},
+        started=trial.row.created,
+        ended=ended,
+    )

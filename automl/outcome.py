@@ -1,0 +1,116 @@
+"""What a search says of itself: while it runs, and at its end."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from automl import history
+from automl.budget import Target, reached
+from automl.history import Trial
+from automl.metrics import Metric
+from storage.segments import SegmentRow
+
+Ending = Literal["finished", "interrupted", "failed"]
+HOPELESS_TRIALS = 5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a person wants to know while it runs.
+
+    Attributes:
+        seconds_left: Of the time budget, the share for test and export included.
+        trials: Number of trials by state.
+        best: Best objective on valid so far.
+        workers: What each worker does, one line each.
+        decision: The scheduler's last decision.
+    """
+
+    seconds_left: float | None
+    trials: Mapping[str, int]
+    best: float | None
+    workers: tuple[str, ...]
+    decision: str
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model."""
+
+    trial: int
+    step: int
+    tokens: int
+    scores: Mapping[str, float]
+    test_scores: Mapping[str, float]
+    checkpoint: str
+    configuration: Mapping[str, Any]
+    parameters: int | None
+
+    @staticmethod
+    def of(trial: Trial, segment: SegmentRow, test_scores: Mapping[str, float]) -> "Winner":
+        """Return a trial at one of its segments as the winner."""
+        return Winner(
+            trial=trial.row.number,
+            step=segment.to_step,
+            tokens=segment.tokens,
+            scores=segment.scores,
+            test_scores=test_scores,
+            checkpoint=segment.checkpoint,
+            configuration=trial.row.configuration,
+            parameters=trial.row.parameters,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended.
+
+    Attributes:
+        seconds: Consumed over all runs.
+        trials: Number of trials by state.
+        why: One sentence on what won and why, or on why nothing did.
+    """
+
+    state: Ending
+    seconds: float
+    trials: Mapping[str, int]
+    best: Winner | None
+    why: str
+
+
+def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
+    """Say why a search ends before its budget is spent: the target is reached, or nothing works."""
+    everything = list(trials)
+    scores = [segment.scores for trial in everything for segment in trial.segments]
+    if target and any(target[0] in s and reached(target, s[target[0]]) for s in scores):
+        return f"the target {''.join(map(str, target))} is reached"
+    failed = [trial.row for trial in everything if trial.row.state == "FAILED"]
+    if not scores and len(failed) >= HOPELESS_TRIALS:
+        return f"the first {len(failed)} trials failed: {failed[-1].reason}, {failed[-1].message}"
+    return None
+
+
+def explain(trials: Iterable[Trial], metric: Metric) -> str:
+    """Say in one sentence what won, and against what."""
+    everything = list(trials)
+    found = history.best(everything, metric)
+    if found is None:
+        return "no trial was measured"
+    trial, segment = found
+    score = f"{metric.name} {segment.scores[metric.name]:.4g} on valid"
+    rivals = [t for t in everything if t is not trial]
+    default = next((t for t in rivals if t.row.number == 0), None)
+    rival = history.best([default] if default else rivals, metric)
+    if trial.row.number == 0:
+        won = f"the default ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
+    else:
+        won = f"trial {trial.row.number} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
+    return won + _against(rival, metric, len(rivals))
+
+
+def _against(rival: tuple[Trial, SegmentRow] | None, metric: Metric, rivals: int) -> str:
+    if rival is None:
+        return ""
+    trial, segment = rival
+    name = "the default" if trial.row.number == 0 else f"the best of {rivals} others"
+    return f", against {segment.scores[metric.name]:.4g} of {name}"

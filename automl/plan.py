@@ -1,0 +1,47 @@
+"""What one search is to do: the space, the objective, and how long."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from automl.budget import Budget
+from automl.metrics import Metric
+from search_spaces.seq2seq import Seq2Seq
+from search_spaces.spaces import Space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, and how long.
+
+    Attributes:
+        space: The configurations that may be tried.
+        admissible: Hard constraint on a configuration, checked before it is trained.
+        metric: The objective.
+        checkpoints: Folder of checkpoint bytes.
+        pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
+        reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
+        spent: Seconds of the time budget that this run used before the controller was made.
+        lease_seconds: The lease is renewed for so long, three times as often.
+    """
+
+    space: Space
+    metric: Metric
+    budget: Budget
+    checkpoints: Path
+    pass_tokens: int
+    seed: int = 0
+    admissible: Callable[[Seq2Seq], bool] = lambda _: True
+    reserve: float | None = None
+    spent: float = 0.0
+    lease_seconds: float = 60.0
+
+    def trial_seed(self, number: int) -> int:
+        """Return the seed of a trial: parameters, data order and dropout."""
+        return int.from_bytes(sha256(f"{self.seed} {number}".encode()).digest()[:4], "big") >> 1
+
+    @property
+    def kept(self) -> float:
+        """Seconds that are not for training."""
+        return min(max(0.05 * (self.budget.time or 0.0), 2.0), 30.0) if self.reserve is None else self.reserve

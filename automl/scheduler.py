@@ -1,0 +1,301 @@
+"""What a free worker does next: start a trial, thaw a paused one, train a finalist out.
+
+Nothing trained is thrown away: a trial stops at a rung with its checkpoint and may go on at any later time. Rung k
+lies at `rung_tokens * 2**k` target tokens of the trial. The *leader* always goes on, on a worker of its own or, where
+there is only one, for half of the time; the rest *explores* by asynchronous successive halving with resume: what is in
+the top third of its rung, or ahead of the leader there, goes on before anything new is started. The last
+quarter of the time trains the finalists out.
+
+Pure functions of what has been measured: no clock, no input or output, so that a search can be simulated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from automl.curves import PATIENCE, Candidate, has_stalled, rung_of, tokens_per_second, value_after, value_at
+
+FINAL_SHARE = 0.25
+"""Share of the time kept for training the finalists out."""
+LAST_USEFUL_SHARE = 0.08
+"""Share of the time below which training another finalist out is not worth beginning."""
+LEAST_SHARE = 0.01
+"""Share of the time below which no segment is worth beginning."""
+FIRST_SHARE = 1 / 30
+"""Share of the time for the first segment, whose tokens become rung 0."""
+OBJECTIVE_RUNG = 2
+"""Lower rungs compare the loss: there the objective is still near its worst for everybody."""
+SLOWEST = 4.0
+"""A first segment may take so many times the seconds of the fastest trial's."""
+MARGIN = 0.03
+"""Relative lead that a challenger needs, for each rung that it is behind, to become the leader."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is left of the budget; none where it sets no limit.
+
+    Attributes:
+        rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
+        max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
+    """
+
+    workers: int
+    seconds_left: float | None = None
+    seconds_total: float | None = None
+    trials_left: int | None = None
+    rung_tokens: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin a new trial."""
+
+    to_tokens: int | None
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """Continue a paused trial."""
+
+    trial: int
+    to_tokens: int
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainOut:
+    """Continue a paused trial for the last time: the learning rate falls to zero, then the trial is finished."""
+
+    trial: int
+    to_tokens: int
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing useful can begin before a running segment ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing useful is left to do."""
+
+    reason: str
+
+
+Decision = Start | Thaw | TrainOut | Wait | Finish
+
+
+def decide(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
+    """Say what one free worker does next; a trial that was just given to a worker counts as running."""
+    if outlook.rung_tokens is None:
+        return _measure_first(candidates, outlook)
+    before_final = _seconds_before_final(outlook)
+    if before_final is not None and before_final < LEAST_SHARE * (outlook.seconds_total or 0.0):
+        return _finish_by_time(candidates, outlook)
+    return (
+        _continue_leader(candidates, outlook)
+        or _train_out_stalled(candidates, outlook)
+        or _explore(candidates, outlook)
+        or _finish_by_trials(candidates, outlook)
+    )
+
+
+def find_leader(candidates: Sequence[Candidate], outlook: Outlook) -> Candidate | None:
+    """Return the unfinished trial to beat: the first one until another is measured to be better."""
+    alive = [c for c in candidates if c.state in ("running", "paused") and c.points]
+    if not alive or outlook.rung_tokens is None:
+        return None
+    first = next((c for c in alive if c.number == 0), None)
+    leader = first or min(alive, key=lambda c: (-rung_of(c.latest.tokens, outlook.rung_tokens or 1), c.standing))
+    for challenger in alive:
+        if challenger is not leader and _beats(challenger, leader, outlook):
+            leader = challenger
+    return leader
+
+
+def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
+    total, left = outlook.seconds_total, outlook.seconds_left
+    if left is not None and left <= 0:
+        return _wait_or_finish(candidates, "the time is over before a first score")
+    if outlook.trials_left == 0:
+        return _wait_or_finish(candidates, "every trial of the budget has failed")
+    seconds = None if total is None else min(max(total * FIRST_SHARE, 2.0), 120.0)
+    reason = "started the default" if not candidates else "started another family while the default is measured"
+    return Start(None, seconds, reason)
+
+
+def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
+    """Whether the challenger is ahead at equal tokens and at equal seconds, as far as both have come."""
+    assert outlook.rung_tokens is not None
+    rung = rung_of(challenger.latest.tokens, outlook.rung_tokens)
+    behind = max(rung_of(leader.latest.tokens, outlook.rung_tokens) - rung, 0)
+    if rung < OBJECTIVE_RUNG or behind > 2:
+        return False
+    if leader.latest.training < 0.9 * challenger.latest.training and not has_stalled(leader):
+        return False
+    if behind and not _can_catch_up(challenger, leader, outlook):
+        return False
+    if challenger.standing >= value_after(leader.points, challenger.latest.training):
+        return False
+    objective, loss = value_at(leader.points, challenger.latest.tokens)
+    return challenger.standing < (objective - behind * MARGIN * abs(objective), loss)
+
+
+def _can_catch_up(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
+    before_final = _seconds_before_final(outlook)
+    if before_final is None:
+        return True
+    left = before_final if before_final > 0 else outlook.seconds_left or 0.0
+    return (leader.latest.tokens - challenger.latest.tokens) / tokens_per_second(challenger) <= left
+
+
+def _seconds_before_final(outlook: Outlook) -> float | None:
+    if outlook.seconds_left is None or outlook.seconds_total is None:
+        return None
+    return outlook.seconds_left - FINAL_SHARE * outlook.seconds_total
+
+
+def _continue_leader(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
+    leader = find_leader(candidates, outlook)
+    if leader is None or leader.state != "paused" or not _may_continue(leader, outlook):
+        return None
+    if outlook.trials_left == 0 and _is_trained_out(candidates, leader):
+        return None
+    others = sum(c.latest.seconds for c in candidates if c.points and c is not leader)
+    if outlook.workers == 1 and leader.latest.seconds > others and _explore(candidates, outlook):
+        return None
+    return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
+
+
+def _train_out_stalled(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
+    leader = find_leader(candidates, outlook)
+    left, total = outlook.seconds_left, outlook.seconds_total
+    if leader is None or leader.state != "paused" or not has_stalled(leader) or left is None or total is None:
+        return None
+    if left < 2 * FINAL_SHARE * total or any(c.state == "finished" for c in candidates):
+        return None
+    return _train_out(leader, FINAL_SHARE * total / 2, "the leader has stalled and there is time for a second one")
+
+
+def _explore(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
+    leader = find_leader(candidates, outlook)
+    paused = [c for c in candidates if c.state == "paused" and c.points and c is not leader]
+    paused = [c for c in paused if _may_continue(c, outlook)]
+    promotion = _promote(paused, candidates, outlook)
+    if promotion is not None:
+        return promotion
+    before_final = _seconds_before_final(outlook)
+    cost = _first_rung_seconds(candidates, outlook)
+    if outlook.trials_left != 0 and (before_final is None or before_final >= cost):
+        limit = None if before_final is None else min(before_final, max(SLOWEST * cost, 2.0))
+        return Start(outlook.rung_tokens, limit, "started a new trial: no paused one is among the best at its rung")
+    if before_final is None or not paused:
+        return None
+    best = min(paused, key=lambda c: c.standing)
+    return _thaw(best, outlook, f"thawed {best.number}: the best that is paused, and there is time")
+
+
+def _first_rung_seconds(candidates: Sequence[Candidate], outlook: Outlook) -> float:
+    firsts = [c.points[0] for c in candidates if c.points]
+    return min((p.seconds for p in firsts if p.tokens >= (outlook.rung_tokens or 0)), default=0.0)
+
+
+def _promote(paused: Sequence[Candidate], candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
+    rung_tokens = outlook.rung_tokens
+    assert rung_tokens is not None
+    leader = find_leader(candidates, outlook)
+    for rung in sorted({rung_of(c.latest.tokens, rung_tokens) for c in paused} - {-1}, reverse=True):
+        tokens = rung_tokens * 2**rung
+        ranking = _ranking(candidates, rung, tokens)
+        places = max(len(ranking) // 3, ranking.index(leader) if leader in ranking else 0)
+        for place, candidate in enumerate(ranking[:places], start=1):
+            if candidate in paused and rung_of(candidate.latest.tokens, rung_tokens) == rung:
+                reason = f"thawed {candidate.number}: {_ordinal(place)} of {len(ranking)} at {tokens:,} tokens"
+                return _thaw(candidate, outlook, reason + _tendency(candidate))
+    slow = next((c for c in paused if c.latest.tokens < rung_tokens and len(c.points) < PATIENCE), None)
+    return _thaw(slow, outlook, f"thawed {slow.number}: not yet at {rung_tokens:,} tokens") if slow else None
+
+
+def _ranking(candidates: Sequence[Candidate], rung: int, tokens: int) -> list[Candidate]:
+    there = [c for c in candidates if c.points and c.state != "failed" and c.latest.tokens >= tokens]
+    return sorted(there, key=lambda c: _rank(value_at(c.points, tokens), rung))
+
+
+def _rank(value: tuple[float, float], rung: int) -> tuple[float, float]:
+    objective, loss = value
+    return (objective, loss) if rung >= OBJECTIVE_RUNG else (loss, objective)
+
+
+def _finish_by_time(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
+    left, total = outlook.seconds_left or 0.0, outlook.seconds_total or 0.0
+    trained_out = any(c.state == "finished" for c in candidates)
+    if left < (LAST_USEFUL_SHARE if trained_out else LEAST_SHARE) * total:
+        return _wait_or_finish(candidates, "the time is spent")
+    leader = find_leader(candidates, outlook)
+    if leader is not None and leader.state == "paused":
+        return _train_out(leader, left, f"the leader, over the last {left:.0f} s")
+    paused = [c for c in candidates if c.state == "paused" and c.points]
+    if not paused or (outlook.workers == 1 and any(c.state == "running" for c in candidates)):
+        return _wait_or_finish(candidates, "nothing is left to train out")
+    runner_up = min(paused, key=lambda c: c.standing)
+    return _train_out(runner_up, left, f"a runner-up, over the last {left:.0f} s")
+
+
+def _finish_by_trials(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
+    if any(c.state == "running" for c in candidates):
+        return Wait("nothing else can begin before a running segment ends")
+    leader = find_leader(candidates, outlook)
+    if leader is None or _is_trained_out(candidates, leader):
+        return Finish("the trials are spent and the best is trained out")
+    planned = leader.latest.tokens / tokens_per_second(leader) / 4
+    seconds = planned if outlook.seconds_left is None else min(planned, outlook.seconds_left)
+    return _train_out(leader, seconds, "the leader has stalled or seen enough, and nothing else is to be tried")
+
+
+def _is_trained_out(candidates: Sequence[Candidate], leader: Candidate) -> bool:
+    """Whether a trial that was trained out is at least as good as everything that could go on."""
+    return any(c.state == "finished" and c.points and c.standing <= leader.standing for c in candidates)
+
+
+def _thaw(candidate: Candidate, outlook: Outlook, reason: str) -> Thaw:
+    assert outlook.rung_tokens is not None
+    tokens = outlook.rung_tokens * 2 ** (rung_of(candidate.latest.tokens, outlook.rung_tokens) + 1)
+    if _is_capped(outlook):
+        tokens = min(tokens, outlook.max_tokens or tokens)
+    return Thaw(candidate.number, tokens, _seconds_before_final(outlook), reason)
+
+
+def _train_out(candidate: Candidate, seconds: float, why: str) -> TrainOut:
+    tokens = candidate.latest.tokens + max(int(seconds * tokens_per_second(candidate) * 0.9), 1)
+    return TrainOut(candidate.number, tokens, seconds, f"trains {candidate.number} out: {why}")
+
+
+def _may_continue(candidate: Candidate, outlook: Outlook) -> bool:
+    seen_enough = _is_capped(outlook) and candidate.latest.tokens >= (outlook.max_tokens or 0)
+    return not has_stalled(candidate) and not seen_enough
+
+
+def _is_capped(outlook: Outlook) -> bool:
+    return outlook.seconds_total is None and outlook.max_tokens is not None
+
+
+def _wait_or_finish(candidates: Sequence[Candidate], reason: str) -> Decision:
+    return Wait(reason) if any(c.state == "running" for c in candidates) else Finish(reason)
+
+
+def _tendency(candidate: Candidate) -> str:
+    points = candidate.points
+    return ", still falling" if len(points) < 2 or points[-1].loss < points[-2].loss else ""
+
+
+def _ordinal(place: int) -> str:
+    suffix = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{suffix}"

@@ -1,0 +1,335 @@
+"""A search from its task document to the winner's folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from safetensors.numpy import load
+
+from automl.budget import Budget
+from automl.bundle import Bundle, check_replaceable, write_bundle
+from automl.card import model_card
+from automl.controller import Controller
+from automl.data.table import TokenTable, build_table
+from automl.errors import InputError
+from automl.executors import EXECUTORS
+from automl.metrics import metric
+from automl.outcome import Outcome, Progress
+from automl.plan import Plan
+from automl.segments import Workload
+from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
+from automl.tasks.document import TaskDocument
+from search_spaces import costs
+from search_spaces.dials import SpaceError
+from search_spaces.presets import preset
+from search_spaces.seq2seq import Seq2Seq
+from search_spaces.spaces import Space
+from storage import objects
+from storage.database import Database, StorageError, open_database
+from storage.leases import Lease, current_owner
+from storage.searches import SearchRow, claim, create_search, delete_search, get_search, release, update_search
+
+LEASE_SECONDS = 60.0
+AVERAGE = "average/"
+UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a search is run, beside what its document says.
+
+    Attributes:
+        storage: URL of the database; none for that of the settings.
+        executor: A name in `EXECUTORS`.
+        out: Folder of the winner; none for `models/NAME`, false for no folder at all.
+        workers: Processes that train at the same time.
+        new: Throw an earlier search of the same name away.
+        on_change: Told of progress, a few times a second.
+        on_notice: Told in one sentence of whatever a person should know, such as dropped rows.
+    """
+
+    storage: str | None = None
+    executor: str = "processes"
+    out: Path | None = None
+    workers: int | None = None
+    new: bool = False
+    on_change: Callable[[Progress], None] = field(default=lambda _: None)
+    on_notice: Callable[[str], None] = field(default=lambda _: None)
+    on_controller: Callable[[Controller], None] = field(default=lambda _: None)
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winning trial, and its model ready to be written."""
+
+    trial: int
+    scores: Mapping[str, float]
+    test_scores: Mapping[str, float]
+    configuration: Mapping[str, Any]
+    parameters: int | None
+    bundle: Bundle = field(repr=False)
+
+    def export(self, folder: str | Path) -> Path:
+        """Write the winner's folder; return it.
+
+        Raises:
+            InputError: The folder holds something else, or cannot be written.
+        """
+        write_bundle(self.bundle, Path(folder))
+        return Path(folder)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search stands.
+
+    Attributes:
+        seconds: Consumed over all runs.
+        trials: Number of trials by state.
+        bundle: Folder of the winner.
+        why: One sentence on what won and why.
+    """
+
+    name: str
+    state: str
+    seconds: float
+    trials: Mapping[str, int]
+    best: Best | None
+    bundle: Path | None
+    why: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the JSON document of the command line and the service."""
+        keys = ("trial", "scores", "test_scores", "configuration", "parameters")
+        return {
+            "version": 1,
+            "search": self.name,
+            "state": self.state,
+            "seconds": round(self.seconds, 3),
+            "trials": dict(self.trials),
+            "best": None if self.best is None else {key: getattr(self.best, key) for key in keys},
+            "bundle": None if self.bundle is None else str(self.bundle),
+            "why": self.why,
+        }
+
+
+def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
+    """Search, go on with a search, or say again how it ended.
+
+    Raises:
+        InputError: The document, its data or an option is wrong.
+        StorageError: The database cannot be used, or another process runs this search.
+    """
+    began = monotonic()
+    settings = Settings()
+    url = options.storage or settings.storage
+    out = options.out or Path("models") / document.name
+    check_replaceable(out)
+    checkpoints = checkpoint_folder(url, settings)
+    space = space_of(document)
+    table = build_table(document, private_folder(settings.cache))
+    for notice in table.notices:
+        options.on_notice(notice)
+    database = open_database(url)
+    before = _search_row(database, document, table, new=options.new)
+    lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
+    try:
+        if _is_spent(before, document.limits):
+            options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
+            update_search(database, lease, state=before.state, message=before.message)
+        else:
+            plan = plan_of(document, space, table, private_folder(checkpoints), monotonic() - began)
+            workload = workload_of(table, plan, settings, options)
+            outcome = _run(database, before, lease, plan, workload, options)
+            update_search(database, lease, summary=_summary(outcome, document.limits))
+        return _export(database, lease, document, table, checkpoints, out)
+    finally:
+        release(database, lease)
+
+
+def space_of(document: TaskDocument) -> Space:
+    """Return the space of a document.
+
+    Raises:
+        InputError: A dial is unknown or out of its range.
+    """
+    narrowing = dict(document.narrowed_space)
+    try:
+        return preset(str(narrowing.pop("preset", "small")), narrowing)
+    except SpaceError as error:
+        raise InputError(f"[space] {error}") from None
+
+
+def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:
+    """Return what the controller has to know; `spent` seconds of the budget are gone already."""
+    train, sizes = table.meta["splits"]["train"], table.meta["vocabulary"]
+    limit = document.max_parameters
+
+    def admissible(configuration: Seq2Seq) -> bool:
+        return limit is None or costs.parameters(configuration, sizes["source"], sizes["target"]) <= limit
+
+    return Plan(
+        space=space,
+        metric=metric(document.metrics[0]),
+        budget=document.limits,
+        checkpoints=checkpoints,
+        pass_tokens=train["target"]["tokens"] + train["rows"],
+        seed=document.seed.value,
+        admissible=admissible,
+        spent=spent,
+        lease_seconds=LEASE_SECONDS,
+    )
+
+
+def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Options) -> Workload:
+    """Return what the trainers have to know; several processes on a CPU compute with one thread each."""
+    alone = options.executor != "processes" or has_accelerator() or _workers(settings, options, plan) == 1
+    return Workload(
+        table=str(table.folder.absolute()),
+        checkpoints=str(plan.checkpoints.absolute()),
+        metrics=(plan.metric.name,),
+        threads=0 if alone else 1,
+        cache=str(private_folder(settings.cache / "programs").absolute()),
+    )
+
+
+def read_best(database: Database, name: str, table: TokenTable, checkpoints: Path) -> Best | None:
+    """Return the winner of a search as its summary names it."""
+    row = get_search(database, name)
+    best = ((row and row.summary) or {}).get("best")
+    if row is None or best is None:
+        return None
+    scores = {"valid": best["scores"], "test": best["test_scores"]}
+    bundle = bundle_of(row, table, checkpoints, best["checkpoint"], best["configuration"], scores)
+    fields = ("trial", "scores", "test_scores", "configuration", "parameters")
+    return Best(**{name: best[name] for name in fields}, bundle=bundle)
+
+
+def bundle_of(
+    row: SearchRow,
+    table: TokenTable,
+    checkpoints: Path,
+    digest: str,
+    configuration: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+) -> Bundle:
+    """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
+
+    Raises:
+        StorageError: The checkpoint's bytes are gone or damaged.
+    """
+    try:
+        tensors = load(objects.read(checkpoints, digest))
+    except objects.CorruptObject as error:
+        raise StorageError(f"{error}; export another trial") from error
+    columns = row.document["data"]
+    names = row.document.get("metric", {}).get("name", list(scores["test"] or scores["valid"])[:1])
+    config = {
+        "kind": row.document["kind"],
+        "configuration": configuration,
+        "vocabulary": table.meta["vocabulary"],
+        "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
+        "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
+        "metrics": [names] if isinstance(names, str) else list(names),
+    }
+    return Bundle(
+        config=config,
+        weights={name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)},
+        source_tokenizer=table.source_tokenizer.to_json(),
+        target_tokenizer=table.target_tokenizer.to_json(),
+        metrics={"search": row.name, "scores": scores, "seconds": round(row.seconds, 1)},
+        card=model_card(row.name, config, scores, table.meta, row.seconds),
+    )
+
+
+def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None) -> Search:
+    """Return how a search stands by its row; the summary stands in where the model itself is not at hand."""
+    return Search(
+        name=row.name,
+        state=row.state if row.held or row.state != "running" else "interrupted",
+        seconds=row.seconds,
+        trials=trials,
+        best=best,
+        bundle=None if row.bundle is None else Path(row.bundle),
+        why=row.message or "",
+    )
+
+
+def _run(database: Database, row: SearchRow, lease: Lease, plan: Plan, workload: Workload, options: Options) -> Outcome:
+    executor = EXECUTORS[options.executor](workload, _workers(Settings(), options, plan))
+    try:
+        controller = Controller(database, row, lease, executor, plan, on_change=options.on_change)
+        options.on_controller(controller)
+        return controller.run()
+    finally:
+        executor.shutdown(wait=False)
+
+
+def _workers(settings: Settings, options: Options, plan: Plan) -> int:
+    most = plan.budget.trials or cores()
+    if options.workers or settings.workers:
+        return options.workers or settings.workers or 1
+    return 1 if has_accelerator() else max(min(cores(), most), 1)
+
+
+def _search_row(database: Database, document: TaskDocument, table: TokenTable, *, new: bool) -> SearchRow:
+    row = get_search(database, document.name)
+    if row is not None and new:
+        if row.held:
+            raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
+        delete_search(database, row.name)
+        row = None
+    if row is None:
+        return create_search(database, document.name, document.to_mapping(), table.digest)
+    mapping = document.to_mapping()
+    changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
+    if row.data_digest != table.digest:
+        changed.append("data")
+    if changed:
+        raise InputError(
+            f"search {row.name!r} is in the database with another [{changed[0]}]; "
+            "give this one another name (--name), or begin it anew (--new)"
+        )
+    return row
+
+
+def _is_spent(row: SearchRow, limits: Budget) -> bool:
+    if row.state != "finished" or row.summary is None:
+        return False
+    earlier = row.summary.get("budget", {})
+    pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials"))
+    grown = any(old is not None and (now is None or now > old) for old, now in pairs)
+    return not grown and earlier.get("target") == _plain_target(limits)
+
+
+def _plain_target(limits: Budget) -> list[Any] | None:
+    return None if limits.target is None else list(limits.target)
+
+
+def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
+    return {
+        "best": None if outcome.best is None else asdict(outcome.best),
+        "trials": dict(outcome.trials),
+        "budget": {"time": limits.time, "trials": limits.trials, "target": _plain_target(limits)},
+    }
+
+
+def _export(
+    database: Database, lease: Lease, document: TaskDocument, table: TokenTable, checkpoints: Path, out: Path
+) -> Search:
+    best = read_best(database, document.name, table, checkpoints)
+    if best is not None:
+        best.export(out)
+        update_search(database, lease, bundle=str(out.absolute()))
+    row = get_search(database, document.name)
+    assert row is not None
+    return describe(row, (row.summary or {}).get("trials", {}), best)
+
+
+def _listed(columns: Any) -> list[Any] | None:
+    return None if columns is None else columns if isinstance(columns, list) else [columns]

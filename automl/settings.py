@@ -1,0 +1,65 @@
+"""Settings of this installation, from the environment: `AUTOML_STORAGE`, `AUTOML_CACHE` and so on."""
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from automl.errors import InputError
+
+SQLITE = "sqlite:///"
+
+
+class Settings(BaseSettings):
+    """Where things lie and how much of the machine is used.
+
+    Attributes:
+        storage: URL of the database.
+        cache: Folder for what can be made again: token tables and compiled programs.
+        checkpoints: Folder of checkpoint bytes; beside the database file when that is SQLite.
+        workers: Processes that train at the same time; one a processor core, or one for an accelerator.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="AUTOML_")
+
+    storage: str = "sqlite:///automl.db"
+    cache: Path = Field(default_factory=lambda: user_cache_path("automl"))
+    checkpoints: Path | None = None
+    workers: int | None = Field(default=None, ge=1)
+
+
+def checkpoint_folder(storage: str, settings: Settings) -> Path:
+    """Return the folder of checkpoint bytes: as set, or beside an SQLite file, or in the current folder."""
+    if settings.checkpoints is not None:
+        return settings.checkpoints
+    if storage.startswith(SQLITE) and storage != SQLITE:
+        return Path(storage.removeprefix(SQLITE)).with_suffix(".checkpoints")
+    return Path("automl.checkpoints")
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter; return it.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: the folder cannot be made ({error.strerror}); name another") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: the folder cannot be written; name another or change its permissions")
+    return path
+
+
+def has_accelerator() -> bool:
+    """Say whether JAX is likely to find an accelerator, without asking it."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    return platforms != "cpu" and (Path("/dev/nvidia0").exists() or Path("/dev/accel0").exists())
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

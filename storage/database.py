@@ -1,0 +1,228 @@
+"""Opens databases: engines, sessions, transactions, and errors in words."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 60.0
+PAUSES = (0.1, 0.4, 1.6, 6.4)
+"""Seconds between tries of a transaction; a busy SQLite waits `BUSY_SECONDS` within each."""
+
+DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+EXAMPLE = "sqlite:///automl.db"
+
+BUSY_CODES = {"40001", "40P01", "55P03", 1205, 1213}
+"""PostgreSQL's and MySQL's names for: rolled back by a conflict with others, try again."""
+
+ABSENT_CODES = {"57P03", 1053, 2002, 2003}
+"""Their names for: no connection could be made, as while a server restarts."""
+
+
+class StorageError(Exception):
+    """The database cannot do what was asked: one line that says what, where, and what would be right."""
+
+
+class BusyError(StorageError):
+    """Others were in the way or the server did not answer, and nothing was changed."""
+
+
+class ConnectionLost(StorageError):
+    """The server went away; whether the transaction was committed is not known."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database.
+
+    Attributes:
+        url: With its password; never print it.
+        place: The same for people to read, without it.
+        reading: Engine for transactions that only read.
+        writing: Engine over the same connections for transactions that write.
+    """
+
+    url: str
+    place: str
+    reading: Engine
+    writing: Engine
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the database."""
+        with self._in_words(), Session(self.reading) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are committed together at the end, or not at all."""
+        with self._in_words(), Session(self.writing) as session, session.begin():
+            yield session
+
+    def transact(self, work: Callable[[Session], T], *, repeatable: bool = True) -> T:
+        """Run `work` in a write transaction, and again if the database was busy.
+
+        Args:
+            work: Must be safe to run again after its changes were rolled back.
+            repeatable: It is safe to run again after its changes were committed, too.
+        """
+        for pause in PAUSES:
+            try:
+                return self._attempt(work)
+            except BusyError:
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            except ConnectionLost:
+                if not repeatable:
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        return self._attempt(work)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.reading.dispose()
+
+    def _attempt(self, work: Callable[[Session], T]) -> T:
+        with self.write() as session:
+            return work(session)
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise in_words(error, self.place) from error
+
+
+def open_database(url: str) -> Database:
+    """Open a database and bring its schema up to date.
+
+    Raises:
+        StorageError: It cannot be opened, is no database, or is of a newer schema.
+    """
+    from storage.migrations import migrate
+
+    target = _parse(url)
+    engine = _create_engine(target)
+    place = describe(target)
+    try:
+        if engine.dialect.name == "sqlite":
+            _turn_on_write_ahead_log(engine)
+        writing = engine.execution_options(automl_begin="BEGIN IMMEDIATE")
+        migrate(writing, place)
+    except DBAPIError as error:
+        engine.dispose()
+        raise in_words(error, place) from error
+    except StorageError:
+        engine.dispose()
+        raise
+    return Database(target.render_as_string(hide_password=False), place, engine, writing)
+
+
+def describe(url: URL) -> str:
+    """A database for people to read: the file of SQLite, else the URL without its password and options."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def in_words(error: DBAPIError, place: str) -> StorageError:
+    """One line on a driver's error, without the statement and its values."""
+    cause = error.orig
+    line = (str(cause).splitlines() or [""])[0]
+    code = getattr(cause, "sqlstate", None) or (cause.args[0] if cause is not None and cause.args else None)
+    if error.connection_invalidated:
+        return ConnectionLost(f"database {place}: the connection was lost ({line})")
+    if code in ABSENT_CODES or line.startswith("connection failed"):
+        return BusyError(f"database {place} does not answer: {line}; start it, or name another")
+    if code in BUSY_CODES or line.startswith(("database is locked", "database table is locked")):
+        return BusyError(f"database {place} is busy: {line}; close other programs that write to it")
+    if "not a database" in line:
+        return StorageError(f"{place} is not a SQLite database; name another file, or move this one away")
+    if "unable to open" in line or "readonly" in line:
+        return StorageError(f"database {place} cannot be written: its folder must exist, and both must be writable")
+    return StorageError(f"database {place}: {line}")
+
+
+def _parse(url: str) -> URL:
+    try:
+        target = make_url(url)
+    except ArgumentError:
+        raise StorageError(f"the storage is no database URL; write it like {EXAMPLE}") from None
+    backend = target.get_backend_name()
+    if backend == "sqlite":
+        if target.database in (None, "", ":memory:"):
+            raise StorageError(f"SQLite needs a file to keep a search in; write it like {EXAMPLE}")
+        return target
+    if backend not in DRIVERS:
+        raise StorageError(f"storage of kind {backend!r} is not known; use sqlite, postgresql or mysql")
+    if "+" not in target.drivername:
+        return target.set(drivername=f"{backend}+{DRIVERS[backend]}")
+    return target
+
+
+def _create_engine(url: URL) -> Engine:
+    backend = url.get_backend_name()
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "json_serializer": partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":")),
+    }
+    if backend == "sqlite":
+        options |= {"connect_args": {"timeout": BUSY_SECONDS}}
+    else:
+        options |= {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+    if backend in ("mysql", "mariadb"):
+        # unix_timestamp() reads a local time, which is ambiguous for an hour each autumn.
+        options |= {"connect_args": {"init_command": "SET time_zone = '+00:00'", "charset": "utf8mb4"}}
+    try:
+        engine = create_engine(url, **options)
+    except (NoSuchModuleError, ModuleNotFoundError):
+        raise StorageError(
+            f"the driver for {url.drivername} is not installed; install automl-seq2seq[{_extra(backend)}]"
+        ) from None
+    if backend == "sqlite":
+        event.listen(engine, "connect", _prepare_connection)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _extra(backend: str) -> str:
+    return "postgres" if backend == "postgresql" else "mysql"
+
+
+def _prepare_connection(connection: Any, _record: object) -> None:
+    # Python's sqlite3 would begin transactions by itself, late and never IMMEDIATE.
+    connection.isolation_level = None
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    statement = connection.get_execution_options().get("automl_begin", "BEGIN")
+    if statement:
+        connection.exec_driver_sql(statement)
+
+
+def _turn_on_write_ahead_log(engine: Engine) -> None:
+    # The mode stays in the file. Changing it needs the file alone and does not wait for that.
+    with engine.connect().execution_options(automl_begin="") as connection:
+        for pause in PAUSES:
+            try:
+                mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+                if mode == "wal" or connection.exec_driver_sql("PRAGMA journal_mode = WAL").scalar_one() == "wal":
+                    return
+                break
+            except OperationalError as error:
+                if not isinstance(in_words(error, ""), BusyError):
+                    raise
+                time.sleep(pause)
+    raise StorageError(f"SQLite cannot keep a write-ahead log at {engine.url.database}; put it on a local disk")

@@ -1,0 +1,57 @@
+"""Table of events: what a search decided and what befell it, one line each for people to read."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, insert, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from storage.database import Database
+from storage.leases import Lease
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
+from storage.searches import Search, guard
+
+
+class Event(Base):
+    """One event."""
+
+    __tablename__ = "automl_events"
+    __table_args__ = NUMBERED_TABLE_OPTIONS
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey(Search.id, ondelete="CASCADE"), index=True)
+    created: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(32))
+    message: Mapped[str] = mapped_column(Message)
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """An event as it was when read; ids grow."""
+
+    id: int
+    created: datetime
+    kind: str
+    message: str
+
+
+def append_event(database: Database, lease: Lease, kind: str, message: str) -> None:
+    """Add an event.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+    """
+
+    def work(session: Session) -> None:
+        guard(session, lease)
+        values = {"search_id": lease.search_id, "created": utc_now(), "kind": kind, "message": message}
+        session.execute(insert(Event.rows()).values(values))
+
+    database.transact(work)
+
+
+def list_events(database: Database, search_id: int, after: int = 0, limit: int = 1000) -> list[EventRow]:
+    """The first events with an id above `after`, in order."""
+    statement = select(Event).where(Event.search_id == search_id, Event.id > after).order_by(Event.id).limit(limit)
+    with database.read() as session:
+        return [detach(EventRow, event) for event in session.scalars(statement)]

@@ -1,0 +1,185 @@
+"""Table of trials: one configuration each, with its state and its newest checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from storage.checkpoints import Checkpoint
+from storage.database import Database, StorageError
+from storage.leases import Lease
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
+from storage.searches import Search, guard
+
+TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
+"""RUNNING: a segment is in flight or lost. PAUSED: has a checkpoint and may go on. FAILED: has a reason."""
+
+
+class Trial(Base):
+    """One trial."""
+
+    __tablename__ = "automl_trials"
+    __table_args__ = (
+        CheckConstraint("state IN ('RUNNING', 'PAUSED', 'COMPLETE', 'FAILED')", name="state"),
+        CheckConstraint("state NOT IN ('PAUSED', 'COMPLETE') OR checkpoint IS NOT NULL", name="checkpoint"),
+        CheckConstraint("state <> 'FAILED' OR reason IS NOT NULL", name="reason"),
+        UniqueConstraint("search_id", "number"),
+        NUMBERED_TABLE_OPTIONS,
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey(Search.id, ondelete="CASCADE"))
+    number: Mapped[int]
+    state: Mapped[TrialState] = mapped_column(String(16))
+    configuration: Mapped[dict[str, Any]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    origin: Mapped[str] = mapped_column(String(64))
+    parameters: Mapped[int | None] = mapped_column(BigInteger)
+    step: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    checkpoint: Mapped[str | None] = mapped_column(ForeignKey(Checkpoint.digest), index=True)
+    reason: Mapped[str | None] = mapped_column(String(64))
+    message: Mapped[str | None] = mapped_column(Message)
+    attempts: Mapped[int]
+    failures: Mapped[int]
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial as it was when read.
+
+    Attributes:
+        number: Counts from 0 within the search.
+        origin: Where the configuration comes from: `default`, `family default`, `sampler`.
+        parameters: Parameters of the model; none before the first segment is committed.
+        step: Optimizer steps up to `checkpoint`; 0 before.
+        tokens: Target tokens up to `checkpoint`; 0 before.
+        attempts: Attempts begun.
+        failures: Attempts in a row, up to now, that ended with a failure.
+    """
+
+    id: int
+    number: int
+    state: TrialState
+    configuration: Mapping[str, Any]
+    seed: int
+    origin: str
+    parameters: int | None
+    step: int
+    tokens: int
+    checkpoint: str | None
+    reason: str | None
+    message: str | None
+    attempts: int
+    failures: int
+    created: datetime
+    updated: datetime
+
+
+def add_trial(database: Database, lease: Lease, configuration: Mapping[str, Any], seed: int, origin: str) -> TrialRow:
+    """Add a trial, RUNNING, with the next number.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+    """
+
+    def work(session: Session) -> TrialRow:
+        guard(session, lease)
+        newest = session.scalar(select(func.max(Trial.number)).where(Trial.search_id == lease.search_id))
+        now = utc_now()
+        trial = Trial(
+            search_id=lease.search_id,
+            number=0 if newest is None else newest + 1,
+            state="RUNNING",
+            configuration=dict(configuration),
+            seed=seed,
+            origin=origin,
+            step=0,
+            tokens=0,
+            attempts=0,
+            failures=0,
+            created=now,
+            updated=now,
+        )
+        session.add(trial)
+        session.flush()
+        return detach(TrialRow, trial)
+
+    return database.transact(work, repeatable=False)
+
+
+def get_trial(database: Database, search_id: int, number: int) -> TrialRow | None:
+    """The trial of that number."""
+    with database.read() as session:
+        trial = session.scalar(select(Trial).where(Trial.search_id == search_id, Trial.number == number))
+        return None if trial is None else detach(TrialRow, trial)
+
+
+def list_trials(database: Database, search_id: int) -> list[TrialRow]:
+    """All trials of a search by number."""
+    statement = select(Trial).where(Trial.search_id == search_id).order_by(Trial.number)
+    with database.read() as session:
+        return [detach(TrialRow, trial) for trial in session.scalars(statement)]
+
+
+def count_trials(database: Database, search_id: int) -> dict[TrialState, int]:
+    """Trials by state; states without one are 0."""
+    statement = select(Trial.state, func.count()).where(Trial.search_id == search_id).group_by(Trial.state)
+    with database.read() as session:
+        found = {row[0]: row[1] for row in session.execute(statement)}
+    return {state: found.get(state, 0) for state in get_args(TrialState)}
+
+
+def fail_trial(database: Database, lease: Lease, number: int, reason: str, message: str) -> None:
+    """End a RUNNING or PAUSED trial, and its open attempt, with a reason; again is a no-op.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+        StorageError: The trial is COMPLETE or does not exist.
+    """
+    from storage.attempts import close_attempt
+
+    def work(session: Session) -> None:
+        trial = lock_trial(session, lease, number, "RUNNING", "PAUSED", "FAILED")
+        if trial.state != "FAILED":
+            close_attempt(session, trial, reason)
+            trial.state, trial.reason, trial.message, trial.updated = "FAILED", reason, message, utc_now()
+
+    database.transact(work)
+
+
+def complete_trial(database: Database, lease: Lease, number: int) -> None:
+    """Declare a PAUSED trial finished as it is; again is a no-op.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+        StorageError: The trial has no checkpoint, has failed, is RUNNING or does not exist.
+    """
+
+    def work(session: Session) -> None:
+        trial = lock_trial(session, lease, number, "PAUSED", "COMPLETE")
+        if trial.state != "COMPLETE":
+            trial.state, trial.updated = "COMPLETE", utc_now()
+
+    database.transact(work)
+
+
+def lock_trial(session: Session, lease: Lease, number: int, *states: TrialState) -> Trial:
+    """The trial of a search that stays locked for the rest of the transaction.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+        StorageError: The trial does not exist or is in none of `states`.
+    """
+    guard(session, lease)
+    trial = session.scalar(select(Trial).where(Trial.search_id == lease.search_id, Trial.number == number))
+    if trial is None:
+        raise StorageError(f"search has no trial {number}")
+    if trial.state not in states:
+        raise StorageError(f"trial {number} is {trial.state}; it would have to be {' or '.join(states)}")
+    return trial
