@@ -51,11 +51,15 @@ class Mirror:
         wanted = [StudyDirection[direction.upper()] for direction in directions]
         with _quiet():
             self._storage = _open(url)
-            known = _find(self._storage, search_name)
-            self._study = self._storage.create_new_study(wanted, search_name) if known is None else known
-            if self._storage.get_study_directions(self._study) != wanted:
-                raise ValueError(f"the Optuna study {search_name!r} has other directions than {list(directions)}")
-            trials = self._storage.get_all_trials(self._study, deepcopy=False)
+            try:
+                known = _find(self._storage, search_name)
+                self._study = self._storage.create_new_study(wanted, search_name) if known is None else known
+                if self._storage.get_study_directions(self._study) != wanted:
+                    raise ValueError(f"the Optuna study {search_name!r} has other directions than {list(directions)}")
+                trials = self._storage.get_all_trials(self._study, deepcopy=False)
+            except Exception:
+                self.close()
+                raise
         self._told = {trial.number: trial for trial in trials}
 
     def update(self, rows: Sequence[MirrorTrial]) -> None:

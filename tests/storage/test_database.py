@@ -1,0 +1,184 @@
+"""Opening databases, migrations, transactions."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, inspect, text
+from sqlalchemy.orm import Session
+
+from storage import database as databases
+from storage import migrations
+from storage.database import BusyError, ConnectionLost, Database, StorageError, open_database
+from storage.schema import PREFIX, Base
+
+OPEN = "import sys; from storage.database import open_database; open_database(sys.argv[1]).close()"
+
+
+def test_every_table_carries_our_prefix(database: Database) -> None:
+    assert {*Base.metadata.tables, migrations.VERSION_TABLE} == set(inspect(database.reading).get_table_names())
+    assert all(name.startswith(PREFIX) for name in inspect(database.reading).get_table_names())
+
+
+def test_the_migrations_match_the_models(database: Database) -> None:
+    with database.reading.connect() as connection:
+        options = {"include_name": lambda name, kind, _: kind != "table" or name in Base.metadata.tables}
+        context = MigrationContext.configure(connection, opts={"version_table": "automl_version", **options})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_newest_migration_is_the_head_that_opening_looks_for() -> None:
+    assert ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head() == migrations.HEAD
+
+
+def test_opening_a_current_database_needs_no_alembic(database: Database, database_url: str) -> None:
+    command = f"{OPEN}; assert 'alembic' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", command, database_url], check=False).returncode == 0
+
+
+def test_several_processes_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path / 'automl.db'}"]
+    children = [subprocess.Popen(command) for _ in range(3)]
+    assert [child.wait() for child in children] == [0, 0, 0]
+
+
+def test_a_newer_schema_is_refused_by_name(database: Database, database_url: str) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE automl_version SET version_num = '9999'"))
+    try:
+        with pytest.raises(StorageError, match=f"schema 9999 and this program knows {migrations.HEAD}"):
+            open_database(database_url)
+    finally:
+        with database.write() as session:
+            session.execute(text("UPDATE automl_version SET version_num = :head"), {"head": migrations.HEAD})
+
+
+def test_sqlite_is_opened_with_our_pragmas(sqlite: Database) -> None:
+    with sqlite.read() as session:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        assert [session.scalar(text(f"PRAGMA {name}")) for name in names] == ["wal", 2, 1, 60_000]
+
+
+def test_a_relative_path_is_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_database("sqlite:///automl.db").close()
+    assert (tmp_path / "automl.db").exists()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("my notes, none of them a database" * 100)
+    with pytest.raises(StorageError, match=r"notes.db is not a SQLite database"):
+        open_database(f"sqlite:///{file}")
+    assert file.read_text().startswith("my notes")
+
+
+def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"nowhere.*folder must exist"):
+        open_database(f"sqlite:///{tmp_path / 'nowhere' / 'automl.db'}")
+
+
+def test_an_unwritable_folder_is_refused_by_name() -> None:
+    with pytest.raises(StorageError, match=r"/proc/automl.db cannot be written"):
+        open_database("sqlite:////proc/automl.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("automl.db", "write it like sqlite:///automl.db"),
+        ("sqlite://", "SQLite needs a file"),
+        ("sqlite:///:memory:", "SQLite needs a file"),
+        ("oracle://somewhere/automl", "'oracle' is not known"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_answered_with_one_that_can(url: str, words: str) -> None:
+    with pytest.raises(StorageError, match=words):
+        open_database(url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_server_that_does_not_answer_is_named_without_the_password(kind: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        open_database(f"{kind}://someone:swordfish@127.0.0.1:9/automl")
+    message = str(caught.value)
+    assert "127.0.0.1" in message
+    assert "swordfish" not in message
+    assert "\n" not in message
+
+
+def test_a_place_never_shows_a_password() -> None:
+    url = URL.create("postgresql", "someone", "swordfish", "db", 5432, "automl", {"password": "swordfish"})
+    assert databases.describe(url) == "postgresql://someone:***@db:5432/automl"
+
+
+def test_reading_does_not_wait_for_a_writer(sqlite: Database) -> None:
+    with sqlite.write() as writer, sqlite.read() as reader:
+        writer.execute(text("UPDATE automl_version SET version_num = 'x'"))
+        assert reader.scalar(text("SELECT version_num FROM automl_version")) == migrations.HEAD
+        writer.rollback()
+
+
+def test_writers_take_turns_from_their_first_statement(sqlite: Database) -> None:
+    with sqlite.write() as session:
+        session.execute(text("SELECT 1"))
+        other = sqlite3.connect(sqlite.place, timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+
+def test_a_busy_database_is_tried_again_and_a_wrong_statement_is_not(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PAUSES", (0.0, 0.0))
+    assert _tries(sqlite, BusyError("busy"), succeeds_at=3) == 3
+    with pytest.raises(BusyError):
+        _tries(sqlite, BusyError("busy"), succeeds_at=4)
+    with pytest.raises(StorageError, match="wrong"):
+        _tries(sqlite, StorageError("wrong"), succeeds_at=2)
+
+
+def test_what_must_not_happen_twice_is_not_tried_again_when_its_commit_is_in_doubt(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PAUSES", (0.0,))
+    assert _tries(sqlite, ConnectionLost("gone"), succeeds_at=2) == 2
+    with pytest.raises(ConnectionLost):
+        _tries(sqlite, ConnectionLost("gone"), succeeds_at=2, repeatable=False)
+
+
+def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
+    def work(session: Session) -> None:
+        session.execute(text("UPDATE automl_version SET version_num = 'x'"))
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        database.transact(work)
+    with database.read() as session:
+        assert session.scalar(text("SELECT version_num FROM automl_version")) == migrations.HEAD
+
+
+def test_an_error_shows_neither_the_statement_nor_its_values(database: Database) -> None:
+    with pytest.raises(StorageError) as caught, database.write() as session:
+        session.execute(text("INSERT INTO automl_nowhere VALUES (:value)"), {"value": "private"})
+    assert "private" not in str(caught.value)
+    assert "INSERT" not in str(caught.value)
+
+
+def _tries(database: Database, error: StorageError, succeeds_at: int, *, repeatable: bool = True) -> int:
+    tries = 0
+
+    def work(_: Session) -> int:
+        nonlocal tries
+        tries += 1
+        if tries < succeeds_at:
+            raise error
+        return tries
+
+    return database.transact(work, repeatable=repeatable)
