@@ -1,18 +1,33 @@
 .DEFAULT_GOAL := check
-.PHONY: search test check lint format lock docs compatibility torture bench clean
+.PHONY: search test check lint format lock docs compatibility clean
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
+COMPATIBLE ?= $(shell command -v python3.13 || command -v python3.12)
 
-# Set up: a virtual environment from the lock file, then this project in it (about 15 s).
+# Set up: a virtual environment from the lock file, then this project in it.
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "automl needs Python 3.11 or newer; run: make PYTHON=python3.11"; exit 1; }
+	  { echo "automl needs Python 3.11 or newer; run for example: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+examples/dates/train.tsv: examples/dates/generate.py .venv/installed
+	$(BIN)/python examples/dates/generate.py
+
+# The main job: search the dates example for 3 minutes, export the winner, predict five dates it has never seen.
+search: .venv/installed examples/dates/train.tsv
+	$(BIN)/automl search examples/dates/task.toml --name dates --out models/dates
+	@echo "Five dates that it has never seen:" >&2
+	@$(BIN)/automl predict models/dates --input examples/dates/unseen.txt | paste examples/dates/unseen.txt -
+
+test: check
+
+check: lint
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -24,14 +39,22 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: lint
-	$(BIN)/python -m pytest -n 2
-
-test: check
-
 lock: .venv/installed
-	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml --group dev --output-file requirements.lock
 
+# The documents are Markdown; what can be wrong in them (links, commands, code) is tested.
+docs: .venv/installed
+	$(BIN)/python -m pytest tests/docs
+
+# The quick tests on a newer Python, and so on a newer JAX, where one is found.
+compatibility:
+	@test -n "$(COMPATIBLE)" || { echo "no python3.12 or newer was found; nothing to try"; exit 0; }
+	$(COMPATIBLE) -m venv .venv-compatibility
+	.venv-compatibility/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-compatibility/bin/uv pip sync --quiet --python .venv-compatibility/bin/python --require-hashes requirements.lock
+	.venv-compatibility/bin/uv pip install --quiet --python .venv-compatibility/bin/python --no-deps --no-build-isolation --editable .
+	.venv-compatibility/bin/python -m pytest -n 2
+
 clean:
-	rm -rf .venv models automl.db* examples/dates/*.tsv
+	rm -rf .venv .venv-compatibility models automl.db* automl.checkpoints examples/dates/*.tsv examples/dates/unseen.txt

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from math import isfinite
-from statistics import median
 from time import monotonic
 from typing import assert_never
 
@@ -30,7 +29,6 @@ from storage.events import append_event
 from storage.leases import Lease, LeaseLost
 from storage.searches import SearchRow, update_search
 from storage.segments import SegmentRow, commit_segment, list_segments
-from storage.study import Mirror
 from storage.trials import add_trial, fail_trial, list_trials
 
 RETRIED = (FailureReason.WORKER_LOST, FailureReason.TIMEOUT)
@@ -77,15 +75,14 @@ class Controller:
         self._rung_tokens = search.rung_tokens
         if plan.budget.time is None and self._rung_tokens is None:
             self._set_rung_tokens(min(max(plan.pass_tokens, 5_000), 500_000))
+        self._measure_rung()
         self._began = clock()
         self._committed_seconds = search.seconds
         self._ending = ""
         self._interrupted = False
         self._no_more_proposals = False
         self._recorded = ("", "")
-        self._mirror = ContainedMirror(
-            lambda: Mirror(database.url, search.name, (plan.metric.direction,)), plan.space, plan.metric
-        )
+        self._mirror = ContainedMirror(database.url, search.name, plan.space, plan.metric)
         self._shown = self._mirrored = self._began
 
     def run(self) -> Outcome:
@@ -121,14 +118,17 @@ class Controller:
         while True:
             self._reap()
             self._check_ends()
-            if not (self._ending or self._interrupted):
-                self._fill_workers()
+            self._fill_workers()
             self._show_progress()
-            if not self._running:
-                if self._ending or self._interrupted:
-                    return
-                continue
-            self._waiting(list(self._running))
+            if self._running:
+                if self._is_ending():
+                    self._executor.stop()
+                self._waiting(list(self._running))
+            elif self._is_ending():
+                return
+
+    def _is_ending(self) -> bool:
+        return self._interrupted or bool(self._ending)
 
     def _drain(self) -> None:
         try:
@@ -151,11 +151,9 @@ class Controller:
     def _end(self, reason: str) -> None:
         self._ending = reason
         self._record("finish", reason)
-        if self._running:
-            self._executor.stop()
 
     def _fill_workers(self) -> None:
-        while len(self._running) < self._executor.workers and not self._ending:
+        while len(self._running) < self._executor.workers and not self._is_ending():
             decision = decide(history.candidates(self._trials.values(), self._plan.metric), self._outlook())
             match decision:
                 case Start():
@@ -197,16 +195,7 @@ class Controller:
 
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
         row = trial.row
-        segment = Segment(
-            trial=row.number,
-            configuration=row.configuration,
-            seed=row.seed,
-            from_step=row.step,
-            checkpoint=row.checkpoint,
-            to_tokens=decision.to_tokens,
-            seconds=decision.seconds,
-            cooldown=isinstance(decision, TrainOut),
-        )
+        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
         begin_attempt(self._database, self._lease, row.number, row.step)
         trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
         self._running[self._executor.submit(segment)] = segment
@@ -273,8 +262,7 @@ class Controller:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
         if self._plan.budget.time is None:
             return None
-        times = [segment.seconds for trial in self._trials.values() for segment in trial.segments]
-        after = median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [0.0])
+        after = history.seconds_after_training(self._trials.values())
         return self._plan.budget.time - self._plan.kept - self._consumed() - after
 
     def _outlook(self) -> Outlook:
@@ -328,7 +316,7 @@ class Controller:
 
     def _conclude(self) -> Outcome:
         found = history.best(self._trials.values(), self._plan.metric)
-        test_scores = self._test(*found) if found and not self._interrupted else {}
+        test_scores = self._test(*found) if found else {}
         why = explain(self._trials.values(), self._plan.metric) if found else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
         seconds = self._consumed()
@@ -338,21 +326,28 @@ class Controller:
         return Outcome(state, seconds, history.counts(self._trials.values()), winner, why)
 
     def _test(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float]:
-        """Decode test, once more if the worker is lost; without scores the search is still finished."""
+        """Decode test, again if the worker is lost; without scores the search is still finished."""
         job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
         for _ in range(MOST_ATTEMPTS):
+            match self._evaluate(job):
+                case EvaluationResult(scores=scores):
+                    return scores
+                case TrialFailure() as failure:
+                    self._warn(f"test was not scored: {failure.reason}, {failure}")
+                    if failure.reason not in RETRIED:
+                        return {}
+                case _:
+                    return {}
+        return {}
+
+    def _evaluate(self, job: Evaluation) -> Result | BaseException | None:
+        """Return how it ended, or nothing if it was interrupted."""
+        if self._interrupted:
+            return None
+        try:
             future = self._executor.submit(job)
             while not (future.done() or self._interrupted):
                 self._waiting([future])
-            if self._interrupted:
-                return {}
-            match future.exception():
-                case None:
-                    result = future.result()
-                    assert isinstance(result, EvaluationResult)
-                    return result.scores
-                case error:
-                    self._warn(f"test was not scored: {error}")
-                    if not (isinstance(error, TrialFailure) and error.reason in RETRIED):
-                        return {}
-        return {}
+        except KeyboardInterrupt:
+            self.interrupt()
+        return None if self._interrupted else future.exception() or future.result()

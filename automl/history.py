@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 
 from automl.curves import Candidate, Point, State, rung_of
 from automl.errors import FailureReason
@@ -50,6 +51,19 @@ class Trial:
     def families(self) -> str:
         """Encoder and decoder for people to read."""
         return f"{type(self.configuration.encoder).__name__} → {type(self.configuration.decoder).__name__}"
+
+    def next_segment(self, to_tokens: int | None, seconds: float | None, cooldown: bool) -> Segment:
+        """Return the segment that goes on from the last checkpoint."""
+        return Segment(
+            trial=self.row.number,
+            configuration=self.row.configuration,
+            seed=self.row.seed,
+            from_step=self.row.step,
+            checkpoint=self.row.checkpoint,
+            to_tokens=to_tokens,
+            seconds=seconds,
+            cooldown=cooldown,
+        )
 
     def advance(self, segment: SegmentRow, parameters: int, complete: bool) -> None:
         """Note a committed segment."""
@@ -110,6 +124,12 @@ def best(trials: Iterable[Trial], metric: Metric) -> tuple[Trial, SegmentRow] | 
     """Return the trial and segment with the best objective on valid, ties broken by the loss."""
     scored = [(trial, segment) for trial in trials for segment in trial.segments]
     return min(scored, key=lambda pair: loss_of(pair[1].scores, metric), default=None)
+
+
+def seconds_after_training(trials: Iterable[Trial]) -> float:
+    """Return what segments usually need for scores and checkpoint once their training ends."""
+    times = [segment.seconds for trial in trials for segment in trial.segments]
+    return median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [0.0])
 
 
 def counts(trials: Iterable[Trial]) -> dict[str, int]:

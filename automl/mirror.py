@@ -1,6 +1,6 @@
 """The search as an Optuna study in the same database, for Optuna's own tools; a search does not stop when it fails."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from automl.history import Trial
 from automl.metrics import Metric
@@ -12,8 +12,9 @@ from storage.study import Mirror, MirrorTrial
 class ContainedMirror:
     """Writes the mirror and turns whatever goes wrong there into a warning."""
 
-    def __init__(self, open_mirror: Callable[[], Mirror], space: Space, metric: Metric) -> None:
-        self._open_mirror = open_mirror
+    def __init__(self, url: str, search: str, space: Space, metric: Metric) -> None:
+        self._url = url
+        self._search = search
         self._space = space
         self._metric = metric
         self._mirror: Mirror | None = None
@@ -21,7 +22,7 @@ class ContainedMirror:
     def update(self, trials: Iterable[Trial]) -> str | None:
         """Bring the mirror up to date; returns what went wrong, if anything did."""
         try:
-            self._mirror = self._mirror or self._open_mirror()
+            self._mirror = self._mirror or Mirror(self._url, self._search, (self._metric.direction,))
             self._mirror.update(mirror_rows(trials, self._space, self._metric))
         except Exception as error:
             return f"the Optuna study was not brought up to date ({type(error).__name__}); the search goes on"

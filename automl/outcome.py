@@ -112,5 +112,6 @@ def _against(rival: tuple[Trial, SegmentRow] | None, metric: Metric, rivals: int
     if rival is None:
         return ""
     trial, segment = rival
-    name = "the default" if trial.row.number == 0 else f"the best of {rivals} others"
+    others = f"the best of {rivals} others" if rivals > 1 else "the only other"
+    name = "the default" if trial.row.number == 0 else others
     return f", against {segment.scores[metric.name]:.4g} of {name}"

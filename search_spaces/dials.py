@@ -126,9 +126,10 @@ def from_dict(kind: type[Configuration], values: Mapping[str, Any], path: str = 
 def _from_value(dial: Dial, value: Any, path: str) -> Any:
     if not isinstance(dial, OneOf):
         return value
-    member = next((kind for kind in dial.kinds if kind.__name__ == value.get("kind")), None)
+    name = value.get("kind") if isinstance(value, Mapping) else None
+    member = next((kind for kind in dial.kinds if kind.__name__ == name), None)
     if member is None:
-        raise SpaceError(f"{path} has no kind {value.get('kind')!r}; it has {', '.join(dial.names())}")
+        raise SpaceError(f"{path} has no kind {name!r}; it has {', '.join(dial.names())}")
     return from_dict(member, value, f"{path}.{member.__name__}.")
 
 

@@ -92,15 +92,17 @@ def space(narrowing: Mapping[str, Any] | None = None) -> Space:
 
     A key names a dial by its full path or by the end of it, and then narrows every dial that ends so.
     A single value pins a dial; a list leaves so many choices or kinds, or for a real number its ends.
+    Of a list, each of several dials takes the values in its range.
 
     Raises:
-        SpaceError: A key names no dial, or a value lies outside the dial's range.
+        SpaceError: A key names no dial, a value lies outside the dial's range, or a dial is left without any.
     """
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
     for key, wanted in (narrowing or {}).items():
-        for path in _matching(key, ranges):
-            ranges[path] = _narrowed(path, ranges[path], wanted)
+        matching = {path: ranges[path] for path in _matching(key, ranges)}
+        for path, share in _shares(wanted, matching).items():
+            ranges[path] = _narrowed(path, ranges[path], share)
     for path, dial in ranges.items():
         preferred[path] = _nearest(dial, preferred[path])
     return Space(ranges, preferred)
@@ -114,21 +116,38 @@ def _matching(key: str, ranges: Mapping[str, Dial]) -> list[str]:
     return found
 
 
-def _narrowed(path: str, dial: Dial, wanted: Any) -> Dial:
-    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+def _shares(wanted: Any, matching: Mapping[str, Dial]) -> dict[str, Any]:
+    if not isinstance(wanted, list | tuple) or not all(any(_allows(d, v) for d in matching.values()) for v in wanted):
+        return dict.fromkeys(matching, wanted)
+    return {path: [v for v in wanted if _allows(dial, v)] or wanted for path, dial in matching.items()}
+
+
+def _allows(dial: Dial, value: Any) -> bool:
     match dial:
         case Choice(allowed):
-            if not values or any(
-                v not in allowed or isinstance(v, bool) != isinstance(allowed[0], bool) for v in values
-            ):
-                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {', '.join(map(str, allowed))}")
-            return Choice(tuple(v for v in allowed if v in values))
+            return value in allowed and isinstance(value, bool) == isinstance(allowed[0], bool)
+        case Uniform(low, high):
+            return _is_number(value) and low <= value <= high
+        case OneOf():
+            return value in dial.names()
+        case other:
+            assert_never(other)
+
+
+def _narrowed(path: str, dial: Dial, wanted: Any) -> Dial:
+    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    allowed = bool(values) and all(_allows(dial, value) for value in values)
+    match dial:
+        case Choice(choices):
+            if not allowed:
+                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {', '.join(map(str, choices))}")
+            return Choice(tuple(v for v in choices if v in values))
         case Uniform(low, high, log):
-            if not 1 <= len(values) <= 2 or not all(_is_number(v) and low <= v <= high for v in values):
+            if not allowed or len(values) > 2:
                 raise SpaceError(f"space.{path}: {wanted!r} is outside its range {low} to {high}")
             return Uniform(float(min(values)), float(max(values)), log)
         case OneOf(kinds):
-            if not values or any(v not in dial.names() for v in values):
+            if not allowed:
                 raise SpaceError(f"space.{path}: {wanted!r} is not among its kinds {', '.join(dial.names())}")
             return OneOf(tuple(k for k in kinds if k.__name__ in values))
         case other:

@@ -73,7 +73,7 @@ class TransformerEncoder(nnx.Module):
         self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Memory:
         """Encode a batch."""
-        positions = sinusoidal(jnp.arange(tokens.shape[1]), self.size)
+        positions = sinusoidal(jnp.arange(tokens.shape[1]), self.size)[None]
         x = drop(self.embedding(tokens) + positions, noise and noise.at(0))
         for i, block in enumerate(self.blocks):
             x = block(x, mask, noise and noise.at(i + 1))

@@ -40,8 +40,8 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch output"]:
         """Map the last axis."""
-        y = x @ self.kernel
-        return y if self.bias is None else y + self.bias
+        y = jnp.matmul(x, self.kernel)
+        return y if self.bias is None else y + jnp.broadcast_to(self.bias, y.shape)
 
 
 class LayerNorm(nnx.Module):
@@ -55,7 +55,8 @@ class LayerNorm(nnx.Module):
         """Normalise the last axis."""
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = jnp.square(centred).mean(axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + 1e-6) * self.scale + self.bias
+        normed = centred * jax.lax.rsqrt(variance + 1e-6)
+        return normed * jnp.broadcast_to(self.scale, x.shape) + jnp.broadcast_to(self.bias, x.shape)
 
 
 class FeedForward(nnx.Module):

@@ -7,7 +7,7 @@ costs microseconds, compiles nothing, and gives the same bits on every platform.
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,10 @@ Initializer = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.floati
 Parameters = Mapping[str, Float[Array, "..."]]
 
 
-def parameter(shape: tuple[int, ...], initializer: Initializer) -> Array:
+def parameter(shape: tuple[int, ...], initializer: Initializer) -> Any:
     """Declare a float32 parameter: a shape now, an array once the model is bound to values."""
     struct: Any = jax.ShapeDtypeStruct
-    declaration: Any = nnx.Param(struct(shape, jnp.float32), initializer=initializer)
-    return cast("Array", declaration)
+    return nnx.Param(struct(shape, jnp.float32), initializer=initializer)
 
 
 def zeros(_: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:

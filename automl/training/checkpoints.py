@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from automl.errors import FailureReason, TrialFailure
@@ -64,7 +65,7 @@ def read_tensors(folder: Path, digest: str) -> dict[str, NDArray[Any]]:
     """
     try:
         return load(objects.read(folder, digest))
-    except (objects.CorruptObject, OSError) as error:
+    except (objects.CorruptObject, SafetensorError, OSError) as error:
         raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, str(error)) from error
 
 

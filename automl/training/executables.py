@@ -156,8 +156,9 @@ def evaluate_program(
 
         def one(batch_rows: Int[Array, "batch"]) -> TokenCounts:
             batch = gather(split, batch_rows, bucket)
-            logits = sayable(bound(batch.source, batch.inputs))
-            return token_counts(logits, batch.targets, batch.targets != PAD)
+            logits = bound(batch.source, batch.inputs)
+            guesses = sayable(logits).argmax(axis=-1)
+            return token_counts(logits, guesses, batch.targets, batch.targets != PAD)
 
         return TokenCounts(*(x.reshape(-1) for x in jax.lax.map(one, rows)))
 

@@ -28,16 +28,17 @@ def smoothed_cross_entropy(
     scores = jax.nn.log_softmax(logits, axis=-1)
     right = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
     losses = -(1 - smoothing) * right - smoothing * scores.mean(axis=-1)
-    return jnp.where(mask, losses, 0.0).sum() / jnp.maximum(mask.sum(), 1)
+    return jnp.where(mask, losses, 0.0).sum() / jnp.maximum(mask.sum(), 1).astype(losses.dtype)
 
 
 def token_counts(
     logits: Float[Array, "batch target vocabulary"],
+    guesses: Int[Array, "batch target"],
     targets: Int[Array, "batch target"],
     mask: Bool[Array, "batch target"],
 ) -> TokenCounts:
     """Return loss in nats, right guesses and tokens of each row."""
     scores = jax.nn.log_softmax(logits, axis=-1)
     losses = -jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
-    right = (logits.argmax(axis=-1) == targets) & mask
+    right = (guesses == targets) & mask
     return TokenCounts(jnp.where(mask, losses, 0.0).sum(axis=1), right.sum(axis=1), mask.sum(axis=1))

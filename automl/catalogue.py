@@ -1,0 +1,88 @@
+"""What can be searched, for people and programs to read."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, assert_never
+
+from search_spaces.dials import Choice, Dial, OneOf, Uniform
+from search_spaces.presets import PRESETS, preset
+from search_spaces.seq2seq import Seq2Seq
+from search_spaces.spaces import Space
+
+
+def catalogue(name: str) -> dict[str, Any]:
+    """Return a preset as plain JSON values: its dials, the kinds they choose among, and the number of configurations.
+
+    Raises:
+        SpaceError: No preset has that name.
+    """
+    space = preset(name)
+    reached = list(_reached(space, Seq2Seq, ""))
+    return {
+        "preset": name,
+        "presets": {key: dict(narrowing) for key, narrowing in PRESETS.items()},
+        "configurations": round(space.size()),
+        "dials": [{"dial": path, "default": space.preferred[path], **_range(space.ranges[path])} for path in reached],
+        "kinds": [
+            {"kind": f"{path}.{kind.__name__}", "description": description(kind)}
+            for path in reached
+            for kind in _kinds(space.ranges[path])
+        ],
+    }
+
+
+def printed(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that say the same to people."""
+    yield f"preset {found['preset']}: {found['configurations']:,} configurations, real-valued dials counted once"
+    yield from _tree(found, "", "  ")
+    yield "presets ([space] preset, narrowed further by any dial above, by its full path or the end of it):"
+    for name, narrowing in found["presets"].items():
+        yield f"  {name}: " + (", ".join(f"{dial} = {left}" for dial, left in narrowing.items()) or "everything")
+
+
+def _tree(found: Mapping[str, Any], prefix: str, indent: str) -> Iterator[str]:
+    kinds = {entry["kind"]: entry["description"] for entry in found["kinds"]}
+    for entry in found["dials"]:
+        path, name = entry["dial"], entry["dial"].removeprefix(prefix)
+        if not path.startswith(prefix) or "." in name:
+            continue
+        yield f"{indent}{name} = {entry['default']}  ({_words(entry)})"
+        for kind in entry.get("kinds", ()):
+            yield f"{indent}  {kind}: {kinds[f'{path}.{kind}']}"
+            yield from _tree(found, f"{path}.{kind}.", indent + "    ")
+
+
+def description(kind: type) -> str:
+    """Return the first line of a kind's docstring."""
+    return (kind.__doc__ or "").strip().partition("\n")[0]
+
+
+def _reached(space: Space, kind: type, prefix: str) -> Iterator[str]:
+    """Yield the dials that some configuration of the space has."""
+    for item in dataclasses.fields(kind):
+        path = prefix + item.name
+        yield path
+        for member in _kinds(space.ranges[path]):
+            yield from _reached(space, member, f"{path}.{member.__name__}.")
+
+
+def _kinds(dial: Dial) -> tuple[type, ...]:
+    return dial.kinds if isinstance(dial, OneOf) else ()
+
+
+def _range(dial: Dial) -> dict[str, Any]:
+    match dial:
+        case Choice(values):
+            return {"values": list(values)}
+        case Uniform(low, high, log):
+            return {"low": low, "high": high, "log": log}
+        case OneOf():
+            return {"kinds": list(dial.names())}
+        case other:
+            assert_never(other)
+
+
+def _words(entry: Mapping[str, Any]) -> str:
+    if "low" in entry:
+        return f"{entry['low']:g} to {entry['high']:g}" + (", logarithmic" if entry["log"] else "")
+    return " | ".join(str(value) for value in entry.get("values", entry.get("kinds")))

@@ -1,0 +1,391 @@
+"""The command line. Results go to standard output, everything else to standard error."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+from typer.exceptions import TyperException
+
+from automl.errors import InputError
+
+if TYPE_CHECKING:
+    from automl.records import Record
+    from automl.searches import Search
+    from automl.settings import Settings
+    from automl.tasks.document import TaskDocument
+    from storage.database import Database
+
+FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+DEFAULT_TIME = "10m"
+
+app = typer.Typer(
+    help="Search for the best sequence-to-sequence model of your pairs within a budget.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"automl-seq2seq {version('automl-seq2seq')}")
+        raise typer.Exit(FOUND)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Database; else AUTOML_STORAGE (where a password belongs: the command line is for all to see), "
+        "else sqlite:///automl.db.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False, help="Name of a search.")]
+Folder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a winner.")]
+
+
+@app.command()
+def search(  # noqa: PLR0913
+    task: Annotated[Path, typer.Argument(metavar="TASK.toml", help="Task document.")],
+    *,
+    time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
+    storage: Storage = None,
+    executor: Annotated[Literal["processes", "inline"], typer.Option(help="Where trials run.")] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core if absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search instead of the document's.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the winner; else models/NAME.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Throw an earlier search of this name away.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Search for the best model of a task; the winner becomes a folder that predicts.
+
+    The same command again goes on where it was, or prints the result again when its budget is spent.
+    """
+    from automl.interruption import Interruption
+    from automl.metrics import metric
+    from automl.progress import Goal, display
+    from automl.searches import Options, run_search
+
+    url = storage or _settings().storage
+    document = _document(task, name, time, trials)
+    shown = display(Goal(metric(document.metrics[0]).name, document.limits.time), sys.stderr)
+    interruption = Interruption(shown)
+    try:
+        with interruption:
+            found = run_search(
+                document,
+                Options(
+                    storage=url,
+                    executor=executor,
+                    out=out,
+                    workers=workers,
+                    new=new,
+                    on_change=shown.change,
+                    on_notice=shown.notice,
+                    on_controller=interruption.watch,
+                ),
+            )
+    finally:
+        shown.stop()
+    _conclude(found, url, as_json=as_json)
+    if found.state == "interrupted":
+        _say("interrupted; everything is kept, and the same command goes on")
+        return INTERRUPTED
+    return NOTHING_FOUND if found.best is None else FOUND
+
+
+@app.command()
+def status(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Show the searches of the database, or one of them."""
+    from automl.records import is_missing, read_records
+
+    url = storage or _settings().storage
+    empty = name is None and is_missing(url)
+    mappings = [] if empty else [record.to_mapping() for record in read_records(_database(url), name)]
+    if as_json:
+        _print_json({"searches": mappings})
+    for mapping in [] if as_json else mappings:
+        typer.echo(_status_line(mapping))
+    if not mappings:
+        _say("there is no search yet; begin one with: automl search TASK.toml")
+
+
+@app.command()
+def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Rank the trials of a search, of the latest where none is named."""
+    from automl.records import read_record
+
+    record = read_record(_database(storage or _settings().storage), name)
+    if as_json:
+        from automl.leaderboard import leaderboard as ranked
+
+        rows = [row.to_mapping() for row in ranked(record.trials.values(), record.metric)]
+        _print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
+    else:
+        _print_leaderboard(record)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a search.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
+    trial: Annotated[int | None, typer.Option(min=0, metavar="N", help="A trial other than the winner.")] = None,
+    format_: Annotated[Literal["bundle"], typer.Option("--format", help="What to write.")] = "bundle",
+    storage: Storage = None,
+) -> None:
+    """Write the winner of a search, or one of its trials, as a folder that predicts."""
+    from automl.bundle import check_replaceable, write_bundle
+    from automl.records import bundle_of_trial, read_record
+    from automl.settings import checkpoint_folder
+
+    del format_
+    settings = _settings()
+    url = storage or settings.storage
+    record = read_record(_database(url), name)
+    check_replaceable(folder)
+    write_bundle(bundle_of_trial(record, trial, settings.cache, checkpoint_folder(url, settings)), folder)
+    typer.echo(folder)
+
+
+@app.command()
+def predict(
+    bundle: Folder,
+    source: Annotated[str, typer.Option("--input", metavar="FILE", help="Lines of sources; - for input.")] = "-",
+    as_json: Json = False,
+) -> None:
+    """Predict: one line in, one line out."""
+    from automl.inference import load
+    from automl.lines import batches, one_line
+
+    model = load(bundle)
+    outputs: list[str] = []
+    with _opened(source) as stream:
+        if source == "-" and sys.stdin.isatty():
+            _say("type one source a line; Ctrl-D ends")
+        for lines in batches(stream.read1, "standard input" if source == "-" else source):
+            predicted = model.predict(lines)
+            if as_json:
+                outputs += predicted
+            else:
+                typer.echo("\n".join(map(one_line, predicted)))
+    if as_json:
+        _print_json({"outputs": outputs})
+
+
+@app.command()
+def evaluate(
+    bundle: Folder,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File with the task's columns.")],
+    metrics: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME", help="May be repeated.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a winner on a file of pairs, decoded as it predicts."""
+    from automl.data.sources import check_file
+    from automl.metrics import metric
+
+    for name in metrics or ():
+        metric(name)
+    check_file(data)
+    from automl.inference import load
+
+    result = load(bundle).evaluate(data, metrics or ())
+    if as_json:
+        _print_json(result)
+        return
+    for name, score in result["metrics"].items():
+        typer.echo(f"{name} {score:.6g}")
+    typer.echo(f"rows {result['rows']}")
+
+
+@app.command()
+def spaces(
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="A named narrowing of the space.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print what can be searched: every dial with its range and default, and the presets."""
+    from automl.catalogue import catalogue, printed
+    from search_spaces.dials import SpaceError
+
+    try:
+        found = catalogue(preset or "small")
+    except SpaceError as error:
+        raise InputError(str(error)) from None
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo("\n".join(printed(found)))
+
+
+@app.command()
+def doctor(storage: Storage = None, as_json: Json = False) -> int:
+    """Check this installation: versions, devices, database, folders, clashes, and a short training run."""
+    from automl.doctor import examine
+
+    settings = _settings()
+    checks = []
+    for check in examine(storage or settings.storage, settings):
+        checks.append(check)
+        if not as_json:
+            typer.echo(check.line())
+    healthy = all(check.level != "fail" for check in checks)
+    if as_json:
+        _print_json({"healthy": healthy, "checks": [check.to_mapping() for check in checks]})
+    return FOUND if healthy else NOTHING_FOUND
+
+
+def main() -> None:
+    """Run the command line; the entry point of `automl`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; whatever goes wrong is one line on standard error."""
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("automl", list(arguments)) as call:
+            code = command.invoke(call)
+            return code if isinstance(code, int) else FOUND
+    except typer.Exit as ending:
+        return ending.exit_code
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        _say(f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'automl'} --help")
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        _say("interrupted; run the same command to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        return BROKEN_PIPE
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    from storage.database import StorageError
+
+    if isinstance(error, InputError | StorageError):
+        _say(str(error))
+        return WRONG_INPUT
+    if os.environ.get("AUTOML_DEBUG") == "1":
+        traceback.print_exception(error)
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        _say(f"unexpected {type(error).__name__} at {place}; AUTOML_DEBUG=1 shows all: please report it with that")
+    return NOTHING_FOUND
+
+
+def _settings() -> "Settings":
+    from pydantic import ValidationError
+
+    from automl.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise InputError(f"AUTOML_{str(wrong['loc'][0]).upper()} in the environment: {wrong['msg']}") from None
+
+
+def _document(task: Path, name: str | None, time: str | None, trials: int | None) -> "TaskDocument":
+    from automl.tasks.document import document_from_mapping, read_document, with_budget
+
+    document = read_document(task)
+    if name is not None:
+        document = document_from_mapping({**document.to_mapping(), "name": name}, Path(), "--name")
+    limits = {"time": time, "trials": trials}
+    document = with_budget(document, {key: value for key, value in limits.items() if value is not None})
+    if all(limit is None for limit in (document.limits.time, document.limits.trials, document.limits.target)):
+        _say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")
+        document = with_budget(document, {"time": DEFAULT_TIME})
+    return document
+
+
+def _database(url: str) -> "Database":
+    from automl.records import open_existing
+
+    return open_existing(url)
+
+
+def _conclude(found: "Search", url: str, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(found.to_mapping())
+        return
+    from automl.records import read_record
+
+    record = read_record(_database(url), found.name)
+    if record.trials:
+        _print_leaderboard(record, top=True)
+    typer.echo(f"{found.why}.")
+    if found.best is not None:
+        for name, score in found.best.test_scores.items():
+            typer.echo(f"test: {name} {score:.6g}")
+    if found.best is not None and found.bundle is not None:
+        folder = _short(found.bundle)
+        typer.echo(f"The model is in {folder}; try it: automl predict {folder}")
+
+
+def _print_leaderboard(record: "Record", *, top: bool = False) -> None:
+    from rich.console import Console
+
+    from automl.leaderboard import TOP, table
+    from automl.leaderboard import leaderboard as ranked
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    rows = ranked(record.trials.values(), record.metric)
+    console.print(table(rows, record.metric, TOP if top else None))
+
+
+def _status_line(mapping: dict[str, Any]) -> str:
+    from automl.progress import counted
+
+    scores = {} if mapping["best"] is None else mapping["best"]["scores"]
+    best = ", ".join(f"{name} {score:.4g}" for name, score in scores.items()) or "no result yet"
+    parts = [mapping["state"], f"{mapping['seconds']:,.0f} s", counted(mapping["trials"]), best]
+    if mapping["bundle"] is not None:
+        parts.append(str(_short(Path(mapping["bundle"]))))
+    return f"{mapping['search']}: " + " · ".join(parts)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[BufferedReader]:
+    if source == "-":
+        yield cast("BufferedReader", sys.stdin.buffer)
+        return
+    if not Path(source).is_file():
+        raise InputError(f"{source}: there is no such file; name a file of lines, or -")
+    with Path(source).open("rb") as stream:
+        yield stream
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps({"version": 1, **document}, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def _say(line: str) -> None:
+    typer.echo(f"automl: {' '.join(line.split())}", err=True)

@@ -1,0 +1,147 @@
+"""Searches as the database records them, whether they run, have ended or were killed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from automl import history
+from automl.bundle import Bundle
+from automl.data.table import TokenTable, build_table, open_table
+from automl.errors import InputError
+from automl.history import Trial
+from automl.metrics import Metric, metric
+from automl.outcome import Winner
+from automl.searches import bundle_of, describe
+from automl.settings import SQLITE
+from automl.tasks import TASKS
+from automl.tasks.document import document_from_mapping
+from search_spaces.dials import SpaceError
+from storage.database import Database, open_database
+from storage.searches import SearchRow, list_searches
+from storage.segments import SegmentRow, list_segments
+from storage.trials import list_trials
+
+
+@dataclass(frozen=True)
+class Record:
+    """A search with its objective and its trials by number."""
+
+    row: SearchRow
+    metric: Metric
+    trials: Mapping[int, Trial]
+
+    @property
+    def best(self) -> tuple[Trial, SegmentRow] | None:
+        """The best trial and segment so far."""
+        return history.best(self.trials.values(), self.metric)
+
+    def test_scores(self, segment: SegmentRow) -> Mapping[str, float]:
+        """Scores on test, where the search has measured them at this segment."""
+        known = (self.row.summary or {}).get("best") or {}
+        scores: Mapping[str, float] = known["test_scores"] if known.get("checkpoint") == segment.checkpoint else {}
+        return scores
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the search as `Search.to_mapping` does, without its model."""
+        mapping = describe(self.row, history.counts(self.trials.values())).to_mapping()
+        del mapping["version"]
+        if self.best is not None:
+            winner = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
+            keys = ("trial", "scores", "test_scores", "configuration", "parameters")
+            mapping["best"] = {key: winner[key] for key in keys}
+        return mapping
+
+
+def open_existing(url: str) -> Database:
+    """Open a database that is there; unlike `open_database` it makes no file.
+
+    Raises:
+        InputError: There is no such file.
+        StorageError: The database cannot be used.
+    """
+    if is_missing(url):
+        raise InputError(f"{_file(url)}: there is no such database; name it by --storage, or begin with automl search")
+    return open_database(url)
+
+
+def is_missing(url: str) -> bool:
+    """Whether a URL names an SQLite file that is not there."""
+    return url.startswith(SQLITE) and not _file(url).exists()
+
+
+def _file(url: str) -> Path:
+    return Path(url.removeprefix(SQLITE).partition("?")[0])
+
+
+def read_records(database: Database, name: str | None = None) -> list[Record]:
+    """Return all searches, oldest first, or the one of that name.
+
+    Raises:
+        InputError: There is no search of that name.
+    """
+    if name is not None:
+        return [read_record(database, name)]
+    return [_record(database, row) for row in list_searches(database)]
+
+
+def read_record(database: Database, name: str | None) -> Record:
+    """Return the search of that name, or the one that was worked on last.
+
+    Raises:
+        InputError: There is none.
+    """
+    rows = list_searches(database)
+    named = [row for row in rows if name in (None, row.name)]
+    row = max(named, key=lambda row: row.updated, default=None)
+    if row is None:
+        known = ", ".join(other.name for other in rows) or "none"
+        raise InputError(f"database {database.place} has no search{f' {name!r}' if name else ''}; it has {known}")
+    return _record(database, row)
+
+
+def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints: Path) -> Bundle:
+    """Return a trial at its best step as a bundle; the winner where no number is given.
+
+    Raises:
+        InputError: There is no such trial, it has no result, or the data is gone.
+        StorageError: The checkpoint's bytes are gone or damaged.
+    """
+    name = record.row.name
+    if number is not None and number not in record.trials:
+        raise InputError(f"search {name!r} has no trial {number}; it has trials 0 to {len(record.trials) - 1}")
+    chosen = record.trials.values() if number is None else [record.trials[number]]
+    found = history.best(chosen, record.metric)
+    if found is None:
+        what = "trial" if number is None else f"trial {number}"
+        raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
+    trial, segment = found
+    scores = {"valid": segment.scores, "test": record.test_scores(segment)}
+    table = _table(record.row, cache)
+    return bundle_of(record.row, table, checkpoints, segment.checkpoint, trial.row.configuration, scores)
+
+
+def _record(database: Database, row: SearchRow) -> Record:
+    try:
+        trials = history.restore(list_trials(database, row.id), list_segments(database, row.id))
+    except SpaceError as error:
+        raise InputError(f"search {row.name!r} was made by another version ({error}); give it another name") from error
+    for trial in trials.values():
+        trial.in_flight = row.held and trial.row.state == "RUNNING"
+    return Record(row, metric(_objective(row.document)), trials)
+
+
+def _objective(document: Mapping[str, Any]) -> str:
+    names = document.get("metric", {}).get("name", TASKS[document["kind"]].default_metric)
+    return str(names if isinstance(names, str) else names[0])
+
+
+def _table(row: SearchRow, cache: Path) -> TokenTable:
+    """Open the table of a search; without the cache it is built again from the same data."""
+    try:
+        return open_table(cache / "tables" / row.data_digest)
+    except InputError:
+        table = build_table(document_from_mapping(row.document, Path()), cache)
+    if table.digest != row.data_digest:
+        raise InputError(f"search {row.name!r}: its data has changed since; put the old files back, or search again")
+    return table

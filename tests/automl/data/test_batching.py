@@ -1,0 +1,110 @@
+from collections import Counter
+from itertools import islice, takewhile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl.data.batching import MOST_BUCKETS, MULTIPLE, BatchPlan, Bucket, Run, plan
+from automl.data.table import Split
+
+LENGTHS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=60)
+PLANS = st.builds(
+    lambda lengths, batch_size, run_length: (lengths, plan(split_of(lengths), batch_size, run_length)),
+    LENGTHS,
+    st.integers(1, 16),
+    st.integers(1, 5),
+)
+MIXED = [(3 + i % 4, 2 + i % 3) for i in range(60)] + [(30 + i % 5, 25) for i in range(20)]
+
+
+def split_of(lengths: list[tuple[int, int]]) -> Split:
+    source, target = (np.cumsum([0, *side], dtype=np.int64) for side in zip(*lengths, strict=True))
+    return Split(np.ones(source[-1], np.int32), source, np.ones(target[-1], np.int32), target, len(lengths))
+
+
+def epoch(order: BatchPlan, seed: int, number: int) -> list[Run]:
+    first, last = number * order.steps_per_epoch, (number + 1) * order.steps_per_epoch
+    return list(takewhile(lambda run: run.first_step < last, order.runs(seed, first)))
+
+
+@given(PLANS, st.integers(0, 3))
+def test_every_row_appears_exactly_once_in_an_epoch(drawn: tuple[list[tuple[int, int]], BatchPlan], number: int) -> None:
+    lengths, order = drawn
+    rows = np.concatenate([run.rows.ravel() for run in epoch(order, 0, number)])
+    assert Counter(rows[rows >= 0].tolist()) == Counter(range(len(lengths)))
+    assert (rows < 0).sum() == order.steps_per_epoch * order.batch_size - len(lengths)
+
+
+@given(PLANS)
+def test_tokens_count_the_targets_and_their_ends(drawn: tuple[list[tuple[int, int]], BatchPlan]) -> None:
+    lengths, order = drawn
+    runs = epoch(order, 0, 0)
+    for run in runs:
+        assert run.tokens.tolist() == [sum(lengths[i][1] + 1 for i in batch if i >= 0) for batch in run.rows]
+    assert sum(run.tokens.sum() for run in runs) == order.tokens_per_epoch == sum(n + 1 for _, n in lengths)
+
+
+@given(PLANS)
+def test_rows_fit_their_shape_and_shapes_are_few(drawn: tuple[list[tuple[int, int]], BatchPlan]) -> None:
+    lengths, order = drawn
+    for run in epoch(order, 0, 0):
+        members = [lengths[i] for i in run.rows.ravel() if i >= 0]
+        assert run.bucket.source >= max(source for source, _ in members)
+        assert run.bucket.target >= max(target for _, target in members) + 1
+        assert run.bucket.source % MULTIPLE == run.bucket.target % MULTIPLE == 0
+        assert run.rows.shape[1] == order.batch_size
+    assert len(set(order.buckets)) <= len(order.buckets) <= MOST_BUCKETS
+
+
+@given(PLANS, st.integers(0, 2**31), st.integers(0, 40))
+def test_runs_go_on_exactly_from_any_step(
+    drawn: tuple[list[tuple[int, int]], BatchPlan], seed: int, from_step: int
+) -> None:
+    _, order = drawn
+    assert _steps(order, seed, from_step, 12) == _steps(order, seed, 0, from_step + 12)[from_step:]
+
+
+@given(PLANS)
+def test_runs_are_no_longer_than_asked_for(drawn: tuple[list[tuple[int, int]], BatchPlan]) -> None:
+    _, order = drawn
+    steps = [run.first_step for run in epoch(order, 1, 0)]
+    lengths = [len(run.rows) for run in epoch(order, 1, 0)]
+    assert max(lengths) <= order.run_length
+    assert steps == np.cumsum([0, *lengths])[:-1].tolist()
+
+
+def test_epochs_and_seeds_differ_in_their_order() -> None:
+    order = plan(split_of(MIXED), 8, 4)
+    orders = [
+        [batch.tolist() for run in epoch(order, seed, number) for batch in run.rows]
+        for seed, number in [(0, 0), (0, 1), (1, 0), (1, 1)]
+    ]
+    assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
+    assert orders[0] == [batch.tolist() for run in epoch(order, 0, 0) for batch in run.rows]
+
+
+def test_a_few_long_rows_do_not_make_every_batch_long() -> None:
+    order = plan(split_of(MIXED), 8, 4)
+    assert order.buckets == (Bucket(8, 8), Bucket(36, 28))
+    assert [len(members) for members in order.members] == [60, 20]
+
+
+def test_rows_of_like_length_share_one_shape() -> None:
+    assert plan(split_of([(7, 6)] * 50), 8, 4).buckets == (Bucket(8, 8),)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_batch_is_no_larger_than_the_split(rows: int) -> None:
+    order = plan(split_of([(3, 3)] * rows), 64, 16)
+    assert (order.batch_size, order.steps_per_epoch) == (rows, 1)
+
+
+def _steps(order: BatchPlan, seed: int, from_step: int, count: int) -> list[tuple[int, Bucket, list[int], int]]:
+    steps = (
+        (run.first_step + i, run.bucket, run.rows[i].tolist(), int(run.tokens[i]))
+        for run in order.runs(seed, from_step)
+        for i in range(len(run.rows))
+    )
+    return list(islice(steps, count))

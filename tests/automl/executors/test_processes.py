@@ -1,0 +1,141 @@
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
+from automl.errors import FailureReason
+from automl.executors import ProcessExecutor
+from automl.executors.processes import environment
+from automl.segments import Result
+from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
+
+RUNNER = f"{PretendingRunner.__module__}:PretendingRunner"
+
+
+def wait_until_it_reports(executor: ProcessExecutor, future: Future[Result]) -> int:
+    while "in process" not in executor.status()[0]:
+        assert not future.done()
+        os.sched_yield()
+    return int(executor.status()[0].rpartition(" ")[2])
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def executor():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER)
+    yield executor
+    executor.shutdown()
+
+
+def test_stop_ends_a_running_segment_early_with_its_result(executor):
+    future = executor.submit(segment("wait for stop"))
+    wait_until_it_reports(executor, future)
+    executor.stop()
+    assert future.result(timeout=60).tokens == 50
+
+
+def test_stop_does_not_touch_later_jobs(executor):
+    stopped = executor.submit(segment("wait for stop"))
+    wait_until_it_reports(executor, stopped)
+    executor.stop()
+    stopped.result(timeout=60)
+    assert executor.submit(segment("interrupt")).result(timeout=60).tokens == 100
+
+
+def test_a_worker_that_died_idle_costs_nothing(executor):
+    future = executor.submit(segment("wait for stop"))
+    process = wait_until_it_reports(executor, future)
+    executor.stop()
+    future.result(timeout=60)
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert executor.submit(segment("end")).result(timeout=60).tokens == 100
+
+
+def test_a_killed_worker_fails_its_job_and_is_replaced(executor):
+    error = executor.submit(segment("die")).exception(timeout=60)
+    assert error.reason is FailureReason.WORKER_LOST
+    assert "signal 9" in str(error)
+    assert executor.submit(segment("end")).result(timeout=60).tokens == 100
+
+
+def test_a_worker_computes_with_one_thread_where_the_workload_says_so(executor):
+    assert executor.submit(segment("threads")).result(timeout=60).tokens == 1
+
+
+def test_the_environment_adds_to_the_flags_of_xla():
+    changed = environment(WORKLOAD, {"XLA_FLAGS": "--a", "JAX_PLATFORMS": "cpu"})
+    assert changed["XLA_FLAGS"] == "--a --xla_cpu_multi_thread_eigen=false"
+    assert (changed["JAX_PLATFORMS"], changed["NPROC"]) == ("cpu", "1")
+
+
+def test_the_environment_leaves_threads_alone_by_default():
+    assert "XLA_FLAGS" not in environment(replace(WORKLOAD, threads=0), {})
+
+
+def test_a_silent_worker_is_killed_at_the_deadline_and_replaced():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, deadline=0.5)
+    future = executor.submit(segment("hang"))
+    assert future.exception(timeout=60).reason is FailureReason.TIMEOUT
+    executor.shutdown()
+
+
+def test_a_runner_that_cannot_be_built_fails_the_job_with_the_cause():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=f"{PretendingRunner.__module__}:UnbuildableRunner")
+    error = executor.submit(segment("end")).exception(timeout=60)
+    executor.shutdown()
+    assert (error.reason, str(error)) == (FailureReason.ERROR, "FileNotFoundError: there is no token table")
+
+
+def test_shutdown_without_waiting_fails_the_running_job_and_leaves_no_process():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER)
+    future = executor.submit(segment("hang"))
+    process = wait_until_it_reports(executor, future)
+    executor.shutdown(wait=False)
+    assert future.exception(timeout=60).reason is FailureReason.WORKER_LOST
+    assert gone(process)
+
+
+def test_shutdown_lets_the_running_job_end_and_leaves_no_process():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER)
+    future = executor.submit(segment("wait for stop"))
+    process = wait_until_it_reports(executor, future)
+    executor.stop()
+    executor.shutdown()
+    assert future.result(timeout=0).tokens == 50
+    assert gone(process)
+
+
+def test_workers_die_with_their_parent():
+    script = f"""
+import os, signal, time
+from tests.automl.executors.pretending import WORKLOAD, segment
+from automl.executors import ProcessExecutor
+executor = ProcessExecutor(WORKLOAD, 1, runner={RUNNER!r})
+executor.submit(segment("hang"))
+while "in process" not in executor.status()[0]:
+    os.sched_yield()
+print(executor.status()[0].rpartition(" ")[2], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    process = int(parent.stdout)
+    while not gone(process):
+        os.sched_yield()
+
+
+def test_the_parent_imports_no_jax():
+    script = "import sys, automl.executors, automl.executors.child; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,115 @@
+"""A small model of each kind, and the programs that several tests run on it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from automl.data.tokenizers import BOS, EOS, PAD
+from automl.models.attention import Memory
+from automl.models.parameters import bind, declared, initialise
+from automl.models.seq2seq import Seq2Seq
+from automl.training.losses import smoothed_cross_entropy
+from search_spaces import attention, decoders, encoders, seq2seq
+
+VOCABULARY = 12
+ENCODERS: dict[str, encoders.Encoder] = {
+    "recurrent": encoders.Recurrent("lstm", 6, 2, True),
+    "transformer": encoders.Transformer(8, 1, 2, attention.MultiHead(2)),
+}
+DECODERS: dict[str, decoders.Decoder] = {
+    "recurrent, additive": decoders.Recurrent("lstm", 8, 2, attention.Additive(6)),
+    "recurrent, multi-head": decoders.Recurrent("gru", 8, 1, attention.MultiHead(2)),
+    "transformer": decoders.Transformer(8, 2, 2, attention.MultiHead(2)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with values for its parameters."""
+
+    configuration: seq2seq.Seq2Seq
+
+    @cached_property
+    def model(self) -> Seq2Seq:
+        return Seq2Seq(self.configuration, VOCABULARY, VOCABULARY)
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        return initialise(self.model, 0)
+
+    @cached_property
+    def loss_and_gradient(self) -> Any:
+        """Program of (parameters, source, target) and (source of the padding, its encoding): what the mask hides."""
+
+        def loss(parameters: Any, source: Any, target: Any, hidden: tuple[Any, Any]) -> Any:
+            model, mask = bind(self.model, parameters), source != PAD
+            memory = model.encoder(jnp.where(mask, source, hidden[0]), mask, None)
+            memory = Memory(jnp.where(mask[:, :, None], memory.states, hidden[1]), mask)
+            logits = model.decoder.outputs(memory, inputs_of(target), None)
+            return smoothed_cross_entropy(logits, target, target != PAD, jnp.float32(0.1))
+
+        return jax.jit(jax.value_and_grad(loss))
+
+    @cached_property
+    def logits(self) -> Any:
+        """Program of (parameters, source, inputs): logits of the whole target at once, and step by step."""
+
+        def both(parameters: Any, source: Any, inputs: Any) -> Any:
+            model = bind(self.model, parameters)
+            memory = model.encode(source)
+
+            def step(carry: Any, item: Any) -> Any:
+                return model.decoder.step(memory, carry, *item)
+
+            items = (inputs.T, jnp.arange(inputs.shape[1]))
+            _, stepped = jax.lax.scan(step, model.decoder.start(memory, inputs.shape[1]), items)
+            return model(source, inputs), jnp.swapaxes(stepped, 0, 1)
+
+        return jax.jit(both)
+
+
+CASES = {
+    f"{encoder} -> {decoder}": Case(seq2seq.Seq2Seq(ENCODERS[encoder], DECODERS[decoder]))
+    for encoder, decoder in product(ENCODERS, DECODERS)
+}
+
+
+def inputs_of(target: Any) -> Any:
+    """What a decoder is fed for targets that end in `EOS` and padding."""
+    begins = jnp.full_like(target[:, :1], BOS)
+    return jnp.where(target == PAD, PAD, jnp.concatenate([begins, target[:, :-1]], axis=1))
+
+
+def tokens(rows: int, lengths: tuple[int, ...], size: int, *, end: bool = False, seed: int = 0) -> Any:
+    """Random rows of the lengths given in turn, padded to a size; with `end`, the last token is `EOS`."""
+    drawn = np.random.default_rng(seed).integers(4, VOCABULARY, (rows, size)).astype(np.int32)
+    for row, length in zip(drawn, lengths * rows, strict=False):
+        row[length:] = PAD
+        if end:
+            row[length - 1] = EOS
+    return drawn
+
+
+def widened(array: Any, columns: int) -> Any:
+    """Add columns of padding."""
+    return np.pad(array, ((0, 0), (0, columns)), constant_values=PAD)
+
+
+def filled(module: Any, seed: int = 0) -> tuple[Any, dict[str, Any]]:
+    """A module whose every parameter is random, biases and scales too; and those values."""
+    generator = np.random.default_rng(seed)
+    values = {
+        name: generator.normal(size=param.get_value().shape).astype(np.float32)
+        for name, param in declared(module).items()
+    }
+    return bind(module, {name: jnp.asarray(value) for name, value in values.items()}), values
+
+
+def random(*shape: int, seed: int = 1) -> Any:
+    """Random numbers around 0."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)

@@ -1,0 +1,74 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.models.embeddings import TokenEmbedding, sinusoidal
+from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop
+from tests.automl.models.cases import filled, random
+
+
+def noise(rate: float, seed: int = 0) -> Noise:
+    return Noise(jnp.float32(rate), jax.random.key(seed))
+
+
+def test_linear_maps_the_last_axis() -> None:
+    module, v = filled(Linear(4, 3))
+    x = random(2, 5, 4)
+    np.testing.assert_allclose(module(jnp.asarray(x)), x @ v["kernel"] + v["bias"], atol=1e-5)
+    assert list(filled(Linear(4, 3, bias=False))[1]) == ["kernel"]
+
+
+def test_layer_norm_has_mean_nought_and_deviation_one_before_scale_and_shift() -> None:
+    module, v = filled(LayerNorm(6))
+    x = 5 + 3 * random(2, 4, 6)
+    normed = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(module(jnp.asarray(x)), normed * v["scale"] + v["bias"], atol=1e-5)
+
+
+def test_feed_forward_is_two_maps_around_a_gelu() -> None:
+    module, v = filled(FeedForward(4, 6))
+    x = random(2, 4)
+    hidden = x @ v["widen.kernel"] + v["widen.bias"]
+    gelu = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+    expected = gelu @ v["narrow.kernel"] + v["narrow.bias"]
+    np.testing.assert_allclose(module(jnp.asarray(x), None), expected, atol=3e-3)
+
+
+@pytest.mark.parametrize("size", [5, 8])
+def test_positions_are_sines_and_cosines_at_geometric_wavelengths(size: int) -> None:
+    table = sinusoidal(jnp.array([0, 3, 11]), size)
+    for row, position in enumerate((0, 3, 11)):
+        angles = [position / 10_000 ** (2 * (i // 2) / size) for i in range(size)]
+        expected = [math.cos(angle) if i % 2 else math.sin(angle) for i, angle in enumerate(angles)]
+        np.testing.assert_allclose(table[row], expected, atol=1e-5)
+
+
+def test_tokens_are_looked_up_and_scaled_by_the_root_of_the_size() -> None:
+    module, v = filled(TokenEmbedding(7, 4))
+    tokens = np.array([[1, 6], [0, 3]], np.int32)
+    np.testing.assert_allclose(module(jnp.asarray(tokens)), 2 * v["table"][tokens], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(rate: float) -> None:
+    dropped = np.asarray(drop(jnp.ones((100, 100)), noise(rate)))
+    assert (dropped == 0).mean() == pytest.approx(rate, abs=0.02)
+    np.testing.assert_allclose(dropped[dropped > 0], 1 / (1 - rate), rtol=1e-4)
+    assert dropped.mean() == pytest.approx(1, abs=0.04)
+
+
+def test_dropout_is_off_without_noise_or_at_rate_nought() -> None:
+    x = jnp.asarray(random(4, 5))
+    assert drop(x, None) is x
+    np.testing.assert_array_equal(drop(x, noise(0)), x)
+
+
+def test_dropout_follows_its_key_and_place() -> None:
+    x = jnp.ones((10, 10))
+    first = drop(x, noise(0.5))
+    np.testing.assert_array_equal(first, drop(x, noise(0.5)))
+    others = [drop(x, noise(0.5, seed=1)), drop(x, noise(0.5).at(0)), drop(x, noise(0.5).at(1))]
+    assert len({np.asarray(y).tobytes() for y in [first, *others]}) == 4

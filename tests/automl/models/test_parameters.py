@@ -1,0 +1,75 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.models.parameters import bind, declared, initialise
+from automl.models.seq2seq import Seq2Seq
+from search_spaces.decoders import Recurrent
+from search_spaces.encoders import Transformer
+from search_spaces.seq2seq import Seq2Seq as Configuration
+from tests.automl.models.cases import CASES, VOCABULARY, Case
+
+CONFIGURATION = Configuration(decoder=Recurrent(hidden_size=8))
+
+
+def start(configuration: Configuration, seed: int = 0) -> dict[str, np.ndarray]:
+    return initialise(Seq2Seq(configuration, VOCABULARY, VOCABULARY), seed)
+
+
+def test_the_same_seed_gives_the_same_values() -> None:
+    first, second = start(CONFIGURATION), start(CONFIGURATION)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert {value.dtype.name for value in first.values()} == {"float32"}
+
+
+def test_another_seed_gives_other_values() -> None:
+    first, second = start(CONFIGURATION), start(CONFIGURATION, seed=1)
+    constant = {name for name in first if np.array_equal(first[name], second[name])}
+    assert constant == {name for name in first if name.endswith("bias")}
+
+
+def test_a_parameter_does_not_depend_on_the_others() -> None:
+    wide = Configuration(encoder=Transformer(model_size=32, num_layers=1))
+    deep = dataclasses.replace(wide, encoder=Transformer(model_size=32, num_layers=2), decoder=CONFIGURATION.decoder)
+    first, second = start(wide), start(deep)
+    shared = [name for name in first if name in second and first[name].shape == second[name].shape]
+    assert len(shared) > 10
+    assert all(np.array_equal(first[name], second[name]) for name in shared)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_two_matrices_start_alike(name: str) -> None:
+    matrices = [value for value in CASES[name].parameters.values() if value.ndim > 1 and np.any(value)]
+    assert len({value.tobytes()[:64] for value in matrices if value.size >= 16}) == len(
+        [value for value in matrices if value.size >= 16]
+    )
+
+
+def test_start_values_have_the_spread_that_keeps_activations_level() -> None:
+    values = start(Configuration())
+    kernel, recurrent = values["decoder.combine.kernel"], values["decoder.cells.0.hidden"]
+    assert kernel.var() == pytest.approx(2 / sum(kernel.shape), rel=0.05)
+    for gate in range(4):
+        np.testing.assert_allclose(recurrent[:, gate].T @ recurrent[:, gate], np.eye(128), atol=1e-5)
+    assert values["decoder.embedding.table"].std() == pytest.approx(128**-0.5, rel=0.1)
+    np.testing.assert_array_equal(values["encoder.forwards.0.bias"].sum(axis=1), [0, 128, 0, 0])
+
+
+def test_building_a_model_computes_nothing() -> None:
+    model = Seq2Seq(CONFIGURATION, VOCABULARY, VOCABULARY)
+    assert all(isinstance(param.get_value(), jax.ShapeDtypeStruct) for param in declared(model).values())
+
+
+def test_a_model_can_be_bound_inside_a_trace_and_used_again(case: Case) -> None:
+    bound = bind(case.model, case.parameters)
+    assert {name: param.get_value().shape for name, param in declared(bound).items()} == {
+        name: value.shape for name, value in case.parameters.items()
+    }
+    doubled = {name: 2 * value for name, value in case.parameters.items()}
+    table = jax.jit(lambda values: jnp.asarray(bind(case.model, values).encoder.embedding.table) * 1)
+    for values in (case.parameters, doubled):
+        np.testing.assert_array_equal(table(values), values["encoder.embedding.table"])

@@ -1,0 +1,55 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.models.recurrence import CELLS, GRU, LSTM, State, run
+from tests.automl.models.cases import filled, random
+
+X, HIDDEN, CELL = random(3, 4), random(3, 5, seed=2), random(3, 5, seed=3)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def step(module, x, state: State) -> State:
+    return module(module.project(jnp.asarray(x)), state)
+
+
+def start() -> State:
+    return State(jnp.asarray(HIDDEN), jnp.asarray(CELL))
+
+
+def test_the_lstm_is_hochreiters_with_a_forget_gate() -> None:
+    module, v = filled(LSTM(4, 5))
+    new = step(module, X, start())
+    i, f, g, o = (X @ v["input"][:, k] + HIDDEN @ v["hidden"][:, k] + v["bias"][k] for k in range(4))
+    cell = sigmoid(f) * CELL + sigmoid(i) * np.tanh(g)
+    np.testing.assert_allclose(new.cell, cell, atol=1e-5)
+    np.testing.assert_allclose(new.hidden, sigmoid(o) * np.tanh(cell), atol=1e-5)
+
+
+def test_the_gru_is_chos_with_the_reset_after_the_product() -> None:
+    module, v = filled(GRU(4, 5))
+    new = step(module, X, start())
+    (xr, hr), (xz, hz), (xn, hn) = ((X @ v["input"][:, k] + v["bias"][k], HIDDEN @ v["hidden"][:, k]) for k in range(3))
+    update, candidate = sigmoid(xz + hz), np.tanh(xn + sigmoid(xr + hr) * hn)
+    np.testing.assert_allclose(new.hidden, (1 - update) * candidate + update * HIDDEN, atol=1e-5)
+    np.testing.assert_array_equal(new.cell, new.hidden)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_running_over_a_sequence_is_stepping_through_its_real_positions(name: str, reverse: bool) -> None:
+    module, _ = filled(CELLS[name](4, 5))
+    x, lengths = random(3, 6, 4), (6, 1, 3)
+    mask = jnp.arange(6)[None, :] < jnp.array(lengths)[:, None]
+    outputs, last = run(module, jnp.asarray(x), mask, reverse=reverse)
+    for row, length in enumerate(lengths):
+        state = State(jnp.zeros((1, 5)), jnp.zeros((1, 5)))
+        for place in range(length)[:: -1 if reverse else 1]:
+            state = step(module, x[row, place][None], state)
+            np.testing.assert_allclose(outputs[row, place], state.hidden[0], atol=1e-5)
+        np.testing.assert_allclose(last.hidden[row], state.hidden[0], atol=1e-5)
+        np.testing.assert_allclose(last.cell[row], state.cell[0], atol=1e-5)
+        np.testing.assert_array_equal(outputs[row, length:], 0)

@@ -1,0 +1,107 @@
+"""An executor without training and a clock without time: segments follow curves, and waiting ends the next one."""
+
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from automl.errors import FailureReason, TrialFailure
+from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult
+from storage import objects
+from tests.automl.simulation import Curve
+
+COMPILING, EVALUATING = 2.0, 0.5
+PACE = 100
+"""Target tokens of an optimizer step."""
+
+
+class Crash(BaseException):
+    """Stands for a kill: nothing is tidied up."""
+
+
+@dataclass
+class Flight:
+    job: Job
+    future: "Future[Result]"
+    began: float
+    ends: float
+
+
+@dataclass
+class PretendingExecutor:
+    """Everything that is not given is endless: no failure, no crash."""
+
+    checkpoints: Path
+    curves: Callable[[int], Curve]
+    workers: int = 2
+    now: float = 0.0
+    failures: dict[int, list[FailureReason]] = field(default_factory=dict)
+    test_failures: list[FailureReason] = field(default_factory=list)
+    overrun: float = 0.0
+    at: dict[float, Callable[[], None]] = field(default_factory=dict)
+    flights: list[Flight] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    def submit(self, job: Job) -> "Future[Result]":
+        assert len(self.flights) < self.workers
+        assert job.trial not in [flight.job.trial for flight in self.flights]
+        future: Future[Result] = Future()
+        self.jobs.append(job)
+        self.flights.append(Flight(job, future, self.now, self.now + self.duration(job)))
+        return future
+
+    def duration(self, job: Job) -> float:
+        if isinstance(job, Evaluation):
+            return 1.0
+        speed = self.curves(job.trial).speed
+        limits = [job.seconds] if job.seconds is not None else []
+        limits += [(job.to_tokens - job.from_step * PACE) / speed] if job.to_tokens is not None else []
+        assert min(limits) > 0
+        late = self.overrun if job.cooldown else 0.0
+        return min(limits) + late + EVALUATING + (0 if job.from_step else COMPILING)
+
+    def wait(self, futures: Collection["Future[Result]"]) -> None:
+        soon = self.now + 5.0
+        if self.overrun and all(flight.ends > soon for flight in self.flights):
+            self.now = soon
+            return
+        flight = min(self.flights, key=lambda f: f.ends)
+        due = [moment for moment in self.at if moment <= flight.ends]
+        for moment in sorted(due):
+            self.now = max(self.now, moment)
+            self.at.pop(moment)()
+        flight = min(self.flights, key=lambda f: f.ends)
+        self.now = max(self.now, flight.ends)
+        self.flights.remove(flight)
+        training = isinstance(flight.job, Segment)
+        reasons = self.failures.get(flight.job.trial, []) if training else self.test_failures
+        if reasons:
+            flight.future.set_exception(TrialFailure(reasons.pop(0), "as the test wants it"))
+        else:
+            flight.future.set_result(self.result(flight))
+
+    def result(self, flight: Flight) -> Result:
+        job = flight.job
+        if isinstance(job, Evaluation):
+            return EvaluationResult(job.trial, {"sequence_error_rate": 0.123}, rows=10)
+        curve, compiling = self.curves(job.trial), 0.0 if job.from_step else COMPILING
+        training = max(self.now - flight.began - compiling - EVALUATING, 0.01)
+        step = job.from_step + max(int(training * curve.speed / PACE + 0.999), 1)
+        point = curve.point(step * PACE, 0.0, 0.0, cooled=job.cooldown)
+        digest = objects.write(self.checkpoints, f"{job.trial} {step}".encode())
+        scores = {"loss": point.loss, "sequence_error_rate": point.objective}
+        seconds = {"training": training, "compiling": compiling, "evaluating": EVALUATING, "writing": 0.0}
+        return SegmentResult(job.trial, job.from_step, step, step * PACE, scores, digest, 1000, seconds)
+
+    def stop(self) -> None:
+        for flight in self.flights:
+            flight.ends = self.now + EVALUATING
+
+    def status(self) -> list[str]:
+        return [f"trial {flight.job.trial}" for flight in self.flights]
+
+    def shutdown(self, wait: bool = True) -> None:
+        pass

@@ -1,0 +1,345 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from automl.budget import Budget
+from automl.controller import Controller
+from automl.errors import FailureReason
+from automl.metrics import metric
+from automl.plan import Plan
+from automl.segments import Evaluation, Segment
+from search_spaces.spaces import space
+from storage.attempts import list_attempts
+from storage.database import open_database
+from storage.events import list_events
+from storage.leases import LeaseLost
+from storage.searches import claim, create_search, get_search
+from storage.segments import list_segments
+from storage.trials import list_trials
+from tests.automl.pretended_training import Crash, PretendingExecutor
+from tests.automl.simulation import Curve, space_of
+
+DEFAULT = Curve(floor=0.08, scale=3000.0)
+CURVES = space_of(3, DEFAULT, [Curve(floor=0.04, scale=1500.0)])
+
+
+class Bench:
+    """A search in a database of its own, which can be run again and again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.database = open_database(f"sqlite:///{folder / 'automl.db'}")
+        self.search = create_search(self.database, "dates", {}, "0" * 64)
+        self.plan = Plan(space(), metric("sequence_error_rate"), Budget(time=180.0), folder / "objects", 20_000)
+        self.executor = PretendingExecutor(folder / "objects", CURVES)
+        self.shown = []
+
+    def controller(self, **changes):
+        plan = replace(self.plan, **changes)
+        lease = claim(self.database, "dates", "a test", 60.0)
+        search, executor = get_search(self.database, "dates"), self.executor
+        return Controller(
+            self.database, search, lease, executor, plan,
+            clock=executor.clock, on_change=self.shown.append, waiting=executor.wait,
+        )  # fmt: skip
+
+    def run(self, **changes):
+        return self.controller(**changes).run()
+
+    def crash(self, at, **changes):
+        def crash():
+            raise Crash
+
+        self.executor.at[at] = crash
+        with pytest.raises(Crash):
+            self.run(**changes)
+        self.executor = PretendingExecutor(self.folder / "objects", CURVES, now=at)
+
+    def trials(self):
+        return list_trials(self.database, self.search.id)
+
+    def segments(self):
+        return list_segments(self.database, self.search.id)
+
+    def messages(self, kind):
+        return [event.message for event in list_events(self.database, self.search.id) if event.kind == kind]
+
+
+class NoMirror:
+    def __init__(self, url, search, directions):
+        pass
+
+    def update(self, rows):
+        pass
+
+
+@pytest.fixture
+def mirrored_bench(tmp_path):
+    bench = Bench(tmp_path)
+    yield bench
+    bench.database.close()
+
+
+@pytest.fixture
+def bench(mirrored_bench, monkeypatch):
+    monkeypatch.setattr("automl.mirror.Mirror", NoMirror)
+    return mirrored_bench
+
+
+def test_a_search_ends_within_its_time_and_finds_a_winner(bench):
+    outcome = bench.run()
+    assert outcome.state == "finished"
+    assert 0.9 * 180 < bench.executor.now <= 180
+    assert outcome.seconds == pytest.approx(bench.executor.now)
+    assert get_search(bench.database, "dates").seconds == pytest.approx(outcome.seconds)
+
+
+def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):
+    outcome = bench.run()
+    best = min(bench.segments(), key=lambda s: (s.scores["sequence_error_rate"], s.scores["loss"]))
+    assert (outcome.best.trial, outcome.best.step) == (best.trial, best.to_step)
+    assert outcome.best.test_scores == {"sequence_error_rate": 0.123}
+    assert [job.checkpoint for job in bench.executor.jobs if isinstance(job, Evaluation)] == [best.checkpoint]
+
+
+def test_the_default_is_the_first_trial_and_its_first_segment_sets_the_rungs(bench):
+    bench.run()
+    assert [t.origin for t in bench.trials()[:4]] == ["default"] + ["family default"] * 3
+    first = bench.segments()[0]
+    assert get_search(bench.database, "dates").rung_tokens == first.tokens
+    assert bench.executor.jobs[0].seconds == pytest.approx((180 - 9) / 30)
+
+
+def test_no_trial_is_thrown_away(bench):
+    outcome = bench.run()
+    assert {t.state for t in bench.trials()} == {"PAUSED", "COMPLETE"}
+    assert sum(outcome.trials.values()) == len(bench.trials())
+    assert all(t.checkpoint for t in bench.trials())
+
+
+def test_a_trial_goes_on_from_its_last_checkpoint(bench):
+    bench.run()
+    ends = {(s.trial, s.to_step): s.checkpoint for s in bench.segments()}
+    segments = [job for job in bench.executor.jobs if isinstance(job, Segment)]
+    assert all(ends.get((job.trial, job.from_step)) == job.checkpoint for job in segments)
+
+
+def test_every_decision_is_an_event_with_its_reason(bench):
+    bench.run()
+    assert bench.messages("start")[0] == "trial 0 (Recurrent → Recurrent): started the default"
+    assert "the leader" in bench.messages("thaw")[0]
+    assert bench.messages("train out")
+    assert bench.messages("finish") == ["the time is spent"]
+
+
+def test_a_budget_in_trials_is_respected(bench):
+    outcome = bench.run(budget=Budget(trials=6))
+    assert (outcome.state, len(bench.trials())) == ("finished", 6)
+    assert sum(t.state == "COMPLETE" for t in bench.trials()) == 1
+    assert get_search(bench.database, "dates").rung_tokens == 20_000
+
+
+def test_a_reached_target_ends_the_search(bench):
+    outcome = bench.run(budget=Budget(time=180.0, target=("sequence_error_rate", "<=", 0.5)))
+    assert outcome.best.scores["sequence_error_rate"] <= 0.5
+    assert bench.executor.now < 120
+    assert bench.messages("finish") == ["the target sequence_error_rate<=0.5 is reached"]
+
+
+@pytest.mark.parametrize("at", [1.0, 8.0, 40.0, 90.0, 140.0])
+def test_a_crashed_search_goes_on_with_the_same_trials(bench, at):
+    bench.crash(at)
+    before, committed = bench.trials(), bench.segments()
+    outcome = bench.run()
+    assert [t.configuration for t in bench.trials()[: len(before)]] == [t.configuration for t in before]
+    assert all(segment in bench.segments() for segment in committed)
+    assert outcome.state == "finished"
+    assert not [t for t in bench.trials() if t.state == "RUNNING"]
+
+
+def test_a_first_segment_that_was_lost_is_begun_again_under_its_number(bench):
+    bench.crash(1.0)
+    assert [t.state for t in bench.trials()] == ["RUNNING", "RUNNING"]
+    bench.run()
+    assert "trial 0 (Recurrent → Recurrent): began again: its first segment was lost" in bench.messages("start")
+    assert [a.end_reason for a in list_attempts(bench.database, bench.search.id)[:2]] == ["LOST", "COMMITTED"]
+
+
+def test_the_rungs_stay_where_they_were_after_a_crash(bench):
+    bench.crash(40.0)
+    rung_tokens = get_search(bench.database, "dates").rung_tokens
+    bench.run()
+    assert rung_tokens == get_search(bench.database, "dates").rung_tokens == bench.segments()[0].tokens
+
+
+def test_time_is_counted_with_every_segment(bench):
+    bench.crash(25.0)
+    last = get_search(bench.database, "dates").seconds
+    assert 10 < last <= 25
+
+
+def test_the_time_of_earlier_runs_counts(bench):
+    bench.crash(100.0)
+    outcome = bench.run()
+    assert bench.executor.now <= 180 + 30
+    assert outcome.seconds <= 180
+
+
+def test_a_search_whose_budget_is_spent_answers_again_at_once(bench):
+    first = bench.run()
+    segments = bench.segments()
+    second = bench.run()
+    assert (second.best.trial, second.best.checkpoint) == (first.best.trial, first.best.checkpoint)
+    assert bench.segments() == segments
+
+
+@pytest.mark.parametrize("at", [60.0, 150.0])
+def test_interruption_keeps_what_the_running_segments_have(bench, at):
+    controller = bench.controller()
+    bench.executor.at[at] = controller.interrupt
+    outcome = controller.run()
+    assert outcome.state == get_search(bench.database, "dates").state == "interrupted"
+    assert bench.executor.now < at + 5
+    assert {t.state for t in bench.trials()} == {"PAUSED"}
+    assert outcome.best.test_scores == {}
+    assert bench.run().state == "finished"
+
+
+def test_control_c_is_an_interruption(bench):
+    def press():
+        raise KeyboardInterrupt
+
+    bench.executor.at[60.0] = press
+    assert bench.run().state == "interrupted"
+    assert {t.state for t in bench.trials()} == {"PAUSED"}
+
+
+def test_control_c_while_test_is_decoded_leaves_the_search_interrupted(bench):
+    def press():
+        raise KeyboardInterrupt
+
+    bench.run()
+    bench.executor.at[bench.executor.now + 0.5] = press
+    outcome = bench.run()
+    assert (outcome.state, outcome.best.test_scores) == ("interrupted", {})
+
+
+def test_test_is_decoded_again_when_the_worker_is_lost(bench):
+    bench.executor.test_failures = [FailureReason.WORKER_LOST]
+    assert bench.run().best.test_scores == {"sequence_error_rate": 0.123}
+
+
+def test_a_search_is_finished_even_where_test_cannot_be_decoded(bench):
+    bench.executor.test_failures = [FailureReason.ERROR]
+    outcome = bench.run()
+    assert (outcome.state, outcome.best.test_scores) == ("finished", {})
+    assert "test was not scored: ERROR, as the test wants it" in bench.messages("warning")
+
+
+def test_segments_that_run_past_the_time_are_stopped(bench):
+    bench.executor.overrun = 50.0
+    outcome = bench.run()
+    assert outcome.state == "finished"
+    assert bench.executor.now <= 180
+
+
+def test_a_poisoned_trial_fails_and_the_search_goes_on(bench):
+    bench.executor.failures = {2: [FailureReason.NAN_LOSS], 3: [FailureReason.OUT_OF_MEMORY]}
+    assert bench.run().state == "finished"
+    failed = {t.number: t.reason for t in bench.trials() if t.state == "FAILED"}
+    assert failed == {2: "NAN_LOSS", 3: "OUT_OF_MEMORY"}
+
+
+def test_a_lost_worker_costs_an_attempt_and_three_cost_the_trial(bench):
+    lost = FailureReason.WORKER_LOST
+    bench.executor.failures = {0: [lost, lost], 1: [lost, lost, lost]}
+    bench.run()
+    assert bench.trials()[0].state == "COMPLETE"
+    assert (bench.trials()[1].state, bench.trials()[1].reason) == ("FAILED", "WORKER_LOST")
+
+
+def test_when_the_default_fails_another_trial_sets_the_rungs(bench):
+    bench.executor.failures = {0: [FailureReason.NAN_LOSS]}
+    assert bench.run().state == "finished"
+    assert get_search(bench.database, "dates").rung_tokens == bench.segments()[0].tokens
+
+
+def test_a_search_ends_when_its_first_five_trials_fail(bench):
+    bench.executor.failures = {number: [FailureReason.BAD_DATA] for number in range(9)}
+    outcome = bench.run()
+    assert (outcome.state, outcome.best) == ("failed", None)
+    assert outcome.why == "the first 5 trials failed: BAD_DATA, as the test wants it"
+    assert 5 <= len(bench.trials()) <= 6
+
+
+def test_scores_that_are_not_finite_fail_the_trial(bench):
+    bench.executor.curves = lambda number: Curve(float("nan"), 1.0) if number == 2 else CURVES(number)
+    bench.run()
+    assert (bench.trials()[2].state, bench.trials()[2].reason) == ("FAILED", "NAN_LOSS")
+
+
+def test_only_admissible_configurations_are_trained(bench):
+    bench.run(admissible=lambda c: type(c.encoder).__name__ == "Transformer")
+    assert {t.configuration["encoder"]["kind"] for t in bench.trials()} == {"Transformer"}
+
+
+def test_a_search_without_an_admissible_configuration_fails_and_says_why(bench):
+    outcome = bench.run(admissible=lambda c: False)
+    assert (outcome.state, outcome.why) == ("failed", "no configuration is within the constraints")
+
+
+def test_a_mirror_that_fails_costs_a_warning_and_nothing_else(bench, monkeypatch):
+    class Broken:
+        def __init__(self, *arguments):
+            raise OSError("disk full")
+
+    monkeypatch.setattr("automl.mirror.Mirror", Broken)
+    assert bench.run().state == "finished"
+    assert "the Optuna study was not brought up to date (OSError); the search goes on" in bench.messages("warning")
+
+
+def test_optuna_reads_the_search(mirrored_bench):
+    import optuna
+
+    outcome = mirrored_bench.run()
+    study = optuna.load_study(study_name="dates", storage=mirrored_bench.database.url)
+    assert len(study.trials) == len(mirrored_bench.trials())
+    assert study.best_value == pytest.approx(outcome.best.scores["sequence_error_rate"])
+
+
+def test_a_lost_lease_stops_the_search_at_once(bench):
+    bench.executor.at[60.0] = lambda: claim(bench.database, "dates", "a test", 60.0)
+    with pytest.raises(LeaseLost):
+        bench.run()
+    assert bench.executor.now < 80
+
+
+def test_what_a_dead_controller_left_running_is_paused_before_anything_else(bench):
+    bench.crash(60.0)
+    running = [t.number for t in bench.trials() if t.state == "RUNNING" and t.checkpoint]
+    bench.controller()
+    assert running
+    assert {t.state for t in bench.trials() if t.number in running} == {"PAUSED"}
+
+
+def test_progress_is_shown_while_it_runs(bench):
+    bench.run()
+    left = [progress.seconds_left for progress in bench.shown]
+    assert left == sorted(left, reverse=True)
+    assert bench.shown[-1].best is not None
+    assert any(progress.workers for progress in bench.shown)
+
+
+def test_the_outcome_says_what_won_and_against_what(bench):
+    outcome = bench.run()
+    assert f"trial {outcome.best.trial}" in outcome.why or "the default" in outcome.why
+    assert "sequence_error_rate" in outcome.why
+    assert "against" in outcome.why
+
+
+def test_importing_the_controller_imports_neither_jax_nor_optuna():
+    script = "import sys, automl.controller; print({'jax', 'flax', 'optax', 'optuna'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,93 @@
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from automl import history
+from automl.metrics import metric
+from automl.outcome import early_end, explain
+from search_spaces.dials import to_dict
+from search_spaces.spaces import space
+from storage.segments import SegmentRow
+from storage.trials import TrialRow
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+ERROR_RATE, BLEU = metric("sequence_error_rate"), metric("bleu")
+
+
+def row(number, state="PAUSED", reason=None):
+    configuration = to_dict(space().default())
+    return TrialRow(
+        id=number, number=number, state=state, configuration=configuration, seed=1, origin="default", parameters=5,
+        step=0, tokens=0, checkpoint=None, reason=reason, message=reason, attempts=1, failures=0,
+        created=NOW, updated=NOW,
+    )  # fmt: skip
+
+
+def segment(trial, index, **scores):
+    seconds = {"training": 4.0, "compiling": 2.0, "evaluating": 1.0, "writing": 0.5}
+    ends = (index + 1) * 10
+    return SegmentRow(trial, index, index * 10, ends, ends * 100, scores, seconds, f"{trial}-{index}", False, None, NOW)
+
+
+def trials(*scores, name="sequence_error_rate"):
+    segments = [segment(number, 0, loss=loss, **{name: score}) for number, (score, loss) in enumerate(scores)]
+    return history.restore([row(number) for number in range(len(scores))], segments)
+
+
+def test_points_add_up_what_the_segments_cost():
+    restored = history.restore([row(0)], [segment(0, 1, loss=1.0, bleu=8.0), segment(0, 0, loss=2.0, bleu=3.0)])
+    first, second = history.candidates(restored.values(), BLEU)[0].points
+    assert (first.tokens, first.seconds, first.training) == (1000, 6.0, 4.0)
+    assert (second.tokens, second.seconds, second.training) == (2000, 12.0, 8.0)
+
+
+def test_a_metric_to_maximize_is_turned_round():
+    assert history.loss_of({"bleu": 8.0, "loss": 1.0}, BLEU) == (-8.0, 1.0)
+    found = history.best(trials((3.0, 1.0), (8.0, 2.0), name="bleu").values(), BLEU)
+    assert found[0].row.number == 1
+
+
+def test_of_equal_objectives_the_lower_loss_is_the_best():
+    found = history.best(trials((0.5, 2.0), (0.5, 1.0), (0.6, 0.1)).values(), ERROR_RATE)
+    assert found[0].row.number == 1
+
+
+def test_a_score_that_is_missing_or_not_finite_is_the_worst():
+    assert history.loss_of({"sequence_error_rate": math.nan}, ERROR_RATE) == (math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("state", "expected"), [("RUNNING", "paused"), ("COMPLETE", "finished"), ("FAILED", "failed")])
+def test_a_trial_that_nobody_works_on_is_paused_finished_or_failed(state, expected):
+    assert history.restore([row(0, state)], [segment(0, 0, loss=1.0)])[0].state == expected
+
+
+def test_a_trial_without_any_segment_begins_again_unless_it_has_failed():
+    restored = history.restore([row(0, "RUNNING"), row(1, "FAILED", "NAN_LOSS")], [])
+    assert [trial.is_orphan for trial in restored.values()] == [True, False]
+    assert [c.number for c in history.candidates(restored.values(), ERROR_RATE)] == [1]
+
+
+def test_the_time_after_training_is_the_median():
+    assert history.seconds_after_training(trials((0.5, 2.0), (0.5, 1.0)).values()) == 1.5
+    assert history.seconds_after_training([]) == 0.0
+
+
+def test_the_winner_is_explained_against_the_default():
+    assert explain(trials((0.5, 2.0), (0.25, 1.0)).values(), ERROR_RATE) == (
+        "trial 1 (Recurrent → Recurrent) won with sequence_error_rate 0.25 on valid after 1,000 target tokens, "
+        "against 0.5 of the default"
+    )
+
+
+def test_a_default_that_won_is_explained_against_the_others():
+    why = explain(trials((0.1, 2.0), (0.25, 1.0), (0.2, 1.0)).values(), ERROR_RATE)
+    assert why.startswith("the default (Recurrent → Recurrent) won")
+    assert why.endswith("against 0.2 of the best of 2 others")
+
+
+def test_a_search_ends_early_at_its_target_only():
+    found = trials((0.5, 2.0)).values()
+    assert early_end(found, ("sequence_error_rate", "<=", 0.5)) == "the target sequence_error_rate<=0.5 is reached"
+    assert early_end(found, ("sequence_error_rate", "<", 0.5)) is None
+    assert early_end(found, None) is None

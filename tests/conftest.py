@@ -1,0 +1,65 @@
+"""JAX on one thread and without rank promotion, shapes checked at every call, and one tiny data set for all."""
+
+import os
+
+os.environ |= {
+    "NPROC": "1",
+    "PJRT_NPROC": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+}
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["automl.models", "automl.decoding", "automl.training"], "beartype.beartype")
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from automl.data.sources import Columns
+from automl.data.table import TokenTable, build_table
+
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
+
+@dataclass(frozen=True)
+class Data:
+    files: dict[str, Path]
+    columns: Columns = Columns()
+    source_tokens: str = "characters"
+    target_tokens: str = "characters"
+
+
+@dataclass(frozen=True)
+class Document:
+    data: Data
+
+
+def written_pairs(folder: Path, rewrite: Callable[[str], str], rows: dict[str, int]) -> Document:
+    """Write distinct words of four to seven of eight letters, each with what a function makes of it."""
+    generator = random.Random(0)
+    words: dict[str, None] = {}
+    while len(words) < sum(rows.values()):
+        words["".join(generator.choices("abcdefgh", k=generator.randint(4, 7)))] = None
+    left = iter(words)
+    files = {name: folder / f"{name}.tsv" for name in rows}
+    for name, path in files.items():
+        lines = [f"{word}\t{rewrite(word)}\n" for word in islice(left, rows[name])]
+        path.write_text("".join(lines), encoding="utf-8")
+    return Document(Data(files))
+
+
+@pytest.fixture(scope="session")
+def reversals(tmp_path_factory: pytest.TempPathFactory) -> TokenTable:
+    """Words and their letters backwards: 8 letters, so 12 tokens on each side, and one shape of batches."""
+    folder = tmp_path_factory.mktemp("reversals")
+    document = written_pairs(folder, lambda word: word[::-1], {"train": 600, "valid": 70, "test": 30})
+    return build_table(document, folder / "cache")
