@@ -139,13 +139,15 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     before = _search_row(database, document, table, new=options.new)
     lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
+        row = get_search(database, document.name)
+        assert row is not None
         if _is_spent(before, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state=before.state, message=before.message)
         else:
             plan = plan_of(document, space, table, private_folder(checkpoints), monotonic() - began)
             workload = workload_of(table, plan, settings, options)
-            outcome = _run(database, before, lease, plan, workload, options)
+            outcome = _run(database, row, lease, plan, workload, options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
         return _export(database, lease, document, table, checkpoints, out)
     finally:

@@ -93,7 +93,7 @@ class MultiHeadAttention(nnx.Module):
     def keys_values(self, states: Float[Array, "batch positions memory"]) -> KeysValues:
         """Return keys and values of the positions that will be attended to."""
         keys = jnp.einsum("bpm,mhd->bphd", states, self.key)
-        values = jnp.einsum("bpm,mhd->bphd", states, self.value) + self.value_bias
+        values = jnp.einsum("bpm,mhd->bphd", states, self.value) + self.value_bias[None, None]
         return KeysValues(keys, values)
 
     def __call__(
@@ -103,11 +103,12 @@ class MultiHeadAttention(nnx.Module):
         mask: Bool[Array, "#batch #queries positions"],
     ) -> Float[Array, "batch queries query"]:
         """Return one vector a query; the mask says which positions each may see."""
-        q = jnp.einsum("bqm,mhd->bqhd", queries, self.query) + self.query_bias
+        q = jnp.einsum("bqm,mhd->bqhd", queries, self.query) + self.query_bias[None, None]
         scores = jnp.einsum("bqhd,bphd->bhqp", q, attended.keys) / math.sqrt(self.query.shape[-1])
         weights = masked_softmax(scores, mask[:, None])
         context = jnp.einsum("bhqp,bphd->bqhd", weights, attended.values)
-        return jnp.einsum("bqhd,hdm->bqm", context, self.out) + self.out_bias
+        out = jnp.einsum("bqhd,hdm->bqm", context, self.out)
+        return out + jnp.broadcast_to(self.out_bias, out.shape)
 
 
 def build_attention(kind: kinds.Attention, query_size: int, memory_size: int) -> AdditiveAttention | MultiHeadContext:

@@ -149,7 +149,7 @@ class TransformerDecoder(nnx.Module):
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
         length = tokens.shape[1]
-        x = drop(self.embedding(tokens) + sinusoidal(jnp.arange(length), self.size), noise and noise.at(0))
+        x = drop(self.embedding(tokens) + sinusoidal(jnp.arange(length), self.size)[None], noise and noise.at(0))
         causal = jnp.tril(jnp.ones((1, length, length), bool))
         for i, block in enumerate(self.blocks):
             source = block.source_attention.keys_values(memory.states)

@@ -29,7 +29,8 @@ class LSTM(nnx.Module):
 
     def project(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates size"]:
         """Return the inputs' part of the gates, which needs no state."""
-        return jnp.einsum("...i,igs->...gs", x, self.input) + self.bias
+        projected = jnp.einsum("...i,igs->...gs", x, self.input)
+        return projected + jnp.broadcast_to(self.bias, projected.shape)
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""
@@ -51,7 +52,8 @@ class GRU(nnx.Module):
 
     def project(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates size"]:
         """Return the inputs' part of the gates, which needs no state."""
-        return jnp.einsum("...i,igs->...gs", x, self.input) + self.bias
+        projected = jnp.einsum("...i,igs->...gs", x, self.input)
+        return projected + jnp.broadcast_to(self.bias, projected.shape)
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""

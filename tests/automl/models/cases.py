@@ -40,7 +40,7 @@ class Case:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        return initialise(self.model, 0)
+        return {name: jnp.asarray(value) for name, value in initialise(self.model, 0).items()}
 
     @cached_property
     def loss_and_gradient(self) -> Any:

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from automl.models.attention import Memory, MultiHeadAttention, build_attention, masked_softmax
-from automl.models.scanning import apply_of
 from search_spaces import attention as kinds
 from tests.automl.models.cases import filled, random
 
@@ -19,48 +19,49 @@ def softmax(scores, axis=-1):
     return weights / weights.sum(axis=axis, keepdims=True)
 
 
+def multi_head(v, queries, seen):
+    out = v["out_bias"]
+    for head in range(2):
+        q = queries @ v["query"][:, head] + v["query_bias"][head]
+        weights = softmax(q @ (seen @ v["key"][:, head]).T / np.sqrt(q.shape[-1]))
+        out = out + weights @ (seen @ v["value"][:, head] + v["value_bias"][head]) @ v["out"][head]
+    return out
+
+
 def attended(kind: kinds.Attention, memory, query=QUERY):
     module, values = filled(build_attention(kind, 4, 6))
-    ready = module.prepare(Memory(jnp.asarray(memory), jnp.asarray(MASK)))
-    return module.attend(apply_of(ready.maps), ready.constants, jnp.asarray(query)), values
+    seen = Memory(jnp.asarray(memory), jnp.asarray(MASK))
+    return jax.jit(lambda q: module(q, module.keys(seen), seen))(query), values
 
 
 def test_additive_attention_is_bahdanaus() -> None:
     context, v = attended(kinds.Additive(7), MEMORY)
     for row, length in enumerate(LENGTHS):
         real = MEMORY[row, :length]
-        hidden = np.tanh(QUERY[row] @ v["query.kernel"] + real @ v["key.kernel"] + v["key.bias"])
+        hidden = np.tanh(QUERY[row] @ v["query.kernel"] + real @ v["key.kernel"] + v["query.bias"])
         np.testing.assert_allclose(context[row], softmax(hidden @ v["score"]) @ real, atol=1e-5)
 
 
 def test_multi_head_attention_is_vaswanis() -> None:
     module, v = filled(MultiHeadAttention(4, 6, 8, 2))
     queries = random(3, 2, 4, seed=3)
-    out = module(jnp.asarray(queries), module.keys_values(jnp.asarray(MEMORY)), jnp.asarray(MASK)[:, None, :])
+    out = jax.jit(lambda q, m: module(q, module.keys_values(m), jnp.asarray(MASK[:, None, :])))(queries, MEMORY)
     for row, length in enumerate(LENGTHS):
-        real, expected = MEMORY[row, :length], v["out_bias"]
-        for head in range(2):
-            q = queries[row] @ v["query"][:, head] + v["query_bias"][head]
-            weights = softmax(q @ (real @ v["key"][:, head]).T / np.sqrt(4))
-            expected = expected + weights @ (real @ v["value"][:, head] + v["value_bias"][head]) @ v["out"][head]
-        np.testing.assert_allclose(out[row], expected, atol=1e-4)
+        np.testing.assert_allclose(out[row], multi_head(v, queries[row], MEMORY[row, :length]), atol=1e-4)
 
 
 def test_multi_head_context_is_vaswanis_for_one_query() -> None:
     context, v = attended(kinds.MultiHead(2), MEMORY)
     for row, length in enumerate(LENGTHS):
-        real, expected = MEMORY[row, :length], v["out_bias"]
-        for head in range(2):
-            q = QUERY[row] @ v["query"][:, head] + v["query_bias"][head]
-            weights = softmax(real @ v["key"][:, head] @ q / np.sqrt(2))
-            expected = expected + weights @ (real @ v["value"][:, head]) @ v["out"][head]
+        inner = {name.removeprefix("attention."): value for name, value in v.items()}
+        expected = multi_head(inner, QUERY[row][None], MEMORY[row, :length])[0] @ v["out.kernel"] + v["out.bias"]
         np.testing.assert_allclose(context[row], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", [kinds.Additive(7), kinds.MultiHead(2)])
 def test_masked_positions_are_never_looked_at(kind: kinds.Attention) -> None:
     clean, _ = attended(kind, MEMORY)
-    dirty, _ = attended(kind, np.where(MASK[:, :, None], MEMORY, 1e3))
+    dirty, _ = attended(kind, np.where(MASK[:, :, None], MEMORY, 1e3).astype(np.float32))
     np.testing.assert_allclose(clean, dirty, atol=1e-6)
 
 

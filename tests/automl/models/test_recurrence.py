@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ def sigmoid(x):
 
 
 def step(module, x, state: State) -> State:
-    return module(module.project(jnp.asarray(x)), state)
+    return jax.jit(lambda x, state: module(module.project(x), state))(x, state)
 
 
 def start() -> State:
@@ -43,12 +44,13 @@ def test_the_gru_is_chos_with_the_reset_after_the_product() -> None:
 def test_running_over_a_sequence_is_stepping_through_its_real_positions(name: str, reverse: bool) -> None:
     module, _ = filled(CELLS[name](4, 5))
     x, lengths = random(3, 6, 4), (6, 1, 3)
-    mask = jnp.arange(6)[None, :] < jnp.array(lengths)[:, None]
-    outputs, last = run(module, jnp.asarray(x), mask, reverse=reverse)
+    mask = np.arange(6)[None, :] < np.array(lengths)[:, None]
+    outputs, last = jax.jit(lambda x, mask: run(module, x, mask, reverse=reverse))(x, mask)
+    one = jax.jit(lambda x, state: module(module.project(x), state))
     for row, length in enumerate(lengths):
         state = State(jnp.zeros((1, 5)), jnp.zeros((1, 5)))
         for place in range(length)[:: -1 if reverse else 1]:
-            state = step(module, x[row, place][None], state)
+            state = one(x[row, place][None], state)
             np.testing.assert_allclose(outputs[row, place], state.hidden[0], atol=1e-5)
         np.testing.assert_allclose(last.hidden[row], state.hidden[0], atol=1e-5)
         np.testing.assert_allclose(last.cell[row], state.cell[0], atol=1e-5)
