@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -120,8 +120,10 @@ def status(name: Name = None, storage: Storage = None, as_json: Json = False) ->
     from automl.records import is_missing, read_records
 
     url = storage or _settings().storage
-    empty = name is None and is_missing(url)
-    mappings = [] if empty else [record.to_mapping() for record in read_records(_database(url), name)]
+    mappings = []
+    if name is not None or not is_missing(url):
+        with _database(url) as database:
+            mappings = [record.to_mapping() for record in read_records(database, name)]
     if as_json:
         _print_json({"searches": mappings})
     for mapping in [] if as_json else mappings:
@@ -135,7 +137,8 @@ def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = Fals
     """Rank the trials of a search, of the latest where none is named."""
     from automl.records import read_record
 
-    record = read_record(_database(storage or _settings().storage), name)
+    with _database(storage or _settings().storage) as database:
+        record = read_record(database, name)
     if as_json:
         from automl.leaderboard import leaderboard as ranked
 
@@ -161,7 +164,8 @@ def export(
     del format_
     settings = _settings()
     url = storage or settings.storage
-    record = read_record(_database(url), name)
+    with _database(url) as database:
+        record = read_record(database, name)
     check_replaceable(folder)
     write_bundle(bundle_of_trial(record, trial, settings.cache, checkpoint_folder(url, settings)), folder)
     typer.echo(folder)
@@ -322,10 +326,10 @@ def _document(task: Path, name: str | None, time: str | None, trials: int | None
     return document
 
 
-def _database(url: str) -> "Database":
+def _database(url: str) -> "closing[Database]":
     from automl.records import open_existing
 
-    return open_existing(url)
+    return closing(open_existing(url))
 
 
 def _conclude(found: "Search", url: str, *, as_json: bool) -> None:
@@ -334,7 +338,8 @@ def _conclude(found: "Search", url: str, *, as_json: bool) -> None:
         return
     from automl.records import read_record
 
-    record = read_record(_database(url), found.name)
+    with _database(url) as database:
+        record = read_record(database, found.name)
     if record.trials:
         _print_leaderboard(record, top=True)
     typer.echo(f"{found.why}.")

@@ -20,6 +20,7 @@ from automl.outcome import Outcome, Progress
 from automl.plan import Plan
 from automl.segments import Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
+from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from search_spaces import costs
 from search_spaces.dials import SpaceError
@@ -230,7 +231,7 @@ def bundle_of(
     except objects.CorruptObject as error:
         raise StorageError(f"{error}; export another trial") from error
     columns = row.document["data"]
-    names = row.document.get("metric", {}).get("name", list(scores["test"] or scores["valid"])[:1])
+    names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].default_metric)
     config = {
         "kind": row.document["kind"],
         "configuration": configuration,

@@ -92,10 +92,10 @@ def space(narrowing: Mapping[str, Any] | None = None) -> Space:
 
     A key names a dial by its full path or by the end of it, and then narrows every dial that ends so.
     A single value pins a dial; a list leaves so many choices or kinds, or for a real number its ends.
-    Of a list, each of several dials takes the values in its range.
+    Of several dials, each takes the values that lie in its range, and is left alone where none does.
 
     Raises:
-        SpaceError: A key names no dial, a value lies outside the dial's range, or a dial is left without any.
+        SpaceError: A key names no dial, or a value lies outside the range of all that it names.
     """
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
@@ -117,9 +117,11 @@ def _matching(key: str, ranges: Mapping[str, Dial]) -> list[str]:
 
 
 def _shares(wanted: Any, matching: Mapping[str, Dial]) -> dict[str, Any]:
-    if not isinstance(wanted, list | tuple) or not all(any(_allows(d, v) for d in matching.values()) for v in wanted):
+    values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    if not values or not all(any(_allows(dial, value) for dial in matching.values()) for value in values):
         return dict.fromkeys(matching, wanted)
-    return {path: [v for v in wanted if _allows(dial, v)] or wanted for path, dial in matching.items()}
+    shares = {path: [value for value in values if _allows(dial, value)] for path, dial in matching.items()}
+    return {path: share for path, share in shares.items() if share}
 
 
 def _allows(dial: Dial, value: Any) -> bool:

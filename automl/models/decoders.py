@@ -43,7 +43,8 @@ class RecurrentDecoder(nnx.Module):
     def begin(self, memory: Memory) -> RecurrentCarry:
         """Return the carry before the first token, from the mean of the memory."""
         real = memory.mask[:, :, None]
-        mean = jnp.where(real, memory.states, 0.0).sum(axis=1) / jnp.maximum(real.sum(axis=1), 1)
+        count = jnp.maximum(real.sum(axis=1), 1).astype(memory.states.dtype)
+        mean = jnp.where(real, memory.states, 0.0).sum(axis=1) / count
         states = tuple(State(h, h) for h in (jnp.tanh(bridge(mean)) for bridge in self.bridges))
         return RecurrentCarry(states, jnp.zeros((mean.shape[0], memory.states.shape[-1])))
 

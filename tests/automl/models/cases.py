@@ -11,12 +11,14 @@ import numpy as np
 
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.models.attention import Memory
+from automl.models.layers import Noise
 from automl.models.parameters import bind, declared, initialise
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import smoothed_cross_entropy
 from search_spaces import attention, decoders, encoders, seq2seq
 
 VOCABULARY = 12
+SILENCE = Noise(np.float32(0), jax.random.key(0))
 ENCODERS: dict[str, encoders.Encoder] = {
     "recurrent": encoders.Recurrent("lstm", 6, 2, True),
     "transformer": encoders.Transformer(8, 1, 2, attention.MultiHead(2)),
@@ -57,9 +59,9 @@ class Case:
 
     @cached_property
     def logits(self) -> Any:
-        """Program of (parameters, source, inputs): logits of the whole target at once, and step by step."""
+        """Program of (parameters, source, inputs, noise): logits of the whole target at once, and step by step."""
 
-        def both(parameters: Any, source: Any, inputs: Any) -> Any:
+        def both(parameters: Any, source: Any, inputs: Any, noise: Noise) -> Any:
             model = bind(self.model, parameters)
             memory = model.encode(source)
 
@@ -68,9 +70,10 @@ class Case:
 
             items = (inputs.T, jnp.arange(inputs.shape[1]))
             _, stepped = jax.lax.scan(step, model.decoder.start(memory, inputs.shape[1]), items)
-            return model(source, inputs), jnp.swapaxes(stepped, 0, 1)
+            return model(source, inputs, noise), jnp.swapaxes(stepped, 0, 1)
 
-        return jax.jit(both)
+        program = jax.jit(both)
+        return lambda parameters, source, inputs, noise=SILENCE: program(parameters, source, inputs, noise)
 
 
 CASES = {
@@ -81,7 +84,7 @@ CASES = {
 
 def inputs_of(target: Any) -> Any:
     """What a decoder is fed for targets that end in `EOS` and padding."""
-    begins = jnp.full_like(target[:, :1], BOS)
+    begins = jnp.full((target.shape[0], 1), BOS, jnp.int32)
     return jnp.where(target == PAD, PAD, jnp.concatenate([begins, target[:, :-1]], axis=1))
 
 

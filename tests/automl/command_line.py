@@ -1,0 +1,79 @@
+"""Runs the command line in a process of its own, and a task that it can search in seconds."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CODE = """
+import sys
+from automl.cli import run
+code = run(sys.argv[1:])
+print("computing:", *sorted({"jax", "flax", "optax"} & sys.modules.keys()), file=sys.stderr)
+sys.exit(code)
+"""
+
+DOCUMENT = """
+[data]
+train = "train.tsv"
+test = "test.tsv"
+source_tokens = "characters"
+target_tokens = "characters"
+[space]
+preset = "tiny"
+encoder = "Recurrent"
+decoder = "Recurrent"
+cell = "gru"
+hidden_size = 64
+num_layers = 1
+bidirectional = false
+"decoder.Recurrent.attention" = "Additive"
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def computes(self) -> bool:
+        return self.err.splitlines()[-1] != "computing:"
+
+
+def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tuple[str, str]] = ()) -> Finished:
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOML_")}
+    cache = {"AUTOML_CACHE": str(folder / "cache"), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-c", CODE, *arguments],
+        cwd=folder,
+        env=inherited | cache | dict(variables),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+def write_task(folder: Path) -> Path:
+    """Write 60 words of two to four letters that are to be copied, and the document of the task."""
+    generator = random.Random(0)
+    words: dict[str, None] = {}
+    while len(words) < 60:
+        words["".join(generator.choices("abcd", k=generator.randint(2, 4)))] = None
+    lines = [f"{word}\t{word}\n" for word in words]
+    (folder / "train.tsv").write_text("".join(lines[:50]))
+    (folder / "test.tsv").write_text("".join(lines[50:]))
+    (folder / "copy.toml").write_text(DOCUMENT)
+    return folder / "copy.toml"

@@ -1,0 +1,122 @@
+"""One real search on the command line, and everything that can be done with what it leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.automl.command_line import DOCUMENT, Finished, automl, write_task
+
+SEARCH = ("search", "copy.toml", "--executor", "inline", "--trials", "2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    write_task(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Finished:
+    return automl(folder, *SEARCH, "--json")
+
+
+def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, found: Finished) -> None:
+    assert found.code == 0, found.err
+    assert found.json["version"] == 1
+    assert found.json["search"] == "copy"
+    assert found.json["state"] == "finished"
+    assert sum(found.json["trials"].values()) == 2
+    assert found.json["best"]["parameters"] > 0
+    assert Path(found.json["bundle"]) == folder / "models" / "copy"
+    assert "held out as valid" in found.err
+
+
+def test_evaluating_the_bundle_gives_the_test_score_of_the_search(folder: Path, found: Finished) -> None:
+    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--json")
+    assert evaluated.code == 0, evaluated.err
+    assert evaluated.json == {"version": 1, "metrics": found.json["best"]["test_scores"], "rows": 10}
+
+
+def test_evaluating_prints_the_metrics_that_are_named(folder: Path, found: Finished) -> None:
+    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--metric", "bleu", "--metric", "exact_match")
+    assert [line.split()[0] for line in evaluated.out.splitlines()] == ["bleu", "exact_match", "rows"]
+
+
+def test_predicting_answers_each_line_with_one_line(folder: Path, found: Finished) -> None:
+    predicted = automl(folder, "predict", "models/copy", text="abc\n\r\n\nzz∞\nlast")
+    assert predicted.code == 0, predicted.err
+    assert predicted.out.count("\n") == 5
+
+
+def test_predicting_from_a_file_prints_the_same_outputs_as_json(folder: Path, found: Finished) -> None:
+    (folder / "sources.txt").write_text("abc\ndd\n")
+    lines = automl(folder, "predict", "models/copy", text="abc\ndd\n").out.splitlines()
+    document = automl(folder, "predict", "models/copy", "--input", "sources.txt", "--json")
+    assert document.json == {"version": 1, "outputs": lines}
+
+
+def test_a_search_whose_budget_is_spent_prints_the_same_again_and_trains_nothing(folder: Path, found: Finished) -> None:
+    again = automl(folder, *SEARCH, "--json")
+    assert again.code == 0
+    assert not again.computes
+    assert again.json == found.json
+
+
+def test_people_see_the_leaderboard_the_reason_and_how_to_try_it(folder: Path, found: Finished) -> None:
+    seen = automl(folder, *SEARCH)
+    assert "Recurrent → Recurrent" in seen.out
+    assert found.json["why"] in seen.out
+    assert "test: sequence_error_rate" in seen.out
+    assert seen.out.endswith("try it: automl predict models/copy\n")
+
+
+def test_status_lists_the_search_as_the_search_printed_it(folder: Path, found: Finished) -> None:
+    status = automl(folder, "status", "--json")
+    assert not status.computes
+    assert [{"version": 1, **search} for search in status.json["searches"] if search["search"] == "copy"] == [
+        found.json
+    ]
+
+
+def test_the_leaderboard_marks_the_winner_and_ranks_by_the_objective(folder: Path, found: Finished) -> None:
+    board = automl(folder, "leaderboard", "copy", "--json")
+    rows = board.json["trials"]
+    scores = [row["scores"]["sequence_error_rate"] for row in rows]
+    assert not board.computes
+    assert scores == sorted(scores)
+    assert [row["trial"] for row in rows if row["winner"]] == [found.json["best"]["trial"]]
+
+
+def test_the_bundle_exported_again_predicts_the_same(folder: Path, found: Finished) -> None:
+    exported = automl(folder, "export", "copy", "again")
+    assert exported.code == 0, exported.err
+    assert not exported.computes
+    for name in ("model.safetensors", "config.json"):
+        assert (folder / "again" / name).read_bytes() == (folder / "models" / "copy" / name).read_bytes()
+
+
+def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Finished) -> None:
+    loser = str(1 - found.json["best"]["trial"])
+    exported = automl(
+        folder, "export", "copy", "other", "--trial", loser, variables=[("AUTOML_CACHE", str(folder / "cache2"))]
+    )
+    evaluated = automl(folder, "evaluate", "other", "test.tsv", "--json")
+    assert exported.out == "other\n"
+    assert list(evaluated.json["metrics"]) == ["sequence_error_rate"]
+
+
+def test_a_document_that_has_changed_is_refused_by_the_name_of_its_field(folder: Path, found: Finished) -> None:
+    (folder / "changed.toml").write_text(DOCUMENT + "[seed]\nvalue = 7\n")
+    refused = automl(folder, "search", "changed.toml", "--name", "copy", "--trials", "2")
+    assert refused.code == 2
+    assert "another [seed]" in refused.err
+
+
+def test_a_search_in_processes_imports_no_jax_into_its_parent(folder: Path, found: Finished) -> None:
+    other = automl(
+        folder, "search", "copy.toml", "--name", "other", "--trials", "1", "--workers", "1", "--out", "out", "--json"
+    )
+    assert other.code == 0, other.err
+    assert not other.computes
+    assert other.json["search"] == "other"
