@@ -1,23 +1,23 @@
 """The command line. Results go to standard output, everything else to standard error."""
 
-import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from typer.exceptions import TyperException
 
+from automl.console import print_json, print_leaderboard, print_search, say, status_line
 from automl.errors import InputError
 
 if TYPE_CHECKING:
-    from automl.records import Record
-    from automl.searches import Search
+    from automl.searches import Options, Search
     from automl.settings import Settings
     from automl.tasks.document import TaskDocument
     from storage.database import Database
@@ -81,35 +81,20 @@ def search(  # noqa: PLR0913
 
     The same command again goes on where it was, or prints the result again when its budget is spent.
     """
-    from automl.interruption import Interruption
-    from automl.metrics import metric
-    from automl.progress import Goal, display
-    from automl.searches import Options, run_search
+    from automl.records import read_record
+    from automl.searches import Options
 
     url = storage or _settings().storage
     document = _document(task, name, time, trials)
-    shown = display(Goal(metric(document.metrics[0]).name, document.limits.time), sys.stderr)
-    interruption = Interruption(shown)
-    try:
-        with interruption:
-            found = run_search(
-                document,
-                Options(
-                    storage=url,
-                    executor=executor,
-                    out=out,
-                    workers=workers,
-                    new=new,
-                    on_change=shown.change,
-                    on_notice=shown.notice,
-                    on_controller=interruption.watch,
-                ),
-            )
-    finally:
-        shown.stop()
-    _conclude(found, url, as_json=as_json)
+    options = Options(storage=url, executor=executor, out=out, workers=workers, new=new)
+    found = _watched(document, options)
+    if as_json:
+        print_json(found.to_mapping())
+    else:
+        with _database(url) as database:
+            print_search(found, read_record(database, found.name))
     if found.state == "interrupted":
-        _say("interrupted; everything is kept, and the same command goes on")
+        say("interrupted; everything is kept, and the same command goes on")
         return INTERRUPTED
     return NOTHING_FOUND if found.best is None else FOUND
 
@@ -125,11 +110,11 @@ def status(name: Name = None, storage: Storage = None, as_json: Json = False) ->
         with _database(url) as database:
             mappings = [record.to_mapping() for record in read_records(database, name)]
     if as_json:
-        _print_json({"searches": mappings})
+        print_json({"searches": mappings})
     for mapping in [] if as_json else mappings:
-        typer.echo(_status_line(mapping))
+        typer.echo(status_line(mapping))
     if not mappings:
-        _say("there is no search yet; begin one with: automl search TASK.toml")
+        say("there is no search yet; begin one with: automl search TASK.toml")
 
 
 @app.command()
@@ -143,9 +128,9 @@ def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = Fals
         from automl.leaderboard import leaderboard as ranked
 
         rows = [row.to_mapping() for row in ranked(record.trials.values(), record.metric)]
-        _print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
+        print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
     else:
-        _print_leaderboard(record)
+        print_leaderboard(record)
 
 
 @app.command()
@@ -178,14 +163,17 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict: one line in, one line out."""
-    from automl.inference import load
+    from automl.bundle import read_bundle
     from automl.lines import batches, one_line
 
-    model = load(bundle)
+    whole = read_bundle(bundle)
+    from automl.inference import Model
+
+    model = Model(whole)
     outputs: list[str] = []
     with _opened(source) as stream:
         if source == "-" and sys.stdin.isatty():
-            _say("type one source a line; Ctrl-D ends")
+            say("type one source a line; Ctrl-D ends")
         for lines in batches(stream.read1, "standard input" if source == "-" else source):
             predicted = model.predict(lines)
             if as_json:
@@ -193,7 +181,7 @@ def predict(
             else:
                 typer.echo("\n".join(map(one_line, predicted)))
     if as_json:
-        _print_json({"outputs": outputs})
+        print_json({"outputs": outputs})
 
 
 @app.command()
@@ -204,17 +192,19 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a winner on a file of pairs, decoded as it predicts."""
+    from automl.bundle import read_bundle
     from automl.data.sources import check_file
     from automl.metrics import metric
 
     for name in metrics or ():
         metric(name)
     check_file(data)
-    from automl.inference import load
+    whole = read_bundle(bundle)
+    from automl.inference import Model
 
-    result = load(bundle).evaluate(data, metrics or ())
+    result = Model(whole).evaluate(data, metrics or ())
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     for name, score in result["metrics"].items():
         typer.echo(f"{name} {score:.6g}")
@@ -235,7 +225,7 @@ def spaces(
     except SpaceError as error:
         raise InputError(str(error)) from None
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         typer.echo("\n".join(printed(found)))
 
@@ -253,7 +243,7 @@ def doctor(storage: Storage = None, as_json: Json = False) -> int:
             typer.echo(check.line())
     healthy = all(check.level != "fail" for check in checks)
     if as_json:
-        _print_json({"healthy": healthy, "checks": [check.to_mapping() for check in checks]})
+        print_json({"healthy": healthy, "checks": [check.to_mapping() for check in checks]})
     return FOUND if healthy else NOTHING_FOUND
 
 
@@ -273,10 +263,10 @@ def run(arguments: Sequence[str]) -> int:
         return ending.exit_code
     except TyperException as error:
         context = getattr(error, "ctx", None)
-        _say(f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'automl'} --help")
+        say(f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'automl'} --help")
         return WRONG_INPUT
     except KeyboardInterrupt:
-        _say("interrupted; run the same command to go on")
+        say("interrupted; run the same command to go on")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
@@ -289,15 +279,30 @@ def _explain(error: Exception) -> int:
     from storage.database import StorageError
 
     if isinstance(error, InputError | StorageError):
-        _say(str(error))
+        say(str(error))
         return WRONG_INPUT
     if os.environ.get("AUTOML_DEBUG") == "1":
         traceback.print_exception(error)
     else:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
-        _say(f"unexpected {type(error).__name__} at {place}; AUTOML_DEBUG=1 shows all: please report it with that")
+        say(f"unexpected {type(error).__name__} at {place}; AUTOML_DEBUG=1 shows all: please report it with that")
     return NOTHING_FOUND
+
+
+def _watched(document: "TaskDocument", options: "Options") -> "Search":
+    """Search, shown on standard error and ended in good order by a signal."""
+    from automl import searches
+    from automl.interruption import Interruption
+    from automl.progress import Goal, display
+
+    shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
+    try:
+        with Interruption(shown) as interruption:
+            options = replace(options, on_change=shown.change, on_notice=shown.notice)
+            return searches.run_search(document, replace(options, on_controller=interruption.watch))
+    finally:
+        shown.stop()
 
 
 def _settings() -> "Settings":
@@ -321,7 +326,7 @@ def _document(task: Path, name: str | None, time: str | None, trials: int | None
     limits = {"time": time, "trials": trials}
     document = with_budget(document, {key: value for key, value in limits.items() if value is not None})
     if all(limit is None for limit in (document.limits.time, document.limits.trials, document.limits.target)):
-        _say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")
+        say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")
         document = with_budget(document, {"time": DEFAULT_TIME})
     return document
 
@@ -330,51 +335,6 @@ def _database(url: str) -> "closing[Database]":
     from automl.records import open_existing
 
     return closing(open_existing(url))
-
-
-def _conclude(found: "Search", url: str, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(found.to_mapping())
-        return
-    from automl.records import read_record
-
-    with _database(url) as database:
-        record = read_record(database, found.name)
-    if record.trials:
-        _print_leaderboard(record, top=True)
-    typer.echo(f"{found.why}.")
-    if found.best is not None:
-        for name, score in found.best.test_scores.items():
-            typer.echo(f"test: {name} {score:.6g}")
-    if found.best is not None and found.bundle is not None:
-        folder = _short(found.bundle)
-        typer.echo(f"The model is in {folder}; try it: automl predict {folder}")
-
-
-def _print_leaderboard(record: "Record", *, top: bool = False) -> None:
-    from rich.console import Console
-
-    from automl.leaderboard import TOP, table
-    from automl.leaderboard import leaderboard as ranked
-
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    rows = ranked(record.trials.values(), record.metric)
-    console.print(table(rows, record.metric, TOP if top else None))
-
-
-def _status_line(mapping: dict[str, Any]) -> str:
-    from automl.progress import counted
-
-    scores = {} if mapping["best"] is None else mapping["best"]["scores"]
-    best = ", ".join(f"{name} {score:.4g}" for name, score in scores.items()) or "no result yet"
-    parts = [mapping["state"], f"{mapping['seconds']:,.0f} s", counted(mapping["trials"]), best]
-    if mapping["bundle"] is not None:
-        parts.append(str(_short(Path(mapping["bundle"]))))
-    return f"{mapping['search']}: " + " · ".join(parts)
-
-
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @contextmanager
@@ -386,11 +346,3 @@ def _opened(source: str) -> Iterator[BufferedReader]:
         raise InputError(f"{source}: there is no such file; name a file of lines, or -")
     with Path(source).open("rb") as stream:
         yield stream
-
-
-def _print_json(document: Mapping[str, Any]) -> None:
-    typer.echo(json.dumps({"version": 1, **document}, ensure_ascii=False, allow_nan=False, indent=2))
-
-
-def _say(line: str) -> None:
-    typer.echo(f"automl: {' '.join(line.split())}", err=True)

@@ -140,10 +140,10 @@ def training(seconds: float = SECONDS) -> Check:
     try:
         with tempfile.TemporaryDirectory(prefix="automl-doctor-") as scratch:
             steps, took = _train(Path(scratch), seconds)
-    except (TrialFailure, InputError, OSError) as error:
-        return Check("training", "fail", str(error), advice)
     except TimeoutError:
         return Check("training", "fail", f"not done in {seconds:.0f} s", advice)
+    except (TrialFailure, InputError, OSError) as error:
+        return Check("training", "fail", str(error), advice)
     return Check("training", "ok", f"{steps} steps in {took:.1f} s, compiling included")
 
 

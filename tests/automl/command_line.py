@@ -56,6 +56,7 @@ def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tu
     cache = {"AUTOML_CACHE": str(folder / "cache"), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     finished = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],
+        check=False,
         cwd=folder,
         env=inherited | cache | dict(variables),
         input=text,

@@ -1,17 +1,13 @@
 """Models hold without implicit promotion of types; their cases are every encoder with every decoder and attention."""
 
-from collections.abc import Iterator
-
-import jax
 import pytest
 
 from tests.automl.models.cases import CASES, Case
 
 
 @pytest.fixture(autouse=True)
-def strict_types() -> Iterator[None]:
-    with jax.numpy_dtype_promotion("strict"):
-        yield
+def no_promotion(strict_types: None) -> None:
+    """Every test of models runs so."""
 
 
 @pytest.fixture(params=CASES, scope="session")

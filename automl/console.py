@@ -1,0 +1,65 @@
+"""What the command line prints: results on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from automl.records import Record
+    from automl.searches import Search
+
+
+def say(line: str) -> None:
+    """Print one line on standard error, as ours."""
+    typer.echo(f"automl: {' '.join(line.split())}", err=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document with its version."""
+    typer.echo(json.dumps({"version": 1, **document}, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def print_search(found: "Search", record: "Record") -> None:
+    """Print how a search has ended: its best trials, what won and why, and how to try it."""
+    if record.trials:
+        print_leaderboard(record, top=True)
+    typer.echo(f"{found.why}.")
+    if found.best is not None:
+        for name, score in found.best.test_scores.items():
+            typer.echo(f"test: {name} {score:.6g}")
+    if found.best is not None and found.bundle is not None:
+        folder = _short(found.bundle)
+        typer.echo(f"The model is in {folder}; try it: automl predict {quote(str(folder))}")
+
+
+def print_leaderboard(record: "Record", *, top: bool = False) -> None:
+    """Print the trials of a search as a table, or the top of it."""
+    from rich.console import Console
+
+    from automl.leaderboard import TOP, table
+    from automl.leaderboard import leaderboard as ranked
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    rows = ranked(record.trials.values(), record.metric)
+    console.print(table(rows, record.metric, TOP if top else None))
+
+
+def status_line(mapping: Mapping[str, Any]) -> str:
+    """Return a search of `Record.to_mapping` in one line."""
+    from automl.progress import counted
+
+    scores = {} if mapping["best"] is None else mapping["best"]["scores"]
+    best = ", ".join(f"{name} {score:.4g}" for name, score in scores.items()) or "no result yet"
+    parts = [mapping["state"], f"{mapping['seconds']:,.0f} s", counted(mapping["trials"]), best]
+    if mapping["bundle"] is not None:
+        parts.append(str(_short(Path(mapping["bundle"]))))
+    return f"{mapping['search']}: " + " · ".join(parts)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

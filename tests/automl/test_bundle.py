@@ -1,0 +1,92 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl.bundle import FILES, MANIFEST, Bundle, check_replaceable, read_bundle, write_bundle
+from automl.errors import InputError
+
+BUNDLE = Bundle(
+    config={"kind": "sequence_to_sequence", "decoding": {"method": "greedy", "max_length": 9}},
+    weights={"encoder.kernel": np.arange(6, dtype=np.float32).reshape(2, 3)},
+    source_tokenizer='{"a": 1}',
+    target_tokenizer='{"é": 2}',
+    metrics={"scores": {"valid": {"accuracy": 0.5}}},
+    card="# card\n",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_bundle(BUNDLE, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_bundle_is_read_as_it_was_written(folder: Path) -> None:
+    found = read_bundle(folder)
+    assert found.config == {"version": 1, **BUNDLE.config}
+    assert found.metrics["scores"] == BUNDLE.metrics["scores"]
+    assert (found.source_tokenizer, found.target_tokenizer) == (BUNDLE.source_tokenizer, BUNDLE.target_tokenizer)
+    np.testing.assert_array_equal(found.weights["encoder.kernel"], BUNDLE.weights["encoder.kernel"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_bit_is_refused_by_the_name_of_the_file(folder: Path, name: str) -> None:
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(InputError, match=f"{name}: is not what the manifest says"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused_by_its_name(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=name):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{", '{"version": 1}', '{"version": 1, "files": {"config.json": 3}}', "[" * 9999])
+def test_a_manifest_that_is_none_is_refused(folder: Path, manifest: str) -> None:
+    (folder / MANIFEST).write_text(manifest)
+    with pytest.raises(InputError, match=r"MANIFEST\.json"):
+        read_bundle(folder)
+
+
+def test_a_newer_version_is_refused_by_its_number(folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps({"version": 2, "files": {}}))
+    with pytest.raises(InputError, match="version 2; this program reads 1"):
+        read_bundle(folder)
+
+
+def test_an_older_bundle_is_replaced(folder: Path) -> None:
+    write_bundle(replace(BUNDLE, card="# newer\n"), folder)
+    assert (folder / "README.md").read_text() == "# newer\n"
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds something that is not a bundle"):
+        write_bundle(BUNDLE, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_in_the_way_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(InputError, match="taken"):
+        check_replaceable(tmp_path / "taken")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_replaceable(tmp_path / "taken" / "model")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_bundle(BUNDLE, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,57 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl.training.losses import smoothed_cross_entropy, token_counts
+from tests.automl.models.cases import random
+
+LOGITS = 3 * random(2, 4, 6)
+TARGETS = np.array([[4, 5, 2, 0], [3, 2, 0, 0]], np.int32)
+MASK = TARGETS != 0
+LIKELY = np.log(np.exp(LOGITS) / np.exp(LOGITS).sum(axis=-1, keepdims=True))
+PLAIN = -np.take_along_axis(LIKELY, TARGETS[..., None], axis=-1)[..., 0]
+
+loss_of = jax.jit(smoothed_cross_entropy)
+
+
+def loss(logits=LOGITS, targets=TARGETS, mask=MASK, smoothing: float = 0.1) -> float:
+    return float(loss_of(logits, targets, mask, np.float32(smoothing)))
+
+
+def test_without_smoothing_it_is_the_mean_cross_entropy_of_real_tokens() -> None:
+    assert loss(smoothing=0) == pytest.approx(PLAIN[MASK].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_smoothing_spreads_its_share_evenly_over_the_vocabulary(smoothing: float) -> None:
+    wanted = (1 - smoothing) * np.eye(6)[TARGETS] + smoothing / 6
+    assert loss(smoothing=smoothing) == pytest.approx(-(wanted * LIKELY).sum(axis=-1)[MASK].mean(), rel=1e-5)
+
+
+@given(st.integers(0, 5), st.integers(-1000, 1000))
+def test_padding_never_counts(target: int, logit: int) -> None:
+    logits, targets = np.where(MASK[..., None], LOGITS, np.float32(logit)), np.where(MASK, TARGETS, np.int32(target))
+    assert loss(logits, targets) == loss()
+    for clean, dirty in zip(counts(LOGITS, TARGETS), counts(logits, targets), strict=True):
+        np.testing.assert_array_equal(clean, dirty)
+
+
+def test_a_batch_of_padding_alone_has_no_loss() -> None:
+    assert loss(mask=np.zeros_like(MASK)) == 0
+
+
+def test_counts_are_sums_over_each_row() -> None:
+    guesses = np.array([[4, 5, 3, 0], [3, 2, 0, 0]], np.int32)
+    found = counts(LOGITS, TARGETS, guesses)
+    np.testing.assert_allclose(found.loss, (PLAIN * MASK).sum(axis=1), rtol=1e-5)
+    assert (found.right.tolist(), found.tokens.tolist()) == ([2, 2], [3, 2])
+
+
+counts_of = jax.jit(token_counts)
+
+
+def counts(logits, targets, guesses=TARGETS):
+    return counts_of(logits, guesses, targets, jnp.asarray(MASK))

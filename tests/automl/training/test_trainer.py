@@ -1,0 +1,224 @@
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from automl.errors import FailureReason
+from automl.models.parameters import initialise
+from automl.segments import Evaluation, EvaluationResult, SegmentResult, Workload
+from automl.training.checkpoints import read_tensors
+from automl.training.executables import model_of
+from automl.training.stopwatch import PARTS
+from automl.training.trainer import Trainer
+from search_spaces import costs
+from search_spaces.dials import to_dict
+from search_spaces.encoders import Recurrent as Encoder
+from search_spaces.optimizers import AdamW
+from storage import objects
+from tests.automl.training.trials import (
+    CONFIGURATION,
+    EPOCH,
+    After,
+    failure,
+    never,
+    onward,
+    segment,
+    silent,
+    trained,
+    varied,
+)
+
+TOKENS = 6_000
+
+
+@pytest.fixture(scope="module")
+def whole(trainer: Trainer) -> SegmentResult:
+    return trained(trainer, segment(to_tokens=TOKENS))
+
+
+@pytest.fixture(scope="module")
+def begin(trainer: Trainer) -> SegmentResult:
+    return trained(trainer, segment(), stop=After(2))
+
+
+def test_a_trial_ends_at_the_first_chunk_past_its_tokens(trainer: Trainer, whole: SegmentResult) -> None:
+    per_step = trainer.plan.tokens_per_epoch / EPOCH
+    assert TOKENS <= whole.tokens < TOKENS + 5 * per_step
+    assert whole.tokens == sum(trainer.data.target_lengths[i] + 1 for i in rows_seen(trainer, whole.step))
+
+
+def rows_seen(trainer: Trainer, steps: int) -> list[int]:
+    seen: list[int] = []
+    for run in trainer.plan.runs(5, 0):
+        if run.first_step >= steps:
+            break
+        seen += [int(row) for row in run.rows[: steps - run.first_step].ravel() if row >= 0]
+    return seen
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3])
+def test_an_interrupted_trial_ends_as_an_uninterrupted_one_to_the_bit(
+    trainer: Trainer, whole: SegmentResult, chunks: int
+) -> None:
+    first = trained(trainer, segment(to_tokens=TOKENS), stop=After(chunks))
+    assert 0 < first.step < whole.step
+    rest = trained(trainer, onward(first, to_tokens=TOKENS))
+    assert dataclasses.replace(rest, from_step=0, seconds={}) == dataclasses.replace(whole, seconds={})
+
+
+def test_another_process_goes_on_to_the_same_bits(
+    trainer: Trainer, whole: SegmentResult, begin: SegmentResult, workload: Workload
+) -> None:
+    other = Trainer(workload)
+    rest = trained(other, onward(begin, to_tokens=TOKENS))
+    assert (rest.checkpoint, rest.scores, rest.tokens) == (whole.checkpoint, whole.scores, whole.tokens)
+
+
+def test_the_seed_decides_the_trial(trainer: Trainer, begin: SegmentResult) -> None:
+    assert trained(trainer, segment(), stop=After(2)).checkpoint == begin.checkpoint
+    assert trained(trainer, segment(seed=6), stop=After(2)).checkpoint != begin.checkpoint
+
+
+@pytest.mark.parametrize(
+    "dials", [{"dropout": 0.4}, {"label_smoothing": 0.0}, {"optimizer": AdamW(0.01, 0.09, 20)}, {"optimizer": AdamW(0.02, 0.01, 20)}]
+)
+def test_dials_that_are_data_change_the_trial_and_compile_nothing(trainer: Trainer, begin: SegmentResult, dials) -> None:
+    programs = set(trainer.compiled)
+    other = trained(trainer, segment(varied(**dials)), stop=After(2))
+    assert other.checkpoint != begin.checkpoint
+    assert (set(trainer.compiled), other.seconds["compiling"]) == (programs, 0)
+
+
+def test_another_size_has_a_program_of_its_own(trainer: Trainer, begin: SegmentResult) -> None:
+    programs = len(trainer.compiled)
+    other = trained(trainer, segment(varied(encoder=Encoder("gru", 8, 1, False))), stop=After(1))
+    assert len(trainer.compiled) == programs + 1
+    assert other.parameters < begin.parameters
+
+
+def test_a_trial_that_is_stopped_at_once_has_a_result_to_go_on_from(trainer: Trainer) -> None:
+    nothing = trained(trainer, segment(), stop=After(0))
+    assert (nothing.step, nothing.tokens) == (0, 0)
+    assert nothing.scores["sequence_error_rate"] == 1
+    assert trained(trainer, onward(nothing), stop=After(1)).step == 4
+
+
+def test_a_trial_out_of_seconds_ends_after_a_chunk(trainer: Trainer, begin: SegmentResult) -> None:
+    assert trained(trainer, segment(seconds=0)).step == 4
+    assert trained(trainer, onward(begin, seconds=0, to_tokens=10**9)).step == EPOCH
+
+
+def test_a_cooldown_takes_the_planned_steps_and_ends_at_rate_nought(trainer: Trainer, begin: SegmentResult) -> None:
+    planned = 15 * trainer.plan.tokens_per_epoch // EPOCH
+    end = trained(trainer, onward(begin, to_tokens=begin.tokens + planned, cooldown=True))
+    assert 15 <= end.step - begin.step < 15 + 4
+    further = trained(trainer, onward(end, to_tokens=end.tokens, cooldown=True))
+    assert further.step > end.step
+
+
+def test_a_cooldown_moves_the_parameters_less_and_less(trainer: Trainer, begin: SegmentResult, checkpoints: Path) -> None:
+    plan = begin.tokens + 4 * trainer.plan.tokens_per_epoch // EPOCH
+    cooled = trained(trainer, onward(begin, to_tokens=plan, cooldown=True), stop=After(1))
+    steady = trained(trainer, onward(begin, to_tokens=plan), stop=After(1))
+    start, cool, hot = (weights(checkpoints, result) for result in (begin, cooled, steady))
+    assert cooled.step == steady.step
+    assert 0 < np.linalg.norm(cool - start) < np.linalg.norm(hot - start)
+
+
+def weights(folder: Path, result: SegmentResult) -> np.ndarray:
+    tensors = read_tensors(folder, result.checkpoint)
+    return np.concatenate([v.ravel() for name, v in sorted(tensors.items()) if name.startswith("parameters/")])
+
+
+def test_training_leaves_the_start_values_alone(trainer: Trainer) -> None:
+    static = trainer._static(CONFIGURATION)
+    values = initialise(model_of(static), 5)
+    state = trainer._fresh(static, 5)
+    before = {name: value.copy() for name, value in values.items()}
+    trained(trainer, segment(), stop=After(1))
+    assert all(np.array_equal(values[name], before[name]) for name in values)
+    assert all(np.array_equal(state.average[name], before[name]) for name in values)
+
+
+def test_the_result_counts_parameters_and_seconds_by_part(begin: SegmentResult) -> None:
+    assert begin.parameters == costs.parameters(CONFIGURATION, 12, 12)
+    assert begin.seconds.keys() == set(PARTS)
+    assert min(begin.seconds["training"], begin.seconds["evaluating"], begin.seconds["writing"]) > 0
+
+
+def test_reports_name_the_trial_and_say_what_is_done(trainer: Trainer) -> None:
+    lines: list[str] = []
+    trained(trainer, segment(), report=lines.append, stop=After(1))
+    assert all(line.startswith("trial 3: ") for line in lines)
+    assert [line.removeprefix("trial 3: ").split()[-1] for line in lines][-1] == "evaluating"
+    assert "tokens, training loss 2." in lines[0]
+
+
+def test_a_loss_that_is_no_number_fails_the_trial(trainer: Trainer) -> None:
+    failed = failure(trainer, segment(varied(optimizer=AdamW(1e30, 0.0, 1)), to_tokens=TOKENS))
+    assert (failed.reason, str(failed)) == (FailureReason.NAN_LOSS, "the training loss is no longer a finite number")
+    assert trained(trainer, segment(), stop=After(1)).step == 4
+
+
+def test_a_model_that_breaks_in_its_last_step_fails_on_valid(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automl.training.trainer.finite_mean", lambda losses, chunk: 0.0)
+    failed = failure(trainer, segment(varied(optimizer=AdamW(1e30, 0.0, 1)), to_tokens=1))
+    assert failed.reason is FailureReason.NAN_LOSS
+    assert str(failed) == "the loss on valid is nan at step 4"
+
+
+def test_a_flipped_byte_is_found(trainer: Trainer, begin: SegmentResult, checkpoints: Path) -> None:
+    path = objects.path(checkpoints, begin.checkpoint)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    failures = [failure(trainer, job) for job in (onward(begin), evaluation(begin))]
+    path.write_bytes(content)
+    assert {failed.reason for failed in failures} == {FailureReason.CORRUPT_CHECKPOINT}
+
+
+def evaluation(result: SegmentResult, split: str = "valid") -> Evaluation:
+    return Evaluation(3, to_dict(CONFIGURATION), result.checkpoint, split)
+
+
+@pytest.mark.parametrize("data", [b"", b"not safetensors at all", b"\xff" * 100])
+def test_sound_bytes_that_are_no_checkpoint_are_refused(trainer: Trainer, checkpoints: Path, data: bytes) -> None:
+    digest = objects.write(checkpoints, data)
+    assert failure(trainer, segment(checkpoint=digest)).reason is FailureReason.CORRUPT_CHECKPOINT
+
+
+def test_a_missing_checkpoint_is_found(trainer: Trainer) -> None:
+    failed = failure(trainer, segment(from_step=4, checkpoint="0" * 64))
+    assert (failed.reason, "is missing" in str(failed)) == (FailureReason.CORRUPT_CHECKPOINT, True)
+
+
+@pytest.mark.parametrize("encoder", [Encoder("gru", 16, 1, True), Encoder("lstm", 24, 1, True), Encoder("gru", 24, 2, True)])
+def test_a_checkpoint_of_another_model_is_refused(trainer: Trainer, begin: SegmentResult, encoder: Encoder) -> None:
+    failed = failure(trainer, dataclasses.replace(onward(begin), configuration=to_dict(varied(encoder=encoder))))
+    assert (failed.reason, str(failed)[-16:]) == (FailureReason.CORRUPT_CHECKPOINT, "of another model")
+
+
+def test_a_checkpoint_of_another_step_is_refused(trainer: Trainer, begin: SegmentResult) -> None:
+    failed = failure(trainer, dataclasses.replace(onward(begin), from_step=4))
+    assert (failed.reason, str(failed)) == (FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
+
+
+def test_a_device_without_memory_fails_the_trial(trainer: Trainer) -> None:
+    def full(line: str) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 9 bytes")
+
+    assert failure(trainer, segment(to_tokens=1), full).reason is FailureReason.OUT_OF_MEMORY
+
+
+def test_a_tiny_task_is_learned_and_decoding_agrees_with_the_teacher(trainer: Trainer) -> None:
+    steady = trained(trainer, segment(to_tokens=120_000))
+    end = trained(trainer, onward(steady, to_tokens=160_000, cooldown=True))
+    assert end.scores["loss"] < steady.scores["loss"]
+    assert end.scores["exact_match"] == 1 - end.scores["sequence_error_rate"] > 0.9
+    for result in (steady, end):
+        decoded = trainer.run(evaluation(result), silent, never)
+        assert isinstance(decoded, EvaluationResult)
+        assert decoded.rows == 71
+        assert {name: result.scores[name] for name in decoded.scores} == pytest.approx(decoded.scores)

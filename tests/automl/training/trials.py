@@ -1,0 +1,69 @@
+"""A small trial, and what varies it."""
+
+from dataclasses import replace
+from typing import Any
+
+from automl.errors import TrialFailure
+from automl.segments import Report, Segment, SegmentResult
+from automl.training.trainer import Trainer
+from search_spaces.attention import Additive
+from search_spaces.decoders import Recurrent as Decoder
+from search_spaces.dials import to_dict
+from search_spaces.encoders import Recurrent as Encoder
+from search_spaces.optimizers import AdamW
+from search_spaces.seq2seq import Seq2Seq
+
+CONFIGURATION = Seq2Seq(
+    encoder=Encoder("gru", 24, 1, True),
+    decoder=Decoder("gru", 32, 1, Additive(24)),
+    optimizer=AdamW(learning_rate=0.01, weight_decay=0.01, warmup_steps=20),
+    dropout=0.1,
+    label_smoothing=0.1,
+)
+EPOCH = 10
+"""Steps in an epoch: batches of 64 out of 600 rows."""
+
+
+def segment(configuration: Seq2Seq = CONFIGURATION, **values: Any) -> Segment:
+    return Segment(**{"trial": 3, "configuration": to_dict(configuration), "seed": 5} | values)
+
+
+def onward(begin: SegmentResult, **values: Any) -> Segment:
+    return segment(from_step=begin.step, checkpoint=begin.checkpoint, **values)
+
+
+def varied(**dials: Any) -> Seq2Seq:
+    return replace(CONFIGURATION, **dials)
+
+
+def silent(line: str) -> None:
+    """Stands for a report that nobody reads."""
+
+
+def never() -> bool:
+    return False
+
+
+class After:
+    """Stops a trial after so many chunks."""
+
+    def __init__(self, chunks: int) -> None:
+        self.left = chunks
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def trained(trainer: Trainer, job: Segment, report: Report = silent, stop: Any = never) -> SegmentResult:
+    result = trainer.run(job, report, stop)
+    assert isinstance(result, SegmentResult)
+    return result
+
+
+def failure(trainer: Trainer, job: Any, report: Report = silent) -> TrialFailure:
+    try:
+        trainer.run(job, report, never)
+    except TrialFailure as failed:
+        return failed
+    raise AssertionError("the trial did not fail")
