@@ -32,7 +32,7 @@ a {encoder} encoder with a {decoder} decoder.
 | --- | --- | --- |
 {rows}
 Rows: {splits}. Tokens: {meta["tokens"]["source"]} → {meta["tokens"]["target"]}.
-Decoding: {config["decoding"]["method"]}, at most {config["decoding"]["max_length"]} tokens. The scores above were decoded so.
+Decoding: {config["decoding"]["method"]}, at most {config["decoding"]["max_length"]} tokens, as for the scores above.
 
 ```python
 import automl

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 from typer.exceptions import TyperException
 
-from automl.console import print_json, print_leaderboard, print_search, say, status_line
 from automl.errors import InputError
+from automl.terminal.console import print_json, print_leaderboard, print_search, say, status_line
 
 if TYPE_CHECKING:
+    from automl.bundle import Bundle
+    from automl.inference import Model
     from automl.searches import Options, Search
     from automl.settings import Settings
     from automl.tasks.document import TaskDocument
@@ -125,7 +127,7 @@ def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = Fals
     with _database(storage or _settings().storage) as database:
         record = read_record(database, name)
     if as_json:
-        from automl.leaderboard import leaderboard as ranked
+        from automl.terminal.leaderboard import leaderboard as ranked
 
         rows = [row.to_mapping() for row in ranked(record.trials.values(), record.metric)]
         print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
@@ -156,6 +158,17 @@ def export(
     typer.echo(folder)
 
 
+def _loaded(bundle: "Bundle") -> "Model":
+    """Return the model of a bundle, its compiled programs kept in the user's cache where that can be written."""
+    from automl.compilation import keep_programs
+    from automl.inference import Model
+    from automl.settings import Settings, private_folder
+
+    with suppress(InputError):
+        keep_programs(str(private_folder(Settings().cache / "programs").absolute()))
+    return Model(bundle)
+
+
 @app.command()
 def predict(
     bundle: Folder,
@@ -164,12 +177,9 @@ def predict(
 ) -> None:
     """Predict: one line in, one line out."""
     from automl.bundle import read_bundle
-    from automl.lines import batches, one_line
+    from automl.terminal.lines import batches, one_line
 
-    whole = read_bundle(bundle)
-    from automl.inference import Model
-
-    model = Model(whole)
+    model = _loaded(read_bundle(bundle))
     outputs: list[str] = []
     with _opened(source) as stream:
         if source == "-" and sys.stdin.isatty():
@@ -199,10 +209,7 @@ def evaluate(
     for name in metrics or ():
         metric(name)
     check_file(data)
-    whole = read_bundle(bundle)
-    from automl.inference import Model
-
-    result = Model(whole).evaluate(data, metrics or ())
+    result = _loaded(read_bundle(bundle)).evaluate(data, metrics or ())
     if as_json:
         print_json(result)
         return
@@ -217,7 +224,7 @@ def spaces(
     as_json: Json = False,
 ) -> None:
     """Print what can be searched: every dial with its range and default, and the presets."""
-    from automl.catalogue import catalogue, printed
+    from automl.terminal.catalogue import catalogue, printed
     from search_spaces.dials import SpaceError
 
     try:
@@ -293,8 +300,8 @@ def _explain(error: Exception) -> int:
 def _watched(document: "TaskDocument", options: "Options") -> "Search":
     """Search, shown on standard error and ended in good order by a signal."""
     from automl import searches
-    from automl.interruption import Interruption
-    from automl.progress import Goal, display
+    from automl.terminal.interruption import Interruption
+    from automl.terminal.progress import Goal, display
 
     shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
     try:

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from automl import history
 from automl.bundle import Bundle
+from automl.control import history
+from automl.control.history import Trial
+from automl.control.outcome import Winner
 from automl.data.table import TokenTable, build_table, open_table
 from automl.errors import InputError
-from automl.history import Trial
 from automl.metrics import Metric, metric
-from automl.outcome import Winner
 from automl.searches import bundle_of, describe
 from automl.settings import SQLITE
 from automl.tasks import TASKS

@@ -1,7 +1,8 @@
 """A search from its task document to the winner's folder."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -11,13 +12,13 @@ from safetensors.numpy import load
 from automl.budget import Budget
 from automl.bundle import Bundle, check_replaceable, write_bundle
 from automl.card import model_card
-from automl.controller import Controller
+from automl.control.controller import Controller
+from automl.control.outcome import Outcome, Progress
+from automl.control.plan import Plan
 from automl.data.table import TokenTable, build_table
 from automl.errors import InputError
 from automl.executors import EXECUTORS
 from automl.metrics import metric
-from automl.outcome import Outcome, Progress
-from automl.plan import Plan
 from automl.segments import Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
@@ -31,6 +32,7 @@ from storage import objects
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, current_owner
 from storage.searches import SearchRow, claim, create_search, delete_search, get_search, release, update_search
+from storage.study import delete_mirror
 
 LEASE_SECONDS = 60.0
 AVERAGE = "average/"
@@ -136,23 +138,15 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     table = build_table(document, private_folder(settings.cache))
     for notice in table.notices:
         options.on_notice(notice)
-    database = open_database(url)
-    before = _search_row(database, document, table, new=options.new)
-    lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
-    try:
-        row = get_search(database, document.name)
-        assert row is not None
-        if _is_spent(before, document.limits):
+    with closing(open_database(url)) as database, _held(database, document, table, options) as (row, lease):
+        if _is_spent(row, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
-            update_search(database, lease, state=before.state, message=before.message)
+            update_search(database, lease, state="finished", message=row.message)
         else:
             plan = plan_of(document, space, table, private_folder(checkpoints), monotonic() - began)
-            workload = workload_of(table, plan, settings, options)
-            outcome = _run(database, row, lease, plan, workload, options)
+            outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
         return _export(database, lease, document, table, checkpoints, out)
-    finally:
-        release(database, lease)
 
 
 def space_of(document: TaskDocument) -> Space:
@@ -263,6 +257,21 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
     )
 
 
+@contextmanager
+def _held(
+    database: Database, document: TaskDocument, table: TokenTable, options: Options
+) -> Iterator[tuple[SearchRow, Lease]]:
+    """Hold the lease of a search; the row says how it was left before."""
+    before = _search_row(database, document, table, new=options.new)
+    lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
+    try:
+        now = get_search(database, document.name)
+        assert now is not None
+        yield replace(now, state=before.state, message=before.message), lease
+    finally:
+        release(database, lease)
+
+
 def _run(database: Database, row: SearchRow, lease: Lease, plan: Plan, workload: Workload, options: Options) -> Outcome:
     executor = EXECUTORS[options.executor](workload, _workers(Settings(), options, plan))
     try:
@@ -286,6 +295,8 @@ def _search_row(database: Database, document: TaskDocument, table: TokenTable, *
         if row.held:
             raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
         delete_search(database, row.name)
+        with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
+            delete_mirror(database.url, row.name)
         row = None
     if row is None:
         return create_search(database, document.name, document.to_mapping(), table.digest)

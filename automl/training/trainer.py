@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from automl.compilation import keep_programs
 from automl.data.batching import BatchPlan, Run, plan
 from automl.data.table import open_table
 from automl.decoding import Program, greedy_program
@@ -25,7 +26,6 @@ from automl.training.evaluation import Evaluator
 from automl.training.executables import (
     Chunk,
     DeviceSplit,
-    keep_programs,
     model_of,
     new_state,
     on_device,
@@ -96,7 +96,7 @@ class Trainer:
         static = self._static(configuration)
         watch = Stopwatch()
         end = self._train(segment, configuration, static, watch, report, stop)
-        report(f"trial {segment.trial}: evaluating")
+        report("evaluating")
         with watch.part("evaluating"):
             scores = self.evaluator("valid").scores(static, end.state.average, self._greedy(static))
         if not math.isfinite(scores["loss"]):
@@ -118,7 +118,7 @@ class Trainer:
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
         static = self._static(from_dict(Seq2Seq, job.configuration))
-        report(f"trial {job.trial}: decoding {job.split}")
+        report(f"decoding {job.split}")
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
         evaluator = self.evaluator(job.split)
         return EvaluationResult(
@@ -157,21 +157,19 @@ class Trainer:
             if stop() or (run.first_step > segment.from_step and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
-            program = self._compiled(segment.trial, (static, run.bucket), (state, self.data, chunk), watch, report)
+            program = self._compiled((static, run.bucket), (state, self.data, chunk), watch, report)
             with watch.part("training"):
                 state, losses = program(state, self.data, chunk)
                 loss = finite_mean(losses, chunk)
             tokens += int(run.tokens.sum())
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()
-                report(f"trial {segment.trial}: {tokens:,} tokens, training loss {loss:.2f}")
+                report(f"{tokens:,} tokens, training loss {loss:.2f}")
         return Checkpoint(state, tokens)
 
-    def _compiled(
-        self, trial: int, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report
-    ) -> Callable[..., Any]:
+    def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:
-            report(f"trial {trial}: compiling")
+            report("compiling")
             with watch.part("compiling"):
                 traced: Any = train_program(*key)
                 self.compiled[key] = traced.lower(*inputs).compile()

@@ -48,7 +48,9 @@ def test_a_missing_file_is_refused_by_its_name(folder: Path, name: str) -> None:
         read_bundle(folder)
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{", '{"version": 1}', '{"version": 1, "files": {"config.json": 3}}', "[" * 9999])
+@pytest.mark.parametrize(
+    "manifest", ["[]", "{", '{"version": 1}', '{"version": 1, "files": {"config.json": 3}}', "[" * 9999]
+)
 def test_a_manifest_that_is_none_is_refused(folder: Path, manifest: str) -> None:
     (folder / MANIFEST).write_text(manifest)
     with pytest.raises(InputError, match=r"MANIFEST\.json"):

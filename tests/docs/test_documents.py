@@ -12,9 +12,7 @@ from automl.tasks.document import document_from_mapping
 from search_spaces.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md"))
-)
+DOCUMENTS = sorted(path for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

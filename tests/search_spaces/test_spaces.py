@@ -118,7 +118,11 @@ def test_a_short_name_leaves_dials_alone_that_know_none_of_its_values() -> None:
 def test_the_size_adds_kinds_and_multiplies_choices() -> None:
     assert WHOLE.size() == sum(space({"encoder": kind}).size() for kind in ("Recurrent", "Transformer"))
     recurrent = space(PINNED)
-    assert recurrent.size() == 3 * space({**PINNED, "size": 64}).size() == 2 * space({**PINNED, "bidirectional": True}).size()
+    assert (
+        recurrent.size()
+        == 3 * space({**PINNED, "size": 64}).size()
+        == 2 * space({**PINNED, "bidirectional": True}).size()
+    )
     assert recurrent.size() == space({**PINNED, "dropout": 0.1}).size()
 
 
@@ -130,13 +134,19 @@ def test_the_size_adds_kinds_and_multiplies_choices() -> None:
         ({"hidden_size": "64"}, "space.encoder.Recurrent.hidden_size: '64' is outside its range 64, 128, 256"),
         ({"num_heads": True}, "space.encoder.Transformer.attention.MultiHead.num_heads: True is outside its range 1,"),
         ({"bidirectional": 1}, "space.encoder.Recurrent.bidirectional: 1 is outside its range True, False"),
-        ({"decoder.Recurrent.num_layers": [3, 4]}, "space.decoder.Recurrent.num_layers: [3, 4] is outside its range 1, 2"),
+        (
+            {"decoder.Recurrent.num_layers": [3, 4]},
+            "space.decoder.Recurrent.num_layers: [3, 4] is outside its range 1, 2",
+        ),
         ({"size": []}, "space.decoder.Recurrent.attention.Additive.size: [] is outside its range 64, 128, 256"),
         ({"dropout": 0.6}, "space.dropout: 0.6 is outside its range 0.0 to 0.5"),
         ({"dropout": float("nan")}, "space.dropout: nan is outside its range 0.0 to 0.5"),
         ({"dropout": [0.1, 0.2, 0.3]}, "space.dropout: [0.1, 0.2, 0.3] is outside its range 0.0 to 0.5"),
         ({"encoder": "recurrent"}, "space.encoder: 'recurrent' is not among its kinds Recurrent, Transformer"),
-        ({"encoder.Transformer.attention": "Additive"}, "space.encoder.Transformer.attention: 'Additive' is not among its kinds MultiHead"),
+        (
+            {"encoder.Transformer.attention": "Additive"},
+            "space.encoder.Transformer.attention: 'Additive' is not among its kinds MultiHead",
+        ),
         ({"hiden_size": 64}, "space.hiden_size: no such dial; did you mean 'hidden_size'?"),
         ({"decoder.Recurrent.size": 1}, "space.decoder.Recurrent.size: no such dial; did you mean 'decoder.Recurrent."),
         ({"x": 1}, "space.x: no such dial"),

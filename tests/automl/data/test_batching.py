@@ -30,7 +30,9 @@ def epoch(order: BatchPlan, seed: int, number: int) -> list[Run]:
 
 
 @given(PLANS, st.integers(0, 3))
-def test_every_row_appears_exactly_once_in_an_epoch(drawn: tuple[list[tuple[int, int]], BatchPlan], number: int) -> None:
+def test_every_row_appears_exactly_once_in_an_epoch(
+    drawn: tuple[list[tuple[int, int]], BatchPlan], number: int
+) -> None:
     lengths, order = drawn
     rows = np.concatenate([run.rows.ravel() for run in epoch(order, 0, number)])
     assert Counter(rows[rows >= 0].tolist()) == Counter(range(len(lengths)))

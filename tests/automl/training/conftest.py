@@ -1,6 +1,5 @@
-"""A trainer on the reversals, in short chunks so that a trial can be left in the middle of an epoch."""
+"""A trainer on the reversals."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from automl.data.table import TokenTable
 from automl.segments import Workload
 from automl.training.trainer import Trainer
+from tests.automl.training.trials import new_trainer
 
 METRICS = ("sequence_error_rate", "exact_match")
 
@@ -19,12 +19,8 @@ def workload(reversals: TokenTable, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def trainer(workload: Workload) -> Iterator[Trainer]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("automl.training.trainer.CHUNK", 4)
-        trainer = Trainer(workload)
-        assert trainer.plan.run_length == 4
-        yield trainer
+def trainer(workload: Workload) -> Trainer:
+    return new_trainer(workload)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ NOTHING = {name: np.zeros_like(value) for name, value in PARAMETERS.items()}
 
 @jax.jit
 def updated(gradients, state, parameters):
-    recipe = Recipe(*map(np.float32, (DECAY, 0, 0)))
-    return transformation(recipe, np.float32(RATE)).update(gradients, state, parameters)
+    recipe = Recipe(*map(jnp.float32, (DECAY, 0, 0)))
+    return transformation(recipe, jnp.float32(RATE)).update(gradients, state, parameters)
 
 
 def updates(*gradients):
@@ -48,7 +48,10 @@ def test_without_a_gradient_matrices_alone_shrink() -> None:
 
 
 def test_two_steps_are_those_of_adamw_on_clipped_gradients() -> None:
-    gradients = [{name: size * random(*v.shape, seed=seed) for name, v in PARAMETERS.items()} for seed, size in ((1, 3), (2, 0.01))]
+    gradients = [
+        {name: size * random(*v.shape, seed=seed) for name, v in PARAMETERS.items()}
+        for seed, size in ((1, 3), (2, 0.01))
+    ]
     update, mean, square = updates(*gradients), 0.0, 0.0
     for step, gradient in enumerate(gradients, start=1):
         norm = np.sqrt(sum((value**2).sum() for value in gradient.values()))

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from automl.data.batching import plan
 from automl.errors import TrialFailure
-from automl.segments import Report, Segment, SegmentResult
-from automl.training.trainer import Trainer
+from automl.segments import Report, Segment, SegmentResult, Workload
+from automl.training.trainer import BATCH_SIZE, Trainer
 from search_spaces.attention import Additive
 from search_spaces.decoders import Recurrent as Decoder
 from search_spaces.dials import to_dict
@@ -20,8 +21,15 @@ CONFIGURATION = Seq2Seq(
     dropout=0.1,
     label_smoothing=0.1,
 )
-EPOCH = 10
-"""Steps in an epoch: batches of 64 out of 600 rows."""
+EPOCH, CHUNK = 10, 4
+"""Steps in an epoch (of 600 rows) and in its longest chunks."""
+
+
+def new_trainer(workload: Workload) -> Trainer:
+    """A trainer whose chunks are so short that a trial can be left in the middle of an epoch."""
+    trainer = Trainer(workload)
+    trainer.plan = plan(trainer.table.split("train"), BATCH_SIZE, CHUNK)
+    return trainer
 
 
 def segment(configuration: Seq2Seq = CONFIGURATION, **values: Any) -> Segment:

@@ -4,8 +4,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from automl.outcome import Progress
-from automl.progress import LINE_SECONDS, Goal, LineDisplay, LiveDisplay, counted, display, minutes
+from automl.control.outcome import Progress
+from automl.terminal.progress import LINE_SECONDS, Goal, LineDisplay, LiveDisplay, counted, display, minutes
 
 GOAL = Goal("bleu", 600.0)
 BEGUN = Progress(

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from automl import history
 from automl.budget import Target, reached
-from automl.history import Trial
+from automl.control import history
+from automl.control.history import Trial
 from automl.metrics import Metric
 from storage.segments import SegmentRow
 

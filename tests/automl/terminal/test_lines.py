@@ -4,7 +4,7 @@ import pytest
 
 from automl.data.sources import LINE_LIMIT
 from automl.errors import InputError
-from automl.lines import batches, one_line
+from automl.terminal.lines import batches, one_line
 
 
 class Pieces:

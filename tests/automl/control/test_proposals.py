@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from automl.proposals import MOST_ROWS, Proposals, Score, Tried, informative, to_distribution
+from automl.control.proposals import MOST_ROWS, Proposals, Score, Tried, informative, to_distribution
 from search_spaces.dials import Choice, Uniform
 from search_spaces.spaces import space
 
@@ -92,6 +92,6 @@ def test_a_dial_has_the_same_range_in_optunas_terms(dial):
 
 
 def test_importing_the_controllers_parts_imports_neither_jax_nor_optuna():
-    script = "import sys, automl.scheduler, automl.proposals; print({'jax', 'optuna', 'flax'} & set(sys.modules))"
+    script = "import sys, automl.control.scheduler, automl.control.proposals; print({'jax', 'optuna', 'flax'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from automl.history import Trial
+from automl.control.history import Trial
+from automl.control.proposals import to_distribution
 from automl.metrics import Metric
-from automl.proposals import to_distribution
 from search_spaces.spaces import Space
 from storage.study import Mirror, MirrorTrial
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from automl.budget import Budget
-from automl.controller import Controller
+from automl.control.controller import Controller
+from automl.control.plan import Plan
 from automl.errors import FailureReason
 from automl.metrics import metric
-from automl.plan import Plan
 from automl.segments import Evaluation, Segment
 from search_spaces.spaces import space
 from storage.attempts import list_attempts
@@ -18,8 +18,8 @@ from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
 from storage.segments import list_segments
 from storage.trials import list_trials
-from tests.automl.pretended_training import Crash, PretendingExecutor
-from tests.automl.simulation import Curve, space_of
+from tests.automl.control.pretended_training import Crash, PretendingExecutor
+from tests.automl.control.simulation import Curve, space_of
 
 DEFAULT = Curve(floor=0.08, scale=3000.0)
 CURVES = space_of(3, DEFAULT, [Curve(floor=0.04, scale=1500.0)])
@@ -84,7 +84,7 @@ def mirrored_bench(tmp_path):
 
 @pytest.fixture
 def bench(mirrored_bench, monkeypatch):
-    monkeypatch.setattr("automl.mirror.Mirror", NoMirror)
+    monkeypatch.setattr("automl.control.mirror.Mirror", NoMirror)
     return mirrored_bench
 
 
@@ -295,7 +295,7 @@ def test_a_mirror_that_fails_costs_a_warning_and_nothing_else(bench, monkeypatch
         def __init__(self, *arguments):
             raise OSError("disk full")
 
-    monkeypatch.setattr("automl.mirror.Mirror", Broken)
+    monkeypatch.setattr("automl.control.mirror.Mirror", Broken)
     assert bench.run().state == "finished"
     assert "the Optuna study was not brought up to date (OSError); the search goes on" in bench.messages("warning")
 
@@ -340,6 +340,6 @@ def test_the_outcome_says_what_won_and_against_what(bench):
 
 
 def test_importing_the_controller_imports_neither_jax_nor_optuna():
-    script = "import sys, automl.controller; print({'jax', 'flax', 'optax', 'optuna'} & set(sys.modules))"
+    script = "import sys, automl.control.controller; print({'jax', 'flax', 'optax', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"

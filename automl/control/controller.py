@@ -11,16 +11,16 @@ from math import isfinite
 from time import monotonic
 from typing import assert_never
 
-from automl import history
+from automl.control import history
+from automl.control.heartbeat import Heartbeat
+from automl.control.history import Trial, new_segment
+from automl.control.mirror import ContainedMirror
+from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
+from automl.control.plan import Plan
+from automl.control.proposals import Proposals
+from automl.control.scheduler import Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
 from automl.errors import FailureReason, TrialFailure
 from automl.executors import Executor
-from automl.heartbeat import Heartbeat
-from automl.history import Trial, new_segment
-from automl.mirror import ContainedMirror
-from automl.outcome import Ending, Outcome, Progress, Winner, early_end, explain
-from automl.plan import Plan
-from automl.proposals import Proposals
-from automl.scheduler import Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
 from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from storage.attempts import begin_attempt, end_attempt

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from automl.heartbeat import Heartbeat
+from automl.control.heartbeat import Heartbeat
 from storage.database import StorageError, open_database
 from storage.searches import claim, create_search
 
@@ -34,7 +34,7 @@ def test_a_lease_is_renewed_and_a_busy_database_is_borne(database, monkeypatch):
             enough.set()
         raise StorageError("database is busy")
 
-    monkeypatch.setattr("automl.heartbeat.renew", renew)
+    monkeypatch.setattr("automl.control.heartbeat.renew", renew)
     with Heartbeat(database, "lease", 0.003, enough.clear):
         assert enough.wait(30)
     assert beats[0] == (database, "lease", 0.003)

@@ -1,6 +1,6 @@
 import pytest
 
-from automl.curves import Candidate, Point, has_stalled, rung_of, tokens_per_second, value_after, value_at
+from automl.control.curves import Candidate, Point, has_stalled, rung_of, tokens_per_second, value_after, value_at
 
 
 def point(tokens, objective, loss=1.0):

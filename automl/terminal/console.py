@@ -41,8 +41,8 @@ def print_leaderboard(record: "Record", *, top: bool = False) -> None:
     """Print the trials of a search as a table, or the top of it."""
     from rich.console import Console
 
-    from automl.leaderboard import TOP, table
-    from automl.leaderboard import leaderboard as ranked
+    from automl.terminal.leaderboard import TOP, table
+    from automl.terminal.leaderboard import leaderboard as ranked
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     rows = ranked(record.trials.values(), record.metric)
@@ -51,7 +51,7 @@ def print_leaderboard(record: "Record", *, top: bool = False) -> None:
 
 def status_line(mapping: Mapping[str, Any]) -> str:
     """Return a search of `Record.to_mapping` in one line."""
-    from automl.progress import counted
+    from automl.terminal.progress import counted
 
     scores = {} if mapping["best"] is None else mapping["best"]["scores"]
     best = ", ".join(f"{name} {score:.4g}" for name, score in scores.items()) or "no result yet"

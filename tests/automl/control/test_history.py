@@ -3,9 +3,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from automl import history
+from automl.control import history
+from automl.control.outcome import early_end, explain
 from automl.metrics import metric
-from automl.outcome import early_end, explain
 from search_spaces.dials import to_dict
 from search_spaces.spaces import space
 from storage.segments import SegmentRow

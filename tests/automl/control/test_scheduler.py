@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.curves import Candidate, Point
-from automl.scheduler import FINAL_SHARE, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide, find_leader
-from tests.automl.simulation import Curve, Simulation, space_of, trained_throughout
+from automl.control.curves import Candidate, Point
+from automl.control.scheduler import FINAL_SHARE, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide, find_leader
+from tests.automl.control.simulation import Curve, Simulation, space_of, trained_throughout
 
 DEFAULT = Curve(floor=0.08, scale=12_000.0)
 TWICE_AS_GOOD = Curve(floor=0.04, scale=6_000.0)

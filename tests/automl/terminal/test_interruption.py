@@ -3,8 +3,8 @@ from io import StringIO
 
 import pytest
 
-from automl.interruption import STOPPING, Interruption
-from automl.progress import Goal, LineDisplay
+from automl.terminal.interruption import STOPPING, Interruption
+from automl.terminal.progress import Goal, LineDisplay
 
 
 class Running:

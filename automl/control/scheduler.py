@@ -12,7 +12,7 @@ Pure functions of what has been measured: no clock, no input or output, so that 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.curves import PATIENCE, Candidate, has_stalled, rung_of, tokens_per_second, value_after, value_at
+from automl.control.curves import PATIENCE, Candidate, has_stalled, rung_of, tokens_per_second, value_after, value_at
 
 FINAL_SHARE = 0.25
 """Share of the time kept for training the finalists out."""

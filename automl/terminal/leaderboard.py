@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from automl import history
-from automl.history import Trial
+from automl.control import history
+from automl.control.history import Trial
 from automl.metrics import Metric
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from automl.history import Trial
-from automl.leaderboard import Row, leaderboard, table
+from automl.control.history import Trial
 from automl.metrics import metric
+from automl.terminal.leaderboard import Row, leaderboard, table
 from tests.automl.test_history import BLEU, ERROR_RATE, row, segment, trials
 
 

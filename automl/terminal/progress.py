@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from automl.outcome import Progress
+from automl.control.outcome import Progress
 
 LINE_SECONDS = 10.0
 SHOW_CURSOR = b"\x1b[?25h\n"

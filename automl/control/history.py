@@ -8,10 +8,10 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
-from automl.curves import Candidate, Point, State, rung_of
+from automl.control.curves import Candidate, Point, State, rung_of
+from automl.control.proposals import Score, Tried
 from automl.errors import FailureReason
 from automl.metrics import Metric
-from automl.proposals import Score, Tried
 from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq

@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from automl.curves import Candidate, Point
-from automl.scheduler import Decision, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
+from automl.control.curves import Candidate, Point
+from automl.control.scheduler import Decision, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
 
 COMPILING = 3.0
 COOLDOWN_GAIN = 0.85

@@ -8,7 +8,7 @@ from pathlib import Path
 from automl.errors import FailureReason, TrialFailure
 from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult
 from storage import objects
-from tests.automl.simulation import Curve
+from tests.automl.control.simulation import Curve
 
 COMPILING, EVALUATING = 2.0, 0.5
 PACE = 100

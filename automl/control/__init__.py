@@ -1,0 +1,1 @@
+"""Decides what is trained when, and keeps the books of it."""
