@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,8 @@ from search_spaces.seq2seq import Seq2Seq
 
 CONFIGURATIONS = st.builds(
     Seq2Seq,
-    encoder=st.from_type(encoders.Recurrent | encoders.Transformer),
-    decoder=st.from_type(decoders.Recurrent | decoders.Transformer),
+    encoder=st.one_of(st.from_type(encoders.Recurrent), st.from_type(encoders.Transformer)),
+    decoder=st.one_of(st.from_type(decoders.Recurrent), st.from_type(decoders.Transformer)),
     optimizer=st.builds(
         optimizers.AdamW, learning_rate=st.floats(0, 1), weight_decay=st.floats(0, 1), warmup_steps=st.integers()
     ),
@@ -51,7 +53,7 @@ def test_json_names_each_kind() -> None:
         (lambda v: v["decoder"].update(kind="Transformer"), r"decoder\.Transformer\. has no dial 'cell'"),
     ],
 )
-def test_a_wrong_document_is_refused_by_path(change, message: str) -> None:
+def test_a_wrong_document_is_refused_by_path(change: Callable[[dict[str, Any]], Any], message: str) -> None:
     values = to_dict(Seq2Seq())
     change(values)
     with pytest.raises(SpaceError, match=message):

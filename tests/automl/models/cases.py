@@ -18,7 +18,7 @@ from automl.training.losses import smoothed_cross_entropy
 from search_spaces import attention, decoders, encoders, seq2seq
 
 VOCABULARY = 12
-SILENCE = Noise(np.float32(0), jax.random.key(0))
+SILENCE = Noise(jnp.float32(0), jax.random.key(0))
 ENCODERS: dict[str, encoders.Encoder] = {
     "recurrent": encoders.Recurrent("lstm", 6, 2, True),
     "transformer": encoders.Transformer(8, 1, 2, attention.MultiHead(2)),

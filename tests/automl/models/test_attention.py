@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,12 +16,12 @@ QUERY, MEMORY, LENGTHS = random(3, 4, seed=2), random(3, 5, 6), np.array([5, 1, 
 MASK = np.arange(5)[None, :] < LENGTHS[:, None]
 
 
-def softmax(scores, axis=-1):
-    weights = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return weights / weights.sum(axis=axis, keepdims=True)
+def softmax(scores: Any) -> Any:
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def multi_head(v, queries, seen):
+def multi_head(v: Any, queries: Any, seen: Any) -> Any:
     out = v["out_bias"]
     for head in range(2):
         q = queries @ v["query"][:, head] + v["query_bias"][head]
@@ -28,10 +30,10 @@ def multi_head(v, queries, seen):
     return out
 
 
-def attended(kind: kinds.Attention, memory, query=QUERY):
+def attended(kind: kinds.Attention, memory: Any) -> tuple[Any, Any]:
     module, values = filled(build_attention(kind, 4, 6))
     seen = Memory(jnp.asarray(memory), jnp.asarray(MASK))
-    return jax.jit(lambda q: module(q, module.keys(seen), seen))(query), values
+    return jax.jit(lambda q: module(q, module.keys(seen), seen))(QUERY), values
 
 
 def test_additive_attention_is_bahdanaus() -> None:
@@ -66,7 +68,7 @@ def test_masked_positions_are_never_looked_at(kind: kinds.Attention) -> None:
 
 
 @given(arrays.arrays(np.float32, (2, 5), elements=st.floats(-1e4, 1e4, width=32)), st.integers(1, 5))
-def test_masked_weights_sum_to_one_over_what_the_mask_allows(scores, allowed: int) -> None:
+def test_masked_weights_sum_to_one_over_what_the_mask_allows(scores: Any, allowed: int) -> None:
     mask = jnp.broadcast_to(jnp.arange(5) < allowed, (2, 5))
     weights = np.asarray(masked_softmax(jnp.asarray(scores), mask))
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +11,11 @@ from tests.automl.models.cases import filled, random
 X, HIDDEN, CELL = random(3, 4), random(3, 5, seed=2), random(3, 5, seed=3)
 
 
-def sigmoid(x):
+def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def step(module, x, state: State) -> State:
+def step(module: Any, x: Any, state: State) -> Any:
     return jax.jit(lambda x, state: module(module.project(x), state))(x, state)
 
 

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from automl.models.layers import Noise
@@ -63,7 +64,7 @@ def test_a_row_does_not_see_the_others(case: Case) -> None:
 
 def test_noise_changes_the_logits_by_its_rate_and_key(case: Case) -> None:
     def logits(rate: float, seed: int) -> bytes:
-        noise = Noise(np.float32(rate), jax.random.key(seed))
+        noise = Noise(jnp.float32(rate), jax.random.key(seed))
         return np.asarray(case.logits(case.parameters, SOURCE, inputs_of(TARGET), noise)[0]).tobytes()
 
     assert logits(0.5, 0) == logits(0.5, 0)

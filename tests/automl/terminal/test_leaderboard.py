@@ -6,7 +6,7 @@ from rich.console import Console
 from automl.control.history import Trial
 from automl.metrics import metric
 from automl.terminal.leaderboard import Row, leaderboard, table
-from tests.automl.test_history import BLEU, ERROR_RATE, row, segment, trials
+from tests.automl.control.test_history import BLEU, ERROR_RATE, row, segment, trials
 
 
 def numbers(rows: Iterable[Row]) -> list[int]:

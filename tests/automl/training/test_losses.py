@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ PLAIN = -np.take_along_axis(LIKELY, TARGETS[..., None], axis=-1)[..., 0]
 loss_of = jax.jit(smoothed_cross_entropy)
 
 
-def loss(logits=LOGITS, targets=TARGETS, mask=MASK, smoothing: float = 0.1) -> float:
+def loss(logits: Any = LOGITS, targets: Any = TARGETS, mask: Any = MASK, smoothing: float = 0.1) -> float:
     return float(loss_of(logits, targets, mask, np.float32(smoothing)))
 
 
@@ -53,5 +55,5 @@ def test_counts_are_sums_over_each_row() -> None:
 counts_of = jax.jit(token_counts)
 
 
-def counts(logits, targets, guesses=TARGETS):
+def counts(logits: Any, targets: Any, guesses: Any = TARGETS) -> Any:
     return counts_of(logits, guesses, targets, jnp.asarray(MASK))

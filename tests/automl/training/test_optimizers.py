@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,13 +23,13 @@ NOTHING = {name: np.zeros_like(value) for name, value in PARAMETERS.items()}
 
 
 @jax.jit
-def updated(gradients, state, parameters):
+def updated(gradients: Any, state: Any, parameters: Any) -> Any:
     recipe = Recipe(*map(jnp.float32, (DECAY, 0, 0)))
     return transformation(recipe, jnp.float32(RATE)).update(gradients, state, parameters)
 
 
-def updates(*gradients):
-    state = initial_state(jax.tree.map(jnp.asarray, PARAMETERS))
+def updates(*gradients: Any) -> Any:
+    update, state = None, initial_state(jax.tree.map(jnp.asarray, PARAMETERS))
     for gradient in gradients:
         update, state = updated(gradient, state, PARAMETERS)
     return update

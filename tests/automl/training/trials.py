@@ -33,7 +33,8 @@ def new_trainer(workload: Workload) -> Trainer:
 
 
 def segment(configuration: Seq2Seq = CONFIGURATION, **values: Any) -> Segment:
-    return Segment(**{"trial": 3, "configuration": to_dict(configuration), "seed": 5} | values)
+    defaults: dict[str, Any] = {"trial": 3, "configuration": to_dict(configuration), "seed": 5}
+    return Segment(**defaults | values)
 
 
 def onward(begin: SegmentResult, **values: Any) -> Segment:

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.errors import FailureReason, TrialFailure
+from automl.training.checkpoints import Checkpoint, read, read_tensors, write
+from automl.training.executables import TrainState, new_state
+from tests.automl.models.cases import random
+
+
+def state(*shape: int) -> TrainState:
+    filled = new_state({"a.kernel": random(*shape), "b.bias": random(3)})
+    moved: TrainState = jax.tree.map(lambda leaf: leaf + jnp.ones((), leaf.dtype) * 7, filled)
+    return moved
+
+
+def fresh(*shape: int) -> TrainState:
+    return new_state({"a.kernel": np.zeros(shape, np.float32), "b.bias": np.zeros(3, np.float32)})
+
+
+def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
+    digest = write(tmp_path, Checkpoint(state(4, 3), 12))
+    found = read(tmp_path, digest, fresh(4, 3))
+    assert found.tokens == 12
+    jax.tree.map(np.testing.assert_array_equal, found.state, state(4, 3))
+
+
+def test_equal_states_have_one_digest_and_others_another(tmp_path: Path) -> None:
+    digests = [write(tmp_path, Checkpoint(state(4, 3), tokens)) for tokens in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_optimizers_state_is_kept_too(tmp_path: Path) -> None:
+    tensors = read_tensors(tmp_path, write(tmp_path, Checkpoint(state(4, 3), 1)))
+    assert len([name for name in tensors if name.startswith("optimizer/")]) == 2 * 2 + 1
+    assert {name.split("/")[0] for name in tensors} == {"parameters", "optimizer", "average", "step", "tokens"}
+
+
+@pytest.mark.parametrize(
+    "like", [fresh(3, 4), fresh(4, 3)._replace(average={}), fresh(4, 3)._replace(step=jnp.zeros(()))]
+)
+def test_another_form_is_refused(tmp_path: Path, like: TrainState) -> None:
+    digest = write(tmp_path, Checkpoint(state(4, 3), 1))
+    with pytest.raises(TrialFailure, match=f"checkpoint {digest[:12]} is of another model"):
+        read(tmp_path, digest, like)
+
+
+def test_a_folder_that_cannot_be_written_fails_the_trial(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrialFailure, match="a checkpoint cannot be written: ") as failed:
+        write(tmp_path / "file", Checkpoint(state(4, 3), 1))
+    assert failed.value.reason is FailureReason.STORAGE

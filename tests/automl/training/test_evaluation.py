@@ -1,0 +1,87 @@
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.data.table import TokenTable, build_table
+from automl.data.tokenizers import BOS, EOS, PAD, UNK
+from automl.decoding import Decoded
+from automl.metrics import metric
+from automl.models.parameters import bind, initialise
+from automl.training.evaluation import Evaluator
+from automl.training.executables import model_of
+from automl.training.signature import signature
+from tests.automl.training.trials import CONFIGURATION
+from tests.conftest import Data, Document
+
+STATIC = signature(CONFIGURATION, 12, 12, 64)
+
+
+def evaluator(table: TokenTable, *metrics: str, split: str = "valid") -> Evaluator:
+    return Evaluator(table, split, [metric(name) for name in metrics])
+
+
+def test_the_loss_is_the_mean_over_every_real_token_of_the_split(reversals: TokenTable) -> None:
+    parameters = {name: jnp.asarray(value) for name, value in initialise(model_of(STATIC), 0).items()}
+    one = evaluator(reversals, "exact_match")
+    source, target = (
+        padded(one.arrays.source, one.arrays.source_offsets),
+        padded(one.arrays.target, one.arrays.target_offsets, EOS),
+    )
+    inputs = np.concatenate([np.full((71, 1), BOS, np.int32), target[:, :-1]], axis=1)
+    logits = jax.jit(lambda p, s, i: bind(model_of(STATIC), p)(s, i))(parameters, source, inputs)
+    likely = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(target)[..., None], axis=-1)[..., 0]
+    counts = one.counts(STATIC, parameters)
+    assert counts.loss == pytest.approx(-float(likely[target != PAD].mean()), rel=1e-5)
+    guesses = np.asarray(logits).copy()
+    guesses[..., [PAD, BOS, UNK]] = -np.inf
+    right = guesses.argmax(axis=-1) == target
+    assert counts.token_accuracy == pytest.approx(right[target != PAD].mean())
+    assert counts.right.tolist() == (right | (target == PAD)).all(axis=1).tolist()
+
+
+def padded(flat: Any, offsets: Any, end: int = PAD) -> Any:
+    rows = [[*flat[a:b].tolist(), end] for a, b in pairwise(offsets.tolist())]
+    width = max(map(len, rows))
+    return np.array([row + [PAD] * (width - len(row)) for row in rows], np.int32)
+
+
+def test_a_token_that_train_does_not_have_costs_no_more_than_any_unlikely_one(reversals: TokenTable) -> None:
+    assert UNK in evaluator(reversals, "exact_match").arrays.target
+    parameters = {name: jnp.asarray(value) for name, value in initialise(model_of(STATIC), 0).items()}
+    assert evaluator(reversals, "exact_match").counts(STATIC, parameters).loss < 10
+
+
+def test_metrics_that_count_exact_matches_of_one_reference_need_no_decoding(reversals: TokenTable) -> None:
+    assert not evaluator(reversals, "sequence_error_rate", "exact_match", "accuracy").needs_decoding
+    assert evaluator(reversals, "sequence_error_rate", "token_error_rate").needs_decoding
+
+
+def test_several_references_need_decoding_and_any_of_them_is_right(tmp_path: Path) -> None:
+    train = "".join(f"{a}{b}\t{b}{a}\n" for a in "abcd" for b in "abcd")
+    (tmp_path / "train.tsv").write_text(train, encoding="utf-8")
+    (tmp_path / "valid.tsv").write_text("aaa\tb\tcd\nbbb\ta\td\n", encoding="utf-8")
+    data = Data({name: tmp_path / f"{name}.tsv" for name in ("train", "valid")})
+    one = evaluator(build_table(Document(data), tmp_path), "exact_match", "sequence_error_rate")
+    assert one.needs_decoding
+    assert one.decoded_scores({}, says(one.table, {"aaa": "cd", "bbb": "c"})) == {
+        "exact_match": 0.5,
+        "sequence_error_rate": 0.5,
+    }
+
+
+def says(table: TokenTable, answers: dict[str, str]) -> Any:
+    """Stands for a program that answers each source so."""
+
+    def program(parameters: Any, source: Any) -> Decoded:
+        tokens = np.full(source.shape, PAD, np.int32)
+        for row, text in enumerate(table.source_tokenizer.decode_batch(source.tolist())):
+            encoded = table.target_tokenizer.encode_batch([answers.get(text, "")])[0]
+            tokens[row, : len(encoded)] = encoded
+        return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
+
+    return program

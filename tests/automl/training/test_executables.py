@@ -1,0 +1,41 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from automl.data.batching import Bucket
+from automl.data.table import Split
+from automl.data.tokenizers import BOS, EOS
+from automl.training.executables import gather, new_state, on_device
+from tests.automl.models.cases import random
+
+SOURCES, TARGETS = [[4, 5, 6], [7], [8, 9]], [[4], [5, 6], [7, 8, 9]]
+
+
+def split() -> Split:
+    flat = [np.array([token for row in side for token in row], np.int32) for side in (SOURCES, TARGETS)]
+    offsets = [np.cumsum([0, *map(len, side)]) for side in (SOURCES, TARGETS)]
+    return Split(flat[0], offsets[0], flat[1], offsets[1], 3)
+
+
+def test_a_batch_holds_its_rows_padded_with_begin_and_end() -> None:
+    batch = jax.jit(gather, static_argnums=2)(on_device(split()), jnp.array([2, -1, 0, 1]), Bucket(4, 5))
+    assert batch.source.tolist() == [[8, 9, 0, 0], [0] * 4, [4, 5, 6, 0], [7, 0, 0, 0]]
+    assert batch.targets.tolist() == [[7, 8, 9, EOS, 0], [0] * 5, [4, EOS, 0, 0, 0], [5, 6, EOS, 0, 0]]
+    assert batch.inputs.tolist() == [[BOS, 7, 8, 9, 0], [0] * 5, [BOS, 4, 0, 0, 0], [BOS, 5, 6, 0, 0]]
+
+
+def test_a_row_may_fill_its_shape() -> None:
+    batch = jax.jit(gather, static_argnums=2)(on_device(split()), jnp.array([2]), Bucket(2, 4))
+    assert (batch.source.tolist(), batch.targets.tolist()) == ([[8, 9]], [[7, 8, 9, EOS]])
+
+
+def test_a_new_state_shares_no_memory_with_what_it_was_made_of() -> None:
+    values = {"kernel": random(64, 64), "bias": random(64)}
+    before = {name: value.copy() for name, value in values.items()}
+    state = new_state(values)
+    program = jax.jit(lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0)
+    for _ in range(3):
+        state = program(state)
+    assert all(np.array_equal(values[name], before[name]) for name in values)
+    np.testing.assert_allclose(state.parameters["bias"], before["bias"] + 3, rtol=1e-6)
+    assert int(state.step) == 3
