@@ -234,6 +234,9 @@ class Controller:
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
         number, message = trial.row.number, str(failure)
+        if failure.reason is FailureReason.STOPPED:
+            end_attempt(self._database, self._lease, number, failure.reason, failure=False)
+            return
         if failure.reason in RETRIED:
             failures = end_attempt(self._database, self._lease, number, failure.reason)
             if failures < MOST_ATTEMPTS:

@@ -96,7 +96,7 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     targets = jnp.where(ends, EOS, target)
     begins = jnp.where(present, BOS, PAD).astype(targets.dtype)
     inputs = jnp.concatenate([begins, target[:, :-1]], axis=1)
-    return Batch(source, jnp.where(targets == PAD, PAD, inputs), targets)
+    return Batch(source, inputs, targets)
 
 
 def model_of(signature: Signature) -> Seq2Seq:

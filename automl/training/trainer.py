@@ -154,7 +154,10 @@ class Trainer:
         course = Course(segment, configuration, self.plan, tokens)
         reported = -math.inf
         for run in self.plan.runs(segment.seed, segment.from_step):
-            if stop() or (run.first_step > segment.from_step and course.over(run.first_step, tokens, watch)):
+            begun = run.first_step > segment.from_step
+            if stop() and not begun:
+                raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
+            if begun and (stop() or course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
             program = self._compiled((static, run.bucket), (state, self.data, chunk), watch, report)

@@ -226,6 +226,19 @@ def test_control_c_while_test_is_decoded_leaves_the_search_interrupted(bench):
     assert (outcome.state, outcome.best.test_scores) == ("interrupted", {})
 
 
+def test_a_search_stopped_before_its_first_step_has_no_winner_and_goes_on(bench):
+    bench.executor.failures = {0: [FailureReason.STOPPED], 1: [FailureReason.STOPPED]}
+    controller = bench.controller()
+    bench.executor.at[1.0] = controller.interrupt
+    outcome = controller.run()
+    assert (outcome.state, outcome.best, bench.segments()) == ("interrupted", None, [])
+    assert {a.end_reason for a in list_attempts(bench.database, bench.search.id)} == {"STOPPED"}
+    assert {(t.state, t.failures) for t in bench.trials()} == {("RUNNING", 0)}
+    bench.executor = PretendingExecutor(bench.folder / "objects", CURVES)
+    assert bench.run().state == "finished"
+    assert {t.state for t in bench.trials()} == {"PAUSED", "COMPLETE"}
+
+
 def test_test_is_decoded_again_when_the_worker_is_lost(bench):
     bench.executor.test_failures = [FailureReason.WORKER_LOST]
     assert bench.run().best.test_scores == {"sequence_error_rate": 0.123}

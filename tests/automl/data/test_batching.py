@@ -66,6 +66,7 @@ def test_runs_go_on_exactly_from_any_step(
 ) -> None:
     _, order = drawn
     assert _steps(order, seed, from_step, 12) == _steps(order, seed, 0, from_step + 12)[from_step:]
+    assert all(len(run.rows) > 0 for run in islice(order.runs(seed, from_step), 3))
 
 
 @given(PLANS)

@@ -12,9 +12,10 @@ from automl.data.tokenizers import BOS, EOS, PAD, UNK
 from automl.decoding import Decoded
 from automl.metrics import metric
 from automl.models.parameters import bind, initialise
-from automl.training.evaluation import Evaluator
+from automl.training.evaluation import Counts, Evaluator
 from automl.training.executables import model_of
 from automl.training.signature import signature
+from tests.automl.models.cases import inputs_of
 from tests.automl.training.trials import CONFIGURATION
 from tests.conftest import Data, Document
 
@@ -25,23 +26,40 @@ def evaluator(table: TokenTable, *metrics: str, split: str = "valid") -> Evaluat
     return Evaluator(table, split, [metric(name) for name in metrics])
 
 
-def test_the_loss_is_the_mean_over_every_real_token_of_the_split(reversals: TokenTable) -> None:
-    parameters = {name: jnp.asarray(value) for name, value in initialise(model_of(STATIC), 0).items()}
-    one = evaluator(reversals, "exact_match")
-    source, target = (
-        padded(one.arrays.source, one.arrays.source_offsets),
-        padded(one.arrays.target, one.arrays.target_offsets, EOS),
-    )
-    inputs = np.concatenate([np.full((71, 1), BOS, np.int32), target[:, :-1]], axis=1)
-    logits = jax.jit(lambda p, s, i: bind(model_of(STATIC), p)(s, i))(parameters, source, inputs)
-    likely = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(target)[..., None], axis=-1)[..., 0]
-    counts = one.counts(STATIC, parameters)
-    assert counts.loss == pytest.approx(-float(likely[target != PAD].mean()), rel=1e-5)
-    guesses = np.asarray(logits).copy()
+@pytest.fixture(scope="module")
+def parameters() -> dict[str, jax.Array]:
+    return {name: jnp.asarray(value) for name, value in initialise(model_of(STATIC), 0).items()}
+
+
+@pytest.fixture(scope="module")
+def counts(reversals: TokenTable, parameters: dict[str, jax.Array]) -> Counts:
+    return evaluator(reversals, "exact_match").counts(STATIC, parameters)
+
+
+@pytest.fixture(scope="module")
+def target(reversals: TokenTable) -> Any:
+    split = reversals.split("valid")
+    return padded(split.target, split.target_offsets, EOS)
+
+
+@pytest.fixture(scope="module")
+def logits(reversals: TokenTable, parameters: dict[str, jax.Array], target: Any) -> Any:
+    split, model = reversals.split("valid"), model_of(STATIC)
+    program = jax.jit(lambda values, source, inputs: bind(model, values)(source, inputs))
+    return program(parameters, padded(split.source, split.source_offsets), inputs_of(target))
+
+
+def test_the_loss_is_the_mean_over_every_real_token_of_the_split(counts: Counts, logits: Any, target: Any) -> None:
+    likely = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), target[..., None], axis=-1)[..., 0]
+    assert counts.loss == pytest.approx(-likely[target != PAD].mean(), rel=1e-5)
+
+
+def test_guesses_are_of_tokens_that_may_be_said(counts: Counts, logits: Any, target: Any) -> None:
+    guesses = np.array(logits)
     guesses[..., [PAD, BOS, UNK]] = -np.inf
-    right = guesses.argmax(axis=-1) == target
+    right = (guesses.argmax(axis=-1) == target) | (target == PAD)
     assert counts.token_accuracy == pytest.approx(right[target != PAD].mean())
-    assert counts.right.tolist() == (right | (target == PAD)).all(axis=1).tolist()
+    assert counts.right.tolist() == right.all(axis=1).tolist()
 
 
 def padded(flat: Any, offsets: Any, end: int = PAD) -> Any:
@@ -50,10 +68,9 @@ def padded(flat: Any, offsets: Any, end: int = PAD) -> Any:
     return np.array([row + [PAD] * (width - len(row)) for row in rows], np.int32)
 
 
-def test_a_token_that_train_does_not_have_costs_no_more_than_any_unlikely_one(reversals: TokenTable) -> None:
-    assert UNK in evaluator(reversals, "exact_match").arrays.target
-    parameters = {name: jnp.asarray(value) for name, value in initialise(model_of(STATIC), 0).items()}
-    assert evaluator(reversals, "exact_match").counts(STATIC, parameters).loss < 10
+def test_a_token_that_train_does_not_have_costs_no_more_than_any_unlikely_one(counts: Counts, target: Any) -> None:
+    assert UNK in target
+    assert counts.loss < 10
 
 
 def test_metrics_that_count_exact_matches_of_one_reference_need_no_decoding(reversals: TokenTable) -> None:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from automl.errors import FailureReason
+from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import initialise
 from automl.segments import Evaluation, EvaluationResult, SegmentResult, Workload
 from automl.training.checkpoints import read_tensors
@@ -109,16 +109,18 @@ def test_another_size_has_a_program_of_its_own(trainer: Trainer, begin: SegmentR
     assert other.parameters < begin.parameters
 
 
-def test_a_trial_that_is_stopped_at_once_has_a_result_to_go_on_from(trainer: Trainer) -> None:
-    nothing = trained(trainer, segment(), stop=After(0))
-    assert (nothing.step, nothing.tokens) == (0, 0)
-    assert nothing.scores["sequence_error_rate"] == 1
-    assert trained(trainer, onward(nothing), stop=After(1)).step == 4
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_segment_that_is_stopped_before_its_first_step_has_no_result(
+    trainer: Trainer, begin: SegmentResult, begun: bool
+) -> None:
+    with pytest.raises(TrialFailure) as failure:
+        trained(trainer, onward(begin) if begun else segment(), stop=After(0))
+    assert failure.value.reason is FailureReason.STOPPED
 
 
 def test_a_trial_out_of_seconds_ends_after_a_chunk(trainer: Trainer, begin: SegmentResult) -> None:
     assert trained(trainer, segment(seconds=0)).step == 4
-    assert trained(trainer, onward(begin, seconds=0, to_tokens=10**9)).step == EPOCH
+    assert trained(trainer, onward(begin, seconds=0)).step == EPOCH
 
 
 def test_a_cooldown_takes_the_planned_steps_and_ends_at_rate_nought(trainer: Trainer, begin: SegmentResult) -> None:
@@ -228,7 +230,7 @@ def test_a_device_without_memory_fails_the_trial(trainer: Trainer) -> None:
 
 
 def test_a_tiny_task_is_learned_and_decoding_agrees_with_the_teacher_on_the_way(trainer: Trainer) -> None:
-    half = trained(trainer, segment(to_tokens=20_000))
+    half = trained(trainer, segment())
     end = trained(trainer, onward(half, to_tokens=110_000, cooldown=True))
     assert 0.9 > half.scores["exact_match"] > 0.1
     assert end.scores["exact_match"] > 0.9

@@ -33,7 +33,7 @@ def new_trainer(workload: Workload) -> Trainer:
 
 
 def segment(configuration: Seq2Seq = CONFIGURATION, **values: Any) -> Segment:
-    defaults: dict[str, Any] = {"trial": 3, "configuration": to_dict(configuration), "seed": 5}
+    defaults: dict[str, Any] = {"trial": 3, "configuration": to_dict(configuration), "seed": 5, "to_tokens": 20_000}
     return Segment(**defaults | values)
 
 
@@ -72,7 +72,7 @@ def trained(trainer: Trainer, job: Segment, report: Report = silent, stop: Any =
 
 def failure(trainer: Trainer, job: Any, report: Report = silent) -> TrialFailure:
     try:
-        trainer.run(job, report, never)
+        trainer.run(job, report, After(9))
     except TrialFailure as failed:
         return failed
     raise AssertionError("the trial did not fail")
