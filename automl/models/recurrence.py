@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from automl.models.parameters import open_gate, orthogonal, parameter, scaled, zeros
+from automl.models.parameters import Width, open_gate, orthogonal, parameter, scaled, zeros
 
 
 class State(NamedTuple):
@@ -22,8 +22,9 @@ class LSTM(nnx.Module):
 
     gates = 4
 
-    def __init__(self, input_size: int, size: int) -> None:
-        self.input = parameter((input_size, self.gates, size), scaled(input_size, size))
+    def __init__(self, inputs: Width, size: int) -> None:
+        shape = (inputs.total, self.gates, size)
+        self.input = parameter(shape, scaled(inputs.total, size), blocks=(inputs.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), open_gate(1))
 
@@ -45,8 +46,9 @@ class GRU(nnx.Module):
 
     gates = 3
 
-    def __init__(self, input_size: int, size: int) -> None:
-        self.input = parameter((input_size, self.gates, size), scaled(input_size, size))
+    def __init__(self, inputs: Width, size: int) -> None:
+        shape = (inputs.total, self.gates, size)
+        self.input = parameter(shape, scaled(inputs.total, size), blocks=(inputs.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), zeros)
 
