@@ -15,21 +15,23 @@ from jaxtyping import Array, Float, Int
 from automl.models.attention import MASKED, KeysValues, Memory, MultiHeadAttention, build_attention
 from automl.models.embeddings import TokenEmbedding, sinusoidal
 from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop, go_on
-from automl.models.parameters import Width, parameter, scaled, true_size
+from automl.models.parameters import Width, parameter, scaled, true_size, zeros
 from automl.models.recurrence import CELLS, State
 from search_spaces import decoders as kinds
 
 
-class Vocabulary(nnx.Module):
-    """Logits of the tokens; those beyond the true vocabulary are masked."""
+class Logits(nnx.Module):
+    """`x W + b`, a number for each token; those beyond the true vocabulary are masked."""
 
     def __init__(self, size: int, vocabulary: int) -> None:
         self.size = true_size(vocabulary)
-        self.linear = Linear(size, vocabulary)
+        self.kernel = parameter((size, vocabulary), scaled(size, vocabulary))
+        self.bias = parameter((vocabulary,), zeros)
 
     def __call__(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch vocabulary"]:
-        """Return a logit for each token."""
-        logits = self.linear(x)
+        """Return the logits."""
+        logits = jnp.matmul(x, self.kernel)
+        logits = logits + jnp.broadcast_to(self.bias, logits.shape)
         size = self.size.get_value()
         if isinstance(size, int):
             return logits
@@ -47,19 +49,20 @@ class RecurrentCarry(NamedTuple):
 class RecurrentDecoder(nnx.Module):
     """Gated recurrent cells that are fed the last token and the last context (Luong et al., 2015, section 3.3)."""
 
-    def __init__(self, kind: kinds.Recurrent, vocabulary: int, memory: Width) -> None:
+    def __init__(self, kind: kinds.Recurrent, vocabulary: int, memory: Width | int) -> None:
         size = kind.hidden_size
         self.depth = true_size(kind.num_layers)
         self.embedding = TokenEmbedding(vocabulary, size)
         self.cells = nnx.List([CELLS[kind.cell](Width(size), size) for _ in range(kind.num_layers)])
-        fed = (memory.total, CELLS[kind.cell].gates, size)
-        self.feed = parameter(fed, scaled(memory.total, size), blocks=(memory.blocks,))
+        context = Width.of(memory)
+        fed = (context.total, CELLS[kind.cell].gates, size)
+        self.feed = parameter(fed, scaled(context.total, size), blocks=(context.blocks,))
         bridges = (Linear(memory, size) for _ in range(kind.num_layers))
         self.bridges = nnx.List(bridges)
         self.attention = build_attention(kind.attention, size, memory)
         self.of_hidden = Linear(size, size)
         self.of_context = Linear(memory, size, bias=False)
-        self.vocabulary = Vocabulary(size, vocabulary)
+        self.logits = Logits(size, vocabulary)
 
     def begin(self, memory: Memory) -> RecurrentCarry:
         """Return the carry before the first token, from the mean of the memory."""
@@ -108,7 +111,7 @@ class RecurrentDecoder(nnx.Module):
     ) -> Float[Array, "*batch vocabulary"]:
         """Return logits from the cells' output and the context."""
         combined = jnp.tanh(self.of_hidden(hidden) + self.of_context(context))
-        return self.vocabulary(drop(combined, noise and noise.at(1)))
+        return self.logits(drop(combined, noise and noise.at(1)))
 
     def start(self, memory: Memory, length: int) -> tuple[RecurrentCarry, Any]:
         """Return the carry and what is computed once a source; `length` bounds nothing here."""
@@ -128,7 +131,7 @@ class RecurrentDecoder(nnx.Module):
 class DecoderBlock(nnx.Module):
     """Causal self-attention, attention to the source, feed-forward; each normalised before and added to its input."""
 
-    def __init__(self, size: int, memory: Width, num_heads: int, feed_forward: int) -> None:
+    def __init__(self, size: int, memory: Width | int, num_heads: int, feed_forward: int) -> None:
         self.self_norm = LayerNorm(size)
         self.self_attention = MultiHeadAttention(size, Width(size), size, num_heads)
         self.source_norm = LayerNorm(size)
@@ -164,7 +167,7 @@ def _written(cache: KeysValues, own: KeysValues, position: Int[Array, ""]) -> Ke
 class TransformerDecoder(nnx.Module):
     """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
 
-    def __init__(self, kind: kinds.Transformer, vocabulary: int, memory: Width) -> None:
+    def __init__(self, kind: kinds.Transformer, vocabulary: int, memory: Width | int) -> None:
         self.depth = true_size(kind.num_layers)
         self.size = kind.model_size
         self.embedding = TokenEmbedding(vocabulary, kind.model_size)
@@ -173,7 +176,7 @@ class TransformerDecoder(nnx.Module):
         blocks = (DecoderBlock(kind.model_size, memory, heads, width) for _ in range(kind.num_layers))
         self.blocks = nnx.List(blocks)
         self.norm = LayerNorm(kind.model_size)
-        self.vocabulary = Vocabulary(kind.model_size, vocabulary)
+        self.logits = Logits(kind.model_size, vocabulary)
 
     def outputs(
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
@@ -185,7 +188,7 @@ class TransformerDecoder(nnx.Module):
         causal = jnp.tril(jnp.ones((1, length, length), bool))
         for i in range(len(self.blocks)):
             x = go_on(i, self.depth.get_value(), partial(self.block, i, memory, causal, noise), x)
-        return self.vocabulary(drop(self.norm(x), noise and noise.at(len(self.blocks) + 1)))
+        return self.logits(drop(self.norm(x), noise and noise.at(len(self.blocks) + 1)))
 
     def block(
         self, index: int, memory: Memory, causal: Array, noise: Noise | None, x: Float[Array, "batch target size"]
@@ -207,7 +210,8 @@ class TransformerDecoder(nnx.Module):
     ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
         """Return the carry after one token a row at `position`, and the logits of the next."""
         caches, source = carry
-        x = (self.embedding(tokens) + sinusoidal(position[None], self.size, self.embedding.size.get_value()))[:, None, :]
+        place = sinusoidal(position[None], self.size, self.embedding.size.get_value())
+        x = (self.embedding(tokens) + place)[:, None, :]
         written: list[KeysValues] = []
         so_far = (jnp.arange(caches[0].keys.shape[1]) <= position)[None, None, :]
         for i, block in enumerate(self.blocks):
@@ -216,13 +220,13 @@ class TransformerDecoder(nnx.Module):
                 block, seen=written[i], mask=so_far, source=source[i], source_mask=memory.mask[:, None, :], noise=None
             )
             x = go_on(i, self.depth.get_value(), attend, x)
-        return (tuple(written), source), self.vocabulary(self.norm(x))[:, 0]
+        return (tuple(written), source), self.logits(self.norm(x))[:, 0]
 
 
 Decoder = RecurrentDecoder | TransformerDecoder
 
 
-def build_decoder(kind: kinds.Decoder, vocabulary: int, memory: Width) -> Decoder:
+def build_decoder(kind: kinds.Decoder, vocabulary: int, memory: Width | int) -> Decoder:
     """Return the module for a kind."""
     match kind:
         case kinds.Recurrent():

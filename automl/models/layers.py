@@ -54,8 +54,7 @@ class Linear(nnx.Module):
     """`x W + b`."""
 
     def __init__(self, inputs: Width | int, outputs: Width | int, *, bias: bool = True) -> None:
-        into = inputs if isinstance(inputs, Width) else Width(inputs)
-        out = outputs if isinstance(outputs, Width) else Width(outputs)
+        into, out = Width.of(inputs), Width.of(outputs)
         shape = (into.total, out.total)
         self.kernel = parameter(shape, scaled(*shape), blocks=(into.blocks, out.blocks))
         self.bias = parameter((out.total,), zeros, blocks=(out.blocks,)) if bias else None

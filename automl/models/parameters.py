@@ -31,6 +31,11 @@ class Width(NamedTuple):
         """Size of all parts together."""
         return self.size * self.blocks
 
+    @staticmethod
+    def of(width: "Width | int") -> "Width":
+        """Return a width; a number is one part."""
+        return width if isinstance(width, Width) else Width(width)
+
 
 class TrueSize(nnx.Variable[Any]):
     """How much of a padded axis, or how many of the layers, are real."""

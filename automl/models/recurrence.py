@@ -22,9 +22,10 @@ class LSTM(nnx.Module):
 
     gates = 4
 
-    def __init__(self, inputs: Width, size: int) -> None:
-        shape = (inputs.total, self.gates, size)
-        self.input = parameter(shape, scaled(inputs.total, size), blocks=(inputs.blocks,))
+    def __init__(self, inputs: Width | int, size: int) -> None:
+        into = Width.of(inputs)
+        shape = (into.total, self.gates, size)
+        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), open_gate(1))
 
@@ -46,9 +47,10 @@ class GRU(nnx.Module):
 
     gates = 3
 
-    def __init__(self, inputs: Width, size: int) -> None:
-        shape = (inputs.total, self.gates, size)
-        self.input = parameter(shape, scaled(inputs.total, size), blocks=(inputs.blocks,))
+    def __init__(self, inputs: Width | int, size: int) -> None:
+        into = Width.of(inputs)
+        shape = (into.total, self.gates, size)
+        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), zeros)
 

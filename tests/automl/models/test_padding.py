@@ -71,7 +71,7 @@ def trained(model: Model, values: Any, sizes: dict[str, int] | None) -> tuple[li
         bound = bind(model, parameters, sizes)
         inputs = jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=1)
         return smoothed_cross_entropy(
-            bound(source, inputs), target, target != 0, RECIPE.label_smoothing, bound.decoder.vocabulary.size.get_value()
+            bound(source, inputs), target, target != 0, RECIPE.label_smoothing, bound.decoder.logits.size.get_value()
         )
 
     @jax.jit
