@@ -1,6 +1,5 @@
 """Attention: weights over positions, and the mean of the values under them."""
 
-import math
 from typing import NamedTuple, assert_never
 
 import jax
@@ -9,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from automl.models.layers import Linear
-from automl.models.parameters import normal, parameter, scaled, zeros
+from automl.models.parameters import Width, normal, parameter, scaled, true_size, zeros
 from search_spaces import attention as kinds
 
 MASKED = -1e9
@@ -32,9 +31,9 @@ def masked_softmax(
 class AdditiveAttention(nnx.Module):
     """`softmax(v · tanh(W_q q + W_k k))` over the source (Bahdanau et al., 2015, section 3.1), for one query a row."""
 
-    def __init__(self, query_size: int, memory_size: int, size: int) -> None:
+    def __init__(self, query_size: int, memory: Width | int, size: int) -> None:
         self.query = Linear(query_size, size)
-        self.key = Linear(memory_size, size, bias=False)
+        self.key = Linear(memory, size, bias=False)
         self.score = parameter((size,), normal(size**-0.5))
 
     def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
@@ -52,9 +51,9 @@ class AdditiveAttention(nnx.Module):
 class MultiHeadContext(nnx.Module):
     """Scaled dot products in several heads over the source (Vaswani et al., 2017, section 3.2), for one query a row."""
 
-    def __init__(self, query_size: int, memory_size: int, num_heads: int) -> None:
-        self.attention = MultiHeadAttention(query_size, memory_size, query_size, num_heads)
-        self.out = Linear(query_size, memory_size)
+    def __init__(self, query_size: int, memory: Width | int, num_heads: int) -> None:
+        self.attention = MultiHeadAttention(query_size, memory, query_size, num_heads)
+        self.out = Linear(query_size, memory)
 
     def keys(self, memory: Memory) -> "KeysValues":
         """Return what can be computed once a source."""
@@ -80,12 +79,15 @@ class MultiHeadAttention(nnx.Module):
     A bias on the keys shifts all scores of a query alike, so its gradient is rounding noise.
     """
 
-    def __init__(self, query_size: int, memory_size: int, size: int, num_heads: int) -> None:
+    def __init__(self, query_size: int, memory: Width | int, size: int, num_heads: int) -> None:
         head = size // num_heads
+        self.head = true_size(head)
         self.query = parameter((query_size, num_heads, head), scaled(query_size, size))
         self.query_bias = parameter((num_heads, head), zeros)
-        self.key = parameter((memory_size, num_heads, head), scaled(memory_size, size))
-        self.value = parameter((memory_size, num_heads, head), scaled(memory_size, size))
+        attended = Width.of(memory)
+        shape = (attended.total, num_heads, head)
+        self.key = parameter(shape, scaled(attended.total, size), blocks=(attended.blocks,))
+        self.value = parameter(shape, scaled(attended.total, size), blocks=(attended.blocks,))
         self.value_bias = parameter((num_heads, head), zeros)
         self.out = parameter((num_heads, head, query_size), scaled(size, query_size))
         self.out_bias = parameter((query_size,), zeros)
@@ -104,19 +106,22 @@ class MultiHeadAttention(nnx.Module):
     ) -> Float[Array, "batch queries query"]:
         """Return one vector a query; the mask says which positions each may see."""
         q = jnp.einsum("bqm,mhd->bqhd", queries, self.query) + self.query_bias[None, None]
-        scores = jnp.einsum("bqhd,bphd->bhqp", q, attended.keys) / math.sqrt(self.query.shape[-1])
+        scale = jax.lax.rsqrt(jnp.asarray(self.head.get_value(), jnp.float32))
+        scores = jnp.einsum("bqhd,bphd->bhqp", q, attended.keys) * scale
         weights = masked_softmax(scores, mask[:, None])
         context = jnp.einsum("bhqp,bphd->bqhd", weights, attended.values)
         out = jnp.einsum("bqhd,hdm->bqm", context, self.out)
         return out + jnp.broadcast_to(self.out_bias, out.shape)
 
 
-def build_attention(kind: kinds.Attention, query_size: int, memory_size: int) -> AdditiveAttention | MultiHeadContext:
+def build_attention(
+    kind: kinds.Attention, query_size: int, memory: Width | int
+) -> AdditiveAttention | MultiHeadContext:
     """Return the module for a kind, for a recurrent decoder's single query."""
     match kind:
         case kinds.Additive(size):
-            return AdditiveAttention(query_size, memory_size, size)
+            return AdditiveAttention(query_size, memory, size)
         case kinds.MultiHead(num_heads):
-            return MultiHeadContext(query_size, memory_size, num_heads)
+            return MultiHeadContext(query_size, memory, num_heads)
         case other:
             assert_never(other)

@@ -4,6 +4,7 @@ Each can be run over a whole target at once (`outputs`, for training) or token b
 `step`, for decoding); both give the same numbers.
 """
 
+from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 import jax
@@ -11,12 +12,31 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from automl.models.attention import KeysValues, Memory, MultiHeadAttention, build_attention
+from automl.models.attention import MASKED, KeysValues, Memory, MultiHeadAttention, build_attention
 from automl.models.embeddings import TokenEmbedding, sinusoidal
-from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop
-from automl.models.parameters import parameter, scaled
+from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop, go_on
+from automl.models.parameters import Width, parameter, scaled, true_size, zeros
 from automl.models.recurrence import CELLS, State
 from search_spaces import decoders as kinds
+
+
+class Logits(nnx.Module):
+    """`x W + b`, a number for each token; those beyond the true vocabulary are masked."""
+
+    def __init__(self, size: int, vocabulary: int) -> None:
+        self.size = true_size(vocabulary)
+        self.kernel = parameter((size, vocabulary), scaled(size, vocabulary))
+        self.bias = parameter((vocabulary,), zeros)
+
+    def __call__(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch vocabulary"]:
+        """Return the logits."""
+        logits = jnp.matmul(x, self.kernel)
+        logits = logits + jnp.broadcast_to(self.bias, logits.shape)
+        size = self.size.get_value()
+        if isinstance(size, int):
+            return logits
+        real = jnp.arange(logits.shape[-1]) < size
+        return jnp.where(jnp.broadcast_to(real, logits.shape), logits, MASKED)
 
 
 class RecurrentCarry(NamedTuple):
@@ -29,16 +49,20 @@ class RecurrentCarry(NamedTuple):
 class RecurrentDecoder(nnx.Module):
     """Gated recurrent cells that are fed the last token and the last context (Luong et al., 2015, section 3.3)."""
 
-    def __init__(self, kind: kinds.Recurrent, vocabulary: int, memory_size: int) -> None:
+    def __init__(self, kind: kinds.Recurrent, vocabulary: int, memory: Width | int) -> None:
         size = kind.hidden_size
+        self.depth = true_size(kind.num_layers)
         self.embedding = TokenEmbedding(vocabulary, size)
-        self.first = CELLS[kind.cell](size, size)
-        self.feed = parameter((memory_size, self.first.gates, size), scaled(memory_size, size))
-        self.cells = nnx.List([CELLS[kind.cell](size, size) for _ in range(kind.num_layers - 1)])
-        self.bridges = nnx.List([Linear(memory_size, size) for _ in range(kind.num_layers)])
-        self.attention = build_attention(kind.attention, size, memory_size)
-        self.combine = Linear(size + memory_size, size)
-        self.logits = Linear(size, vocabulary)
+        self.cells = nnx.List([CELLS[kind.cell](Width(size), size) for _ in range(kind.num_layers)])
+        context = Width.of(memory)
+        fed = (context.total, CELLS[kind.cell].gates, size)
+        self.feed = parameter(fed, scaled(context.total, size), blocks=(context.blocks,))
+        bridges = (Linear(memory, size) for _ in range(kind.num_layers))
+        self.bridges = nnx.List(bridges)
+        self.attention = build_attention(kind.attention, size, memory)
+        self.of_hidden = Linear(size, size)
+        self.of_context = Linear(memory, size, bias=False)
+        self.logits = Logits(size, vocabulary)
 
     def begin(self, memory: Memory) -> RecurrentCarry:
         """Return the carry before the first token, from the mean of the memory."""
@@ -50,25 +74,33 @@ class RecurrentDecoder(nnx.Module):
 
     def advance(
         self, carry: RecurrentCarry, projected: Float[Array, "batch gates size"], keys: Any, memory: Memory
-    ) -> RecurrentCarry:
-        """Take one step, from the token's part of the first cell's gates."""
+    ) -> tuple[RecurrentCarry, Float[Array, "batch size"]]:
+        """Take one step, from the token's part of the first cell's gates; also return the last layer's output."""
         fed = jnp.einsum("bm,mgs->bgs", carry.context, self.feed)
-        states = [self.first(projected + fed, carry.states[0])]
-        for cell, state in zip(self.cells, carry.states[1:], strict=True):
-            states.append(cell(cell.project(states[-1].hidden), state))
-        return RecurrentCarry(tuple(states), self.attention(states[-1].hidden, keys, memory))
+        states = [self.cells[0](projected + fed, carry.states[0])]
+        hidden = states[0].hidden
+        for i in range(1, len(self.cells)):
+            hidden, state = go_on(i, self.depth.get_value(), partial(self.layer, i), (hidden, carry.states[i]))
+            states.append(state)
+        return RecurrentCarry(tuple(states), self.attention(hidden, keys, memory)), hidden
+
+    def layer(self, index: int, below: tuple[Float[Array, "batch size"], State]) -> tuple[Array, State]:
+        """Take one step of a later layer, from the output of the layer below and the layer's own state."""
+        cell = self.cells[index]
+        state = cell(cell.project(below[0]), below[1])
+        return state.hidden, state
 
     def outputs(
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
         embedded = drop(self.embedding(tokens), noise and noise.at(0))
-        projected = jnp.swapaxes(self.first.project(embedded), 0, 1)
+        projected = jnp.swapaxes(self.cells[0].project(embedded), 0, 1)
         keys = self.attention.keys(memory)
 
         def step(carry: RecurrentCarry, inputs: Array) -> tuple[RecurrentCarry, tuple[Array, Array]]:
-            carry = self.advance(carry, inputs, keys, memory)
-            return carry, (carry.states[-1].hidden, carry.context)
+            carry, hidden = self.advance(carry, inputs, keys, memory)
+            return carry, (hidden, carry.context)
 
         _, seen = jax.lax.scan(step, self.begin(memory), projected)
         hidden, context = (jnp.swapaxes(x, 0, 1) for x in seen)
@@ -78,7 +110,7 @@ class RecurrentDecoder(nnx.Module):
         self, hidden: Float[Array, "*batch size"], context: Float[Array, "*batch memory"], noise: Noise | None
     ) -> Float[Array, "*batch vocabulary"]:
         """Return logits from the cells' output and the context."""
-        combined = jnp.tanh(self.combine(jnp.concatenate([hidden, context], axis=-1)))
+        combined = jnp.tanh(self.of_hidden(hidden) + self.of_context(context))
         return self.logits(drop(combined, noise and noise.at(1)))
 
     def start(self, memory: Memory, length: int) -> tuple[RecurrentCarry, Any]:
@@ -92,18 +124,18 @@ class RecurrentDecoder(nnx.Module):
         """Return the carry after one token a row, and the logits of the next."""
         del position
         state, keys = carry
-        state = self.advance(state, self.first.project(self.embedding(tokens)), keys, memory)
-        return (state, keys), self.answer(state.states[-1].hidden, state.context, None)
+        state, hidden = self.advance(state, self.cells[0].project(self.embedding(tokens)), keys, memory)
+        return (state, keys), self.answer(hidden, state.context, None)
 
 
 class DecoderBlock(nnx.Module):
     """Causal self-attention, attention to the source, feed-forward; each normalised before and added to its input."""
 
-    def __init__(self, size: int, memory_size: int, num_heads: int, feed_forward: int) -> None:
+    def __init__(self, size: int, memory: Width | int, num_heads: int, feed_forward: int) -> None:
         self.self_norm = LayerNorm(size)
-        self.self_attention = MultiHeadAttention(size, size, size, num_heads)
+        self.self_attention = MultiHeadAttention(size, Width(size), size, num_heads)
         self.source_norm = LayerNorm(size)
-        self.source_attention = MultiHeadAttention(size, memory_size, size, num_heads)
+        self.source_attention = MultiHeadAttention(size, memory, size, num_heads)
         self.feed_forward_norm = LayerNorm(size)
         self.feed_forward = FeedForward(size, feed_forward)
 
@@ -135,27 +167,36 @@ def _written(cache: KeysValues, own: KeysValues, position: Int[Array, ""]) -> Ke
 class TransformerDecoder(nnx.Module):
     """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
 
-    def __init__(self, kind: kinds.Transformer, vocabulary: int, memory_size: int) -> None:
+    def __init__(self, kind: kinds.Transformer, vocabulary: int, memory: Width | int) -> None:
+        self.depth = true_size(kind.num_layers)
         self.size = kind.model_size
         self.embedding = TokenEmbedding(vocabulary, kind.model_size)
         width = kind.feed_forward_ratio * kind.model_size
         heads = kind.attention.num_heads
-        blocks = (DecoderBlock(kind.model_size, memory_size, heads, width) for _ in range(kind.num_layers))
+        blocks = (DecoderBlock(kind.model_size, memory, heads, width) for _ in range(kind.num_layers))
         self.blocks = nnx.List(blocks)
         self.norm = LayerNorm(kind.model_size)
-        self.logits = Linear(kind.model_size, vocabulary)
+        self.logits = Logits(kind.model_size, vocabulary)
 
     def outputs(
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
         length = tokens.shape[1]
-        x = drop(self.embedding(tokens) + sinusoidal(jnp.arange(length), self.size)[None], noise and noise.at(0))
+        positions = sinusoidal(jnp.arange(length), self.size, self.embedding.size.get_value())[None]
+        x = drop(self.embedding(tokens) + positions, noise and noise.at(0))
         causal = jnp.tril(jnp.ones((1, length, length), bool))
-        for i, block in enumerate(self.blocks):
-            source = block.source_attention.keys_values(memory.states)
-            x = block(x, block.own(x), causal, source, memory.mask[:, None, :], noise and noise.at(i + 1))
+        for i in range(len(self.blocks)):
+            x = go_on(i, self.depth.get_value(), partial(self.block, i, memory, causal, noise), x)
         return self.logits(drop(self.norm(x), noise and noise.at(len(self.blocks) + 1)))
+
+    def block(
+        self, index: int, memory: Memory, causal: Array, noise: Noise | None, x: Float[Array, "batch target size"]
+    ) -> Float[Array, "batch target size"]:
+        """Run one block over a whole target."""
+        block = self.blocks[index]
+        source = block.source_attention.keys_values(memory.states)
+        return block(x, block.own(x), causal, source, memory.mask[:, None, :], noise and noise.at(index + 1))
 
     def start(self, memory: Memory, length: int) -> tuple[tuple[KeysValues, ...], tuple[KeysValues, ...]]:
         """Return empty caches for `length` positions, and the source's keys and values."""
@@ -169,24 +210,28 @@ class TransformerDecoder(nnx.Module):
     ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
         """Return the carry after one token a row at `position`, and the logits of the next."""
         caches, source = carry
-        x = (self.embedding(tokens) + sinusoidal(position[None], self.size))[:, None, :]
+        place = sinusoidal(position[None], self.size, self.embedding.size.get_value())
+        x = (self.embedding(tokens) + place)[:, None, :]
         written: list[KeysValues] = []
         so_far = (jnp.arange(caches[0].keys.shape[1]) <= position)[None, None, :]
-        for block, cache, attended in zip(self.blocks, caches, source, strict=True):
-            written.append(_written(cache, block.own(x), position))
-            x = block(x, written[-1], so_far, attended, memory.mask[:, None, :], None)
+        for i, block in enumerate(self.blocks):
+            written.append(_written(caches[i], block.own(x), position))
+            attend = partial(
+                block, seen=written[i], mask=so_far, source=source[i], source_mask=memory.mask[:, None, :], noise=None
+            )
+            x = go_on(i, self.depth.get_value(), attend, x)
         return (tuple(written), source), self.logits(self.norm(x))[:, 0]
 
 
 Decoder = RecurrentDecoder | TransformerDecoder
 
 
-def build_decoder(kind: kinds.Decoder, vocabulary: int, memory_size: int) -> Decoder:
+def build_decoder(kind: kinds.Decoder, vocabulary: int, memory: Width | int) -> Decoder:
     """Return the module for a kind."""
     match kind:
         case kinds.Recurrent():
-            return RecurrentDecoder(kind, vocabulary, memory_size)
+            return RecurrentDecoder(kind, vocabulary, memory)
         case kinds.Transformer():
-            return TransformerDecoder(kind, vocabulary, memory_size)
+            return TransformerDecoder(kind, vocabulary, memory)
         case other:
             assert_never(other)

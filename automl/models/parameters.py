@@ -7,7 +7,7 @@ costs microseconds, compiles nothing, and gives the same bits on every platform.
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,43 @@ Initializer = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.floati
 Parameters = Mapping[str, Float[Array, "..."]]
 
 
-def parameter(shape: tuple[int, ...], initializer: Initializer) -> Any:
-    """Declare a float32 parameter: a shape now, an array once the model is bound to values."""
+class Width(NamedTuple):
+    """The last axis of a sequence of vectors: its size in all is `blocks` parts of `size` each."""
+
+    size: int
+    blocks: int = 1
+
+    @property
+    def total(self) -> int:
+        """Size of all parts together."""
+        return self.size * self.blocks
+
+    @staticmethod
+    def of(width: "Width | int") -> "Width":
+        """Return a width; a number is one part."""
+        return width if isinstance(width, Width) else Width(width)
+
+
+class TrueSize(nnx.Variable[Any]):
+    """How much of a padded axis, or how many of the layers, are real."""
+
+
+def parameter(shape: tuple[int, ...], initializer: Initializer, blocks: tuple[int, ...] = ()) -> Any:
+    """Declare a float32 parameter: a shape now, an array once the model is bound to values.
+
+    Args:
+        shape: Sizes of the axes.
+        initializer: Makes the start values.
+        blocks: For each axis, how many parts of equal size lie on it, each padded by itself; 1 where not given.
+    """
     struct: Any = jax.ShapeDtypeStruct
-    return nnx.Param(struct(shape, jnp.float32), initializer=initializer)
+    parts = (*blocks, *(1,) * (len(shape) - len(blocks)))
+    return nnx.Param(struct(shape, jnp.float32), initializer=initializer, blocks=parts)
+
+
+def true_size(size: int) -> Any:
+    """Declare a true size: this number, unless the model is bound to other sizes than it was built with."""
+    return TrueSize(size)
 
 
 def zeros(_: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
@@ -67,8 +100,14 @@ def open_gate(index: int) -> Initializer:
 
 def declared(model: nnx.Module) -> dict[str, nnx.Param[Any]]:
     """Return a model's parameters by dotted path, sorted."""
-    flat = nnx.to_flat_state(nnx.state(model))
+    flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
     return {".".join(map(str, path)): param for path, param in sorted(flat, key=lambda item: str(item[0]))}
+
+
+def true_sizes(model: nnx.Module) -> dict[str, int]:
+    """Return a model's true sizes by dotted path."""
+    flat = nnx.to_flat_state(nnx.state(model, TrueSize))
+    return {".".join(map(str, path)): size.get_value() for path, size in flat}
 
 
 def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -82,8 +121,48 @@ def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
     return values
 
 
-def bind(model: nnx.Module, values: Parameters) -> Any:
-    """Return the model with values for its parameters; inside a trace they may be traced."""
+def bind(model: nnx.Module, values: Parameters, sizes: Mapping[str, Any] | None = None) -> Any:
+    """Return the model with values for its parameters; inside a trace they may be traced.
+
+    Args:
+        model: A model whose parameters are shapes.
+        values: Arrays of those shapes by dotted path.
+        sizes: True sizes by dotted path where they are smaller than the model's own; then they are arrays, and the
+            model computes what a model of those sizes would. A path that is left out has no size: its layer is none.
+    """
     graph, state = nnx.split(model)
     paths = {".".join(map(str, path)): path for path, _ in nnx.to_flat_state(state)}
-    return nnx.merge(graph, nnx.from_flat_state([(paths[name], values[name]) for name in paths]))
+    own = true_sizes(model)
+    given = own if sizes is None else {name: sizes.get(name, 0) for name in own}
+    return nnx.merge(graph, nnx.from_flat_state([(paths[name], {**values, **given}[name]) for name in paths]))
+
+
+def padded(values: Mapping[str, NDArray[Any]], true: nnx.Module, model: nnx.Module) -> dict[str, NDArray[Any]]:
+    """Return the parameters of a model laid into those of a larger one; what is beyond them is 0."""
+    laid = {}
+    parts = {name: param.get_metadata("blocks") for name, param in declared(true).items()}
+    for name, param in declared(model).items():
+        laid[name] = np.zeros(param.get_value().shape, np.float32)
+        if name in values:
+            _inside(laid[name], values[name].shape, parts[name])[...] = _in_blocks(values[name], parts[name])
+    return laid
+
+
+def unpadded(values: Mapping[str, NDArray[Any]], true: nnx.Module) -> dict[str, NDArray[Any]]:
+    """Return the parameters of a model that were laid into those of a larger one."""
+    cut = {}
+    for name, param in declared(true).items():
+        shape = param.get_value().shape
+        cut[name] = _inside(np.asarray(values[name]), shape, param.get_metadata("blocks")).reshape(shape)
+    return cut
+
+
+def _in_blocks(array: NDArray[Any], blocks: tuple[int, ...]) -> NDArray[Any]:
+    shape = [part for size, count in zip(array.shape, blocks, strict=True) for part in (count, size // count)]
+    return array.reshape(shape)
+
+
+def _inside(array: NDArray[Any], shape: tuple[int, ...], blocks: tuple[int, ...]) -> NDArray[Any]:
+    """View the part of a padded array that a true shape fills, block by block."""
+    cut = [slice(end) for size, count in zip(shape, blocks, strict=True) for end in (count, size // count)]
+    return _in_blocks(array, blocks)[tuple(cut)]

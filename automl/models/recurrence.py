@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from automl.models.parameters import open_gate, orthogonal, parameter, scaled, zeros
+from automl.models.parameters import Width, open_gate, orthogonal, parameter, scaled, zeros
 
 
 class State(NamedTuple):
@@ -22,8 +22,10 @@ class LSTM(nnx.Module):
 
     gates = 4
 
-    def __init__(self, input_size: int, size: int) -> None:
-        self.input = parameter((input_size, self.gates, size), scaled(input_size, size))
+    def __init__(self, inputs: Width | int, size: int) -> None:
+        into = Width.of(inputs)
+        shape = (into.total, self.gates, size)
+        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), open_gate(1))
 
@@ -45,8 +47,10 @@ class GRU(nnx.Module):
 
     gates = 3
 
-    def __init__(self, input_size: int, size: int) -> None:
-        self.input = parameter((input_size, self.gates, size), scaled(input_size, size))
+    def __init__(self, inputs: Width | int, size: int) -> None:
+        into = Width.of(inputs)
+        shape = (into.total, self.gates, size)
+        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
         self.hidden = parameter((size, self.gates, size), orthogonal)
         self.bias = parameter((self.gates, size), zeros)
 

@@ -22,7 +22,7 @@ class Seq2Seq(nnx.Module):
 
     def __init__(self, configuration: spaces.Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> None:
         self.encoder = build_encoder(configuration.encoder, source_vocabulary)
-        self.decoder = build_decoder(configuration.decoder, target_vocabulary, self.encoder.size)
+        self.decoder = build_decoder(configuration.decoder, target_vocabulary, self.encoder.width)
 
     def encode(self, source: Int[Array, "batch source"], noise: Noise | None = None) -> Memory:
         """Encode a batch that is padded with `PAD`."""

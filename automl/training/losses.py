@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from automl.models.layers import within
+
 
 class TokenCounts(NamedTuple):
     """Sums over the real target tokens of a batch, each row by itself."""
@@ -20,6 +22,7 @@ def smoothed_cross_entropy(
     targets: Int[Array, "batch target"],
     mask: Bool[Array, "batch target"],
     smoothing: Float[Array, ""],
+    vocabulary: int | Int[Array, ""] | None = None,
 ) -> Float[Array, ""]:
     """Return the mean over real tokens, in nats, with the share `smoothing` spread over the vocabulary.
 
@@ -27,8 +30,16 @@ def smoothed_cross_entropy(
     """
     scores = jax.nn.log_softmax(logits, axis=-1)
     right = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
-    losses = -(1 - smoothing) * right - smoothing * scores.mean(axis=-1)
+    losses = -(1 - smoothing) * right - smoothing * _mean(scores, vocabulary)
     return jnp.where(mask, losses, 0.0).sum() / jnp.maximum(mask.sum(), 1).astype(losses.dtype)
+
+
+def _mean(
+    scores: Float[Array, "batch target vocabulary"], vocabulary: int | Int[Array, ""] | None
+) -> Float[Array, "batch target"]:
+    if vocabulary is None or isinstance(vocabulary, int):
+        return scores.mean(axis=-1)
+    return within(scores, vocabulary).sum(axis=-1) / vocabulary.astype(scores.dtype)
 
 
 def token_counts(

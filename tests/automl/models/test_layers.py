@@ -41,7 +41,7 @@ def test_feed_forward_is_two_maps_around_a_gelu() -> None:
 
 @pytest.mark.parametrize("size", [5, 8])
 def test_positions_are_sines_and_cosines_at_geometric_wavelengths(size: int) -> None:
-    table = jax.jit(sinusoidal, static_argnums=1)(np.array([0, 3, 11]), size)
+    table = jax.jit(sinusoidal, static_argnums=(1, 2))(np.array([0, 3, 11]), size, size)
     for row, position in enumerate((0, 3, 11)):
         angles = [position / 10_000 ** (2 * (i // 2) / size) for i in range(size)]
         expected = [math.cos(angle) if i % 2 else math.sin(angle) for i, angle in enumerate(angles)]

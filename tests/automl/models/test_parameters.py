@@ -49,7 +49,7 @@ def test_no_two_matrices_start_alike(name: str) -> None:
 
 def test_start_values_have_the_spread_that_keeps_activations_level() -> None:
     values = start(Configuration())
-    kernel, recurrent = values["decoder.combine.kernel"], values["decoder.first.hidden"]
+    kernel, recurrent = values["decoder.of_hidden.kernel"], values["decoder.cells.0.hidden"]
     assert kernel.var() == pytest.approx(2 / sum(kernel.shape), rel=0.05)
     for gate in range(4):
         np.testing.assert_allclose(recurrent[:, gate].T @ recurrent[:, gate], np.eye(128), atol=1e-5)
