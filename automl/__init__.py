@@ -25,18 +25,21 @@ def search(
 
     Args:
         task: A task document: the path of a TOML file, or the same fields as a mapping (it needs a `name`).
-        budget: A duration such as `"10m"`, or the fields of `[budget]`; those of the document when absent.
+        budget: A duration such as `"10m"`, or the fields of `[budget]`; those of the document when absent,
+            and ten minutes where that sets no limit either.
         options: Fields of `automl.searches.Options`: `storage`, `executor`, `out`, `workers`, `new`.
 
     Raises:
         InputError: The task or an option is wrong.
     """
     from automl.searches import Options, run_search
-    from automl.tasks.document import document_from_mapping, read_document, with_budget
+    from automl.tasks.document import DEFAULT_TIME, document_from_mapping, read_document, with_budget
 
     document = document_from_mapping(task, Path()) if isinstance(task, Mapping) else read_document(Path(task))
     if budget is not None:
         document = with_budget(document, {"time": budget} if isinstance(budget, str) else budget)
+    if document.is_endless:
+        document = with_budget(document, {"time": DEFAULT_TIME})
     return run_search(document, Options(**options))
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 FOUND, NOTHING_FOUND, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-DEFAULT_TIME = "10m"
 
 app = typer.Typer(
     help="Search for the best sequence-to-sequence model of your pairs within a budget.",
@@ -325,14 +324,14 @@ def _settings() -> "Settings":
 
 
 def _document(task: Path, name: str | None, time: str | None, trials: int | None) -> "TaskDocument":
-    from automl.tasks.document import document_from_mapping, read_document, with_budget
+    from automl.tasks.document import DEFAULT_TIME, document_from_mapping, read_document, with_budget
 
     document = read_document(task)
     if name is not None:
         document = document_from_mapping({**document.to_mapping(), "name": name}, Path(), "--name")
     limits = {"time": time, "trials": trials}
     document = with_budget(document, {key: value for key, value in limits.items() if value is not None})
-    if all(limit is None for limit in (document.limits.time, document.limits.trials, document.limits.target)):
+    if document.is_endless:
         say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")
         document = with_budget(document, {"time": DEFAULT_TIME})
     return document

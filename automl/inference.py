@@ -39,7 +39,13 @@ class Model:
         self._program = greedy_program(model, int(bundle.config["decoding"]["max_length"]))
 
     def predict(self, sources: Iterable[str]) -> list[str]:
-        """Return one output for each source, decoded as the bundle says."""
+        """Return one output for each source, decoded as the bundle says.
+
+        Raises:
+            TypeError: `sources` is one text, whose characters would be taken for sources.
+        """
+        if isinstance(sources, str):
+            raise TypeError("predict takes a list of sources; put the one source in a list")
         return self._target.decode_batch([answer.tokens for answer in self._answers(list(sources))])
 
     def evaluate(self, data: Path, metrics: Sequence[str] = ()) -> dict[str, Any]:

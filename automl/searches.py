@@ -33,6 +33,7 @@ from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, current_owner
 from storage.searches import SearchRow, claim, create_search, delete_search, get_search, release, update_search
 from storage.study import delete_mirror
+from storage.trials import list_trials
 
 LEASE_SECONDS = 60.0
 AVERAGE = "average/"
@@ -46,7 +47,7 @@ class Options:
     Attributes:
         storage: URL of the database; none for that of the settings.
         executor: A name in `EXECUTORS`.
-        out: Folder of the winner; none for `models/NAME`, false for no folder at all.
+        out: Folder of the winner; none for `models/NAME`.
         workers: Processes that train at the same time.
         new: Throw an earlier search of the same name away.
         on_change: Told of progress, a few times a second.
@@ -55,7 +56,7 @@ class Options:
 
     storage: str | None = None
     executor: str = "processes"
-    out: Path | None = None
+    out: str | Path | None = None
     workers: int | None = None
     new: bool = False
     on_change: Callable[[Progress], None] = field(default=lambda _: None)
@@ -131,7 +132,9 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     began = monotonic()
     settings = Settings()
     url = options.storage or settings.storage
-    out = options.out or Path("models") / document.name
+    if options.executor not in EXECUTORS:
+        raise InputError(f"executor {options.executor!r} is not known; use {' or '.join(EXECUTORS)}")
+    out = Path(options.out or Path("models") / document.name)
     check_replaceable(out)
     checkpoints = checkpoint_folder(url, settings)
     space = space_of(document)
@@ -139,6 +142,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     for notice in table.notices:
         options.on_notice(notice)
     with closing(open_database(url)) as database, _held(database, document, table, options) as (row, lease):
+        _check_checkpoints(database, row, checkpoints)
         if _is_spent(row, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
@@ -146,7 +150,26 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
             plan = plan_of(document, space, table, private_folder(checkpoints), monotonic() - began)
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
+            _check_time(outcome, plan)
         return _export(database, lease, document, table, checkpoints, out)
+
+
+def _check_time(outcome: Outcome, plan: Plan) -> None:
+    """Refuse a time budget that ended before any trial had a score, without one having failed."""
+    time = plan.budget.time
+    if outcome.state != "failed" or outcome.trials.get("failed") or time is None or outcome.seconds < time - plan.kept:
+        return
+    raise InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
+
+
+def _check_checkpoints(database: Database, row: SearchRow, folder: Path) -> None:
+    """Refuse to go on where no checkpoint is at hand, as in another folder than before: every trial would fail."""
+    digests = [trial.checkpoint for trial in list_trials(database, row.id) if trial.checkpoint]
+    if digests and not any(objects.path(folder, digest).exists() for digest in digests):
+        raise InputError(
+            f"{folder}: holds no checkpoint of search {row.name!r}; start where it was started, "
+            "or let AUTOML_CHECKPOINTS name their folder"
+        )
 
 
 def space_of(document: TaskDocument) -> Space:

@@ -8,6 +8,9 @@ from search_spaces.dials import one_of, uniform
 from search_spaces.encoders import Encoder
 from search_spaces.optimizers import AdamW, Optimizer
 
+RECIPE = ("optimizer", "dropout", "label_smoothing")
+"""The fields that say how a model is trained; the others say what it is."""
+
 
 @dataclass(frozen=True)
 class Seq2Seq:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -39,6 +39,15 @@ class Space:
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
         return self._configure(lambda path: _suggest(trial, path, self.ranges[path]))
+
+    def around(self, configuration: Seq2Seq, free: Collection[str]) -> "Space":
+        """Return the space in which only the dials of some fields of `Seq2Seq` are free, the rest as they are here."""
+        own = parameters(configuration)
+        ranges = {
+            path: dial if path.split(".")[0] in free or path not in own else _pinned(dial, own[path])
+            for path, dial in self.ranges.items()
+        }
+        return Space(ranges, {**self.preferred, **own})
 
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
         """Return the values of the dials that are free in this space, by path."""
@@ -188,6 +197,18 @@ def _is_free(dial: Dial) -> bool:
             return low < high
         case OneOf(kinds):
             return len(kinds) > 1
+        case other:
+            assert_never(other)
+
+
+def _pinned(dial: Dial, value: Value) -> Dial:
+    match dial:
+        case Choice():
+            return Choice((value,))
+        case Uniform(_, _, log):
+            return Uniform(float(value), float(value), log)
+        case OneOf(kinds):
+            return OneOf(tuple(kind for kind in kinds if kind.__name__ == value))
         case other:
             assert_never(other)
 

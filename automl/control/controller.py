@@ -24,7 +24,7 @@ from automl.executors import Executor
 from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from storage.attempts import begin_attempt, end_attempt
-from storage.database import Database
+from storage.database import Database, StorageError
 from storage.events import append_event
 from storage.leases import Lease, LeaseLost
 from storage.searches import SearchRow, update_search
@@ -32,6 +32,8 @@ from storage.segments import SegmentRow, commit_segment, list_segments
 from storage.trials import add_trial, fail_trial, list_trials
 
 RETRIED = (FailureReason.WORKER_LOST, FailureReason.TIMEOUT)
+BLAMELESS = (FailureReason.STOPPED, FailureReason.STORAGE)
+"""The trial is as good as before and goes on from its last checkpoint in the next run."""
 MOST_ATTEMPTS = 3
 PASSES = 60
 MIRROR_SECONDS = 30.0
@@ -80,6 +82,7 @@ class Controller:
         self._committed_seconds = search.seconds
         self._ending = ""
         self._interrupted = False
+        self._full = ""
         self._no_more_proposals = False
         self._recorded = ("", "")
         self._mirror = ContainedMirror(database.url, search.name, plan.space, plan.metric)
@@ -90,6 +93,7 @@ class Controller:
 
         Raises:
             LeaseLost: Another process has taken the search over; nothing more is written.
+            StorageError: Checkpoints cannot be written; everything up to then is kept.
         """
         with Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop):
             try:
@@ -100,6 +104,9 @@ class Controller:
             except LeaseLost:
                 self._executor.stop()
                 raise
+            if self._full:
+                update_search(self._database, self._lease, state="interrupted", seconds=self._consumed())
+                raise StorageError(f"{self._plan.checkpoints}: {self._full}; make room, and the same command goes on")
             return self._conclude()
 
     def interrupt(self) -> None:
@@ -234,8 +241,11 @@ class Controller:
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
         number, message = trial.row.number, str(failure)
-        if failure.reason is FailureReason.STOPPED:
+        if failure.reason in BLAMELESS:
             end_attempt(self._database, self._lease, number, failure.reason, failure=False)
+            if failure.reason is FailureReason.STORAGE:
+                self._full = message
+                self._end(message)
             return
         if failure.reason in RETRIED:
             failures = end_attempt(self._database, self._lease, number, failure.reason)

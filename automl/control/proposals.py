@@ -6,6 +6,7 @@ proposal.
 """
 
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from search_spaces.dials import Choice, Uniform
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration and where it comes from: `default`, `family default` or `sampler`."""
+    """A configuration and where it comes from: `default`, `family default`, `recipe` or `sampler`."""
 
     configuration: Seq2Seq
     origin: str
@@ -55,6 +56,9 @@ class Proposal:
 
 class Proposals:
     """Proposes configurations of a space; the same trials and seed give the same proposal.
+
+    Every other one is another recipe for the architecture that leads: its programs are compiled already,
+    while a new architecture costs a compilation before its first step.
 
     Configurations that are not `admissible` are never proposed.
     """
@@ -67,22 +71,30 @@ class Proposals:
     def propose(self, tried: Sequence[Tried]) -> Proposal | None:
         """Return the next configuration to try, or nothing if no admissible one can be found."""
         known = [t.configuration for t in tried]
+        scored = [t for t in tried if t.score is not None]
+        if scored and len(tried) % 2 == 0:
+            best = min(scored, key=lambda t: rank_of(t.score))
+            return self._sampled(self._space.around(best.configuration, RECIPE), tried, "recipe")
         defaults = self._space.defaults()
         for configuration in defaults:
             if configuration not in known and self._admissible(configuration):
                 return Proposal(configuration, "default" if configuration == defaults[0] else "family default")
-        with _quiet():
-            configurations = list(self._draw(_study(self._space, tried, self._derived_seed(len(tried))), known))
-        return Proposal(configurations[-1], "sampler") if configurations else None
+        return self._sampled(self._space, tried, "sampler")
 
-    def _draw(self, study: "Study", known: Sequence[Seq2Seq]) -> Iterator[Seq2Seq]:
+    def _sampled(self, space: Space, tried: Sequence[Tried], origin: str) -> Proposal | None:
+        with _quiet():
+            study = _study(self._space, tried, self._derived_seed(len(tried)))
+            configurations = list(self._draw(space, study, [t.configuration for t in tried]))
+        return Proposal(configurations[-1], origin) if configurations else None
+
+    def _draw(self, space: Space, study: "Study", known: Sequence[Seq2Seq]) -> Iterator[Seq2Seq]:
         """Yield admissible configurations up to the first that is new, or up to so many that are not."""
         from optuna.trial import TrialState
 
         repeated = 0
         for _ in range(DRAWS):
             trial = study.ask()
-            configuration = self._space.sample(trial)
+            configuration = space.sample(trial)
             study.tell(trial, state=TrialState.FAIL)
             if not self._admissible(configuration):
                 continue
@@ -109,12 +121,17 @@ def to_distribution(dial: Choice | Uniform) -> "BaseDistribution":
             assert_never(other)
 
 
+def rank_of(score: Score | None) -> tuple[float, float, float]:
+    """Return what sorts scores, the best first: a higher rung, then the objective, then the loss."""
+    return (math.inf, math.inf, math.inf) if score is None else (-score.rung, score.objective, score.loss)
+
+
 def informative(scores: Sequence[Score]) -> dict[Score, int]:
-    """Rank scores on one scale, the best first: a higher rung, then the objective, then the loss.
+    """Rank scores on one scale, the best first.
 
     Of very many the best half of the places is kept, and an even sample of the rest.
     """
-    ordered = sorted(scores, key=lambda s: (-s.rung, s.objective, s.loss))
+    ordered = sorted(scores, key=rank_of)
     ranks = list(range(len(ordered)))
     if len(ordered) > MOST_ROWS:
         half = MOST_ROWS // 2

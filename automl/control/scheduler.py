@@ -126,7 +126,8 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
     if left is not None and left <= 0:
         return _wait_or_finish(candidates, "the time is over before a first score")
     if outlook.trials_left == 0:
-        return _wait_or_finish(candidates, "every trial of the budget has failed")
+        running = any(c.state == "running" for c in candidates)
+        return Wait("the first scores are awaited") if running else Finish("every trial of the budget has failed")
     seconds = None if total is None else min(max(total * FIRST_SHARE, 2.0), 120.0)
     reason = "started the default" if not candidates else "started another family while the default is measured"
     return Start(None, seconds, reason)

@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from automl.errors import FailureReason, TrialFailure
-from automl.executors.runner import TRAINER
+from automl.executors.runner import TRAINER, outcome
 from automl.segments import Job, Result, Workload
 
 
@@ -95,7 +96,7 @@ class _Lane(threading.Thread):
             job, future = item
             if not future.set_running_or_notify_cancel():
                 continue
-            match self._outcome(job):
+            match outcome(partial(self._outcome, job)):
                 case TrialFailure() as failure:
                     future.set_exception(failure)
                 case result:
@@ -118,13 +119,13 @@ class _Lane(threading.Thread):
             if not self._child.alive():
                 self._replace()
             self._busy = self._child.send(job)
-        outcome = self._listen(job)
+        answer = self._listen(job)
         with self._lock:
             self._busy = False
-            if isinstance(outcome, TrialFailure) and outcome.reason in _LOST:
+            if isinstance(answer, TrialFailure) and answer.reason in _LOST:
                 self._replace()
         self.line = "idle"
-        return outcome
+        return answer
 
     def _replace(self) -> None:
         if not self._killed:
@@ -138,8 +139,8 @@ class _Lane(threading.Thread):
             except (EOFError, OSError):
                 return TrialFailure(FailureReason.WORKER_LOST, f"the worker process ended ({self._child.ending()})")
             if not isinstance(message, str):
-                outcome: Result | TrialFailure = message
-                return outcome
+                answer: Result | TrialFailure = message
+                return answer
             self.line = f"trial {job.trial}: {message}"
         self._child.kill()
         return TrialFailure(FailureReason.TIMEOUT, f"no sign of life for {self._deadline:.0f} s")

@@ -182,6 +182,12 @@ class TaskDocument(Section):
         )
 
     @property
+    def is_endless(self) -> bool:
+        """Whether it sets no limit, so that a search would go on for ever."""
+        limits = self.limits
+        return limits.time is None and limits.trials is None and limits.target is None
+
+    @property
     def max_parameters(self) -> int | None:
         """The most parameters that a model may have."""
         return None if self.constraints.parameters is None else parse_parameters(self.constraints.parameters)
@@ -294,6 +300,10 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
         "[pretraining]": document.pretraining is not None,
     }
     yield from (feature for feature, used in candidates.items() if used)
+
+
+DEFAULT_TIME = "10m"
+"""Time budget of a search whose document sets no limit."""
 
 
 def with_budget(document: TaskDocument, budget: Mapping[str, Any]) -> TaskDocument:

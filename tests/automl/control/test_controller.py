@@ -12,7 +12,7 @@ from automl.metrics import metric
 from automl.segments import Evaluation, Segment
 from search_spaces.spaces import space
 from storage.attempts import list_attempts
-from storage.database import open_database
+from storage.database import StorageError, open_database
 from storage.events import list_events
 from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
@@ -237,6 +237,16 @@ def test_a_search_stopped_before_its_first_step_has_no_winner_and_goes_on(bench)
     bench.executor = PretendingExecutor(bench.folder / "objects", CURVES)
     assert bench.run().state == "finished"
     assert {t.state for t in bench.trials()} == {"PAUSED", "COMPLETE"}
+
+
+def test_a_full_disk_ends_the_search_harms_no_trial_and_the_search_goes_on(bench):
+    bench.executor.failures = {2: [FailureReason.STORAGE]}
+    with pytest.raises(StorageError, match="as the test wants it; make room, and the same command goes on"):
+        bench.run()
+    assert get_search(bench.database, "dates").state == "interrupted"
+    assert {(t.state, t.failures) for t in bench.trials()} <= {("PAUSED", 0), ("RUNNING", 0)}
+    bench.executor = PretendingExecutor(bench.folder / "objects", CURVES, now=bench.executor.now)
+    assert bench.run().state == "finished"
 
 
 def test_test_is_decoded_again_when_the_worker_is_lost(bench):

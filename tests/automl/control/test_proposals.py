@@ -21,12 +21,34 @@ def tried(count, proposals=None, score=lambda configuration, number: Score(0, 0.
     return trials
 
 
-def test_the_default_comes_first_and_then_the_default_of_each_family():
-    trials = tried(len(SPACE.defaults()))
-    assert [t.configuration for t in trials] == SPACE.defaults()
-    assert Proposals(SPACE, seed=1).propose([]).origin == "default"
-    assert Proposals(SPACE, seed=1).propose(trials[:1]).origin == "family default"
-    assert Proposals(SPACE, seed=1).propose(trials).origin == "sampler"
+def proposed(count):
+    proposals, trials, found = Proposals(SPACE, seed=1), [], []
+    for number in range(count):
+        found.append(proposals.propose(trials))
+        trials.append(Tried(found[-1].configuration, Score(0, 0.5, number)))
+    return found
+
+
+def test_families_take_turns_with_recipes_for_the_architecture_that_leads():
+    found = proposed(10)
+    families = [p.configuration for p in found if p.origin in ("default", "family default")]
+    assert families == SPACE.defaults()
+    assert [p.origin for p in found[::2]] == ["default", *["recipe"] * 4]
+    assert found[9].origin == "sampler"
+
+
+def test_a_recipe_changes_nothing_of_the_architecture():
+    trials = tried(3)
+    leading = Tried(SPACE.defaults()[1], Score(2, 0.1, 0.1))
+    found = Proposals(SPACE, seed=1).propose([*trials, leading])
+    assert (found.origin, found.configuration.encoder) == ("recipe", leading.configuration.encoder)
+    assert found.configuration.decoder == leading.configuration.decoder
+    assert found.configuration.optimizer != leading.configuration.optimizer
+
+
+def test_families_come_first_while_nothing_is_measured():
+    trials = [Tried(configuration) for configuration in SPACE.defaults()[:2]]
+    assert Proposals(SPACE, seed=1).propose(trials).configuration == SPACE.defaults()[2]
 
 
 def test_the_same_trials_and_seed_give_the_same_proposal():
