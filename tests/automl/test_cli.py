@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import automl as automl_package
 from automl import searches
 from automl.cli import run
-from automl.errors import FailureReason, TrialFailure
+from automl.errors import FailureReason, InputError, TrialFailure
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.segments import Job, Report, Result, Stop
 from tests.automl.command_line import DOCUMENT, automl, write_task
@@ -241,3 +242,25 @@ def test_spaces_as_json_leaves_out_what_a_preset_rules_out(capsys: pytest.Captur
     assert dials["encoder.Transformer.num_layers"]["values"] == [1, 2, 3, 4]
     assert not any("Recurrent" in name for name in dials)
     assert {entry["kind"] for entry in found["kinds"]} >= {"encoder.Transformer", "optimizer.AdamW"}
+
+
+def test_a_time_too_short_for_a_score_is_wrong_input_and_says_what_would_be_right(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["search", "copy.toml", "--executor", "inline", "--time", "2s"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "[budget] time: 2 s are too short for a first score; give more by --time, such as 2m\n"
+    )
+
+
+def test_python_is_told_of_an_unknown_executor_and_may_name_a_folder_by_text() -> None:
+    with pytest.raises(InputError, match="executor 'ray' is not known; use"):
+        automl_package.search("copy.toml", executor="ray")
+    with pytest.raises(InputError, match="too short for a first score"):
+        automl_package.search("copy.toml", budget="2s", executor="inline", out="found")
+
+
+def test_python_without_any_limit_searches_for_ten_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "run_search", lambda document, options: document.limits.time)
+    assert automl_package.search("copy.toml") == 600
+    assert automl_package.search("copy.toml", budget={"trials": 2}) is None

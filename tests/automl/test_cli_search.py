@@ -106,6 +106,14 @@ def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Fi
     assert list(evaluated.json["metrics"]) == ["sequence_error_rate"]
 
 
+def test_a_search_whose_checkpoints_are_elsewhere_is_refused_and_unharmed(folder: Path, found: Finished) -> None:
+    elsewhere = [("AUTOML_CHECKPOINTS", str(folder / "elsewhere"))]
+    refused = automl(folder, *SEARCH, "--trials", "3", variables=elsewhere)
+    assert refused.code == 2
+    assert "holds no checkpoint of search 'copy'" in refused.err
+    assert automl(folder, *SEARCH, "--json").json == found.json
+
+
 def test_a_document_that_has_changed_is_refused_by_the_name_of_its_field(folder: Path, found: Finished) -> None:
     (folder / "changed.toml").write_text(DOCUMENT + "[seed]\nvalue = 7\n")
     refused = automl(folder, "search", "changed.toml", "--name", "copy", "--trials", "2")

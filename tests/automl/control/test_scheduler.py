@@ -41,6 +41,12 @@ def test_the_first_segment_is_neither_too_short_nor_too_long(total, seconds):
     assert decide([], Outlook(workers=1, seconds_left=total, seconds_total=total)).seconds == seconds
 
 
+def test_the_only_trials_are_waited_for_until_they_are_measured():
+    outlook = Outlook(workers=2, seconds_left=500.0, seconds_total=600.0, trials_left=0)
+    assert decide([Candidate(0, "running")], outlook) == Wait("the first scores are awaited")
+    assert decide([Candidate(0, "failed")], outlook) == Finish("every trial of the budget has failed")
+
+
 def test_the_leader_goes_on_to_the_next_rung_first():
     decision = decide([candidate(0, 400, 0.5)], OUTLOOK)
     assert decision == Thaw(0, 800, 350.0, "continued 0: the leader at 400 tokens")

@@ -63,6 +63,18 @@ def test_a_worker_that_died_idle_costs_nothing(executor):
     assert executor.submit(segment("end")).result(timeout=60).tokens == 100
 
 
+def test_a_worker_that_cannot_be_started_fails_its_job_and_the_next_one_runs(executor, monkeypatch):
+    def refuse(*arguments):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    process = wait_until_it_reports(executor, hanging := executor.submit(segment("hang")))
+    with monkeypatch.context() as patched:
+        patched.setattr("automl.executors.processes._Child", refuse)
+        os.kill(process, signal.SIGKILL)
+        assert hanging.exception(timeout=60).reason is FailureReason.ERROR
+    assert executor.submit(segment("end")).result(timeout=60).tokens == 100
+
+
 def test_a_killed_worker_fails_its_job_and_is_replaced(executor):
     error = executor.submit(segment("die")).exception(timeout=60)
     assert error.reason is FailureReason.WORKER_LOST
