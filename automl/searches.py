@@ -141,13 +141,15 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     table = build_table(document, private_folder(settings.cache))
     for notice in table.notices:
         options.on_notice(notice)
-    with closing(open_database(url)) as database, _held(database, document, table, options) as (row, lease):
-        _check_checkpoints(database, row, checkpoints)
+    with (
+        closing(open_database(url)) as database,
+        _held(database, document, table, checkpoints, new=options.new) as (row, lease),
+    ):
         if _is_spent(row, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
-            plan = plan_of(document, space, table, private_folder(checkpoints), monotonic() - began)
+            plan = plan_of(document, space, table, checkpoints, monotonic() - began)
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
             _check_time(outcome, plan)
@@ -282,10 +284,12 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
 
 @contextmanager
 def _held(
-    database: Database, document: TaskDocument, table: TokenTable, options: Options
+    database: Database, document: TaskDocument, table: TokenTable, checkpoints: Path, *, new: bool
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
-    before = _search_row(database, document, table, new=options.new)
+    before = _search_row(database, document, table, new=new)
+    _check_checkpoints(database, before, checkpoints)
+    private_folder(checkpoints)
     lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
         now = get_search(database, document.name)

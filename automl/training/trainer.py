@@ -154,10 +154,10 @@ class Trainer:
         course = Course(segment, configuration, self.plan, tokens)
         reported = -math.inf
         for run in self.plan.runs(segment.seed, segment.from_step):
-            begun = run.first_step > segment.from_step
-            if stop() and not begun:
+            begun, stopped = run.first_step > segment.from_step, stop()
+            if stopped and not begun:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
-            if begun and (stop() or course.over(run.first_step, tokens, watch)):
+            if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
             program = self._compiled((static, run.bucket), (state, self.data, chunk), watch, report)
