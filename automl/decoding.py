@@ -1,5 +1,6 @@
 """Decoding: from an encoded source to target tokens, in one compiled loop that stops when every row has ended."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -81,10 +82,15 @@ class Answer(NamedTuple):
     score: float
 
 
-def decode(program: Program, parameters: Parameters, sources: Sequence[Sequence[int]], batch_size: int) -> list[Answer]:
-    """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given."""
-    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-    answers: dict[int, Answer] = {}
+def decode(
+    program: Program, parameters: Parameters, sources: Sequence[Sequence[int]], batch_size: int, longest: int
+) -> list[Answer]:
+    """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given.
+
+    A source of more than `longest` tokens is not read: its answer is empty, with the score of the impossible.
+    """
+    order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: len(sources[i]))
+    answers = {i: Answer([], -math.inf) for i in range(len(sources)) if len(sources[i]) > longest}
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
         batch = padded([sources[i] for i in members], batch_size)

@@ -36,6 +36,7 @@ class Model:
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
         model = _build(bundle)
         self._parameters = {name: jnp.asarray(value) for name, value in bundle.weights.items()}
+        self._longest = int(bundle.config["max_source_length"])
         self._program = greedy_program(model, int(bundle.config["decoding"]["max_length"]))
 
     def predict(self, sources: Iterable[str]) -> list[str]:
@@ -74,7 +75,7 @@ class Model:
     def _answers(self, sources: list[str]) -> list[Answer]:
         tokens = self._source.encode_batch([normalise(source) for source in sources])
         size = next((size for size in BATCH_SIZES if size >= len(sources)), BATCH_SIZES[-1])
-        return decode(self._program, self._parameters, tokens, size)
+        return decode(self._program, self._parameters, tokens, size, self._longest)
 
 
 def load(folder: str | Path) -> Model:

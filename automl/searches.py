@@ -256,6 +256,7 @@ def bundle_of(
         "configuration": configuration,
         "vocabulary": table.meta["vocabulary"],
         "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
+        "max_source_length": table.meta["max_source_length"],
         "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
         "metrics": [names] if isinstance(names, str) else list(names),
     }

@@ -6,6 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,9 @@ def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
     source, targets = _names(path, columns)
     for name in (source, *targets):
         if name not in header:
-            raise InputError(f"{path}: there is no column {name!r}; the header names {_listed(header)}")
+            close = get_close_matches(name, header, n=1)
+            right = f"did you mean {close[0]!r}?" if close else "where it is no header, name columns by index from 0"
+            raise InputError(f"{path}: none of the {len(header)} columns of its first row is {name!r}; {right}")
     return _Choice(header.index(source), tuple(header.index(name) for name in targets))
 
 

@@ -19,9 +19,11 @@ from automl.data.splits import Part, Splits, split
 from automl.data.tokenizers import UNK, Tokenizer, TokenizerKind, automatic_kind
 from automl.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPLITS = ("train", "valid", "test")
 BATCH = 10_000
+OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
+OUTLIER = "more than four times as long as 99 of 100 others"
 
 Meta = dict[str, Any]
 
@@ -214,23 +216,40 @@ def _write(folder: Path, digest: str, data: DataDescription, splits: Splits) -> 
         kind = automatic_kind(texts) if wish == "auto" else TokenizerKind(wish)
         tokenizers[side] = Tokenizer.learn(kind, texts)
         (folder / f"tokenizer.{side}.json").write_text(tokenizers[side].to_json(), encoding="utf-8")
+    rows["train"], overlong = _without_outliers(rows["train"], tokenizers)
     counts = {name: _write_split(folder, name, rows[name], splits.parts[name], tokenizers) for name in SPLITS}
     meta: Meta = {
         "version": FORMAT_VERSION,
         "digest": digest,
         "splits": counts,
-        "dropped": splits.dropped,
+        "dropped": {
+            **splits.dropped,
+            "train": {**splits.dropped["train"], **({OUTLIER: overlong} if overlong else {})},
+        },
         "tokens": {side: str(tokenizer.kind) for side, tokenizer in tokenizers.items()},
         "vocabulary": {side: tokenizer.size for side, tokenizer in tokenizers.items()},
+        "max_source_length": 4 * counts["train"]["source"]["max_length"] + 100,
         "max_target_length": 2 * counts["train"]["target"]["max_length"] + 10,
     }
-    meta["notices"] = [*splits.notices, *_unknown(counts), *_too_long(counts, meta["max_target_length"])]
+    said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
+    meta["notices"] = [*splits.notices, *said, *_unknown(counts), *_too_long(counts, meta["max_target_length"])]
     meta["files"] = {
         path.name: {"bytes": path.stat().st_size, "sha256": _file_sha256(path)} for path in sorted(folder.iterdir())
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in folder.iterdir():
         _flush(path)
+
+
+def _without_outliers(
+    rows: list[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]
+) -> tuple[list[tuple[str, str]], int]:
+    """Leave out pairs that would make every batch as long as they are; return the rest, and how many went."""
+    keep = np.ones(len(rows), bool)
+    for index, side in enumerate(("source", "target")):
+        lengths = np.diff(_encode(tokenizers[side], [row[index] for row in rows])[1])
+        keep &= lengths <= max(OUTLIER_LENGTH, OUTLIER_FACTOR * float(np.quantile(lengths, 0.99)))
+    return [row for row, kept in zip(rows, keep, strict=True) if kept], int((~keep).sum())
 
 
 def _flush(path: Path) -> None:

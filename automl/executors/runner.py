@@ -1,7 +1,9 @@
 """The runner inside a worker: found by name, and every way it can fail turned into a `TrialFailure`."""
 
 import importlib
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 from automl.errors import FailureReason, TrialFailure
@@ -28,5 +30,13 @@ def outcome(run: Callable[[], T]) -> T | TrialFailure:
     except MemoryError:
         return TrialFailure(FailureReason.OUT_OF_MEMORY, "the process ran out of memory")
     except Exception as error:
-        line = next(iter(str(error).splitlines()), "")[:200]
-        return TrialFailure(FailureReason.ERROR, f"{type(error).__name__}: {line}")
+        return TrialFailure(FailureReason.ERROR, _described(error))
+
+
+def _described(error: Exception) -> str:
+    """Say what went wrong in one line; only errors of the system speak for themselves, others may quote data."""
+    name = type(error).__name__
+    if isinstance(error, OSError | ImportError | RuntimeError):
+        return f"{name}: {next(iter(str(error).splitlines()), '')[:200]}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{name} at {Path(last.filename).name}:{last.lineno}"

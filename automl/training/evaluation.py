@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -32,8 +33,8 @@ class Counts(NamedTuple):
 class Evaluator:
     """Scores parameters on one split.
 
-    With one reference a source, greedy output equals it exactly where the teacher-forced argmax does
-    at every position, so metrics that count exact matches need no decoding.
+    Greedy output equals a reference exactly where the teacher-forced argmax does at every position, so metrics that
+    count exact matches need no decoding: each reference of a source is forced, and one that comes out right will do.
     """
 
     def __init__(self, table: TokenTable, split: str, metrics: Sequence[Metric]) -> None:
@@ -43,48 +44,69 @@ class Evaluator:
         self.arrays: Split = table.split(split)
 
     @cached_property
-    def device(self) -> DeviceSplit:
-        """The split on the device."""
-        return on_device(self.arrays)
-
-    @cached_property
     def references(self) -> list[list[str]]:
         """The acceptable targets of each source."""
         return self.table.references(self.split)
 
+    @cached_property
+    def forced(self) -> Split:
+        """A row for each reference of each source; those of one source follow each other."""
+        counts = [len(acceptable) for acceptable in self.references]
+        if max(counts) == 1:
+            return self.arrays
+        texts = [text for acceptable in self.references for text in acceptable]
+        sources = [row for row, count in zip(self._sources(), counts, strict=True) for _ in range(count)]
+        targets = self.table.target_tokenizer.encode_batch(texts)
+        return Split(*_flat(sources), *_flat(targets), rows=len(texts))
+
+    @cached_property
+    def firsts(self) -> NDArray[np.int64]:
+        """Which row of `forced` holds the first reference of each source."""
+        counts = [len(acceptable) for acceptable in self.references]
+        return np.cumsum([0, *counts[:-1]])
+
+    @cached_property
+    def device(self) -> DeviceSplit:
+        """The forced rows on the device."""
+        return on_device(self.forced)
+
     @property
     def needs_decoding(self) -> bool:
         """Whether some metric cannot be had from teacher-forced counts."""
-        by_match = all(metric.name in BY_EXACT_MATCH for metric in self.metrics)
-        return not by_match or any(len(acceptable) > 1 for acceptable in self.references)
+        return not all(metric.name in BY_EXACT_MATCH for metric in self.metrics)
 
     @property
     def bucket(self) -> Bucket:
-        """The shape that every row fits in."""
-        source, target = np.diff(self.arrays.source_offsets), np.diff(self.arrays.target_offsets)
-        return Bucket(max(int(source.max()), 1), int(target.max()) + 1)
+        """The shape that every row fits in that a model can read and say."""
+        source, target = np.diff(self.forced.source_offsets), np.diff(self.forced.target_offsets)
+        longest = min(int(source.max()), self.table.meta["max_source_length"])
+        return Bucket(max(longest, 1), min(int(target.max()), self.table.meta["max_target_length"]) + 1)
 
     def rows(self) -> NDArray[np.int32]:
-        """Return the row numbers as whole batches, -1 for none."""
-        batches = -(-self.arrays.rows // BATCH_SIZE)
+        """Return the numbers of the forced rows as whole batches, -1 for none."""
+        batches = -(-self.forced.rows // BATCH_SIZE)
         rows = np.full(batches * BATCH_SIZE, -1, np.int32)
-        rows[: self.arrays.rows] = np.arange(self.arrays.rows)
+        rows[: self.forced.rows] = np.arange(self.forced.rows)
         return rows.reshape(batches, BATCH_SIZE)
 
     def counts(self, signature: Signature, parameters: Parameters) -> Counts:
-        """Score each token given the true target before it."""
+        """Score each token given the true target before it; loss and token accuracy are of the first references."""
         sums = evaluate_program(signature, self.bucket)(parameters, self.device, jnp.asarray(self.rows()))
-        loss, right, tokens = (np.asarray(x)[: self.arrays.rows] for x in sums)
-        sayable = np.diff(self.arrays.target_offsets) <= self.table.meta["max_target_length"]
-        total = tokens.sum()
-        return Counts(float(loss.sum() / total), float(right.sum() / total), (right == tokens) & sayable)
+        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in sums)
+        fits = np.diff(self.forced.target_offsets) < self.bucket.target
+        fits &= np.diff(self.forced.source_offsets) <= self.bucket.source
+        matched = np.logical_or.reduceat((right == tokens) & fits, self.firsts)
+        total = tokens[self.firsts].sum()
+        return Counts(float(loss[self.firsts].sum() / total), float(right[self.firsts].sum() / total), matched)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
-        """Decode every source of the split."""
-        flat, offsets = self.arrays.source, self.arrays.source_offsets
-        sources = [flat[offsets[i] : offsets[i + 1]].tolist() for i in range(self.arrays.rows)]
-        answers = decode(program, parameters, sources, BATCH_SIZE)
+        """Decode every source of the split; one that is too long to read has no output."""
+        answers = decode(program, parameters, self._sources(), BATCH_SIZE, self.table.meta["max_source_length"])
         return self.table.target_tokenizer.decode_batch([answer.tokens for answer in answers])
+
+    def _sources(self) -> list[list[int]]:
+        flat, offsets = self.arrays.source, self.arrays.source_offsets
+        return [flat[begin:end].tolist() for begin, end in pairwise(offsets)]
 
     def scores(self, signature: Signature, parameters: Parameters, program: Program) -> Mapping[str, float]:
         """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it."""
@@ -100,3 +122,8 @@ class Evaluator:
         outputs = self.outputs(program, parameters)
         tokenize: Any = self.table.target_tokenizer.tokens
         return {m.name: m.function(outputs, self.references, tokenize) for m in self.metrics}
+
+
+def _flat(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    lengths = [len(row) for row in rows]
+    return np.array([token for row in rows for token in row], np.int32), np.cumsum([0, *lengths], dtype=np.int64)
