@@ -10,7 +10,7 @@ from automl.bundle import Bundle, read_bundle
 from automl.data.sources import Columns, read_pairs
 from automl.data.splits import group
 from automl.data.tokenizers import Tokenizer, normalise
-from automl.decoding import Answer, decode, greedy_program
+from automl.decoding import decode, greedy_program
 from automl.errors import InputError
 from automl.metrics import metric
 from automl.models.parameters import declared
@@ -44,10 +44,14 @@ class Model:
 
         Raises:
             TypeError: `sources` is one text, whose characters would be taken for sources.
+            InputError: A source is far longer than any that the model was trained on.
         """
         if isinstance(sources, str):
             raise TypeError("predict takes a list of sources; put the one source in a list")
-        return self._target.decode_batch([answer.tokens for answer in self._answers(list(sources))])
+        encoded = self._encoded(sources)
+        if (longest := max(map(len, encoded), default=0)) > self._longest:
+            raise InputError(f"a source has {longest:,} tokens; this model reads {self._longest:,} at most; split it")
+        return self._outputs(encoded)
 
     def evaluate(self, data: Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
         """Score a file that has the task's columns.
@@ -67,15 +71,18 @@ class Model:
         target = columns["target"]
         pairs = read_pairs(data, Columns(columns["source"], tuple(target) if target is not None else None))
         references = group(pairs)[0].references
-        outputs = self.predict(references)
+        outputs = self._outputs(self._encoded(references))
         acceptable = list(references.values())
         scores = {m.name: m.function(outputs, acceptable, self._target.tokens) for m in chosen}
         return {"metrics": scores, "rows": len(outputs)}
 
-    def _answers(self, sources: list[str]) -> list[Answer]:
-        tokens = self._source.encode_batch([normalise(source) for source in sources])
-        size = next((size for size in BATCH_SIZES if size >= len(sources)), BATCH_SIZES[-1])
-        return decode(self._program, self._parameters, tokens, size, self._longest)
+    def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
+        return self._source.encode_batch([normalise(source) for source in sources])
+
+    def _outputs(self, encoded: Sequence[Sequence[int]]) -> list[str]:
+        size = next((size for size in BATCH_SIZES if size >= len(encoded)), BATCH_SIZES[-1])
+        answers = decode(self._program, self._parameters, encoded, size, self._longest)
+        return self._target.decode_batch([answer.tokens for answer in answers])
 
 
 def load(folder: str | Path) -> Model:

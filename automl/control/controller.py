@@ -37,6 +37,8 @@ BLAMELESS = (FailureReason.STOPPED, FailureReason.STORAGE)
 MOST_ATTEMPTS = 3
 PASSES = 60
 MIRROR_SECONDS = 30.0
+SAVE_SECONDS = 3.0
+FIRST_EVALUATION = 8.0
 PROGRESS_SECONDS = 0.25
 
 
@@ -86,7 +88,7 @@ class Controller:
         self._no_more_proposals = False
         self._recorded = ("", "")
         self._mirror = ContainedMirror(database.url, search.name, plan.space, plan.metric)
-        self._shown = self._mirrored = self._began
+        self._shown = self._mirrored = self._saved = self._began
 
     def run(self) -> Outcome:
         """Search until the budget is spent, the target is reached or it is interrupted.
@@ -275,7 +277,8 @@ class Controller:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
         if self._plan.budget.time is None:
             return None
-        after = history.seconds_after_training(self._trials.values())
+        guess = min(0.1 * self._plan.budget.time, FIRST_EVALUATION)
+        after = history.seconds_after_training(self._trials.values(), guess)
         return self._plan.budget.time - self._plan.kept - self._consumed() - after
 
     def _outlook(self) -> Outlook:
@@ -302,10 +305,12 @@ class Controller:
 
     def _show_progress(self) -> None:
         now = self._clock()
-        if now - self._mirrored >= MIRROR_SECONDS:
-            self._mirrored = now
+        if now - self._saved >= SAVE_SECONDS:
+            self._saved = now
             self._committed_seconds = self._consumed()
             update_search(self._database, self._lease, seconds=self._committed_seconds)
+        if now - self._mirrored >= MIRROR_SECONDS:
+            self._mirrored = now
             self._update_mirror()
         if now - self._shown < PROGRESS_SECONDS:
             return

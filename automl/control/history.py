@@ -126,10 +126,10 @@ def best(trials: Iterable[Trial], metric: Metric) -> tuple[Trial, SegmentRow] | 
     return min(scored, key=lambda pair: loss_of(pair[1].scores, metric), default=None)
 
 
-def seconds_after_training(trials: Iterable[Trial]) -> float:
-    """Return what segments usually need for scores and checkpoint once their training ends."""
+def seconds_after_training(trials: Iterable[Trial], guess: float) -> float:
+    """Return what segments usually need for scores and checkpoint after training; a guess before the first."""
     times = [segment.seconds for trial in trials for segment in trial.segments]
-    return median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [0.0])
+    return median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [guess])
 
 
 def counts(trials: Iterable[Trial]) -> dict[str, int]:

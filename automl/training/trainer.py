@@ -57,6 +57,7 @@ class Trainer:
         self.evaluator = cache(lambda split: Evaluator(self.table, split, self.metrics))
         self.greedy = cache(lambda static: greedy_program(model_of(static), self.table.meta["max_target_length"]))
         self.compiled: dict[Any, Callable[..., Any]] = {}
+        self.slowest_compilation = 0.0
 
     @cached_property
     def data(self) -> DeviceSplit:
@@ -159,6 +160,8 @@ class Trainer:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
+            if begun and not self._fits(course, (static, run.bucket), watch):
+                break
             chunk = course.chunk(run)
             program = self._compiled((static, run.bucket), (state, self.data, chunk), watch, report)
             with watch.part("training"):
@@ -170,12 +173,18 @@ class Trainer:
                 report(f"{tokens:,} tokens, training loss {loss:.2f}")
         return Checkpoint(state, tokens)
 
+    def _fits(self, course: "Course", key: Any, watch: Stopwatch) -> bool:
+        """Say whether a program is compiled, or could be within the seconds of the segment."""
+        return key in self.compiled or course.seconds_left(watch) > self.slowest_compilation
+
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:
             report("compiling")
             with watch.part("compiling"):
                 traced: Any = train_program(*key)
+                begun = time.monotonic()
                 self.compiled[key] = traced.lower(*inputs).compile()
+                self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
         return self.compiled[key]
 
 
@@ -197,13 +206,17 @@ class Course:
 
     def over(self, step: int, tokens: int, watch: Stopwatch) -> bool:
         """Say whether the next chunk is beyond the segment."""
-        spent = watch.seconds["training"]
-        if self.segment.from_step > 0:
-            spent += watch.seconds["compiling"]
-        out_of_time = self.segment.seconds is not None and spent >= self.segment.seconds
+        out_of_time = self.seconds_left(watch) <= 0
         if self.cooldown is not None:
             return out_of_time or step >= self.cooldown.last
         return out_of_time or (self.segment.to_tokens is not None and tokens >= self.segment.to_tokens)
+
+    def seconds_left(self, watch: Stopwatch) -> float:
+        """Return the seconds left to the segment; what a new trial compiles is not counted."""
+        spent = watch.seconds["training"]
+        if self.segment.from_step > 0:
+            spent += watch.seconds["compiling"]
+        return math.inf if self.segment.seconds is None else self.segment.seconds - spent
 
     def chunk(self, run: Run) -> Chunk:
         """Return the inputs of a run's steps."""

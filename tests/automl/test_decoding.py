@@ -77,7 +77,7 @@ def echo(parameters: Any, source: Any) -> Decoded:
 
 @given(st.lists(st.lists(st.integers(4, 11), max_size=20), max_size=12), st.integers(1, 5))
 def test_answers_come_in_the_order_of_the_sources(sources: list[list[int]], batch_size: int) -> None:
-    answers = decode(echo, {}, sources, batch_size)
+    answers = decode(echo, {}, sources, batch_size, 99)
     assert [answer.tokens for answer in answers] == sources
     assert [answer.score for answer in answers] == [sum(source) for source in sources]
 
@@ -88,11 +88,16 @@ def test_batches_have_few_shapes() -> None:
     assert padded([[4] * 3000], 1).shape == (1, 3000)
 
 
+def test_a_source_that_is_too_long_is_not_read() -> None:
+    answers = decode(echo, {}, [[5, 6], [7] * 9], 2, 8)
+    assert (answers[0].tokens, answers[1].tokens, answers[1].score) == ([5, 6], [], -np.inf)
+
+
 def test_answers_do_not_depend_on_the_batch() -> None:
     case = CASES["recurrent -> recurrent, additive"]
     sources = [[int(token) for token in row if token != PAD] for row in tokens(5, (4, 1, 6), 6, seed=3)]
     program, parameters = greedy_program(case.model, LENGTH), opinionated(case, eos=1)
-    together = decode(program, parameters, sources, 3)
-    reverse = decode(program, parameters, sources[::-1], 3)[::-1]
+    together = decode(program, parameters, sources, 3, 99)
+    reverse = decode(program, parameters, sources[::-1], 3, 99)[::-1]
     assert [answer.tokens for answer in together] == [answer.tokens for answer in reverse]
     assert len({tuple(answer.tokens) for answer in together}) > 1

@@ -31,6 +31,8 @@ def test_a_search_from_python_hands_back_a_model_that_predicts(
     outputs = model.predict(["abcd", "", "zz"])
     assert len(outputs) == 3
     assert model.predict(["abcd"]) == outputs[:1]
+    with pytest.raises(automl.InputError, match="this model reads 116 at most"):
+        model.predict(["a" * 117])
 
 
 def test_a_wrong_task_is_refused_in_one_line(task: dict[str, object]) -> None:

@@ -69,8 +69,8 @@ def test_a_trial_without_any_segment_begins_again_unless_it_has_failed():
 
 
 def test_the_time_after_training_is_the_median():
-    assert history.seconds_after_training(trials((0.5, 2.0), (0.5, 1.0)).values()) == 1.5
-    assert history.seconds_after_training([]) == 0.0
+    assert history.seconds_after_training(trials((0.5, 2.0), (0.5, 1.0)).values(), 9.0) == 1.5
+    assert history.seconds_after_training([], 9.0) == 9.0
 
 
 def test_the_winner_is_explained_against_the_default():

@@ -158,3 +158,19 @@ def test_bad_data_leaves_nothing_behind(data: Data, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"valid\.tsv: line 1 is not UTF-8"):
         build_table(Document(data), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_pair_far_longer_than_all_others_is_left_out_of_train_and_said(data: Data, tmp_path: Path) -> None:
+    with data.files["train"].open("a", encoding="utf-8") as file:
+        file.writelines(
+            f"{a}{b}{c}\ta b\n"
+            for a in "abcd"
+            for b in "abcd"
+            for c in "abcd"
+            if a + b + c not in ("aaa", "bbb", "abb")
+        )
+        file.write("da" * 500 + "\ta b\n")
+    table = build_table(Document(data), tmp_path / "cache")
+    assert table.split("train").rows == 32 + 61
+    assert "train: 1 pair dropped: more than four times as long as 99 of 100 others" in table.notices
+    assert table.meta["max_source_length"] == 4 * 3 + 100

@@ -1,5 +1,7 @@
 """What every executor holds, whatever runs the jobs."""
 
+import re
+
 import pytest
 
 from automl.errors import FailureReason, TrialFailure
@@ -47,7 +49,8 @@ def test_a_failure_comes_back_with_its_reason_and_message(executor):
 
 def test_any_other_exception_is_an_error_of_one_line(executor):
     error = failure(executor, "raise")
-    assert (error.reason, str(error)) == (FailureReason.ERROR, "ValueError: no such thing")
+    assert error.reason is FailureReason.ERROR
+    assert re.fullmatch(r"ValueError at \w+\.py:\d+", str(error))  # its text might quote data
 
 
 def test_memory_that_runs_out_has_its_own_reason(executor):

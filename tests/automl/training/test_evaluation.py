@@ -14,6 +14,7 @@ from automl.metrics import metric
 from automl.models.parameters import bind, initialise
 from automl.training.evaluation import Counts, Evaluator
 from automl.training.executables import model_of
+from automl.training.losses import TokenCounts
 from automl.training.signature import signature
 from tests.automl.models.cases import inputs_of
 from tests.automl.training.trials import CONFIGURATION
@@ -78,13 +79,17 @@ def test_metrics_that_count_exact_matches_of_one_reference_need_no_decoding(reve
     assert evaluator(reversals, "sequence_error_rate", "token_error_rate").needs_decoding
 
 
-def test_several_references_need_decoding_and_any_of_them_is_right(tmp_path: Path) -> None:
+def test_any_of_several_references_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = "".join(f"{a}{b}\t{b}{a}\n" for a in "abcd" for b in "abcd")
     (tmp_path / "train.tsv").write_text(train, encoding="utf-8")
     (tmp_path / "valid.tsv").write_text("aaa\tb\tcd\nbbb\ta\td\n", encoding="utf-8")
     data = Data({name: tmp_path / f"{name}.tsv" for name in ("train", "valid")})
     one = evaluator(build_table(Document(data), tmp_path), "exact_match", "sequence_error_rate")
-    assert one.needs_decoding
+    assert (one.needs_decoding, one.forced.rows, one.firsts.tolist()) == (False, 4, [0, 2])
+    sums = TokenCounts(jnp.array([3.0, 9.0, 1.0, 9.0]), jnp.array([1, 3, 1, 1]), jnp.array([2, 3, 2, 2]))
+    monkeypatch.setattr("automl.training.evaluation.evaluate_program", lambda *_: lambda *_: sums)
+    counts = one.counts(STATIC, {})
+    assert (counts.right.tolist(), counts.loss, counts.token_accuracy) == ([True, False], 1.0, 0.5)
     assert one.decoded_scores({}, says(one.table, {"aaa": "cd", "bbb": "c"})) == {
         "exact_match": 0.5,
         "sequence_error_rate": 0.5,
