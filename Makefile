@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
-COMPATIBLE ?= $(shell command -v python3.13 || command -v python3.12)
+COMPATIBLE ?= $(shell for python in python3.13 python3.12; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
 # Set up: a virtual environment from the lock file, then this project in it.
 .venv/installed: requirements.lock pyproject.toml
@@ -49,12 +49,14 @@ docs: .venv/installed
 
 # The quick tests on a newer Python, and so on a newer JAX, where one is found.
 compatibility:
-	@test -n "$(COMPATIBLE)" || { echo "no python3.12 or newer was found; nothing to try"; exit 0; }
-	$(COMPATIBLE) -m venv .venv-compatibility
-	.venv-compatibility/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv-compatibility/bin/uv pip sync --quiet --python .venv-compatibility/bin/python --require-hashes requirements.lock
-	.venv-compatibility/bin/uv pip install --quiet --python .venv-compatibility/bin/python --no-deps --no-build-isolation --editable .
-	.venv-compatibility/bin/python -m pytest -n 2
+	@if [ -z "$(COMPATIBLE)" ]; then echo "no Python 3.12 or newer was found; nothing is tried"; else \
+	  set -ex; $(COMPATIBLE) -m venv .venv-compatibility; \
+	  .venv-compatibility/bin/python -m pip install --quiet --disable-pip-version-check uv; \
+	  uv="$$PWD/.venv-compatibility/bin/uv pip"; python="--python .venv-compatibility/bin/python"; \
+	  $$uv sync --quiet $$python --require-hashes requirements.lock; \
+	  $$uv install --quiet $$python --no-deps --no-build-isolation --editable .; \
+	  .venv-compatibility/bin/python -m pytest -n 2; \
+	fi
 
 clean:
 	rm -rf .venv .venv-compatibility models automl.db* automl.checkpoints examples/dates/*.tsv examples/dates/unseen.txt

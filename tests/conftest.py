@@ -1,12 +1,15 @@
 """JAX on one thread and without rank promotion, shapes checked at every call, and one tiny data set for all."""
 
 import os
+from importlib.metadata import version
+
+OLD_EMITTERS = " --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 
 os.environ |= {
     "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu"),
     "NPROC": "1",
     "PJRT_NPROC": "1",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_cpu_use_fusion_emitters=false",
+    "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false{OLD_EMITTERS}",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # with the flag above, compiles in a quarter of the time
 }
