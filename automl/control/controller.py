@@ -6,6 +6,7 @@ same path as beginning.
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
 from dataclasses import replace
 from math import isfinite
 from time import monotonic
@@ -97,7 +98,8 @@ class Controller:
             LeaseLost: Another process has taken the search over; nothing more is written.
             StorageError: Checkpoints cannot be written; everything up to then is kept.
         """
-        with Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop):
+        heartbeat = Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop)
+        with closing(self._mirror), heartbeat:
             try:
                 self._loop()
             except KeyboardInterrupt:

@@ -28,6 +28,12 @@ class ContainedMirror:
             return f"the Optuna study was not brought up to date ({type(error).__name__}); the search goes on"
         return None
 
+    def close(self) -> None:
+        """Close its connections; it opens again when it is needed."""
+        if self._mirror is not None:
+            self._mirror.close()
+            self._mirror = None
+
 
 def mirror_rows(trials: Iterable[Trial], space: Space, metric: Metric) -> list[MirrorTrial]:
     """Return the trials as Optuna's own tools shall show them."""

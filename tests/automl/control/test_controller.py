@@ -74,6 +74,9 @@ class NoMirror:
     def update(self, rows):
         pass
 
+    def close(self):
+        pass
+
 
 @pytest.fixture
 def mirrored_bench(tmp_path):
