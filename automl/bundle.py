@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from automl.errors import InputError
+from storage.objects import flush
 
 VERSION = 1
 MOST_JSON_BYTES = 64 * 2**20
@@ -138,7 +139,7 @@ def _put_in_place(scratch: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     else:
         scratch.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
@@ -146,14 +147,6 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _checked(folder: Path, name: str, files: Any) -> bytes:

@@ -32,7 +32,7 @@ def write(folder: Path, data: bytes) -> str:
     if not _holds(target, data):
         _create_folder(target.parent)
         _replace(target, data)
-    _flush_folder(target.parent)
+    flush(target.parent)
     return digest
 
 
@@ -90,11 +90,12 @@ def _create_folder(folder: Path) -> None:
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for part in missing:
-        _flush_folder(part.parent)
+        flush(part.parent)
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Bring what is written of a file, or the names in a folder, to the disk itself."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

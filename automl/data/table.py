@@ -1,7 +1,6 @@
 """The token table: every split as memory-mapped token ids, built once for the same data and tokens."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from automl.data.sources import Columns, check_file, read_pairs, unreadable
 from automl.data.splits import Part, Splits, split
 from automl.data.tokenizers import UNK, Tokenizer, TokenizerKind, automatic_kind
 from automl.errors import InputError
+from storage.objects import flush
 
 FORMAT_VERSION = 2
 SPLITS = ("train", "valid", "test")
@@ -238,7 +238,7 @@ def _write(folder: Path, digest: str, data: DataDescription, splits: Splits) -> 
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in folder.iterdir():
-        _flush(path)
+        flush(path)
 
 
 def _without_outliers(
@@ -250,14 +250,6 @@ def _without_outliers(
         lengths = np.diff(_encode(tokenizers[side], [row[index] for row in rows])[1])
         keep &= lengths <= max(OUTLIER_LENGTH, OUTLIER_FACTOR * float(np.quantile(lengths, 0.99)))
     return [row for row, kept in zip(rows, keep, strict=True) if kept], int((~keep).sum())
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _rows(name: str, part: Part) -> list[tuple[str, str]]:
