@@ -1,0 +1,79 @@
+"""`automl search`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from automl.commands.options import FOUND, INTERRUPTED, NOTHING_FOUND, Json, Storage, opened, read_settings
+from automl.terminal.console import print_json, print_search, say
+
+if TYPE_CHECKING:
+    from automl.searches import Options, Search
+    from automl.tasks.document import TaskDocument
+
+
+def search(  # noqa: PLR0913
+    task: Annotated[Path, typer.Argument(metavar="TASK.toml", help="Task document.")],
+    *,
+    time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
+    storage: Storage = None,
+    executor: Annotated[Literal["processes", "inline"], typer.Option(help="Where trials run.")] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core if absent.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search instead of the document's.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the winner; else models/NAME.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Throw an earlier search of this name away.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Search for the best model of a task; the winner becomes a folder that predicts.
+
+    The same command again goes on where it was, or prints the result again when its budget is spent.
+    """
+    from automl.records import read_record
+    from automl.searches import Options
+
+    url = storage or read_settings().storage
+    document = _document(task, name, time, trials)
+    options = Options(storage=url, executor=executor, out=out, workers=workers, new=new)
+    found = _watched(document, options)
+    if as_json:
+        print_json(found.to_mapping())
+    else:
+        with opened(url) as database:
+            print_search(found, read_record(database, found.name))
+    if found.state == "interrupted":
+        say("interrupted; everything is kept, and the same command goes on")
+        return INTERRUPTED
+    return NOTHING_FOUND if found.best is None else FOUND
+
+
+def _watched(document: "TaskDocument", options: "Options") -> "Search":
+    """Search, shown on standard error and ended in good order by a signal."""
+    from automl import searches
+    from automl.terminal.interruption import Interruption
+    from automl.terminal.progress import Goal, display
+
+    shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
+    try:
+        with Interruption(shown) as interruption:
+            options = replace(options, on_change=shown.change, on_notice=shown.notice)
+            return searches.run_search(document, replace(options, on_controller=interruption.watch))
+    finally:
+        shown.stop()
+
+
+def _document(task: Path, name: str | None, time: str | None, trials: int | None) -> "TaskDocument":
+    from automl.tasks.document import DEFAULT_TIME, document_from_mapping, read_document, with_budget
+
+    document = read_document(task)
+    if name is not None:
+        document = document_from_mapping({**document.to_mapping(), "name": name}, Path(), "--name")
+    limits = {"time": time, "trials": trials}
+    document = with_budget(document, {key: value for key, value in limits.items() if value is not None})
+    if document.is_endless:
+        say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")
+        document = with_budget(document, {"time": DEFAULT_TIME})
+    return document

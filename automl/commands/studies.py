@@ -1,0 +1,38 @@
+"""What a database holds: `automl status`, `automl leaderboard`."""
+
+import typer
+
+from automl.commands.options import Json, Name, Storage, opened, read_settings
+from automl.terminal.console import print_json, print_leaderboard, say, status_line
+
+
+def status(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Show the searches of the database, or one of them."""
+    from automl.records import is_missing, read_records
+
+    url = storage or read_settings().storage
+    mappings = []
+    if name is not None or not is_missing(url):
+        with opened(url) as database:
+            mappings = [record.to_mapping() for record in read_records(database, name)]
+    if as_json:
+        print_json({"searches": mappings})
+    for mapping in [] if as_json else mappings:
+        typer.echo(status_line(mapping))
+    if not mappings:
+        say("there is no search yet; begin one with: automl search TASK.toml")
+
+
+def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
+    """Rank the trials of a search, of the latest where none is named."""
+    from automl.records import read_record
+
+    with opened(storage or read_settings().storage) as database:
+        record = read_record(database, name)
+    if as_json:
+        from automl.terminal.leaderboard import leaderboard as ranked
+
+        rows = [row.to_mapping() for row in ranked(record.trials.values(), record.metric)]
+        print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
+    else:
+        print_leaderboard(record)
