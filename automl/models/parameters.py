@@ -7,7 +7,7 @@ costs microseconds, compiles nothing, and gives the same bits on every platform.
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,20 @@ class Width(NamedTuple):
     def of(width: "Width | int") -> "Width":
         """Return a width; a number is one part."""
         return width if isinstance(width, Width) else Width(width)
+
+
+class Form(NamedTuple):
+    """What a parameter is to an optimizer.
+
+    Attributes:
+        kind: `matrix`, `embedding` (a row a token, or a position) or `vector` (biases, scales, and what scores).
+        rows: Axis of a matrix's inputs; every axis but rows and columns stacks matrices.
+        columns: Axis of a matrix's outputs.
+    """
+
+    kind: Literal["matrix", "embedding", "vector"]
+    rows: int = 0
+    columns: int = -1
 
 
 class TrueSize(nnx.Variable[Any]):
