@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from automl.commands import search, studies, surroundings, winners
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
-from automl.errors import InputError
+from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
 
 COMMANDS = (
@@ -86,9 +86,9 @@ def run(arguments: Sequence[str]) -> int:
 def _explain(error: Exception) -> int:
     from storage.database import StorageError
 
-    if isinstance(error, InputError | StorageError):
+    if isinstance(error, InputError | StorageError | Obstacle):
         say(str(error))
-        return WRONG_INPUT
+        return INTERRUPTED if isinstance(error, Obstacle) else WRONG_INPUT
     if os.environ.get("AUTOML_DEBUG") == "1":
         traceback.print_exception(error)
     else:

@@ -7,6 +7,10 @@ class InputError(Exception):
     """The input is wrong: one line that says what, where, and what would be right (exit code 2)."""
 
 
+class Obstacle(Exception):
+    """The machine does not let a search go on: one line that says why; everything is kept (exit code 130)."""
+
+
 class FailureReason(StrEnum):
     """Why a trial ended without a result."""
 

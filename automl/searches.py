@@ -17,7 +17,8 @@ from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.table import TokenTable, build_table
 from automl.errors import InputError
-from automl.executors import EXECUTORS
+from automl.executors import EXECUTORS, Limits
+from automl.executors.limits import GIGABYTE
 from automl.metrics import metric
 from automl.segments import Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
@@ -301,13 +302,24 @@ def _held(
 
 
 def _run(database: Database, row: SearchRow, lease: Lease, plan: Plan, workload: Workload, options: Options) -> Outcome:
-    executor = EXECUTORS[options.executor](workload, _workers(Settings(), options, plan))
+    settings = Settings()
+    executor = EXECUTORS[options.executor](workload, _workers(settings, options, plan), limits_of(settings))
     try:
         controller = Controller(database, row, lease, executor, plan, on_change=options.on_change)
         options.on_controller(controller)
         return controller.run()
     finally:
         executor.shutdown(wait=False)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what the settings allow a trainer."""
+    return Limits(
+        compiling=settings.compile_seconds,
+        step=settings.step_seconds,
+        segment=settings.segment_seconds,
+        memory=None if settings.memory is None else int(settings.memory * GIGABYTE),
+    )
 
 
 def _workers(settings: Settings, options: Options, plan: Plan) -> int:

@@ -6,7 +6,7 @@ so a segment that was lost is simply run again.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,30 @@ class EvaluationResult:
 Job = Segment | Evaluation
 Result = SegmentResult | EvaluationResult
 
-Report = Callable[[str], None]
-"""Takes one short line on what a worker is doing right now, for people to read."""
+Phase = Literal["starting", "compiling", "training", "evaluating", "writing"]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life of whoever runs a job.
+
+    Attributes:
+        phase: What it does from now on.
+        step: Optimizer steps of the trial so far. While it trains, only a step that grows shows that it gets on.
+        note: One short line for people; the phase says enough where it is empty.
+    """
+
+    phase: Phase
+    step: int = 0
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Return it for people to read."""
+        return self.note or self.phase
+
+
+Report = Callable[[Beat], None]
+"""Is told what a runner does right now."""
 
 Stop = Callable[[], bool]
 """Says whether work should end at the next chunk boundary."""

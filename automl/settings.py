@@ -20,6 +20,10 @@ class Settings(BaseSettings):
         cache: Folder for what can be made again: token tables and compiled programs.
         checkpoints: Folder of checkpoint bytes; beside the database file when that is SQLite.
         workers: Processes that train at the same time; one a processor core, or one for an accelerator.
+        memory: Gigabytes that one of them may use; an equal share of the machine's where absent.
+        compile_seconds: Seconds that one compilation may take.
+        step_seconds: Seconds in which a trial that trains must get on by a step.
+        segment_seconds: Seconds that a segment may take as a whole.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUTOML_")
@@ -28,6 +32,10 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=lambda: user_cache_path("automl"))
     checkpoints: Path | None = None
     workers: int | None = Field(default=None, ge=1)
+    memory: float | None = Field(default=None, gt=0)
+    compile_seconds: float = Field(default=600.0, gt=0)
+    step_seconds: float = Field(default=300.0, gt=0)
+    segment_seconds: float = Field(default=86_400.0, gt=0)
 
 
 def checkpoint_folder(storage: str, settings: Settings) -> Path:

@@ -51,6 +51,15 @@ def read(folder: Path, digest: str) -> bytes:
     return data
 
 
+def is_sound(folder: Path, digest: str) -> bool:
+    """Whether an object is there with the bytes that its digest names."""
+    try:
+        read(folder, digest)
+    except (CorruptObject, OSError):
+        return False
+    return True
+
+
 def delete_unreferenced(folder: Path, referenced: set[str]) -> int:
     """Delete objects that nothing points to and files of interrupted writes; returns how many.
 

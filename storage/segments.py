@@ -1,12 +1,12 @@
 """Table of segments: what is learnt about a trial, one row for each stretch that was trained."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
 from typing import get_args
 
-from sqlalchemy import BigInteger, ForeignKey, String, select
+from sqlalchemy import BigInteger, ForeignKey, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from storage.attempts import close_attempt
@@ -15,7 +15,7 @@ from storage.database import Database, StorageError
 from storage.leases import Lease
 from storage.schema import TABLE_OPTIONS, Base, detach, utc_now
 from storage.searches import SEARCHES, write_search
-from storage.trials import Trial, TrialState, lock_trial
+from storage.trials import Trial, TrialRow, TrialState, lock_trial
 
 
 class SegmentRecord(Base):
@@ -109,10 +109,37 @@ def commit_segment(
         stored = next((known for known in earlier if _is_same(known, segment)), None)
         if stored is None:
             _check(trial, earlier, segment)
-            stored = _insert(session, trial, len(earlier), segment)
+            stored = _insert(session, trial, earlier[-1].index + 1 if earlier else 0, segment)
             _advance(session, trial, segment, complete=complete)
             write_search(session, lease, {"seconds": SEARCHES.c.seconds + elapsed, "updated": stored.created})
         return detach(SegmentRow, stored, trial=segment.trial)
+
+    return database.transact(work)
+
+
+def drop_segments(database: Database, lease: Lease, trial: int, indices: Collection[int]) -> TrialRow:
+    """Forget segments of a trial, as when their checkpoints are damaged; the trial goes back to the last one left.
+
+    Returns:
+        The trial: PAUSED at that segment, or RUNNING from the beginning where none is left.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+        StorageError: The trial has failed or does not exist.
+    """
+
+    def work(session: Session) -> TrialRow:
+        record = lock_trial(session, lease, trial, "RUNNING", "PAUSED", "COMPLETE")
+        chosen = (SegmentRecord.trial_id == record.id, SegmentRecord.index.in_(indices))
+        session.execute(delete(SegmentRecord).where(*chosen))
+        left = _of_trial(session, record)
+        last = left[-1] if left else None
+        if last is None or last.checkpoint != record.checkpoint:
+            record.state = "PAUSED" if last else "RUNNING"
+            record.step, record.tokens = (last.to_step, last.tokens) if last else (0, 0)
+            record.checkpoint, record.updated = last.checkpoint if last else None, utc_now()
+            session.flush()
+        return detach(TrialRow, record)
 
     return database.transact(work)
 

@@ -4,7 +4,7 @@ Every run begins by rebuilding all that is known from the rows of the database, 
 same path as beginning.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +13,7 @@ from time import monotonic
 from typing import assert_never
 
 from automl.control import history
+from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
 from automl.control.mirror import ContainedMirror
@@ -20,22 +21,18 @@ from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end,
 from automl.control.plan import Plan
 from automl.control.proposals import Proposals
 from automl.control.scheduler import Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
-from automl.errors import FailureReason, TrialFailure
+from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
 from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from storage.attempts import begin_attempt, end_attempt
-from storage.database import Database, StorageError
+from storage.database import Database
 from storage.events import append_event
 from storage.leases import Lease, LeaseLost
-from storage.searches import SearchRow, update_search
-from storage.segments import SegmentRow, commit_segment, list_segments
+from storage.searches import SearchFields, SearchRow, update_search
+from storage.segments import SegmentRow, commit_segment, drop_segments, list_segments
 from storage.trials import add_trial, fail_trial, list_trials
 
-RETRIED = (FailureReason.WORKER_LOST, FailureReason.TIMEOUT)
-BLAMELESS = (FailureReason.STOPPED, FailureReason.STORAGE)
-"""The trial is as good as before and goes on from its last checkpoint in the next run."""
-MOST_ATTEMPTS = 3
 PASSES = 60
 MIRROR_SECONDS = 30.0
 SAVE_SECONDS = 3.0
@@ -85,7 +82,8 @@ class Controller:
         self._committed_seconds = search.seconds
         self._ending = ""
         self._interrupted = False
-        self._full = ""
+        self._obstacle = ""
+        self._losses = 0
         self._no_more_proposals = False
         self._recorded = ("", "")
         self._mirror = ContainedMirror(database.url, search.name, plan.space, plan.metric)
@@ -96,7 +94,7 @@ class Controller:
 
         Raises:
             LeaseLost: Another process has taken the search over; nothing more is written.
-            StorageError: Checkpoints cannot be written; everything up to then is kept.
+            Obstacle: Checkpoints cannot be written, or no trainer lives long enough; everything up to then is kept.
         """
         heartbeat = Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop)
         with closing(self._mirror), heartbeat:
@@ -108,9 +106,10 @@ class Controller:
             except LeaseLost:
                 self._executor.stop()
                 raise
-            if self._full:
-                update_search(self._database, self._lease, state="interrupted", seconds=self._consumed())
-                raise StorageError(f"{self._plan.checkpoints}: {self._full}; make room, and the same command goes on")
+            if self._obstacle:
+                changes = SearchFields(state="interrupted", seconds=self._consumed(), message=self._obstacle)
+                update_search(self._database, self._lease, **changes)
+                raise Obstacle(self._obstacle)
             return self._conclude()
 
     def interrupt(self) -> None:
@@ -230,6 +229,7 @@ class Controller:
         if not all(map(isfinite, history.loss_of(result.scores, self._plan.metric))):
             self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
             return
+        self._losses = 0
         complete = segment.cooldown and not self._interrupted
         row = self._commit(segment, result, complete)
         trial.advance(row, result.parameters, complete)
@@ -245,22 +245,47 @@ class Controller:
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
         number, message = trial.row.number, str(failure)
-        if failure.reason in BLAMELESS:
-            end_attempt(self._database, self._lease, number, failure.reason, failure=False)
-            if failure.reason is FailureReason.STORAGE:
-                self._full = message
-                self._end(message)
-            return
-        if failure.reason in RETRIED:
-            failures = end_attempt(self._database, self._lease, number, failure.reason)
-            if failures < MOST_ATTEMPTS:
-                trial.row = replace(trial.row, failures=failures)
-                self._warn(f"trial {number} lost its worker and goes on from its last checkpoint: {message}")
+        follows = consequence(failure.reason, has_trained=bool(trial.segments))
+        match follows:
+            case "keep" | "halt":
+                end_attempt(self._database, self._lease, number, failure.reason, failure=False)
+                if follows == "halt":
+                    self._halt(f"{self._plan.checkpoints}: {message}; make room, and the same command goes on")
                 return
+            case "retry" | "go back":
+                if self._try_again(trial, failure, follows):
+                    return
+            case "fail":
+                pass
         fail_trial(self._database, self._lease, number, failure.reason, message)
         trial.fail(failure.reason, message)
         self._warn(f"trial {number} failed: {failure.reason}, {message}")
         self._measure_rung()
+
+    def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence) -> bool:
+        """Let a trial go on from its last sound checkpoint; False if it has been lost too often."""
+        number = trial.row.number
+        failures = end_attempt(self._database, self._lease, number, failure.reason)
+        self._losses += 1
+        if self._losses >= MOST_LOSSES:
+            last = f"{failure.reason}, {failure}"
+            self._halt(f"{self._losses} attempts in a row were lost, the last with {last}; the same command goes on")
+        if failures >= MOST_ATTEMPTS:
+            return False
+        trial.row = replace(trial.row, failures=failures)
+        if follows == "go back":
+            self._drop(trial, history.damaged(trial.segments, self._plan.checkpoints))
+        self._warn(f"trial {number} goes on from step {trial.row.step}: {failure.reason}, {failure}")
+        return True
+
+    def _drop(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
+        """Forget segments whose checkpoints are damaged."""
+        trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
+        trial.segments = [segment for segment in trial.segments if segment not in segments]
+
+    def _halt(self, obstacle: str) -> None:
+        self._obstacle = obstacle
+        self._end(obstacle)
 
     def _measure_rung(self) -> None:
         """The first segment of the first trial that did not fail sets rung 0."""
@@ -335,8 +360,7 @@ class Controller:
             self._warn(warning)
 
     def _conclude(self) -> Outcome:
-        found = history.best(self._trials.values(), self._plan.metric)
-        test_scores = self._test(*found) if found else {}
+        found, test_scores = self._tested_best()
         why = explain(self._trials.values(), self._plan.metric) if found else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
         seconds = self._consumed()
@@ -345,16 +369,33 @@ class Controller:
         winner = Winner.of(*found, test_scores) if found else None
         return Outcome(state, seconds, history.counts(self._trials.values()), winner, why)
 
-    def _test(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float]:
-        """Decode test, again if the worker is lost; without scores the search is still finished."""
+    def _tested_best(self) -> tuple[tuple[Trial, SegmentRow] | None, Mapping[str, float]]:
+        """Return the best trial and segment with its scores on test; one whose checkpoint is damaged is passed over."""
+        while (found := history.best(self._trials.values(), self._plan.metric)) is not None:
+            scores = self._test(*found)
+            if scores is not None:
+                return found, scores
+            trial, segment = found
+            self._drop(trial, [segment])
+            self._warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
+        return None, {}
+
+    def _test(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float] | None:
+        """Decode test, again if the worker is lost; without scores the search is still finished.
+
+        Returns:
+            Nothing if the checkpoint is damaged.
+        """
         job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
         for _ in range(MOST_ATTEMPTS):
             match self._evaluate(job):
                 case EvaluationResult(scores=scores):
                     return scores
+                case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
+                    return None
                 case TrialFailure() as failure:
                     self._warn(f"test was not scored: {failure.reason}, {failure}")
-                    if failure.reason not in RETRIED:
+                    if consequence(failure.reason, has_trained=True) != "retry":
                         return {}
                 case _:
                     return {}

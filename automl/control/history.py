@@ -147,6 +147,16 @@ def _points(segments: Sequence[SegmentRow], metric: Metric) -> tuple[Point, ...]
     )
 
 
+def damaged(segments: Sequence[SegmentRow], checkpoints: Path) -> list[SegmentRow]:
+    """Return the last segment, whose checkpoint is known to be bad, and those before it up to one that is sound."""
+    found: list[SegmentRow] = []
+    for segment in reversed(segments):
+        if found and objects.is_sound(checkpoints, segment.checkpoint):
+            break
+        found.append(segment)
+    return found
+
+
 def new_segment(segment: Segment, result: SegmentResult, checkpoints: Path) -> NewSegment:
     """Return what came back as a row; scores that are not finite are left out."""
     return NewSegment(

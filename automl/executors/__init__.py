@@ -1,15 +1,15 @@
 """Where segments run: every executor takes jobs and answers with futures, in the words of `concurrent.futures`."""
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
 from automl.executors.inline import InlineExecutor
+from automl.executors.limits import DEFAULT_LIMITS, Limits
 from automl.executors.processes import ProcessExecutor
 from automl.executors.runner import TRAINER, load_runner
 from automl.segments import Job, Result, Workload
 
-__all__ = ["EXECUTORS", "Executor", "InlineExecutor", "ProcessExecutor"]
+__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "InlineExecutor", "Limits", "ProcessExecutor"]
 
 
 class Executor(Protocol):
@@ -40,13 +40,21 @@ class Executor(Protocol):
         ...
 
 
-def _inline(workload: Workload, workers: int) -> Executor:
-    del workers
+def _inline(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
+    del workers, limits
     return InlineExecutor(lambda: load_runner(TRAINER, workload))
 
 
-def _processes(workload: Workload, workers: int) -> Executor:
-    return ProcessExecutor(workload, workers)
+def _processes(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
+    return ProcessExecutor(workload, workers, limits=limits)
 
 
-EXECUTORS: dict[str, Callable[[Workload, int], Executor]] = {"inline": _inline, "processes": _processes}
+class ExecutorFactory(Protocol):
+    """Makes an executor; one that runs jobs in the calling process keeps no limits."""
+
+    def __call__(self, workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
+        """Make it with so many workers."""
+        ...
+
+
+EXECUTORS: dict[str, ExecutorFactory] = {"inline": _inline, "processes": _processes}

@@ -1,5 +1,6 @@
-"""A worker process: reads jobs from its pipe, answers with reports (text) and outcomes, ends when the pipe does."""
+"""A worker process: reads jobs from its pipe, answers with signs of life and outcomes, ends when its parent does."""
 
+import ctypes
 import os
 import queue
 import signal
@@ -10,19 +11,38 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from automl.errors import TrialFailure
+from automl.executors.limits import restrict
 from automl.executors.runner import load_runner, outcome
 from automl.segments import Evaluation, Job, Segment, Workload
 
+SET_PARENT_DEATH_SIGNAL = 1
+
 
 def main() -> None:
-    """Serve the pipe whose file descriptor is the first argument; its first message is (runner, workload)."""
+    """Serve the pipe whose file descriptor is the first argument; the second is the parent's process id.
+
+    The first message is (runner, workload, files, bytes of a file, bytes of memory or none).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent(int(sys.argv[2]))
     pipe: Connection[Any, Any] = Connection(int(sys.argv[1]))
     try:
-        name, workload = pipe.recv()
+        name, workload, files, file_bytes, memory = pipe.recv()
     except EOFError:
         return
+    restrict(files, file_bytes, memory)
     serve(pipe, name, workload)
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the parent is gone, whatever this process does then: the pipe's end needs a thread that runs.
+
+    Linux only; elsewhere the pipe has to do.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it was gone before we asked
+        os._exit(0)
 
 
 def serve(pipe: "Connection[Any, Any]", name: str, workload: Workload) -> None:

@@ -9,7 +9,7 @@ from types import FrameType
 
 from automl.errors import TrialFailure
 from automl.executors.runner import outcome
-from automl.segments import Job, Result, Runner
+from automl.segments import Beat, Job, Result, Runner
 
 
 class InlineExecutor:
@@ -58,10 +58,10 @@ class InlineExecutor:
         self._runner = None
 
     def _run(self, job: Job) -> Result:
-        def report(line: str) -> None:
-            self._line = f"trial {job.trial}: {line}"
+        def report(beat: Beat) -> None:
+            self._line = f"trial {job.trial}: {beat}"
 
-        report("starting")
+        report(Beat("starting"))
         self._runner = self._runner or self._runner_factory()
         return self._runner.run(job, report, self._stop.is_set)
 

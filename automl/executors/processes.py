@@ -1,4 +1,4 @@
-"""Several workers: one process each, told apart from the caller by a pipe and a death that costs one segment only."""
+"""Several workers: one process each, watched over, and told apart from the caller by a pipe and a death of its own."""
 
 import multiprocessing
 import os
@@ -8,12 +8,26 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from automl.errors import FailureReason, TrialFailure
+from automl.errors import TrialFailure
+from automl.executors.limits import (
+    DEFAULT_LIMITS,
+    GIGABYTE,
+    Limits,
+    out_of_memory_kills,
+    private_memory,
+    share_of_memory,
+)
 from automl.executors.runner import TRAINER, outcome
-from automl.segments import Job, Result, Workload
+from automl.executors.supervision import Supervision, ending
+from automl.segments import Beat, Job, Result, Workload
+from automl.settings import has_accelerator
+
+WATCH_SECONDS = 1.0
 
 
 def environment(workload: Workload, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -25,19 +39,20 @@ def environment(workload: Workload, inherited: Mapping[str, str]) -> dict[str, s
     return changed
 
 
-_LOST = (FailureReason.WORKER_LOST, FailureReason.TIMEOUT)
-
-
 class ProcessExecutor:
     """Runs jobs in `workers` processes, which are started now and replaced when they die.
 
-    A process that dies fails its job with WORKER_LOST; one that neither reports nor answers for `deadline` seconds is
-    killed, and fails it with TIMEOUT. `shutdown(wait=False)` kills the processes.
+    A process that dies fails its job with what its death means; one that does not get on, or holds more memory than
+    `limits` allow, is killed and fails it with TIMEOUT or OUT_OF_MEMORY. `shutdown(wait=False)` kills the processes.
+    They die with the caller, too, however that ends.
     """
 
-    def __init__(self, workload: Workload, workers: int, runner: str = TRAINER, deadline: float = 600.0) -> None:
+    def __init__(
+        self, workload: Workload, workers: int, runner: str = TRAINER, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Result]] | None] = queue.SimpleQueue()
-        self._lanes = [_Lane(self._jobs, runner, workload, deadline) for _ in range(workers)]
+        limits = replace(limits, memory=limits.memory or share_of_memory(workers))
+        self._lanes = [_Lane(self._jobs, runner, workload, limits) for _ in range(workers)]
         self._closed = False
         for lane in self._lanes:
             lane.start()
@@ -71,27 +86,31 @@ class ProcessExecutor:
 
 
 class _Lane(threading.Thread):
-    """Drives one process at a time: hands it a job, listens until the outcome, replaces it when it is gone."""
+    """Drives one process at a time: hands it a job, watches over it until the outcome, replaces it when it is gone.
+
+    The process is started by this thread, since it dies with the thread that has started it.
+    """
 
     def __init__(
         self,
         jobs: "queue.SimpleQueue[tuple[Job, Future[Result]] | None]",
         runner: str,
         workload: Workload,
-        deadline: float,
+        limits: Limits,
     ) -> None:
         super().__init__(daemon=True)
         self.line = "idle"
         self._jobs = jobs
         self._runner = runner
         self._workload = workload
-        self._deadline = deadline
+        self._limits = limits
         self._lock = threading.RLock()  # a signal handler may stop the executor in the midst of a stop
-        self._busy = False
+        self._supervision: Supervision | None = None
         self._killed = False
-        self._child = _Child(runner, workload)
+        self._child: _Child | None = None
 
     def run(self) -> None:
+        self._prepare()
         while (item := self._jobs.get()) is not None:
             job, future = item
             if not future.set_running_or_notify_cancel():
@@ -101,49 +120,70 @@ class _Lane(threading.Thread):
                     future.set_exception(failure)
                 case result:
                     future.set_result(result)
-        self._child.close()
+            self._prepare()
+        self._drop_child()
+
+    def _prepare(self) -> None:
+        """Let a process load its libraries while there is no job."""
+        with suppress(OSError):  # the next job will say so
+            self._living_child()
 
     def stop(self) -> None:
         with self._lock:
-            if self._busy:
+            if self._supervision is not None and self._child is not None:
+                self._supervision.told_to_stop()
                 self._child.send("stop")
 
     def kill(self) -> None:
         with self._lock:
             self._killed = True
-            self._child.kill()
+            if self._child is not None:
+                self._child.kill()
 
     def _outcome(self, job: Job) -> Result | TrialFailure:
         self.line = f"trial {job.trial}: starting"
         with self._lock:
-            if not self._child.alive():
-                self._replace()
-            self._busy = self._child.send(job)
-        answer = self._listen(job)
+            child = self._living_child()
+            supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
+            child.send(job)
+        answer = self._listen(job, child, supervision)
         with self._lock:
-            self._busy = False
-            if isinstance(answer, TrialFailure) and answer.reason in _LOST:
-                self._replace()
+            self._supervision = None
         self.line = "idle"
         return answer
 
-    def _replace(self) -> None:
-        if not self._killed:
-            self._child.close()
-            self._child = _Child(self._runner, self._workload)
+    def _living_child(self) -> "_Child":
+        with self._lock:
+            if self._child is not None and (self._killed or self._child.alive()):
+                return self._child
+            self._drop_child()
+            self._child = _Child(self._runner, self._workload, self._limits)
+            if self._killed:
+                self._child.kill()
+            return self._child
 
-    def _listen(self, job: Job) -> Result | TrialFailure:
-        while self._child.pipe.poll(self._deadline):
-            try:
-                message = self._child.pipe.recv()
-            except (EOFError, OSError):
-                return TrialFailure(FailureReason.WORKER_LOST, f"the worker process ended ({self._child.ending()})")
-            if not isinstance(message, str):
-                answer: Result | TrialFailure = message
-                return answer
-            self.line = f"trial {job.trial}: {message}"
-        self._child.kill()
-        return TrialFailure(FailureReason.TIMEOUT, f"no sign of life for {self._deadline:.0f} s")
+    def _drop_child(self) -> None:
+        with self._lock:
+            if self._child is not None:
+                self._child.close()
+                self._child = None
+
+    def _listen(self, job: Job, child: "_Child", supervision: Supervision) -> Result | TrialFailure:
+        while True:
+            if child.pipe.poll(WATCH_SECONDS):
+                try:
+                    message = child.pipe.recv()
+                except (EOFError, OSError):
+                    return child.ending()
+                if not isinstance(message, Beat):
+                    answer: Result | TrialFailure = message
+                    return answer
+                supervision.note(message)
+                self.line = f"trial {job.trial}: {message}"
+            violation = supervision.violation(child.memory())
+            if violation is not None:
+                child.kill()
+                return violation
 
 
 class _Child:
@@ -152,11 +192,12 @@ class _Child:
     It is in a process group of its own: Ctrl-C on the terminal is for the parent to judge.
     """
 
-    def __init__(self, runner: str, workload: Workload) -> None:
+    def __init__(self, runner: str, workload: Workload, limits: Limits) -> None:
         ours, theirs = multiprocessing.Pipe()
         self.pipe = ours
+        self._kills = out_of_memory_kills()
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "automl.executors.child", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "automl.executors.child", str(theirs.fileno()), str(os.getpid())],
             env=environment(workload, os.environ),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -164,7 +205,7 @@ class _Child:
             process_group=0,
         )
         theirs.close()
-        self.send((runner, workload))
+        self.send((runner, workload, limits.files, limits.file_bytes, _address_space(limits.memory)))
 
     def send(self, message: Any) -> bool:
         """Whether the process could still be told."""
@@ -177,9 +218,16 @@ class _Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ending(self) -> str:
-        code = self._process.wait(timeout=10)
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+    def memory(self) -> int:
+        return private_memory(self._process.pid)
+
+    def ending(self) -> TrialFailure:
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = 0
+        return ending(code, out_of_memory=out_of_memory_kills() > self._kills)
 
     def kill(self) -> None:
         self._process.kill()
@@ -188,3 +236,8 @@ class _Child:
     def close(self) -> None:
         self.kill()
         self.pipe.close()
+
+
+def _address_space(memory: int | None) -> int | None:
+    """Bytes that a process may reserve, which is more than it uses; drivers of accelerators reserve without measure."""
+    return None if memory is None or has_accelerator() else memory + memory // 4 + GIGABYTE

@@ -1,18 +1,22 @@
 """The runner inside a worker: found by name, and every way it can fail turned into a `TrialFailure`."""
 
+import errno
 import importlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from automl.errors import FailureReason, TrialFailure
+from automl.errors import FailureReason, InputError, TrialFailure
 from automl.segments import Runner, Workload
 
 T = TypeVar("T")
 
 TRAINER = "automl.training.trainer:Trainer"
 """The runner of a search, by name, so that nobody above imports JAX."""
+
+STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
+"""What the system says when a disk is full, broken or gone."""
 
 
 def load_runner(name: str, workload: Workload) -> Runner:
@@ -29,6 +33,11 @@ def outcome(run: Callable[[], T]) -> T | TrialFailure:
         return failure
     except MemoryError:
         return TrialFailure(FailureReason.OUT_OF_MEMORY, "the process ran out of memory")
+    except InputError as error:
+        return TrialFailure(FailureReason.BAD_DATA, str(error))
+    except OSError as error:
+        reason = FailureReason.STORAGE if error.errno in STORAGE_ERRORS else FailureReason.ERROR
+        return TrialFailure(reason, _described(error))
     except Exception as error:
         return TrialFailure(FailureReason.ERROR, _described(error))
 

@@ -19,7 +19,18 @@ from automl.decoding import Program, greedy_program
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
 from automl.models.parameters import initialise
-from automl.segments import Evaluation, EvaluationResult, Job, Report, Result, Segment, SegmentResult, Stop, Workload
+from automl.segments import (
+    Beat,
+    Evaluation,
+    EvaluationResult,
+    Job,
+    Report,
+    Result,
+    Segment,
+    SegmentResult,
+    Stop,
+    Workload,
+)
 from automl.training import checkpoints
 from automl.training.checkpoints import Checkpoint
 from automl.training.evaluation import Evaluator
@@ -97,13 +108,14 @@ class Trainer:
         static = self._static(configuration)
         watch = Stopwatch()
         end = self._train(segment, configuration, static, watch, report, stop)
-        report("evaluating")
+        report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
             scores = self.evaluator("valid").scores(static, end.state.average, self._greedy(static))
         if not math.isfinite(scores["loss"]):
             raise TrialFailure(
                 FailureReason.NAN_LOSS, f"the loss on valid is {scores['loss']} at step {end.state.step}"
             )
+        report(Beat("writing", int(end.state.step)))
         with watch.part("writing"):
             digest = checkpoints.write(self.checkpoints, end)
         return SegmentResult(
@@ -119,7 +131,7 @@ class Trainer:
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
         static = self._static(from_dict(Seq2Seq, job.configuration))
-        report(f"decoding {job.split}")
+        report(Beat("evaluating", note=f"decoding {job.split}"))
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
         evaluator = self.evaluator(job.split)
         return EvaluationResult(
@@ -170,7 +182,7 @@ class Trainer:
             tokens += int(run.tokens.sum())
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()
-                report(f"{tokens:,} tokens, training loss {loss:.2f}")
+                report(Beat("training", run.first_step + len(run.rows), f"{tokens:,} tokens, training loss {loss:.2f}"))
         return Checkpoint(state, tokens)
 
     def _fits(self, course: "Course", key: Any, watch: Stopwatch) -> bool:
@@ -179,12 +191,13 @@ class Trainer:
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:
-            report("compiling")
+            report(Beat("compiling"))
             with watch.part("compiling"):
                 traced: Any = train_program(*key)
                 begun = time.monotonic()
                 self.compiled[key] = traced.lower(*inputs).compile()
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
+            report(Beat("training"))
         return self.compiled[key]
 
 

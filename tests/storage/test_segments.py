@@ -13,7 +13,7 @@ from storage.database import Database, StorageError
 from storage.events import append_event, list_events
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, delete_search, get_search
-from storage.segments import NewSegment, SegmentRow, commit_segment, list_segments
+from storage.segments import NewSegment, SegmentRow, commit_segment, drop_segments, list_segments
 from storage.trials import add_trial, get_trial
 
 
@@ -138,3 +138,40 @@ def test_an_old_epoch_says_nothing(database: Database, lease: Lease) -> None:
     with pytest.raises(LeaseLost):
         append_event(database, lease, "scheduler", "thawed 3")
     assert list_events(database, lease.search_id) == []
+
+
+def three_segments(database: Database, lease: Lease, trial: int) -> list[SegmentRow]:
+    for from_step in (0, 10, 20):
+        begin_attempt(database, lease, trial, from_step)
+        commit_ten_steps(database, lease, trial, from_step)
+    return list_segments(database, lease.search_id)
+
+
+def test_a_trial_goes_back_to_the_last_segment_that_is_left_and_on_from_there(
+    database: Database, lease: Lease, trial: int
+) -> None:
+    first, second, third = three_segments(database, lease, trial)
+    row = drop_segments(database, lease, trial, [second.index, third.index])
+    assert (row.state, row.step, row.tokens, row.checkpoint) == ("PAUSED", 10, 500, first.checkpoint)
+    begin_attempt(database, lease, trial, 10)
+    again = commit_ten_steps(database, lease, trial, 10)
+    assert list_segments(database, lease.search_id) == [first, again]
+    assert again.checkpoint == second.checkpoint
+
+
+def test_a_segment_dropped_from_the_middle_leaves_the_trial_where_it_is(
+    database: Database, lease: Lease, trial: int
+) -> None:
+    first, second, third = three_segments(database, lease, trial)
+    row = drop_segments(database, lease, trial, [second.index])
+    assert (row.step, row.checkpoint) == (30, third.checkpoint)
+    begin_attempt(database, lease, trial, 30)
+    fourth = commit_ten_steps(database, lease, trial, 30)
+    assert list_segments(database, lease.search_id) == [first, third, fourth]
+
+
+def test_a_trial_without_segments_is_at_its_beginning(database: Database, lease: Lease, trial: int) -> None:
+    segments = three_segments(database, lease, trial)
+    row = drop_segments(database, lease, trial, [segment.index for segment in segments])
+    assert (row.state, row.step, row.tokens, row.checkpoint) == ("RUNNING", 0, 0, None)
+    assert list_segments(database, lease.search_id) == []

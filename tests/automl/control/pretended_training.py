@@ -35,7 +35,7 @@ class PretendingExecutor:
     curves: Callable[[int], Curve]
     workers: int = 2
     now: float = 0.0
-    failures: dict[int, list[FailureReason]] = field(default_factory=dict)
+    failures: dict[int, list[FailureReason | None]] = field(default_factory=dict)
     test_failures: list[FailureReason] = field(default_factory=list)
     overrun: float = 0.0
     at: dict[float, Callable[[], None]] = field(default_factory=dict)
@@ -78,8 +78,9 @@ class PretendingExecutor:
         self.flights.remove(flight)
         training = isinstance(flight.job, Segment)
         reasons = self.failures.get(flight.job.trial, []) if training else self.test_failures
-        if reasons:
-            flight.future.set_exception(TrialFailure(reasons.pop(0), "as the test wants it"))
+        reason = reasons.pop(0) if reasons else None
+        if reason:
+            flight.future.set_exception(TrialFailure(reason, "as the test wants it"))
         else:
             flight.future.set_result(self.result(flight))
 

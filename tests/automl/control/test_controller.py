@@ -7,12 +7,13 @@ import pytest
 from automl.budget import Budget
 from automl.control.controller import Controller
 from automl.control.plan import Plan
-from automl.errors import FailureReason
+from automl.errors import FailureReason, Obstacle
 from automl.metrics import metric
 from automl.segments import Evaluation, Segment
 from search_spaces.spaces import space
+from storage import objects
 from storage.attempts import list_attempts
-from storage.database import StorageError, open_database
+from storage.database import open_database
 from storage.events import list_events
 from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
@@ -244,7 +245,7 @@ def test_a_search_stopped_before_its_first_step_has_no_winner_and_goes_on(bench)
 
 def test_a_full_disk_ends_the_search_harms_no_trial_and_the_search_goes_on(bench):
     bench.executor.failures = {2: [FailureReason.STORAGE]}
-    with pytest.raises(StorageError, match="as the test wants it; make room, and the same command goes on"):
+    with pytest.raises(Obstacle, match="as the test wants it; make room, and the same command goes on"):
         bench.run()
     assert get_search(bench.database, "dates").state == "interrupted"
     assert {(t.state, t.failures) for t in bench.trials()} <= {("PAUSED", 0), ("RUNNING", 0)}
@@ -284,6 +285,81 @@ def test_a_lost_worker_costs_an_attempt_and_three_cost_the_trial(bench):
     bench.run()
     assert bench.trials()[0].state == "COMPLETE"
     assert (bench.trials()[1].state, bench.trials()[1].reason) == ("FAILED", "WORKER_LOST")
+
+
+@pytest.mark.parametrize("reason", [FailureReason.WORKER_LOST, FailureReason.TIMEOUT])
+def test_a_poison_trial_has_three_attempts_and_does_not_stop_the_search(bench, reason):
+    bench.executor.failures = {1: [reason] * 9}
+    assert bench.run().state == "finished"
+    assert (bench.trials()[1].state, bench.trials()[1].reason) == ("FAILED", reason)
+    assert [a.end_reason for a in list_attempts(bench.database, bench.search.id) if a.trial == 1] == [reason] * 3
+
+
+def test_a_trial_that_has_trained_may_run_out_of_memory_for_others_sake(bench):
+    bench.executor.failures = {0: [None, FailureReason.OUT_OF_MEMORY]}
+    bench.run()
+    assert bench.trials()[0].state == "COMPLETE"
+    assert bench.messages("warning") == [
+        f"trial 0 goes on from step {bench.segments()[0].to_step}: OUT_OF_MEMORY, as the test wants it"
+    ]
+
+
+def test_a_machine_on_which_no_trainer_lives_halts_the_search_and_fails_no_more_trials(bench):
+    bench.run(budget=Budget(time=60.0))
+    bench.executor.failures = {number: [FailureReason.WORKER_LOST] * 9 for number in range(99)}
+    with pytest.raises(
+        Obstacle, match=r"1[56] attempts in a row were lost, the last with WORKER_LOST, as the test wants it"
+    ):
+        bench.run()
+    assert get_search(bench.database, "dates").state == "interrupted"
+    assert sum(t.state == "FAILED" for t in bench.trials()) <= 5
+    bench.executor.failures = {}
+    assert bench.run().state == "finished"
+
+
+class TestADamagedCheckpoint:
+    @pytest.fixture(autouse=True)
+    def three_segments_of_the_default(self, bench):
+        bench.crash(60.0)
+        self.before = [s for s in bench.segments() if s.trial == 0]
+        assert len(self.before) >= 3
+        bench.executor.failures = {0: [FailureReason.CORRUPT_CHECKPOINT]}
+
+    def damage(self, bench, *segments):
+        for segment in segments:
+            objects.path(bench.folder / "objects", segment.checkpoint).write_bytes(b"damaged")
+
+    def first_jobs_of_the_default(self, bench):
+        bench.run()
+        return [job.from_step for job in bench.executor.jobs if isinstance(job, Segment) and job.trial == 0][:2]
+
+    def test_is_answered_by_going_back_to_the_one_before(self, bench):
+        self.damage(bench, self.before[-1])
+        assert self.first_jobs_of_the_default(bench) == [self.before[-1].to_step, self.before[-2].to_step]
+        assert bench.trials()[0].state == "COMPLETE"
+
+    def test_with_others_before_it_is_answered_by_going_back_to_the_last_sound_one(self, bench):
+        self.damage(bench, *self.before[1:])
+        assert self.first_jobs_of_the_default(bench) == [self.before[-1].to_step, self.before[0].to_step]
+
+    def test_without_a_sound_one_is_answered_by_beginning_again(self, bench):
+        self.damage(bench, *self.before)
+        assert self.first_jobs_of_the_default(bench) == [self.before[-1].to_step, 0]
+        assert bench.trials()[0].state == "COMPLETE"
+
+    def test_that_stays_damaged_costs_the_trial_after_three_attempts(self, bench):
+        bench.executor.failures = {0: [FailureReason.CORRUPT_CHECKPOINT] * 9}
+        bench.run()
+        assert (bench.trials()[0].state, bench.trials()[0].reason) == ("FAILED", "CORRUPT_CHECKPOINT")
+
+
+def test_a_winner_whose_checkpoint_is_damaged_is_passed_over(bench):
+    bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT]
+    outcome = bench.run()
+    tested = [job for job in bench.executor.jobs if isinstance(job, Evaluation)]
+    assert len(tested) == 2
+    assert outcome.best.checkpoint == tested[1].checkpoint != tested[0].checkpoint
+    assert tested[0].checkpoint not in [s.checkpoint for s in bench.segments()]
 
 
 def test_when_the_default_fails_another_trial_sets_the_rungs(bench):

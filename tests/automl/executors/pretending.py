@@ -1,13 +1,26 @@
 """A runner that does what the job's configuration says, for the executors' contract."""
 
+import ctypes
+import errno
 import os
 import signal
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from automl.errors import FailureReason, TrialFailure
-from automl.segments import Evaluation, EvaluationResult, Job, Report, Result, Segment, SegmentResult, Stop, Workload
+from automl.errors import FailureReason, InputError, TrialFailure
+from automl.segments import (
+    Beat,
+    Evaluation,
+    EvaluationResult,
+    Job,
+    Report,
+    Result,
+    Segment,
+    SegmentResult,
+    Stop,
+    Workload,
+)
 
 WORKLOAD = Workload(table="table", checkpoints="checkpoints", metrics=("sequence_error_rate",), threads=1)
 
@@ -15,6 +28,8 @@ ERRORS: dict[str, Exception] = {
     "fail": TrialFailure(FailureReason.NAN_LOSS, "the loss is not finite at step 3"),
     "raise": ValueError("no such thing\nand a second line"),
     "exhaust": MemoryError(),
+    "fill the disk": OSError(errno.ENOSPC, "No space left on device"),
+    "read bad data": InputError("table: not a whole token table"),
 }
 
 
@@ -34,11 +49,11 @@ class PretendingRunner:
                 return self._train(job, report, stop)
 
     def _train(self, job: Segment, report: Report, stop: Stop) -> SegmentResult:
-        report(f"training in process {os.getpid()}")
-        tokens = self._act(job.configuration, stop)
+        report(Beat("training", job.from_step, f"training in process {os.getpid()}"))
+        tokens = self._act(job.configuration, report, stop)
         return SegmentResult(job.trial, job.from_step, 10, tokens, {"loss": 1.0}, "digest", parameters=5)
 
-    def _act(self, configuration: Mapping[str, Any], stop: Stop) -> int:
+    def _act(self, configuration: Mapping[str, Any], report: Report, stop: Stop) -> int:
         match configuration["act"]:
             case "end":
                 return 100
@@ -51,13 +66,45 @@ class PretendingRunner:
                 return 50 if stop() else 100
             case "threads":
                 return int(os.environ["OMP_NUM_THREADS"])
-            case "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "hang":
-                threading.Event().wait()
-        raise ERRORS[configuration["act"]]
+        return misbehave(configuration, report)
 
 
 class UnbuildableRunner:
     def __init__(self, workload: Workload) -> None:
         raise FileNotFoundError("there is no token table")
+
+
+def misbehave(configuration: Mapping[str, Any], report: Report) -> int:
+    match configuration["act"]:
+        case "end by a signal":
+            signal.signal(configuration["number"], signal.SIG_DFL)
+            os.kill(os.getpid(), configuration["number"])
+        case "exit":
+            os._exit(configuration["code"])
+        case "hang":
+            threading.Event().wait()
+        case "hold the interpreter":
+            ctypes.PyDLL(None).sleep(600)  # no thread of Python runs meanwhile
+        case "live without a step":
+            while True:
+                report(Beat("training", 3))
+                threading.Event().wait(0.01)
+        case "step slowly":
+            for step in range(8):
+                threading.Event().wait(configuration["seconds"])
+                report(Beat("training", step))
+            return 100
+    return use_up(configuration["act"])
+
+
+def use_up(act: str) -> int:
+    match act:
+        case "hold memory":
+            hoard = [b"x" * (16 << 20) for _ in range(40)]
+            threading.Event().wait()
+            return len(hoard)
+        case "reserve memory":
+            return len(bytearray(1 << 40))
+        case "open files":
+            return len([os.open(os.devnull, os.O_RDONLY) for _ in range(1000)])
+    raise ERRORS[act]

@@ -57,6 +57,13 @@ def test_memory_that_runs_out_has_its_own_reason(executor):
     assert failure(executor, "exhaust").reason is FailureReason.OUT_OF_MEMORY
 
 
+@pytest.mark.parametrize(
+    ("act", "reason"), [("fill the disk", FailureReason.STORAGE), ("read bad data", FailureReason.BAD_DATA)]
+)
+def test_what_the_system_or_the_data_refuse_has_its_own_reason(executor, act, reason):
+    assert failure(executor, act).reason is reason
+
+
 def test_a_failure_costs_only_its_own_job(executor):
     failure(executor, "fail")
     assert executor.submit(segment("end")).result(timeout=60).tokens == 100

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from automl.errors import FailureReason
-from automl.executors import ProcessExecutor
+from automl.errors import FailureReason, TrialFailure
+from automl.executors import Limits, ProcessExecutor
 from automl.executors.processes import environment
-from automl.segments import Result
+from automl.segments import Result, Segment
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
 
 RUNNER = f"{PretendingRunner.__module__}:PretendingRunner"
@@ -71,14 +72,15 @@ def test_a_worker_that_cannot_be_started_fails_its_job_and_the_next_one_runs(exe
     with monkeypatch.context() as patched:
         patched.setattr("automl.executors.processes._Child", refuse)
         os.kill(process, signal.SIGKILL)
-        assert hanging.exception(timeout=60).reason is FailureReason.ERROR
+        assert hanging.exception(timeout=60).reason is FailureReason.WORKER_LOST
+        assert "Resource temporarily" in str(executor.submit(segment("end")).exception(timeout=60))
     assert executor.submit(segment("end")).result(timeout=60).tokens == 100
 
 
 def test_a_killed_worker_fails_its_job_and_is_replaced(executor):
-    error = executor.submit(segment("die")).exception(timeout=60)
+    error = executor.submit(segment("end by a signal", number=int(signal.SIGSEGV))).exception(timeout=60)
     assert error.reason is FailureReason.WORKER_LOST
-    assert "signal 9" in str(error)
+    assert "signal 11, SIGSEGV" in str(error)
     assert executor.submit(segment("end")).result(timeout=60).tokens == 100
 
 
@@ -96,11 +98,64 @@ def test_the_environment_leaves_threads_alone_by_default():
     assert "XLA_FLAGS" not in environment(replace(WORKLOAD, threads=0), {})
 
 
-def test_a_silent_worker_is_killed_at_the_deadline_and_replaced():
-    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, deadline=0.5)
-    future = executor.submit(segment("hang"))
-    assert future.exception(timeout=60).reason is FailureReason.TIMEOUT
+def ending_of(job: Segment, **limits: Any) -> TrialFailure:
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, limits=Limits(**limits))
+    failure = executor.submit(job).exception(timeout=60)
+    again = executor.submit(segment("end"))
     executor.shutdown()
+    assert again.result(timeout=0).tokens == 100
+    assert isinstance(failure, TrialFailure)
+    return failure
+
+
+def test_a_worker_that_lives_but_takes_no_step_is_killed_and_replaced():
+    failure = ending_of(segment("live without a step"), step=0.5)
+    assert failure.reason is FailureReason.TIMEOUT
+    assert str(failure) == "no progress for 0 s while training at step 3"
+
+
+def test_a_worker_whose_step_grows_is_left_alone_however_long_it_takes(executor):
+    slow = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, limits=Limits(step=2.0))
+    assert slow.submit(segment("step slowly", seconds=0.3)).result(timeout=60).tokens == 100
+    slow.shutdown()
+
+
+def test_a_worker_that_holds_too_much_memory_is_killed_and_replaced():
+    failure = ending_of(segment("hold memory"), memory=200 << 20)
+    assert (failure.reason, "are more than its 200 MiB" in str(failure)) == (FailureReason.OUT_OF_MEMORY, True)
+
+
+def test_a_worker_that_asks_for_more_memory_than_there_is_fails_by_itself():
+    assert ending_of(segment("reserve memory")).reason is FailureReason.OUT_OF_MEMORY
+
+
+def test_a_worker_opens_no_more_files_than_it_may():
+    assert "Too many open files" in str(ending_of(segment("open files"), files=500))
+
+
+def test_a_worker_that_does_not_stop_is_killed_and_its_job_is_blameless():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, limits=Limits(drain=0.5))
+    future = executor.submit(segment("hang"))
+    wait_until_it_reports(executor, future)
+    executor.stop()
+    assert future.exception(timeout=60).reason is FailureReason.STOPPED
+    executor.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("job", "reason", "named"),
+    [
+        (segment("end by a signal", number=int(signal.SIGABRT)), FailureReason.WORKER_LOST, "signal 6, SIGABRT"),
+        (segment("end by a signal", number=int(signal.SIGXCPU)), FailureReason.TIMEOUT, "SIGXCPU"),
+        (segment("end by a signal", number=int(signal.SIGXFSZ)), FailureReason.STORAGE, "SIGXFSZ"),
+        (segment("exit", code=0), FailureReason.WORKER_LOST, "exit code 0"),
+        (segment("exit", code=139), FailureReason.WORKER_LOST, "exit code 139"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_end_of_a_worker_has_its_reason(executor, job, reason, named):
+    failure = executor.submit(job).exception(timeout=60)
+    assert (failure.reason, named in str(failure)) == (reason, True)
 
 
 def test_a_runner_that_cannot_be_built_fails_the_job_with_the_cause():
@@ -129,13 +184,14 @@ def test_shutdown_lets_the_running_job_end_and_leaves_no_process():
     assert gone(process)
 
 
-def test_workers_die_with_their_parent():
+@pytest.mark.parametrize("act", ["hang", "hold the interpreter"])
+def test_workers_die_with_their_parent(act):
     script = f"""
 import os, signal, time
 from tests.automl.executors.pretending import WORKLOAD, segment
 from automl.executors import ProcessExecutor
 executor = ProcessExecutor(WORKLOAD, 1, runner={RUNNER!r})
-executor.submit(segment("hang"))
+executor.submit(segment({act!r}))
 while "in process" not in executor.status()[0]:
     os.sched_yield()
 print(executor.status()[0].rpartition(" ")[2], flush=True)

@@ -9,7 +9,7 @@ import pytest
 
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import initialise
-from automl.segments import Evaluation, EvaluationResult, SegmentResult, Workload
+from automl.segments import Beat, Evaluation, EvaluationResult, SegmentResult, Workload
 from automl.training.checkpoints import read_tensors
 from automl.training.executables import model_of
 from automl.training.stopwatch import PARTS
@@ -164,11 +164,12 @@ def test_the_result_counts_parameters_and_seconds_by_part(begin: SegmentResult) 
 
 
 def test_reports_say_what_is_done(trainer: Trainer, begin: SegmentResult) -> None:
-    lines: list[str] = []
-    trained(trainer, segment(), report=lines.append, stop=After(1))
-    trainer.run(evaluation(begin, "test"), lines.append, never)
-    assert re.fullmatch(r"1,\d{3} tokens, training loss 2\.\d\d", lines[0])
-    assert lines[1:] == ["evaluating", "decoding test"]
+    beats: list[Beat] = []
+    trained(trainer, segment(), report=beats.append, stop=After(1))
+    trainer.run(evaluation(begin, "test"), beats.append, never)
+    assert re.fullmatch(r"1,\d{3} tokens, training loss 2\.\d\d", str(beats[0]))
+    assert [(beat.phase, beat.step) for beat in beats[:3]] == [("training", 4), ("evaluating", 4), ("writing", 4)]
+    assert str(beats[3]) == "decoding test"
 
 
 def test_a_loss_that_is_no_number_fails_the_trial(trainer: Trainer) -> None:
@@ -223,7 +224,7 @@ def test_a_checkpoint_of_another_step_is_refused(trainer: Trainer, begin: Segmen
 
 
 def test_a_device_without_memory_fails_the_trial(trainer: Trainer) -> None:
-    def full(line: str) -> None:
+    def full(beat: Beat) -> None:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory allocating 9 bytes")
 
     assert failure(trainer, segment(to_tokens=1), full).reason is FailureReason.OUT_OF_MEMORY

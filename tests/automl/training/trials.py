@@ -5,7 +5,7 @@ from typing import Any
 
 from automl.data.batching import plan
 from automl.errors import TrialFailure
-from automl.segments import Report, Segment, SegmentResult, Workload
+from automl.segments import Beat, Report, Segment, SegmentResult, Workload
 from automl.training.trainer import BATCH_SIZE, Trainer
 from search_spaces.attention import Additive
 from search_spaces.decoders import Recurrent as Decoder
@@ -45,7 +45,7 @@ def varied(**dials: Any) -> Seq2Seq:
     return replace(CONFIGURATION, **dials)
 
 
-def silent(line: str) -> None:
+def silent(beat: Beat) -> None:
     """Stands for a report that nobody reads."""
 
 

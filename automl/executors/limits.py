@@ -1,0 +1,124 @@
+"""What a trainer may use: seconds to each sign of progress, memory, files."""
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl.segments import Evaluation, Job, Phase, Segment
+
+GIGABYTE = 1 << 30
+MACHINE_SHARE = 0.9
+"""Share of the machine's memory that all trainers together may use."""
+CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond any of these a trainer is killed, and its job fails with TIMEOUT or OUT_OF_MEMORY.
+
+    Attributes:
+        starting: Seconds until a process has loaded its libraries and data and begins to compile or to train.
+        compiling: Seconds of one compilation.
+        step: Seconds in which the step of a trial that trains must grow.
+        evaluating: Seconds of scoring, the compilations for it included; also of writing a checkpoint.
+        segment: Seconds of a whole segment, where its own limit says no less.
+        drain: Seconds in which a job must end after it was told to stop.
+        memory: Bytes that a process may hold for itself; none for an equal share of the machine's.
+        files: Files that a process may have open.
+        file_bytes: Size of a file that a process may write.
+    """
+
+    starting: float = 300.0
+    compiling: float = 600.0
+    step: float = 300.0
+    evaluating: float = 900.0
+    segment: float = 86_400.0
+    drain: float = 120.0
+    memory: int | None = None
+    files: int = 4096
+    file_bytes: int = 64 * GIGABYTE
+
+    def seconds(self, phase: Phase) -> float:
+        """Return the seconds after which a phase without progress is over."""
+        match phase:
+            case "starting":
+                return self.starting
+            case "compiling":
+                return self.compiling
+            case "training":
+                return self.step
+            case "evaluating" | "writing":
+                return self.evaluating
+
+    def deadline(self, job: Job) -> float:
+        """Return the seconds of a whole job: what it may train, and what may come before and after."""
+        match job:
+            case Segment(seconds=None):
+                return self.segment
+            case Segment(seconds=training):
+                around = self.starting + 2 * self.compiling + self.evaluating
+                return min(self.segment, (training or 0.0) + around)
+            case Evaluation():
+                return self.starting + self.evaluating
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def share_of_memory(workers: int) -> int | None:
+    """Return the bytes of one of so many processes that share this machine; none where its size is unknown."""
+    sizes = [size for size in (_physical(), *map(_cgroup, CGROUPS)) if size is not None]
+    return int(MACHINE_SHARE * min(sizes)) // max(workers, 1) if sizes else None
+
+
+def _physical() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemTotal:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _cgroup(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def private_memory(process: int) -> int:
+    """Return the bytes that a process holds for itself alone; 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
+
+
+def out_of_memory_kills() -> int:
+    """Return how many processes this machine's kernel has killed for want of memory; 0 where it does not say."""
+    try:
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def restrict(files: int, file_bytes: int, memory: int | None) -> None:
+    """Lower the limits of the calling process; those that are lower already stay.
+
+    Memory is the data segment and private mappings, so that one enormous allocation fails inside the process, where it
+    is an error, instead of growing until somebody kills it.
+    """
+    wanted = {resource.RLIMIT_NOFILE: files, resource.RLIMIT_FSIZE: file_bytes, resource.RLIMIT_CORE: 0}
+    if memory is not None:
+        wanted[resource.RLIMIT_DATA] = memory
+    for kind, most in wanted.items():
+        _, hard = resource.getrlimit(kind)
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (allowed, allowed))
