@@ -38,10 +38,12 @@ def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch v
     return logits.at[..., jnp.array(NEVER)].set(MASKED)
 
 
-def greedy(model: Seq2Seq, source: Int[Array, "batch source"], length: int) -> Decoded:
-    """Take the likeliest token at each step, until the end token or `length` tokens.
+def greedy(
+    model: Seq2Seq, source: Int[Array, "batch source"], length: int, most: int | Int[Array, ""] | None = None
+) -> Decoded:
+    """Take the likeliest token at each step, until the end token or `most` tokens.
 
-    A row of padding alone ends at once.
+    A row of padding alone ends at once. The tokens come in an array of `length`, which is `most` where that is absent.
     """
     memory = model.encode(source)
 
@@ -63,16 +65,28 @@ def greedy(model: Seq2Seq, source: Int[Array, "batch source"], length: int) -> D
         model.decoder.start(memory, length),
         Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
     )
-    final = jax.lax.while_loop(lambda s: (s.position < length) & ~s.ended.all(), step, begin)
+    last = length if most is None else most
+    final = jax.lax.while_loop(lambda s: (s.position < last) & ~s.ended.all(), step, begin)
     return final.decoded
 
 
 Program = Callable[[Parameters, Int[Array, "batch source"]], Decoded]
 
 
-def greedy_program(model: Seq2Seq, length: int) -> Program:
-    """Return the compiled form of `greedy`; it compiles once for each shape of sources."""
-    return jax.jit(lambda parameters, source: greedy(bind(model, parameters), source, length))
+def greedy_program(model: Seq2Seq, length: int) -> Callable[..., Decoded]:
+    """Return `greedy` under `jax.jit`: of parameters, sources, and the most tokens, where less than `length`."""
+
+    def program(
+        parameters: Parameters, source: Int[Array, "batch source"], most: Int[Array, ""] | None = None
+    ) -> Decoded:
+        return greedy(bind(model, parameters), source, length, most)
+
+    return jax.jit(program)
+
+
+def allotted(length: int) -> int:
+    """Return the length of arrays for sequences of up to so many tokens: one of few."""
+    return next((size for size in LENGTHS if size >= length), length)
 
 
 class Answer(NamedTuple):
@@ -94,7 +108,7 @@ def decode(
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
         batch = padded([sources[i] for i in members], batch_size)
-        tokens, scores = map(np.asarray, program(parameters, jnp.asarray(batch)))
+        tokens, scores = map(np.asarray, program(parameters, jax.device_put(batch)))
         for row, index in enumerate(members):
             answers[index] = Answer([int(t) for t in tokens[row] if t != PAD], float(scores[row]))
     return [answers[i] for i in range(len(sources))]
@@ -103,8 +117,7 @@ def decode(
 def padded(sources: Sequence[Sequence[int]], rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
     """Return the sources as one array, padded to one of a few lengths and to `rows` rows."""
     longest = max(1, *map(len, sources)) if sources else 1
-    length = next((size for size in LENGTHS if size >= longest), longest)
-    batch = np.full((rows, length), PAD, np.int32)
+    batch = np.full((rows, allotted(longest)), PAD, np.int32)
     for row, source in enumerate(sources):
         batch[row, : len(source)] = source
     return batch

@@ -1,5 +1,6 @@
 """Doctor: what of this installation works, and what to do about the rest."""
 
+import json
 import os
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def examine(url: str, settings: Settings) -> Iterator[Check]:
     yield folder("cache", settings.cache, "AUTOML_CACHE")
     yield folder("checkpoints", checkpoint_folder(url, settings), "AUTOML_CHECKPOINTS")
     yield devices()
+    yield programs(settings.program_key)
     yield training()
 
 
@@ -132,6 +134,28 @@ def devices() -> Check:
         advice = f"install {DISTRIBUTION}[cuda] to use it"
         return Check("devices", "warn", "cpu, although there is a GPU", advice)
     return Check("devices", "ok", ", ".join(found))
+
+
+def programs(key: Path) -> Check:
+    """Compile a small program in one process and load it in another, through a cache as a search's."""
+    advice = "every process compiles anew: searches work, but begin later"
+    answers: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="automl-doctor-") as scratch:
+        for _ in range(2):
+            command = [sys.executable, "-P", "-m", "automl.training.probe", str(Path(scratch) / "programs"), str(key)]
+            try:
+                finished = subprocess.run(  # noqa: S603
+                    command, capture_output=True, text=True, timeout=SECONDS, check=True
+                )
+            except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+                return Check("programs", "fail", f"no program can be compiled ({type(error).__name__})", advice)
+            answers.append(json.loads(finished.stdout))
+    first, second = answers
+    if second["counts"]["loaded"] == 0:
+        why = "; ".join(second["said"]) or "it was not found"
+        return Check("programs", "warn", f"a compiled program is not loaded by the next process: {why}", advice)
+    found = f"compiled in {first['seconds']:.2f} s, loaded by the next process in {second['seconds']:.2f} s"
+    return Check("programs", "ok", found)
 
 
 def training(seconds: float = SECONDS) -> Check:

@@ -4,17 +4,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 
 from automl.bundle import Bundle, read_bundle
 from automl.data.sources import Columns, read_pairs
 from automl.data.splits import group
 from automl.data.tokenizers import Tokenizer, normalise
-from automl.decoding import decode, greedy_program
+from automl.decoding import decode
 from automl.errors import InputError
 from automl.metrics import metric
 from automl.models.parameters import declared
-from automl.models.seq2seq import Seq2Seq
+from automl.segments import ProgramFolder
+from automl.training.executables import decoder, model_of
+from automl.training.programs import Programs
+from automl.training.signature import Signature, signature
 from search_spaces import seq2seq
 from search_spaces.dials import SpaceError, from_dict
 
@@ -24,8 +27,12 @@ BATCH_SIZES = (1, 8, 64)
 class Model:
     """A winner, loaded; safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, programs: ProgramFolder | None = None) -> None:
         """Build the model of a bundle.
+
+        Args:
+            bundle: What was exported.
+            programs: Where compiled programs are kept between processes.
 
         Raises:
             InputError: Its configuration or its weights are not of a model that we know.
@@ -34,10 +41,10 @@ class Model:
         self.metrics = bundle.metrics
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
-        model = _build(bundle)
-        self._parameters = {name: jnp.asarray(value) for name, value in bundle.weights.items()}
+        static = _signature(bundle)
+        self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = int(bundle.config["max_source_length"])
-        self._program = greedy_program(model, int(bundle.config["decoding"]["max_length"]))
+        self._program = decoder(Programs(programs), static, int(bundle.config["decoding"]["max_length"]))
 
     def predict(self, sources: Iterable[str]) -> list[str]:
         """Return one output for each source, decoded as the bundle says.
@@ -94,14 +101,15 @@ def load(folder: str | Path) -> Model:
     return Model(read_bundle(Path(folder)))
 
 
-def _build(bundle: Bundle) -> Seq2Seq:
+def _signature(bundle: Bundle) -> Signature:
     try:
         configuration = from_dict(seq2seq.Seq2Seq, bundle.config["configuration"])
         sizes = bundle.config["vocabulary"]
-        model = Seq2Seq(configuration, int(sizes["source"]), int(sizes["target"]))
+        static = signature(configuration, int(sizes["source"]), int(sizes["target"]), 0)
+        model = model_of(static)
     except (SpaceError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"config.json: describes no model that this version knows ({error})") from error
     shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}
     if shapes != {name: tuple(value.shape) for name, value in bundle.weights.items()}:
         raise InputError("model.safetensors: holds other parameters than config.json describes; export the model again")
-    return model
+    return static

@@ -20,10 +20,11 @@ from automl.errors import InputError
 from automl.executors import EXECUTORS, Limits
 from automl.executors.limits import GIGABYTE
 from automl.metrics import metric
-from automl.segments import Workload
+from automl.segments import ProgramFolder, Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
+from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from search_spaces import costs
 from search_spaces.dials import SpaceError
 from search_spaces.presets import preset
@@ -217,8 +218,18 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
         checkpoints=str(plan.checkpoints.absolute()),
         metrics=(plan.metric.name,),
         threads=0 if alone else 1,
-        cache=str(private_folder(settings.cache / "programs").absolute()),
+        cache=_programs(settings, options),
     )
+
+
+def _programs(settings: Settings, options: Options) -> ProgramFolder | None:
+    place = program_folder(settings)
+    try:
+        ProgramCache(place)
+    except CacheUnusable as error:
+        options.on_notice(f"{error}; programs are compiled without a cache")
+        return None
+    return place
 
 
 def read_best(database: Database, name: str, table: TokenTable, checkpoints: Path) -> Best | None:

@@ -5,8 +5,47 @@ so a segment that was lost is simply run again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True)
+class ProgramFolder:
+    """Where compiled programs are kept.
+
+    Attributes:
+        folder: Folder of the entries, which only its owner may write.
+        key: File of the owner's key, without which no entry is trusted; it lies elsewhere than what it seals.
+        most_bytes: Size of all entries together.
+    """
+
+    folder: str
+    key: str
+    most_bytes: int = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class ProgramCounts:
+    """How programs came into a process.
+
+    Attributes:
+        compiled: Programs that XLA compiled, however small.
+        compile_seconds: Seconds that XLA took.
+        loaded: Programs that were found compiled.
+        load_seconds: Seconds that loading them took.
+        rejected: Programs that were found, but not accepted by the runtime.
+    """
+
+    compiled: int = 0
+    compile_seconds: float = 0.0
+    loaded: int = 0
+    load_seconds: float = 0.0
+    rejected: int = 0
+
+    def since(self, before: "ProgramCounts") -> "ProgramCounts":
+        """Return what was added after an earlier count."""
+        names = [each.name for each in fields(self)]
+        return ProgramCounts(**{name: getattr(self, name) - getattr(before, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -18,14 +57,14 @@ class Workload:
         checkpoints: Folder where checkpoint bytes are kept under their sha256.
         metrics: Names from `automl.metrics.METRICS`; the first is the objective.
         threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
-        cache: Folder for compiled programs, or none.
+        cache: Where compiled programs are kept between processes, or none.
     """
 
     table: str
     checkpoints: str
     metrics: tuple[str, ...]
     threads: int = 0
-    cache: str | None = None
+    cache: ProgramFolder | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +105,7 @@ class SegmentResult:
         checkpoint: Sha256 of the state at `step`, already on disk.
         parameters: Number of parameters of the model at its true size.
         seconds: Wall-clock seconds of the segment by part: `training`, `compiling`, `evaluating`, `writing`.
+        programs: What was compiled and loaded for the segment.
     """
 
     trial: int
@@ -76,6 +116,7 @@ class SegmentResult:
     checkpoint: str
     parameters: int
     seconds: Mapping[str, float] = field(default_factory=dict)
+    programs: ProgramCounts = field(default_factory=ProgramCounts, compare=False)
 
 
 @dataclass(frozen=True)

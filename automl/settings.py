@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-from pydantic import Field
+from platformdirs import user_cache_path, user_data_path
+from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from automl.errors import InputError
@@ -19,6 +19,8 @@ class Settings(BaseSettings):
         storage: URL of the database.
         cache: Folder for what can be made again: token tables and compiled programs.
         checkpoints: Folder of checkpoint bytes; beside the database file when that is SQLite.
+        program_key: File of the key that seals compiled programs; not in the cache, which may be moved or restored.
+        program_bytes: Size of the compiled programs that are kept, such as `2GiB`.
         workers: Processes that train at the same time; one a processor core, or one for an accelerator.
         memory: Gigabytes that one of them may use; an equal share of the machine's where absent.
         compile_seconds: Seconds that one compilation may take.
@@ -31,6 +33,8 @@ class Settings(BaseSettings):
     storage: str = "sqlite:///automl.db"
     cache: Path = Field(default_factory=lambda: user_cache_path("automl"))
     checkpoints: Path | None = None
+    program_key: Path = Field(default_factory=lambda: user_data_path("automl") / "programs.key")
+    program_bytes: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=0)
     workers: int | None = Field(default=None, ge=1)
     memory: float | None = Field(default=None, gt=0)
     compile_seconds: float = Field(default=600.0, gt=0)

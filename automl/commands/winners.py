@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -43,14 +43,11 @@ def export(
 
 
 def _loaded(bundle: "Bundle") -> "Model":
-    """Return the model of a bundle, its compiled programs kept in the user's cache where that can be written."""
-    from automl.compilation import keep_programs
+    """Return the model of a bundle, its compiled programs kept in the user's cache."""
     from automl.inference import Model
-    from automl.settings import Settings, private_folder
+    from automl.training.cache import program_folder
 
-    with suppress(InputError):
-        keep_programs(str(private_folder(Settings().cache / "programs").absolute()))
-    return Model(bundle)
+    return Model(bundle, program_folder(read_settings()))
 
 
 def predict(

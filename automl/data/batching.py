@@ -119,10 +119,11 @@ def _cost(
 
 
 def _shape(source: NDArray[np.int64], target: NDArray[np.int64], rows: NDArray[np.int32]) -> Bucket:
-    return Bucket(_rounded(int(source[rows].max())), _rounded(int(target[rows].max())))
+    return Bucket(rounded(int(source[rows].max())), rounded(int(target[rows].max())))
 
 
-def _rounded(length: int) -> int:
+def rounded(length: int) -> int:
+    """Return the length that rows of a length are padded to."""
     return -(-length // MULTIPLE) * MULTIPLE
 
 

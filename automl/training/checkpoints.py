@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -53,7 +52,7 @@ def read(folder: Path, digest: str, like: TrainState) -> Checkpoint:
         or any(_form(tensors[name]) != _form(leaf) for name, leaf in named.items())
     ):
         raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, f"checkpoint {digest[:12]} is of another model")
-    leaves = [jnp.asarray(tensors[name]) for name in named]
+    leaves = jax.device_put([tensors[name] for name in named], may_alias=False)
     return Checkpoint(jax.tree.unflatten(jax.tree.structure(like), leaves), int(tokens))
 
 

@@ -1,20 +1,21 @@
 """Evaluation: a trial's scores on valid or test."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.batching import Bucket
+from automl.data.batching import Bucket, rounded
 from automl.data.table import Split, TokenTable
 from automl.decoding import Program, decode
 from automl.metrics import Metric
 from automl.models.parameters import Parameters
-from automl.training.executables import DeviceSplit, evaluate_program, on_device
+from automl.training.executables import BATCHES, DeviceSplit, capacity, evaluate_program, filled, on_device
+from automl.training.losses import TokenCounts
+from automl.training.programs import Programs
 from automl.training.signature import Signature
 
 BATCH_SIZE = 64
@@ -37,10 +38,13 @@ class Evaluator:
     count exact matches need no decoding: each reference of a source is forced, and one that comes out right will do.
     """
 
-    def __init__(self, table: TokenTable, split: str, metrics: Sequence[Metric]) -> None:
+    def __init__(
+        self, table: TokenTable, split: str, metrics: Sequence[Metric], programs: Programs | None = None
+    ) -> None:
         self.table = table
         self.split = split
         self.metrics = metrics
+        self.programs = programs or Programs()
         self.arrays: Split = table.split(split)
 
     @cached_property
@@ -82,22 +86,32 @@ class Evaluator:
         longest = min(int(source.max()), self.table.meta["max_source_length"])
         return Bucket(max(longest, 1), min(int(target.max()), self.table.meta["max_target_length"]) + 1)
 
+    @property
+    def batches(self) -> int:
+        """Batches of forced rows."""
+        return -(-self.forced.rows // BATCH_SIZE)
+
     def rows(self) -> NDArray[np.int32]:
-        """Return the numbers of the forced rows as whole batches, -1 for none."""
-        batches = -(-self.forced.rows // BATCH_SIZE)
-        rows = np.full(batches * BATCH_SIZE, -1, np.int32)
-        rows[: self.forced.rows] = np.arange(self.forced.rows)
-        return rows.reshape(batches, BATCH_SIZE)
+        """Return the numbers of the forced rows as batches, -1 for none."""
+        size = capacity(self.batches, BATCHES) * BATCH_SIZE
+        return filled(np.arange(self.forced.rows), size, -1).reshape(-1, BATCH_SIZE)
 
     def counts(self, signature: Signature, parameters: Parameters) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
-        sums = evaluate_program(signature, self.bucket)(parameters, self.device, jnp.asarray(self.rows()))
-        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in sums)
+        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in self.sums(signature, parameters))
         fits = np.diff(self.forced.target_offsets) < self.bucket.target
         fits &= np.diff(self.forced.source_offsets) <= self.bucket.source
         matched = np.logical_or.reduceat((right == tokens) & fits, self.firsts)
         total = tokens[self.firsts].sum()
         return Counts(float(loss[self.firsts].sum() / total), float(right[self.firsts].sum() / total), matched)
+
+    def sums(self, signature: Signature, parameters: Parameters) -> TokenCounts:
+        """Run the compiled program over the forced rows."""
+        shape = Bucket(rounded(self.bucket.source), rounded(self.bucket.target))
+        inputs = (parameters, self.device, self.rows(), np.int32(self.batches))
+        build = partial(evaluate_program, signature, shape)
+        sums: TokenCounts = self.programs.get(repr(("evaluate", signature, shape)), build, inputs)(*inputs)
+        return sums
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""

@@ -1,25 +1,31 @@
 """Compiled programs: one for training, one for teacher-forced evaluation, one for decoding, per signature and shape."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD
-from automl.decoding import sayable
+from automl.decoding import Decoded, Program, allotted, greedy_program, sayable
 from automl.models.layers import Noise
 from automl.models.parameters import Parameters, bind
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.optimizers import Recipe, averaged, initial_state, transformation
+from automl.training.programs import Programs
 from automl.training.signature import Signature
+
+GENERATOR = "threefry2x32"
+TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
+"""Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
 
 
 class DeviceSplit(NamedTuple):
@@ -43,33 +49,59 @@ class TrainState(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """The inputs of a few steps; the arrays are as long as the longest chunk, `steps` says how many are real."""
+    """The inputs of a few steps; the arrays are as long as the longest chunk, `steps` says how many are real.
+
+    The key is the data of a `threefry2x32` one.
+    """
 
     rows: Int[Array, "steps batch"]
     learning_rates: Float[Array, "steps"]
     steps: Int[Array, ""]
-    key: PRNGKeyArray
+    key: UInt32[Array, "2"]
     recipe: Recipe
 
 
 def on_device(split: Split) -> DeviceSplit:
-    """Copy a split to the device, once."""
+    """Copy a split to the device, once.
 
-    def side(flat: Any, offsets: Any) -> tuple[Array, Array, Array]:
+    The arrays are filled up to one of few sizes, so that programs know no data set by its size.
+    """
+
+    def side(flat: Any, offsets: Any) -> tuple[Any, Any, Any]:
         return (
-            jnp.asarray(np.append(flat, PAD).astype(np.int32)),
-            jnp.asarray(offsets[:-1].astype(np.int32)),
-            jnp.asarray(np.diff(offsets).astype(np.int32)),
+            filled(flat, capacity(len(flat) + 1, TOKENS), PAD),
+            filled(offsets[:-1], capacity(len(offsets) - 1, ROWS)),
+            filled(np.diff(offsets), capacity(len(offsets) - 1, ROWS)),
         )
 
-    return DeviceSplit(*side(split.source, split.source_offsets), *side(split.target, split.target_offsets))
+    sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
+    placed: DeviceSplit = jax.device_put(DeviceSplit(*sides))
+    return placed
 
 
-def new_state(parameters: Mapping[str, NDArray[np.float32]]) -> TrainState:
-    """Return the state at step 0."""
-    arrays = {name: jnp.asarray(value) for name, value in parameters.items()}
-    copies = {name: jnp.array(value) for name, value in parameters.items()}
-    return TrainState(arrays, initial_state(arrays), copies, jnp.zeros((), jnp.int32))
+def capacity(count: int, least: int) -> int:
+    """Return the size of an array for so many values: the least one, or twice, four times that and so on."""
+    return least << max(-(-count // least) - 1, 0).bit_length()
+
+
+def filled(values: Any, size: int, filling: int = 0) -> NDArray[np.int32]:
+    """Return the values as an array of a given length, the rest of it filled up."""
+    array = np.full((size, *np.shape(values)[1:]), filling, np.int32)
+    array[: len(values)] = values
+    return array
+
+
+def new_state(
+    parameters: Mapping[str, NDArray[np.float32]], initial: Callable[[Any], Any] = initial_state
+) -> TrainState:
+    """Return the state at step 0.
+
+    Args:
+        parameters: Start values; they are copied.
+        initial: `initial_state`, or its compiled form.
+    """
+    arrays, average = (jax.device_put(dict(parameters), may_alias=False) for _ in range(2))
+    return TrainState(arrays, initial(arrays), average, jax.device_put(np.zeros((), np.int32), may_alias=False))
 
 
 class Batch(NamedTuple):
@@ -122,7 +154,7 @@ def train_program(
         def step(index: Any, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
             now, losses = carry
             batch = gather(split, chunk.rows[index], bucket)
-            key = jax.random.fold_in(chunk.key, now.step)
+            key = jax.random.fold_in(jax.random.wrap_key_data(chunk.key, impl=GENERATOR), now.step)
             loss, gradients = jax.value_and_grad(loss_of)(now.parameters, batch, chunk.recipe, key)
             optimizer = transformation(chunk.recipe, chunk.learning_rates[index])
             updates, optimizer_state = optimizer.update(gradients, now.optimizer, now.parameters)
@@ -140,19 +172,39 @@ def train_program(
 @cache
 def evaluate_program(
     signature: Signature, bucket: Bucket
-) -> Callable[[Parameters, DeviceSplit, Int[Array, "batches batch"]], TokenCounts]:
-    """Return the program that scores rows of a split token by token, given the true target so far."""
+) -> Callable[[Parameters, DeviceSplit, Int[Array, "batches batch"], Int[Array, ""]], TokenCounts]:
+    """Return the program that scores rows of a split token by token, given the true target so far.
+
+    Its last input says how many of the batches are real; the counts of the others are 0.
+    """
     model = model_of(signature)
 
-    def evaluate(parameters: Parameters, split: DeviceSplit, rows: Int[Array, "batches batch"]) -> TokenCounts:
+    def evaluate(
+        parameters: Parameters, split: DeviceSplit, rows: Int[Array, "batches batch"], batches: Int[Array, ""]
+    ) -> TokenCounts:
         bound = bind(model, parameters)
 
-        def one(batch_rows: Int[Array, "batch"]) -> TokenCounts:
-            batch = gather(split, batch_rows, bucket)
+        def one(index: Any, counts: TokenCounts) -> TokenCounts:
+            batch = gather(split, rows[index], bucket)
             logits = bound(batch.source, batch.inputs)
             guesses = sayable(logits).argmax(axis=-1)
-            return token_counts(logits, guesses, batch.targets, batch.targets != PAD)
+            found = token_counts(logits, guesses, batch.targets, batch.targets != PAD)
+            return TokenCounts(*(sums.at[index].set(new) for sums, new in zip(counts, found, strict=True)))
 
-        return TokenCounts(*(x.reshape(-1) for x in jax.lax.map(one, rows)))
+        none = TokenCounts(jnp.zeros(rows.shape), *(jnp.zeros(rows.shape, jnp.int32) for _ in range(2)))
+        return TokenCounts(*(sums.reshape(-1) for sums in jax.lax.fori_loop(0, batches, one, none)))
 
     return jax.jit(evaluate)
+
+
+def decoder(programs: Programs, signature: Signature, most: int) -> Program:
+    """Return greedy decoding of up to `most` tokens, compiled for each shape of sources."""
+    length = allotted(most)
+    key = repr(("greedy", replace(signature, batch_size=0), length))
+
+    def program(parameters: Parameters, source: Int[Array, "batch source"]) -> Decoded:
+        inputs = (parameters, source, np.int32(most))
+        decoded: Decoded = programs.get(key, lambda: greedy_program(model_of(signature), length), inputs)(*inputs)
+        return decoded
+
+    return program

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from automl.compilation import keep_programs
 from automl.data.batching import BatchPlan, Run, plan
 from automl.data.table import open_table
-from automl.decoding import Program, greedy_program
+from automl.decoding import Program
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
 from automl.models.parameters import initialise
@@ -37,12 +35,14 @@ from automl.training.evaluation import Evaluator
 from automl.training.executables import (
     Chunk,
     DeviceSplit,
+    decoder,
     model_of,
     new_state,
     on_device,
     train_program,
 )
-from automl.training.optimizers import Cooldown, Recipe, learning_rates
+from automl.training.optimizers import Cooldown, Recipe, initial_state, learning_rates
+from automl.training.programs import Programs
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from search_spaces.dials import from_dict
@@ -60,13 +60,12 @@ class Trainer:
     """
 
     def __init__(self, workload: Workload) -> None:
-        if workload.cache is not None:
-            keep_programs(workload.cache)
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
         self.checkpoints = Path(workload.checkpoints)
-        self.evaluator = cache(lambda split: Evaluator(self.table, split, self.metrics))
-        self.greedy = cache(lambda static: greedy_program(model_of(static), self.table.meta["max_target_length"]))
+        self.programs = Programs(workload.cache)
+        self.evaluator = cache(lambda split: Evaluator(self.table, split, self.metrics, self.programs))
+        self.greedy = cache(lambda static: decoder(self.programs, static, self.table.meta["max_target_length"]))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
 
@@ -106,7 +105,7 @@ class Trainer:
     def _segment(self, segment: Segment, report: Report, stop: Stop) -> SegmentResult:
         configuration = from_dict(Seq2Seq, segment.configuration)
         static = self._static(configuration)
-        watch = Stopwatch()
+        watch, before = Stopwatch(), self.programs.counts
         end = self._train(segment, configuration, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
@@ -127,6 +126,7 @@ class Trainer:
             checkpoint=digest,
             parameters=sum(value.size for value in end.state.parameters.values()),
             seconds=watch.seconds,
+            programs=self.programs.counts.since(before),
         )
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
@@ -143,7 +143,9 @@ class Trainer:
         return program
 
     def _fresh(self, static: Signature, seed: int) -> Any:
-        return new_state(initialise(model_of(static), seed))
+        parameters = initialise(model_of(static), seed)
+        initial = self.programs.get("initial state of the optimizer", lambda: jax.jit(initial_state), (parameters,))
+        return new_state(parameters, initial)
 
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
         fresh = self._fresh(static, segment.seed)
@@ -172,10 +174,11 @@ class Trainer:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
-            if begun and not self._fits(course, (static, run.bucket), watch):
-                break
             chunk = course.chunk(run)
-            program = self._compiled((static, run.bucket), (state, self.data, chunk), watch, report)
+            key, inputs = (static, run.bucket), (state, self.data, chunk)
+            if begun and not self._fits(course, key, inputs, watch):
+                break
+            program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
                 state, losses = program(state, self.data, chunk)
                 loss = finite_mean(losses, chunk)
@@ -185,17 +188,17 @@ class Trainer:
                 report(Beat("training", run.first_step + len(run.rows), f"{tokens:,} tokens, training loss {loss:.2f}"))
         return Checkpoint(state, tokens)
 
-    def _fits(self, course: "Course", key: Any, watch: Stopwatch) -> bool:
+    def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        return key in self.compiled or course.seconds_left(watch) > self.slowest_compilation
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key)), inputs)
+        return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:
             report(Beat("compiling"))
             with watch.part("compiling"):
-                traced: Any = train_program(*key)
                 begun = time.monotonic()
-                self.compiled[key] = traced.lower(*inputs).compile()
+                self.compiled[key] = self.programs.get(repr(("train", *key)), lambda: train_program(*key), inputs)
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
         return self.compiled[key]
@@ -208,9 +211,10 @@ class Course:
         self.segment = segment
         self.optimizer = configuration.optimizer
         self.batch_size = order.batch_size
-        self.key: PRNGKeyArray = jax.random.key(segment.seed)
+        self.key = np.array([0, segment.seed & 0xFFFFFFFF], np.uint32)
         dials = (configuration.optimizer.weight_decay, configuration.dropout, configuration.label_smoothing)
-        self.recipe = Recipe(*(jnp.float32(dial) for dial in dials))
+        values: tuple[Any, ...] = tuple(map(np.float32, dials))
+        self.recipe = Recipe(*values)
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
             per_step = order.tokens_per_epoch / order.steps_per_epoch
@@ -236,8 +240,8 @@ class Course:
         rows = np.full((CHUNK, self.batch_size), -1, np.int32)
         rows[: len(run.rows)] = run.rows
         rates = learning_rates(self.optimizer, run.first_step, CHUNK, self.cooldown)
-        steps = jnp.int32(len(run.rows))
-        return Chunk(jnp.asarray(rows), jnp.asarray(rates), steps, self.key, self.recipe)
+        inputs: tuple[Any, ...] = (rows, rates, np.int32(len(run.rows)), self.key, self.recipe)
+        return Chunk(*jax.device_put(inputs))
 
 
 def finite_mean(losses: Float[Array, "steps"], chunk: Chunk) -> float:

@@ -53,7 +53,10 @@ class Finished:
 
 def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tuple[str, str]] = ()) -> Finished:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOML_")}
-    cache = {"AUTOML_CACHE": str(folder / "cache"), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    own = {
+        name: str(folder / path) for name, path in (("AUTOML_CACHE", "cache"), ("AUTOML_PROGRAM_KEY", "programs.key"))
+    }
+    cache = {**own, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     finished = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],
         check=False,

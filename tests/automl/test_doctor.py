@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,25 @@ def test_jax_names_its_devices_from_a_process_of_its_own(monkeypatch: pytest.Mon
     assert doctor.devices().level != "fail"
     monkeypatch.setenv("JAX_PLATFORMS", "abacus")
     assert doctor.devices().level == "fail"
+
+
+def test_a_program_compiled_in_one_process_is_loaded_in_the_next(tmp_path: Path) -> None:
+    check = doctor.programs(tmp_path / "key")
+    assert check.level == "ok", check.found
+    assert "loaded by the next process" in check.found
+
+
+def test_a_cache_that_never_hits_is_said_with_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"seconds": 1.0, "counts": {"loaded": 0}, "said": ["a compiled program was rejected"]}
+    finished = subprocess.CompletedProcess([], 0, json.dumps(answer), "")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: finished)
+    check = doctor.programs(tmp_path / "key")
+    assert (check.level, check.found.rpartition(": ")[2]) == ("warn", "a compiled program was rejected")
+
+
+def test_a_machine_that_cannot_compile_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_PLATFORMS", "abacus")
+    assert doctor.programs(tmp_path / "key").level == "fail"
 
 
 def test_a_short_training_run_trains(monkeypatch: pytest.MonkeyPatch) -> None:

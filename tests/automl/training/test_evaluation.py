@@ -87,7 +87,7 @@ def test_any_of_several_references_is_right(tmp_path: Path, monkeypatch: pytest.
     one = evaluator(build_table(Document(data), tmp_path), "exact_match", "sequence_error_rate")
     assert (one.needs_decoding, one.forced.rows, one.firsts.tolist()) == (False, 4, [0, 2])
     sums = TokenCounts(jnp.array([3.0, 9.0, 1.0, 9.0]), jnp.array([1, 3, 1, 1]), jnp.array([2, 3, 2, 2]))
-    monkeypatch.setattr("automl.training.evaluation.evaluate_program", lambda *_: lambda *_: sums)
+    monkeypatch.setattr(one, "sums", lambda *_: sums)
     counts = one.counts(STATIC, {})
     assert (counts.right.tolist(), counts.loss, counts.token_accuracy) == ([True, False], 1.0, 0.5)
     assert one.decoded_scores({}, says(one.table, {"aaa": "cd", "bbb": "c"})) == {
