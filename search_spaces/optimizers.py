@@ -1,17 +1,40 @@
-"""Optimizers and their schedules."""
+"""Optimizers: from a gradient to a step of the parameters. Weight decay is decoupled and shrinks matrices alone."""
 
 from dataclasses import dataclass
 
-from search_spaces.dials import choice, uniform
+from search_spaces.dials import uniform
 
 
 @dataclass(frozen=True)
 class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019); the rate warms up, stays, falls at the end."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     learning_rate: float = uniform(2e-3, 2e-4, 8e-3, log=True)
     weight_decay: float = uniform(1e-2, 1e-4, 1e-1, log=True)
-    warmup_steps: int = choice(100, 50, 100, 200, 400)
 
 
-Optimizer = AdamW
+@dataclass(frozen=True)
+class Lion:
+    """The sign of an average of gradients (Chen et al., 2023); at about a tenth of AdamW's rate."""
+
+    learning_rate: float = uniform(2e-4, 2e-5, 8e-4, log=True)
+    weight_decay: float = uniform(1e-1, 1e-3, 1.0, log=True)
+
+
+@dataclass(frozen=True)
+class Adafactor:
+    """Steps in proportion to each parameter's size, large matrices factored (Shazeer and Stern, 2018); no momentum."""
+
+    learning_rate: float = uniform(2e-2, 3e-3, 1e-1, log=True)
+    weight_decay: float = uniform(1e-2, 1e-4, 1e-1, log=True)
+
+
+@dataclass(frozen=True)
+class Muon:
+    """Matrices by their orthogonalised momentum (Jordan et al., 2024), all else by AdamW at a tenth of the rate."""
+
+    learning_rate: float = uniform(1e-2, 1e-3, 4e-2, log=True)
+    weight_decay: float = uniform(1e-2, 1e-4, 1e-1, log=True)
+
+
+Optimizer = AdamW | Lion | Adafactor | Muon

@@ -4,20 +4,37 @@ from dataclasses import dataclass
 
 from search_spaces import decoders, encoders
 from search_spaces.decoders import Decoder
-from search_spaces.dials import one_of, uniform
+from search_spaces.dials import choice, one_of, uniform
 from search_spaces.encoders import Encoder
-from search_spaces.optimizers import AdamW, Optimizer
+from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
+from search_spaces.schedules import (
+    Averaging,
+    Cosine,
+    ExponentialAverage,
+    InverseSquareRoot,
+    Linear,
+    PolynomialAverage,
+    Schedule,
+    WarmupStableDecay,
+)
 
-RECIPE = ("optimizer", "dropout", "label_smoothing")
+RECIPE = ("optimizer", "schedule", "averaging", "batch_tokens", "clipping", "dropout", "label_smoothing")
 """The fields that say how a model is trained; the others say what it is."""
 
 
 @dataclass(frozen=True)
 class Seq2Seq:
-    """Any encoder with any decoder, and the recipe that trains them."""
+    """Any encoder with any decoder, and the recipe that trains them.
+
+    `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
+    """
 
     encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer)
     decoder: Decoder = one_of(decoders.Recurrent, decoders.Transformer)
-    optimizer: Optimizer = one_of(AdamW)
+    optimizer: Optimizer = one_of(AdamW, Lion, Adafactor, Muon)
+    schedule: Schedule = one_of(WarmupStableDecay, InverseSquareRoot, Cosine, Linear)
+    averaging: Averaging = one_of(ExponentialAverage, PolynomialAverage)
+    batch_tokens: int = choice(512, 512, 1024, 2048, 4096)
+    clipping: float = uniform(1.0, 0.1, 10.0, log=True)
     dropout: float = uniform(0.3, 0.0, 0.5)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)

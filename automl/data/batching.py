@@ -1,11 +1,13 @@
 """Batches: which rows are trained on together, in which order; a function of the seed and the step alone.
 
 Rows of like length share a batch, since a batch costs what its longest row costs. There are at most
-`MOST_BUCKETS` shapes, because each is compiled by itself.
+`MOST_BUCKETS` shapes, because each is compiled by itself. A step takes as many batches of one shape as come nearest
+to the target tokens that its recipe asks for; so the shape is the same for every number of tokens.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -27,12 +29,12 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Run:
-    """A few batches of one shape in a row.
+    """A few steps in a row, all of one shape.
 
     Attributes:
-        rows: `[batches, batch]` row numbers; -1 fills up the last batch of a shape.
-        first_step: Step of the first batch, counted from the start of training.
-        tokens: Target tokens of each batch, ends included.
+        rows: `[steps, batches, batch]` row numbers; -1 fills up the last batch of a shape, and a step of fewer batches.
+        first_step: The first step, counted from the start of training.
+        tokens: Target tokens of each step, ends included.
     """
 
     bucket: Bucket
@@ -51,6 +53,7 @@ class BatchPlan:
         lengths: Target tokens of each row, its end included.
         batch_size: Rows of a batch.
         run_length: Batches of a run, at most.
+        step_tokens: Target tokens of a step, as nearly as whole batches give them; each step has one, at most a run's.
     """
 
     buckets: tuple[Bucket, ...]
@@ -58,11 +61,23 @@ class BatchPlan:
     lengths: NDArray[np.int64]
     batch_size: int
     run_length: int
+    step_tokens: int = 1
 
-    @property
+    def of_tokens(self, step_tokens: int) -> "BatchPlan":
+        """Return the plan whose steps have so many target tokens."""
+        return replace(self, step_tokens=step_tokens)
+
+    @cached_property
+    def batches_per_step(self) -> tuple[int, ...]:
+        """Batches of a step of each shape."""
+        per_batch = (self.lengths[rows].mean() * self.batch_size for rows in self.members)
+        return tuple(min(max(round(self.step_tokens / tokens), 1), self.run_length) for tokens in per_batch)
+
+    @cached_property
     def steps_per_epoch(self) -> int:
-        """Batches in one pass over the rows."""
-        return sum(-(-len(rows) // self.batch_size) for rows in self.members)
+        """Steps in one pass over the rows."""
+        counts = zip(self.members, self.batches_per_step, strict=True)
+        return sum(-(-len(rows) // (self.batch_size * batches)) for rows, batches in counts)
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -82,22 +97,29 @@ class BatchPlan:
 
     def _epoch(self, generator: np.random.Generator, first_step: int) -> Iterator[Run]:
         pieces = []
-        for bucket, members in zip(self.buckets, self.members, strict=True):
-            batches = _batches(generator.permutation(members), self.batch_size)
-            pieces += [(bucket, batches[i : i + self.run_length]) for i in range(0, len(batches), self.run_length)]
+        for bucket, members, batches in zip(self.buckets, self.members, self.batches_per_step, strict=True):
+            steps = _steps(generator.permutation(members), self.batch_size, batches)
+            length = self.run_length // batches
+            pieces += [(bucket, steps[i : i + length]) for i in range(0, len(steps), length)]
         for index in generator.permutation(len(pieces)):
             bucket, rows = pieces[index]
-            tokens = np.where(rows >= 0, self.lengths[rows], 0).sum(axis=1)
+            tokens = np.where(rows >= 0, self.lengths[rows], 0).sum(axis=(1, 2))
             yield Run(bucket, rows, first_step, tokens)
             first_step += len(rows)
 
 
 def plan(split: Split, batch_size: int, run_length: int) -> BatchPlan:
-    """Sort the rows of a split into shapes that pad little."""
+    """Sort the rows of a split into shapes that pad little; a step is one batch."""
     source = np.maximum(np.diff(split.source_offsets), 1)
     target = np.diff(split.target_offsets) + 1
     buckets, members = _buckets(source, target)
     return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length)
+
+
+def rows_of(split: Split, tokens: int) -> int:
+    """Return the rows of a batch that has about so many target tokens: a power of two between 8 and 128."""
+    per_row = np.diff(split.target_offsets).mean() + 1
+    return int(2 ** np.clip(np.round(np.log2(tokens / per_row)), 3, 7))
 
 
 def _buckets(
@@ -127,11 +149,16 @@ def rounded(length: int) -> int:
     return -(-length // MULTIPLE) * MULTIPLE
 
 
-def _batches(rows: NDArray[np.int32], batch_size: int) -> NDArray[np.int32]:
-    count = -(-len(rows) // batch_size)
-    filled = np.full(count * batch_size, -1, np.int32)
-    filled[: len(rows)] = rows
-    return filled.reshape(count, batch_size)
+def _steps(rows: NDArray[np.int32], batch_size: int, batches_per_step: int) -> NDArray[np.int32]:
+    """Cut rows into batches, and deal these out to steps evenly, so that no step is a small rest."""
+    batches = -(-len(rows) // batch_size)
+    filled = np.full((batches + 1, batch_size), -1, np.int32)
+    filled[:-1].reshape(-1)[: len(rows)] = rows
+    parts = np.array_split(np.arange(batches), -(-batches // batches_per_step))
+    dealt = np.full((len(parts), max(map(len, parts))), -1)
+    for step, part in zip(dealt, parts, strict=True):
+        step[: len(part)] = part
+    return np.asarray(filled[dealt], np.int32)
 
 
 def _rest(run: Run, skipped: int) -> Run:

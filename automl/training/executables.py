@@ -16,11 +16,12 @@ from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.decoding import Decoded, Program, allotted, greedy_program, sayable
 from automl.models.layers import Noise
-from automl.models.parameters import Parameters, bind
+from automl.models.parameters import Parameters, bind, declared
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
-from automl.training.optimizers import Recipe, averaged, initial_state, transformation
+from automl.training.optimizers import Moments, Recipe, form_of, initial_moments, updated
 from automl.training.programs import Programs
+from automl.training.schedules import Pace
 from automl.training.signature import Signature
 
 GENERATOR = "threefry2x32"
@@ -43,19 +44,28 @@ class TrainState(NamedTuple):
     """Everything that training changes; with the seed, everything that resuming needs."""
 
     parameters: Mapping[str, Float[Array, "..."]]
-    optimizer: Any
+    optimizer: Moments
     average: Mapping[str, Float[Array, "..."]]
     step: Int[Array, ""]
 
 
 class Chunk(NamedTuple):
-    """The inputs of a few steps; the arrays are as long as the longest chunk, `steps` says how many are real.
+    """The inputs of a few steps; the arrays are as long as those of the longest chunk.
 
-    The key is the data of a `threefry2x32` one.
+    Attributes:
+        rows: Row numbers of each batch; -1 for none.
+        bounds: Where the batches of each step begin, and where those of the last one end.
+        tokens: Target tokens of each step.
+        pace: Numbers of each step.
+        steps: How many are real.
+        key: Decides, with the step, what is dropped; the data of a `threefry2x32` key.
+        recipe: Dials that stay the same.
     """
 
-    rows: Int[Array, "steps batch"]
-    learning_rates: Float[Array, "steps"]
+    rows: Int[Array, "batches batch"]
+    bounds: Int[Array, "bounds"]
+    tokens: Float[Array, "steps"]
+    pace: Pace
     steps: Int[Array, ""]
     key: UInt32[Array, "2"]
     recipe: Recipe
@@ -92,13 +102,13 @@ def filled(values: Any, size: int, filling: int = 0) -> NDArray[np.int32]:
 
 
 def new_state(
-    parameters: Mapping[str, NDArray[np.float32]], initial: Callable[[Any], Any] = initial_state
+    parameters: Mapping[str, NDArray[np.float32]], initial: Callable[[Any], Any] = initial_moments
 ) -> TrainState:
     """Return the state at step 0.
 
     Args:
         parameters: Start values; they are copied.
-        initial: `initial_state`, or its compiled form.
+        initial: `initial_moments`, or its compiled form.
     """
     arrays, average = (jax.device_put(dict(parameters), may_alias=False) for _ in range(2))
     return TrainState(arrays, initial(arrays), average, jax.device_put(np.zeros((), np.int32), may_alias=False))
@@ -145,24 +155,36 @@ def train_program(
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0.
     """
     model = model_of(signature)
-
-    def loss_of(parameters: Parameters, batch: Batch, recipe: Recipe, key: PRNGKeyArray) -> Float[Array, ""]:
-        logits = bind(model, parameters)(batch.source, batch.inputs, Noise(recipe.dropout, key))
-        return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, recipe.label_smoothing)
+    forms = {name: form_of(name, param.get_value().shape) for name, param in declared(model).items()}
 
     def train(state: TrainState, split: DeviceSplit, chunk: Chunk) -> tuple[TrainState, Float[Array, "steps"]]:
-        def step(index: Any, carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
-            now, losses = carry
-            batch = gather(split, chunk.rows[index], bucket)
-            key = jax.random.fold_in(jax.random.wrap_key_data(chunk.key, impl=GENERATOR), now.step)
-            loss, gradients = jax.value_and_grad(loss_of)(now.parameters, batch, chunk.recipe, key)
-            optimizer = transformation(chunk.recipe, chunk.learning_rates[index])
-            updates, optimizer_state = optimizer.update(gradients, now.optimizer, now.parameters)
-            parameters = {name: value + updates[name] for name, value in now.parameters.items()}
-            average = averaged(now.average, parameters, now.step.astype(jnp.float32))
-            return TrainState(parameters, optimizer_state, average, now.step + 1), losses.at[index].set(loss)
+        def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], key: PRNGKeyArray) -> Array:
+            logits = bind(model, parameters)(batch.source, batch.inputs, Noise(chunk.recipe.dropout, key))
+            smoothing = chunk.recipe.label_smoothing
+            return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, smoothing, tokens=tokens)
 
-        start = (state, jnp.zeros(chunk.rows.shape[0]))
+        def gradient_of(parameters: Parameters, index: Int[Array, ""], key: PRNGKeyArray) -> tuple[Array, Any]:
+            def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:
+                batch = gather(split, chunk.rows[number], bucket)
+                own = jax.random.fold_in(key, number - chunk.bounds[index])
+                part = jax.value_and_grad(loss_of)(parameters, batch, chunk.tokens[index], own)
+                added: tuple[Array, Any] = jax.tree.map(jnp.add, sums, part)
+                return added
+
+            nothing = (jnp.zeros(()), {name: jnp.zeros_like(value) for name, value in parameters.items()})
+            sums: tuple[Array, Any] = jax.lax.fori_loop(chunk.bounds[index], chunk.bounds[index + 1], add, nothing)
+            return sums
+
+        def step(index: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+            now, losses = carry
+            pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
+            key = jax.random.fold_in(jax.random.wrap_key_data(chunk.key, impl=GENERATOR), now.step)
+            loss, gradient = gradient_of(now.parameters, index, key)
+            parameters, moments = updated(now.parameters, gradient, now.optimizer, pace, chunk.recipe, forms)
+            average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
+            return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
+
+        start = (state, jnp.zeros(chunk.tokens.shape))
         ended: tuple[TrainState, Array] = jax.lax.fori_loop(0, chunk.steps, step, start)
         return ended
 

@@ -1,78 +1,159 @@
-"""Optimizers with their dials as arrays, and learning-rate schedules.
+"""Optimizers: one update for all kinds, whose kind and dials are data.
 
-The learning rate of each step is an input, so a schedule is a NumPy function and changing it compiles nothing.
+All keep the same state, a first and a second moment of each parameter, so that a checkpoint has one form.
 """
 
-from typing import Any, NamedTuple, assert_never
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
-from numpy.typing import NDArray
+from jaxtyping import Array, Bool, Float, Int
 
-from automl.models.parameters import Parameters
-from search_spaces.optimizers import AdamW, Optimizer
+from automl.models.parameters import Form, Parameters
+from automl.training.directions import adafactor, adamw, lion, muon
+from automl.training.schedules import Pace
+from automl.training.stacks import Matrices, Sizes, Stack, stacks_of
+from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
+from search_spaces.seq2seq import Seq2Seq
 
-CLIP = 1.0
-AVERAGE_DECAY = 0.998
+OPTIMIZERS: tuple[type[Optimizer], ...] = (AdamW, Lion, Adafactor, Muon)
+Arrays = dict[str, Array]
+
+
+class Moments(NamedTuple):
+    """The state of every optimizer."""
+
+    first: Mapping[str, Float[Array, "..."]]
+    second: Mapping[str, Float[Array, "..."]]
 
 
 class Recipe(NamedTuple):
-    """The dials of a trial that are data to its program."""
+    """The dials of a trial that are data to its program, but for those of its pace; `kind` counts `OPTIMIZERS`."""
 
+    kind: Int[Array, ""]
     weight_decay: Float[Array, ""]
+    clipping: Float[Array, ""]
     dropout: Float[Array, ""]
     label_smoothing: Float[Array, ""]
 
-
-def transformation(recipe: Recipe, learning_rate: Float[Array, ""]) -> optax.GradientTransformation:
-    """Return AdamW after clipping to a global norm of 1 (Pascanu et al., 2013; Loshchilov and Hutter, 2019)."""
-    return optax.chain(
-        optax.clip_by_global_norm(CLIP),
-        optax.scale_by_adam(b1=0.9, b2=0.98, eps=1e-9),
-        optax.add_decayed_weights(recipe.weight_decay, mask=decayed),
-        optax.scale(-learning_rate),
-    )
+    @staticmethod
+    def of(configuration: Seq2Seq) -> "Recipe":
+        """Return the dials of a configuration."""
+        optimizer = configuration.optimizer
+        dials = (optimizer.weight_decay, configuration.clipping, configuration.dropout, configuration.label_smoothing)
+        values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials))
+        return Recipe(*values)
 
 
-def decayed(parameters: Parameters) -> dict[str, bool]:
-    """Say which parameters decay: matrices, and neither biases, scales nor embeddings."""
-    return {name: _is_matrix(name.rsplit(".", 1)[-1]) for name in parameters}
+def form_of(name: str, shape: Sequence[int]) -> Form:
+    """Say what a parameter is to an optimizer, by the last part of its path and its axes."""
+    last = name.rsplit(".", 1)[-1]
+    if last == "table":
+        return Form("embedding")
+    if last.endswith("bias") or last in {"scale", "score"}:
+        return Form("vector")
+    return Form("matrix", rows=1 if last == "out" and len(shape) == 3 else 0)
 
 
-def _is_matrix(name: str) -> bool:
-    return not name.endswith("bias") and name not in {"scale", "table", "score"}
+def initial_moments(parameters: Parameters) -> Moments:
+    """Return the state at step 0."""
+    return Moments(*({name: jnp.zeros_like(value) for name, value in parameters.items()} for _ in range(2)))
 
 
-def initial_state(parameters: Parameters) -> Any:
-    """Return the optimizer's state at step 0."""
-    zero = jnp.zeros(())
-    return transformation(Recipe(zero, zero, zero), zero).init(dict(parameters))
+def updated(
+    parameters: Parameters,
+    gradients: Parameters,
+    moments: Moments,
+    pace: Pace,
+    recipe: Recipe,
+    forms: Mapping[str, Form],
+    *,
+    sizes: Sizes | None = None,
+    kind: type[Optimizer] | None = None,
+) -> tuple[Arrays, Moments]:
+    """Return parameters and state after a step; gradients are clipped to a global norm (Pascanu et al., 2013).
+
+    Args:
+        parameters: Arrays by path.
+        gradients: Those of the mean loss of a token.
+        moments: The state.
+        pace: The numbers of this step.
+        recipe: Dials; those of a model are not read.
+        forms: What each parameter is.
+        sizes: True sizes where arrays are padded.
+        kind: The recipe's kind where a program shall know no other one, and then has no switch.
+    """
+    clip = recipe.clipping / jnp.maximum(optax.tree.norm(dict(gradients)), recipe.clipping)
+    numbers = {name: pace.matrices if forms[name].kind == "matrix" else pace.rest for name in parameters}
+    first, second, ways = {}, {}, {}
+    for name, own in numbers.items():
+        gradient = clip * gradients[name]
+        ways[name] = own.old * moments.first[name] + own.new * gradient
+        first[name] = own.keep_first * moments.first[name] + (1 - own.keep_first) * gradient
+        second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)
+    seen = Seen(parameters, ways, second, {name: own.correction for name, own in numbers.items()})
+    directions = _directions(seen, recipe.kind if kind is None else kind, stacks_of(parameters, forms, sizes))
+    moved = {}
+    for name, value in parameters.items():
+        decay = recipe.weight_decay if forms[name].kind == "matrix" else 0.0
+        moved[name] = value - numbers[name].rate * (directions[name] + decay * value)
+    return moved, Moments(first, second)
 
 
-def averaged(average: Parameters, parameters: Parameters, step: Float[Array, ""]) -> dict[str, Array]:
-    """Return the exponential moving average of the parameters after `step`, quicker at the start."""
-    decay = jnp.minimum(AVERAGE_DECAY, (1 + step) / (10 + step))
-    return {name: average[name] + (1 - decay) * (value - average[name]) for name, value in parameters.items()}
+class Seen(NamedTuple):
+    """What a direction depends on, by path.
+
+    Attributes:
+        parameters: Before the step.
+        ways: Gradients, with as much of the first moment as the optimizer mixes in.
+        second: Second moments with this gradient.
+        corrections: What those are multiplied by to be without bias.
+    """
+
+    parameters: Parameters
+    ways: Parameters
+    second: Parameters
+    corrections: Mapping[str, Float[Array, ""]]
 
 
-class Cooldown(NamedTuple):
-    """The steps between which the learning rate falls linearly to zero."""
+def _directions(seen: Seen, kind: type[Optimizer] | Int[Array, ""], stacks: Sequence[Stack]) -> Arrays:
+    """Return a direction by path; AdamW and Lion have it element by element, the others from whole matrices."""
 
-    first: int
-    last: int
+    def is_(other: type[Optimizer]) -> bool | Array:
+        return kind is other if isinstance(kind, type) else kind == OPTIMIZERS.index(other)
+
+    of_matrices = _by_stack(seen, kind, stacks)
+    directions = {}
+    for stack, matrices in zip(stacks, of_matrices, strict=True):
+        whole = is_(Adafactor) | is_(Muon) if stack.kind == "matrix" else is_(Adafactor)
+        for name, array in stack.arrays(matrices).items():
+            way = seen.ways[name]
+            single = _pick(is_(Lion), lion(way), adamw(way, seen.second[name], seen.corrections[name]))
+            directions[name] = _pick(whole, array, single)
+    return directions
 
 
-def learning_rates(optimizer: Optimizer, first_step: int, count: int, cooldown: Cooldown | None) -> NDArray[np.float32]:
-    """Return the rate of each step: a linear warm-up, a constant, and at the end a linear fall (Hu et al., 2024)."""
-    steps = np.arange(first_step, first_step + count)
-    match optimizer:
-        case AdamW(learning_rate, _, warmup_steps):
-            rates = learning_rate * np.minimum(1.0, (steps + 1) / warmup_steps)
-        case other:
-            assert_never(other)
-    if cooldown is not None:
-        left = (cooldown.last - steps) / max(cooldown.last - cooldown.first, 1)
-        rates = rates * np.clip(left, 0.0, 1.0)
-    return rates.astype(np.float32)
+def _by_stack(seen: Seen, kind: type[Optimizer] | Int[Array, ""], stacks: Sequence[Stack]) -> list[Matrices]:
+    def of(kind: type[Optimizer], seen: Seen) -> list[Matrices]:
+        match kind.__name__:
+            case "Adafactor":
+                return adafactor(stacks, seen.parameters, seen.ways, seen.second)
+            case "Muon":
+                return muon(stacks, seen.ways)
+            case _:
+                return [jnp.zeros((len(stack.growth), *stack.sides), stack.growth.dtype) for stack in stacks]
+
+    if isinstance(kind, type):
+        return of(kind, seen)
+    switched: list[Matrices] = jax.lax.switch(kind, [partial(of, each) for each in OPTIMIZERS], seen)
+    return switched
+
+
+def _pick(condition: bool | Bool[Array, ""], one: Array, other: Array) -> Array:
+    if isinstance(condition, bool):
+        return one if condition else other
+    return jnp.where(condition, one, other)

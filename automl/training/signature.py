@@ -3,17 +3,15 @@
 import dataclasses
 from dataclasses import dataclass
 
-from search_spaces.optimizers import AdamW
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import RECIPE, Seq2Seq
 
 
 @dataclass(frozen=True)
 class Signature:
     """What must be static: kinds, sizes, vocabularies, batch.
 
-    Two trials with equal signatures share every compiled program. Learning rate, weight decay,
-    dropout, label smoothing, schedule and seed are arrays, so the configuration here has their
-    defaults.
+    Two trials with equal signatures share every compiled program. The recipe and the seed are arrays, so the
+    configuration here has the default recipe. `batch_size` are the rows of a batch, of which a step may take several.
     """
 
     configuration: Seq2Seq
@@ -24,5 +22,5 @@ class Signature:
 
 def signature(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int, batch_size: int) -> Signature:
     """Return the signature of a configuration on a task."""
-    static = dataclasses.replace(configuration, optimizer=AdamW(), dropout=0.0, label_smoothing=0.0)
+    static = dataclasses.replace(configuration, **{name: getattr(Seq2Seq(), name) for name in RECIPE})
     return Signature(static, source_vocabulary, target_vocabulary, batch_size)

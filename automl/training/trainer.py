@@ -10,8 +10,9 @@ from typing import Any, assert_never
 import jax
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Run, plan
+from automl.data.batching import BatchPlan, Run, plan, rows_of
 from automl.data.table import open_table
 from automl.decoding import Program
 from automl.errors import FailureReason, TrialFailure
@@ -41,15 +42,18 @@ from automl.training.executables import (
     on_device,
     train_program,
 )
-from automl.training.optimizers import Cooldown, Recipe, initial_state, learning_rates
+from automl.training.optimizers import Recipe, initial_moments
 from automl.training.programs import Programs
+from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 
-BATCH_SIZE = 64
+BATCH_TOKENS = 512
+"""Target tokens of a batch, about; steps of more take several."""
 CHUNK = 16
+"""Batches of a chunk, at most."""
 REPORT_SECONDS = 1.0
 
 
@@ -76,8 +80,9 @@ class Trainer:
 
     @cached_property
     def plan(self) -> BatchPlan:
-        """The order of batches."""
-        return plan(self.table.split("train"), BATCH_SIZE, CHUNK)
+        """The order of batches, a batch a step."""
+        train = self.table.split("train")
+        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK)
 
     def run(self, job: Job, report: Report, stop: Stop) -> Result:
         """Run one job.
@@ -144,7 +149,7 @@ class Trainer:
 
     def _fresh(self, static: Signature, seed: int) -> Any:
         parameters = initialise(model_of(static), seed)
-        initial = self.programs.get("initial state of the optimizer", lambda: jax.jit(initial_state), (parameters,))
+        initial = self.programs.get("initial state of the optimizer", lambda: jax.jit(initial_moments), (parameters,))
         return new_state(parameters, initial)
 
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
@@ -166,9 +171,9 @@ class Trainer:
         stop: Stop,
     ) -> Checkpoint:
         state, tokens = self._begin(segment, static)
-        course = Course(segment, configuration, self.plan, tokens)
+        course = Course(segment, configuration, self.plan.of_tokens(configuration.batch_tokens), tokens)
         reported = -math.inf
-        for run in self.plan.runs(segment.seed, segment.from_step):
+        for run in course.order.runs(segment.seed, segment.from_step):
             begun, stopped = run.first_step > segment.from_step, stop()
             if stopped and not begun:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
@@ -209,12 +214,10 @@ class Course:
 
     def __init__(self, segment: Segment, configuration: Seq2Seq, order: BatchPlan, tokens: int) -> None:
         self.segment = segment
-        self.optimizer = configuration.optimizer
-        self.batch_size = order.batch_size
+        self.configuration = configuration
+        self.order = order
         self.key = np.array([0, segment.seed & 0xFFFFFFFF], np.uint32)
-        dials = (configuration.optimizer.weight_decay, configuration.dropout, configuration.label_smoothing)
-        values: tuple[Any, ...] = tuple(map(np.float32, dials))
-        self.recipe = Recipe(*values)
+        self.recipe = Recipe.of(configuration)
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
             per_step = order.tokens_per_epoch / order.steps_per_epoch
@@ -237,10 +240,16 @@ class Course:
 
     def chunk(self, run: Run) -> Chunk:
         """Return the inputs of a run's steps."""
-        rows = np.full((CHUNK, self.batch_size), -1, np.int32)
-        rows[: len(run.rows)] = run.rows
-        rates = learning_rates(self.optimizer, run.first_step, CHUNK, self.cooldown)
-        inputs: tuple[Any, ...] = (rows, rates, np.int32(len(run.rows)), self.key, self.recipe)
+        of = self.configuration
+        numbers = pace(of.optimizer, of.schedule, of.averaging, run.first_step, CHUNK, self.cooldown)
+        present: NDArray[np.bool_] = np.any(run.rows >= 0, axis=2)
+        rows = np.full((CHUNK, self.order.batch_size), -1, np.int32)
+        rows[: present.sum()] = run.rows[present]
+        bounds, tokens = np.zeros(CHUNK + 1, np.int32), np.ones(CHUNK, np.float32)
+        bounds[1 : len(present) + 1] = present.sum(axis=1).cumsum()
+        tokens[: len(present)] = run.tokens
+        single = jax.tree.map(np.float32, numbers)
+        inputs: tuple[Any, ...] = (rows, bounds, tokens, single, np.int32(len(present)), self.key, self.recipe)
         return Chunk(*jax.device_put(inputs))
 
 

@@ -229,7 +229,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_spaces_says_every_dial_and_what_its_kinds_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["spaces"]) == 0
     printed = capsys.readouterr().out
-    assert "95,040 configurations" in printed
+    assert "127,733,760 configurations" in printed
     assert "Transformer: Self-attention and feed-forward blocks" in printed
     assert "learning_rate = 0.002  (0.0002 to 0.008, logarithmic)" in printed
 

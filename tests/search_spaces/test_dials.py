@@ -3,23 +3,30 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import attention, decoders, encoders, optimizers
+from search_spaces import attention, decoders, encoders
 from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, choice, dials, from_dict, parameters, to_dict
+from search_spaces.optimizers import Optimizer
+from search_spaces.schedules import Averaging, Schedule
 from search_spaces.seq2seq import Seq2Seq
 
+OPTIMIZERS, SCHEDULES, AVERAGES = get_args(Optimizer), get_args(Schedule), get_args(Averaging)
 CONFIGURATIONS = st.builds(
     Seq2Seq,
     encoder=st.one_of(st.from_type(encoders.Recurrent), st.from_type(encoders.Transformer)),
     decoder=st.one_of(st.from_type(decoders.Recurrent), st.from_type(decoders.Transformer)),
-    optimizer=st.builds(
-        optimizers.AdamW, learning_rate=st.floats(0, 1), weight_decay=st.floats(0, 1), warmup_steps=st.integers()
+    optimizer=st.one_of(
+        st.builds(kind, learning_rate=st.floats(0, 1), weight_decay=st.floats(0, 1)) for kind in OPTIMIZERS
     ),
+    schedule=st.one_of(map(st.from_type, SCHEDULES)),
+    averaging=st.one_of(map(st.from_type, AVERAGES)),
+    batch_tokens=st.integers(1, 4096),
+    clipping=st.floats(0, 1),
     dropout=st.floats(0, 1),
     label_smoothing=st.floats(0, 1),
 )
@@ -95,7 +102,7 @@ def test_a_choice_without_values_has_its_default_alone() -> None:
 
 
 def test_spaces_need_the_standard_library_alone() -> None:
-    modules = "attention costs decoders dials encoders optimizers presets seq2seq spaces"
+    modules = "attention costs decoders dials encoders optimizers presets schedules seq2seq spaces"
     code = (
         f"import importlib, sys; before = set(sys.modules)\n"
         f"for name in {modules!r}.split(): importlib.import_module('search_spaces.' + name)\n"

@@ -6,15 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.data.batching import MOST_BUCKETS, MULTIPLE, BatchPlan, Bucket, Run, plan
+from automl.data.batching import MOST_BUCKETS, MULTIPLE, BatchPlan, Bucket, Run, plan, rows_of
 from automl.data.table import Split
 
 LENGTHS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=60)
 PLANS = st.builds(
-    lambda lengths, batch_size, run_length: (lengths, plan(split_of(lengths), batch_size, run_length)),
+    lambda lengths, batch_size, run_length, tokens: (
+        lengths,
+        plan(split_of(lengths), batch_size, run_length).of_tokens(tokens),
+    ),
     LENGTHS,
     st.integers(1, 16),
     st.integers(1, 5),
+    st.integers(1, 400),
 )
 MIXED = [(3 + i % 4, 2 + i % 3) for i in range(60)] + [(30 + i % 5, 25) for i in range(20)]
 
@@ -36,7 +40,6 @@ def test_every_row_appears_exactly_once_in_an_epoch(
     lengths, order = drawn
     rows = np.concatenate([run.rows.ravel() for run in epoch(order, 0, number)])
     assert Counter(rows[rows >= 0].tolist()) == Counter(range(len(lengths)))
-    assert (rows < 0).sum() == order.steps_per_epoch * order.batch_size - len(lengths)
 
 
 @given(PLANS)
@@ -44,7 +47,7 @@ def test_tokens_count_the_targets_and_their_ends(drawn: tuple[list[tuple[int, in
     lengths, order = drawn
     runs = epoch(order, 0, 0)
     for run in runs:
-        assert run.tokens.tolist() == [sum(lengths[i][1] + 1 for i in batch if i >= 0) for batch in run.rows]
+        assert run.tokens.tolist() == [sum(lengths[i][1] + 1 for i in step.flat if i >= 0) for step in run.rows]
     assert sum(run.tokens.sum() for run in runs) == order.tokens_per_epoch == sum(n + 1 for _, n in lengths)
 
 
@@ -56,7 +59,7 @@ def test_rows_fit_their_shape_and_shapes_are_few(drawn: tuple[list[tuple[int, in
         assert run.bucket.source >= max(source for source, _ in members)
         assert run.bucket.target >= max(target for _, target in members) + 1
         assert run.bucket.source % MULTIPLE == run.bucket.target % MULTIPLE == 0
-        assert run.rows.shape[1] == order.batch_size
+        assert run.rows.shape[2] == order.batch_size
     assert len(set(order.buckets)) <= len(order.buckets) <= MOST_BUCKETS
 
 
@@ -74,7 +77,7 @@ def test_runs_are_no_longer_than_asked_for(drawn: tuple[list[tuple[int, int]], B
     _, order = drawn
     steps = [run.first_step for run in epoch(order, 1, 0)]
     lengths = [len(run.rows) for run in epoch(order, 1, 0)]
-    assert max(lengths) <= order.run_length
+    assert max(run.rows[:, :, 0].size for run in epoch(order, 1, 0)) <= order.run_length
     assert steps == np.cumsum([0, *lengths])[:-1].tolist()
 
 
@@ -96,6 +99,19 @@ def test_a_few_long_rows_do_not_make_every_batch_long() -> None:
 
 def test_rows_of_like_length_share_one_shape() -> None:
     assert plan(split_of([(7, 6)] * 50), 8, 4).buckets == (Bucket(8, 8),)
+
+
+def test_a_step_takes_the_batches_that_come_nearest_to_its_tokens() -> None:
+    order = plan(split_of([(5, 9)] * 100), 4, 16)
+    found = {tokens: order.of_tokens(tokens).batches_per_step for tokens in (1, 40, 70, 90, 400, 9000)}
+    assert found == {1: (1,), 40: (1,), 70: (2,), 90: (2,), 400: (10,), 9000: (16,)}
+    steps = epoch(order.of_tokens(400), 0, 0)
+    assert sorted(int(n) for run in steps for n in (run.rows >= 0).sum(axis=(1, 2))) == [32, 32, 36]
+
+
+@pytest.mark.parametrize(("length", "rows"), [(1, 128), (6, 64), (7, 64), (10, 64), (30, 16), (500, 8)])
+def test_a_batch_has_as_many_rows_as_make_up_its_tokens(length: int, rows: int) -> None:
+    assert rows_of(split_of([(3, length)] * 9), 512) == rows
 
 
 @pytest.mark.parametrize("rows", [1, 5])

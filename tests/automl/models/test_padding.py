@@ -5,20 +5,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from automl.models.parameters import bind, declared, initialise, padded, true_sizes, unpadded
 from automl.models.seq2seq import Seq2Seq as Model
 from automl.training.losses import smoothed_cross_entropy
-from automl.training.optimizers import Recipe, initial_state, transformation
+from automl.training.optimizers import Recipe, form_of, initial_moments, updated
+from automl.training.schedules import pace
 from search_spaces import attention, decoders, encoders
+from search_spaces.optimizers import AdamW
+from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
 from search_spaces.seq2seq import Seq2Seq
 
 STEPS = 50
 VOCABULARY = (11, 9)
 LARGER_VOCABULARY = (17, 16)
-RECIPE = Recipe(jnp.float32(0.01), jnp.float32(0.0), jnp.float32(0.1))
+SMOOTHING = jnp.float32(0.1)
 
 
 def recurrent(cell: str, size: int, layers: int, kind: attention.Attention) -> decoders.Recurrent:
@@ -71,21 +73,25 @@ def trained(model: Model, values: Any, sizes: dict[str, int] | None) -> tuple[li
         bound = bind(model, parameters, sizes)
         inputs = jnp.pad(target[:, :-1], ((0, 0), (1, 0)), constant_values=1)
         return smoothed_cross_entropy(
-            bound(source, inputs), target, target != 0, RECIPE.label_smoothing, bound.decoder.logits.size.get_value()
+            bound(source, inputs), target, target != 0, SMOOTHING, bound.decoder.logits.size.get_value()
         )
 
-    @jax.jit
-    def step(parameters: Any, state: Any, sizes: Any, source: Any, target: Any) -> Any:
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, sizes, source, target)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to the power of an integer step
-            updates, state = transformation(RECIPE, jnp.float32(0.01)).update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state, loss
-
     parameters = {name: jnp.asarray(value) for name, value in values.items()}
-    state, losses = initial_state(parameters), []
+    forms = {name: form_of(name, value.shape) for name, value in values.items()}
+    optimizer = AdamW(0.01)
+    recipe = Recipe.of(Seq2Seq(optimizer=optimizer))
+
+    @jax.jit
+    def step(parameters: Any, state: Any, numbers: Any, sizes: Any, source: Any, target: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, sizes, source, target)
+        return *updated(parameters, gradients, state, numbers, recipe, forms, kind=AdamW), loss
+
+    paces = pace(optimizer, WarmupStableDecay(1), ExponentialAverage(), 0, STEPS, None)
+    state, losses = initial_moments(parameters), []
     given = None if sizes is None else {name: jnp.int32(size) for name, size in sizes.items()}
-    for source, target in batches():
-        parameters, state, loss = step(parameters, state, given, source, target)
+    for number, (source, target) in enumerate(batches()):
+        numbers = jax.tree.map(lambda values, at=number: jnp.asarray(values[at]), paces)
+        parameters, state, loss = step(parameters, state, numbers, given, source, target)
         losses.append(float(loss))
     return losses, {name: np.asarray(value) for name, value in parameters.items()}
 

@@ -7,7 +7,8 @@ from automl.training.signature import signature
 from search_spaces.attention import MultiHead
 from search_spaces.decoders import Recurrent, Transformer
 from search_spaces.encoders import Recurrent as RecurrentEncoder
-from search_spaces.optimizers import AdamW
+from search_spaces.optimizers import AdamW, Muon
+from search_spaces.schedules import Cosine, PolynomialAverage
 from search_spaces.seq2seq import Seq2Seq
 
 DEFAULT = signature(Seq2Seq(), 10, 11, 64)
@@ -19,8 +20,11 @@ DEFAULT = signature(Seq2Seq(), 10, 11, 64)
         {"dropout": 0.4},
         {"label_smoothing": 0.0},
         {"optimizer": AdamW(learning_rate=1.0)},
-        {"optimizer": AdamW(weight_decay=0.5)},
-        {"optimizer": AdamW(warmup_steps=1)},
+        {"optimizer": Muon()},
+        {"schedule": Cosine(horizon=1)},
+        {"averaging": PolynomialAverage()},
+        {"batch_tokens": 4096},
+        {"clipping": 0.1},
     ],
 )
 def test_dials_that_are_data_leave_it_as_it_is(dial: dict[str, Any]) -> None:

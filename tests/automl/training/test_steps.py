@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from automl.training.executables import Chunk, TrainState
-from automl.training.optimizers import averaged
 from automl.training.trainer import Course, Trainer
 from tests.automl.training.trials import CONFIGURATION, After, segment, trained
 
@@ -34,8 +33,10 @@ def fresh(trainer: Trainer) -> TrainState:
 
 
 def part(chunk: Chunk, first: int, steps: int) -> Chunk:
-    rows, rates = jnp.roll(chunk.rows, -first, axis=0), jnp.roll(chunk.learning_rates, -first)
-    return chunk._replace(rows=rows, learning_rates=rates, steps=jnp.int32(steps))
+    """Some of the steps of a chunk."""
+    bounds, tokens = jnp.roll(chunk.bounds, -first), jnp.roll(chunk.tokens, -first)
+    pace = jax.tree.map(lambda numbers: jnp.roll(numbers, -first), chunk.pace)
+    return chunk._replace(bounds=bounds, tokens=tokens, pace=pace, steps=jnp.int32(steps))
 
 
 def test_steps_are_the_same_however_they_are_cut_into_chunks(trainer: Trainer, program: Any, chunk: Chunk) -> None:
@@ -52,11 +53,28 @@ def test_steps_are_the_same_however_they_are_cut_into_chunks(trainer: Trainer, p
 def test_the_average_follows_the_parameters(trainer: Trainer, program: Any, chunk: Chunk) -> None:
     state = fresh(trainer)
     for index in range(STEPS):
-        before = jax.tree.map(jnp.copy, state.average)
+        before, share = jax.tree.map(jnp.copy, state.average), float(chunk.pace.average[index])
         state, _ = program(state, trainer.data, part(chunk, index, 1))
-        expected = averaged(before, state.parameters, jnp.float32(index))
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.average, expected)
+        for name, value in state.parameters.items():
+            expected = (1 - share) * before[name] + share * value
+            np.testing.assert_allclose(state.average[name], expected, atol=1e-6)
     assert not np.allclose(state.average["decoder.logits.kernel"], state.parameters["decoder.logits.kernel"])
+
+
+def test_a_step_of_several_batches_is_that_of_the_mean_over_all_their_tokens(
+    trainer: Trainer, program: Any, chunk: Chunk
+) -> None:
+    still = chunk._replace(recipe=chunk.recipe._replace(dropout=jnp.float32(0)))
+    rows = np.asarray(chunk.rows)[0]
+    halves = np.full_like(chunk.rows, -1)
+    halves[0, :10], halves[1, : len(rows) - 10] = rows[:10], rows[10:]
+    whole, losses = program(fresh(trainer), trainer.data, still._replace(steps=jnp.int32(1)))
+    bounds = jnp.asarray([0, 2] + [2] * (len(chunk.bounds) - 2), jnp.int32)
+    split = still._replace(rows=jnp.asarray(halves), bounds=bounds, steps=jnp.int32(1))
+    parts, part_losses = program(fresh(trainer), trainer.data, split)
+    np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
+    for name, moment in whole.optimizer.first.items():
+        np.testing.assert_allclose(parts.optimizer.first[name], moment, atol=1e-7, err_msg=name)
 
 
 def test_the_seed_decides_what_is_dropped(trainer: Trainer, program: Any, chunk: Chunk) -> None:

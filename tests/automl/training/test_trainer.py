@@ -17,7 +17,8 @@ from automl.training.trainer import Trainer
 from search_spaces import costs
 from search_spaces.dials import to_dict
 from search_spaces.encoders import Recurrent as Encoder
-from search_spaces.optimizers import AdamW
+from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
+from search_spaces.schedules import Linear, PolynomialAverage, WarmupStableDecay
 from storage import objects
 from tests.automl.training.trials import (
     CONFIGURATION,
@@ -89,8 +90,16 @@ def test_the_seed_decides_the_trial(trainer: Trainer, begin: SegmentResult) -> N
     [
         {"dropout": 0.4},
         {"label_smoothing": 0.0},
-        {"optimizer": AdamW(0.01, 0.09, 20)},
-        {"optimizer": AdamW(0.02, 0.01, 20)},
+        {"clipping": 0.1},
+        {"batch_tokens": 1024},
+        {"schedule": WarmupStableDecay(40)},
+        {"schedule": Linear(2, 30)},
+        {"averaging": PolynomialAverage(3)},
+        {"optimizer": AdamW(0.01, 0.09)},
+        {"optimizer": AdamW(0.02, 0.01)},
+        {"optimizer": Lion(0.001, 0.01)},
+        {"optimizer": Adafactor(0.01, 0.01)},
+        {"optimizer": Muon(0.01, 0.01)},
     ],
 )
 def test_dials_that_are_data_change_the_trial_and_compile_nothing(
@@ -173,14 +182,16 @@ def test_reports_say_what_is_done(trainer: Trainer, begin: SegmentResult) -> Non
 
 
 def test_a_loss_that_is_no_number_fails_the_trial(trainer: Trainer) -> None:
-    failed = failure(trainer, segment(varied(optimizer=AdamW(1e30, 0.0, 1)), to_tokens=TOKENS))
+    failed = failure(
+        trainer, segment(varied(optimizer=AdamW(1e30, 0.0), schedule=WarmupStableDecay(1)), to_tokens=TOKENS)
+    )
     assert (failed.reason, str(failed)) == (FailureReason.NAN_LOSS, "the training loss is no longer a finite number")
     assert trained(trainer, segment(), stop=After(1)).step == 4
 
 
 def test_a_model_that_breaks_in_its_last_step_fails_on_valid(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("automl.training.trainer.finite_mean", lambda losses, chunk: 0.0)
-    failed = failure(trainer, segment(varied(optimizer=AdamW(1e30, 0.0, 1)), to_tokens=1))
+    failed = failure(trainer, segment(varied(optimizer=AdamW(1e30, 0.0), schedule=WarmupStableDecay(1)), to_tokens=1))
     assert failed.reason is FailureReason.NAN_LOSS
     assert str(failed) == "the loss on valid is nan at step 4"
 

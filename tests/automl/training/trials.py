@@ -6,29 +6,31 @@ from typing import Any
 from automl.data.batching import plan
 from automl.errors import TrialFailure
 from automl.segments import Beat, Report, Segment, SegmentResult, Workload
-from automl.training.trainer import BATCH_SIZE, Trainer
+from automl.training.trainer import Trainer
 from search_spaces.attention import Additive
 from search_spaces.decoders import Recurrent as Decoder
 from search_spaces.dials import to_dict
 from search_spaces.encoders import Recurrent as Encoder
 from search_spaces.optimizers import AdamW
+from search_spaces.schedules import WarmupStableDecay
 from search_spaces.seq2seq import Seq2Seq
 
 CONFIGURATION = Seq2Seq(
     encoder=Encoder("gru", 24, 1, True),
     decoder=Decoder("gru", 32, 1, Additive(24)),
-    optimizer=AdamW(learning_rate=0.01, weight_decay=0.01, warmup_steps=20),
+    optimizer=AdamW(learning_rate=0.01, weight_decay=0.01),
+    schedule=WarmupStableDecay(20),
     dropout=0.1,
     label_smoothing=0.1,
 )
-EPOCH, CHUNK = 10, 4
-"""Steps in an epoch (of 600 rows) and in its longest chunks."""
+ROWS, EPOCH, CHUNK = 64, 10, 4
+"""Rows of a batch, steps in an epoch (of 600 rows) and batches of its longest chunks."""
 
 
 def new_trainer(workload: Workload) -> Trainer:
     """A trainer whose chunks are so short that a trial can be left in the middle of an epoch."""
     trainer = Trainer(workload)
-    trainer.plan = plan(trainer.table.split("train"), BATCH_SIZE, CHUNK)
+    trainer.plan = plan(trainer.table.split("train"), ROWS, CHUNK)
     return trainer
 
 
