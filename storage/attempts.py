@@ -3,20 +3,23 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, insert, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, String, bindparam, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.leases import Lease
-from storage.schema import TABLE_OPTIONS, Base, detach, utc_now
-from storage.trials import Trial, lock_trial
+from storage.schema import TABLE_OPTIONS, Base, detach, insertion, utc_now
+from storage.trials import TRIALS, LockedTrial, Trial, change_trial, lock_trial
 
 
 class Attempt(Base):
     """One attempt; open until `ended`."""
 
     __tablename__ = "automl_attempts"
-    __table_args__ = TABLE_OPTIONS
+    __table_args__ = (
+        CheckConstraint("(ended IS NULL) = (end_reason IS NULL)", name="ended"),
+        TABLE_OPTIONS,
+    )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey(Trial.id, ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -25,6 +28,8 @@ class Attempt(Base):
     started: Mapped[datetime]
     ended: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(64))
+    epoch: Mapped[int | None]
+    seconds: Mapped[float | None] = mapped_column(Double)
 
 
 ATTEMPTS = Attempt.rows()
@@ -38,6 +43,8 @@ class AttemptRow:
         trial: Number of the trial.
         number: Counts from 1 within the trial.
         end_reason: `COMMITTED`, `LOST` (nobody saw it end), or the reason given.
+        epoch: Of the lease under which it was begun.
+        seconds: That a worker spent on it, where it came back.
     """
 
     trial: int
@@ -47,6 +54,8 @@ class AttemptRow:
     started: datetime
     ended: datetime | None
     end_reason: str | None
+    epoch: int | None
+    seconds: float | None
 
 
 def begin_attempt(database: Database, lease: Lease, trial: int, from_step: int, worker: str | None = None) -> int:
@@ -59,16 +68,7 @@ def begin_attempt(database: Database, lease: Lease, trial: int, from_step: int, 
         StorageError: The trial is COMPLETE, FAILED or does not exist.
     """
 
-    def work(session: Session) -> int:
-        record = lock_trial(session, lease, trial, "RUNNING", "PAUSED")
-        close_attempt(session, record, "LOST")
-        now = utc_now()
-        record.state, record.attempts, record.updated = "RUNNING", record.attempts + 1, now
-        values = {"trial_id": record.id, "number": record.attempts, "from_step": from_step, "started": now}
-        session.execute(insert(ATTEMPTS).values(**values, worker=worker))
-        return record.attempts
-
-    return database.transact(work)
+    return database.transact(lambda transaction: open_attempt(transaction, lease, trial, from_step, worker))
 
 
 def end_attempt(database: Database, lease: Lease, trial: int, reason: str, *, failure: bool = True) -> int:
@@ -85,13 +85,12 @@ def end_attempt(database: Database, lease: Lease, trial: int, reason: str, *, fa
         StorageError: The trial is COMPLETE, FAILED or does not exist.
     """
 
-    def work(session: Session) -> int:
-        record = lock_trial(session, lease, trial, "RUNNING", "PAUSED")
-        if close_attempt(session, record, reason):
-            record.failures += int(failure)
-            record.state = "RUNNING" if record.checkpoint is None else "PAUSED"
-            record.updated = utc_now()
-        return record.failures
+    def work(transaction: Transaction) -> int:
+        locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED")
+        if close_attempt(transaction, locked, reason):
+            state = "RUNNING" if locked.checkpoint is None else "PAUSED"
+            change_trial(transaction, locked, state=state, failures=locked.failures + int(failure))
+        return locked.failures
 
     return database.transact(work)
 
@@ -108,11 +107,46 @@ def list_attempts(database: Database, search_id: int) -> list[AttemptRow]:
         return [detach(AttemptRow, attempt, trial=number) for attempt, number in session.execute(statement)]
 
 
-def close_attempt(session: Session, trial: Trial, reason: str) -> bool:
+OPEN = insertion(ATTEMPTS, "trial_id", "number", "from_step", "worker", "started", "epoch")
+CLOSE = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.trial_id == bindparam("trial"), ATTEMPTS.c.number == bindparam("attempt"))
+    .where(ATTEMPTS.c.ended.is_(None))
+    .values(ended=bindparam("moment"), end_reason=bindparam("why"), seconds=bindparam("spent"))
+)
+
+
+def open_attempt(transaction: Transaction, lease: Lease, trial: int, from_step: int, worker: str | None = None) -> int:
+    """`begin_attempt` within a transaction."""
+    locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED")
+    if locked.state == "RUNNING":
+        close_attempt(transaction, locked, "LOST")
+    number = locked.attempts + 1
+    change_trial(transaction, locked, state="RUNNING", attempts=number)
+    values = {"trial_id": locked.id, "number": number, "from_step": from_step, "started": utc_now()}
+    transaction.run(OPEN, {**values, "worker": worker, "epoch": lease.epoch})
+    return number
+
+
+def close_attempt(transaction: Transaction, trial: LockedTrial, reason: str, seconds: float | None = None) -> bool:
     """End the trial's open attempt; False if none is open."""
-    statement = (
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.trial_id == trial.id, ATTEMPTS.c.number == trial.attempts, ATTEMPTS.c.ended.is_(None))
-        .values(ended=utc_now(), end_reason=reason)
-    )
-    return session.connection().execute(statement).rowcount > 0
+    values = {"trial": trial.id, "attempt": trial.attempts, "moment": utc_now(), "why": reason, "spent": seconds}
+    return transaction.run(CLOSE, values).rowcount > 0
+
+
+def close_lost(transaction: Transaction, search_id: int, *, charged: bool) -> None:
+    """End every open attempt of a search whose holder is gone; trials go back to their checkpoints.
+
+    Args:
+        charged: It counts in the failures of the trials.
+    """
+    ours = select(TRIALS.c.id).where(TRIALS.c.search_id == search_id, TRIALS.c.state == "RUNNING")
+    running = list(transaction.connection.scalars(ours))
+    unended = (ATTEMPTS.c.trial_id.in_(running), ATTEMPTS.c.ended.is_(None))
+    lost = list(transaction.connection.scalars(select(ATTEMPTS.c.trial_id).where(*unended)))
+    now = utc_now()
+    transaction.connection.execute(update(ATTEMPTS).where(*unended).values(ended=now, end_reason="LOST"))
+    failures = update(TRIALS).where(TRIALS.c.id.in_(lost)).values(failures=TRIALS.c.failures + int(charged))
+    transaction.connection.execute(failures)
+    paused = update(TRIALS).where(TRIALS.c.id.in_(running), TRIALS.c.checkpoint.is_not(None))
+    transaction.connection.execute(paused.values(state="PAUSED", updated=now))

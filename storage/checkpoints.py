@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, String, delete, insert, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import BigInteger, String, bindparam, delete, select, union
+from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.database import Database
-from storage.schema import TABLE_OPTIONS, Base, utc_now
+from storage.database import Database, Transaction
+from storage.schema import TABLE_OPTIONS, Base, insertion, utc_now
 
 
 class Checkpoint(Base):
@@ -20,31 +20,41 @@ class Checkpoint(Base):
     created: Mapped[datetime]
 
 
-def record(session: Session, digest: str, size: int) -> None:
+CHECKPOINTS = Checkpoint.rows()
+KNOWN = select(CHECKPOINTS.c.digest).where(CHECKPOINTS.c.digest == bindparam("wanted"))
+ADD = insertion(CHECKPOINTS, "digest", "bytes", "created")
+
+
+def record(transaction: Transaction, digest: str, size: int) -> None:
     """Add the row of an object of so many bytes unless it is there."""
-    if session.scalar(select(Checkpoint.digest).where(Checkpoint.digest == digest)) is None:
-        session.execute(insert(Checkpoint.rows()).values(digest=digest, bytes=size, created=utc_now()))
+    if transaction.run(KNOWN, {"wanted": digest}).first() is None:
+        transaction.run(ADD, {"digest": digest, "bytes": size, "created": utc_now()})
 
 
 def referenced(database: Database, search_id: int | None = None) -> set[str]:
-    """Digests that the segments of a search point to; without a search, those of all."""
-    from storage.segments import SegmentRecord
-    from storage.trials import Trial
+    """Digests that the trials and segments of a search point to; without a search, those of all."""
+    from storage.segments import SEGMENTS
+    from storage.trials import TRIALS
 
-    statement = select(SegmentRecord.checkpoint).distinct()
+    trials = select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None))
+    segments = select(SEGMENTS.c.checkpoint).join(TRIALS, TRIALS.c.id == SEGMENTS.c.trial_id)
     if search_id is not None:
-        statement = statement.join(Trial, Trial.id == SegmentRecord.trial_id).where(Trial.search_id == search_id)
+        trials, segments = (statement.where(TRIALS.c.search_id == search_id) for statement in (trials, segments))
     with database.read() as session:
-        return set(session.scalars(statement))
+        return set(session.scalars(union(trials, segments)))
+
+
+def sizes(database: Database) -> dict[str, int]:
+    """Bytes of every object that has a row, by digest."""
+    with database.read() as session:
+        return {row[0]: row[1] for row in session.execute(select(CHECKPOINTS.c.digest, CHECKPOINTS.c.bytes))}
 
 
 def forget_unreferenced(database: Database) -> int:
-    """Delete the rows that no segment points to, as after a search was deleted; returns how many."""
-    from storage.segments import SegmentRecord
+    """Delete the rows that no trial and no segment points to, as after a search was deleted; returns how many."""
+    from storage.segments import SEGMENTS
+    from storage.trials import TRIALS
 
-    statement = delete(Checkpoint.rows()).where(Checkpoint.digest.not_in(select(SegmentRecord.checkpoint)))
-
-    def work(session: Session) -> int:
-        return session.connection().execute(statement).rowcount
-
-    return database.transact(work)
+    pointed = union(select(SEGMENTS.c.checkpoint), select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None)))
+    statement = delete(CHECKPOINTS).where(CHECKPOINTS.c.digest.not_in(pointed))
+    return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount)

@@ -3,15 +3,19 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
+
+from storage.mounts import network_file_system
+from storage.statements import Prepared, Statement, prepare
 
 T = TypeVar("T")
 
@@ -41,6 +45,49 @@ class ConnectionLost(StorageError):
     """The server went away; whether the transaction was committed is not known."""
 
 
+class Transaction:
+    """Writes that are committed together at its end, or not at all.
+
+    Attributes:
+        connection: For statements that are compiled anew.
+        known: What was read under a lock in this transaction, by whatever names it.
+    """
+
+    def __init__(self, connection: Connection, prepared: dict[Statement, Prepared]) -> None:
+        self.connection = connection
+        self.known: dict[Any, Any] = {}
+        self._prepared = prepared
+
+    @cached_property
+    def session(self) -> Session:
+        """A session within this transaction, for what is rare."""
+        return Session(self.connection)
+
+    def run(self, statement: Statement, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Run a statement that is compiled once for the database; rows come as the driver gives them."""
+        prepared = self._compiled(statement)
+        return self.connection.exec_driver_sql(prepared.text, prepared.parameters(values))
+
+    def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run such a statement for every row."""
+        prepared = self._compiled(statement)
+        if rows:
+            self.connection.exec_driver_sql(prepared.text, [prepared.parameters(values) for values in rows])
+
+    def close(self, *, keep: bool) -> None:
+        """End what was done by the session."""
+        if "session" in self.__dict__:
+            if keep:
+                self.session.flush()
+            self.session.close()
+
+    def _compiled(self, statement: Statement) -> Prepared:
+        found = self._prepared.get(statement)
+        if found is None:
+            found = self._prepared[statement] = prepare(statement, self.connection.dialect)
+        return found
+
+
 @dataclass(frozen=True)
 class Database:
     """An open database.
@@ -56,6 +103,7 @@ class Database:
     place: str
     reading: Engine
     writing: Engine
+    prepared: dict[Statement, Prepared] = field(default_factory=dict, repr=False, compare=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -64,12 +112,18 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session whose changes are committed together at the end, or not at all."""
-        with self._in_words(), Session(self.writing) as session, session.begin():
-            yield session
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that is committed at the end."""
+        with self._in_words(), self.writing.begin() as connection:
+            transaction = Transaction(connection, self.prepared)
+            try:
+                yield transaction
+            except BaseException:
+                transaction.close(keep=False)
+                raise
+            transaction.close(keep=True)
 
-    def transact(self, work: Callable[[Session], T], *, repeatable: bool = True) -> T:
+    def transact(self, work: Callable[[Transaction], T], *, repeatable: bool = True) -> T:
         """Run `work` in a write transaction, and again if the database was busy.
 
         Args:
@@ -91,9 +145,9 @@ class Database:
         """Close the connections."""
         self.reading.dispose()
 
-    def _attempt(self, work: Callable[[Session], T]) -> T:
-        with self.write() as session:
-            return work(session)
+    def _attempt(self, work: Callable[[Transaction], T]) -> T:
+        with self.write() as transaction:
+            return work(transaction)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -162,6 +216,12 @@ def _parse(url: str) -> URL:
     if backend == "sqlite":
         if target.database in (None, "", ":memory:"):
             raise StorageError(f"SQLite needs a file to keep a search in; write it like {EXAMPLE}")
+        remote = network_file_system(Path(str(target.database)))
+        if remote:
+            raise StorageError(
+                f"{target.database} is on a network file system ({remote}), where SQLite cannot lock; "
+                "put it on a local disk, or use PostgreSQL"
+            )
         return target
     if backend not in DRIVERS:
         raise StorageError(f"storage of kind {backend!r} is not known; use sqlite, postgresql or mysql")

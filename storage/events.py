@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, insert, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import ForeignKey, String, select
+from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.database import Database
+from storage.database import Database, Transaction
 from storage.leases import Lease
-from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, insertion, utc_now
 from storage.searches import Search, guard
 
 
@@ -42,12 +42,17 @@ def append_event(database: Database, lease: Lease, kind: str, message: str) -> N
         LeaseLost: A newer epoch exists.
     """
 
-    def work(session: Session) -> None:
-        guard(session, lease)
-        values = {"search_id": lease.search_id, "created": utc_now(), "kind": kind, "message": message}
-        session.execute(insert(Event.rows()).values(values))
+    database.transact(lambda transaction: note(transaction, lease, kind, message))
 
-    database.transact(work)
+
+NOTE = insertion(Event.rows(), "search_id", "created", "kind", "message")
+
+
+def note(transaction: Transaction, lease: Lease, kind: str, message: str) -> None:
+    """`append_event` within a transaction."""
+    guard(transaction, lease)
+    values = {"search_id": lease.search_id, "created": utc_now(), "kind": kind, "message": message}
+    transaction.run(NOTE, values)
 
 
 def list_events(database: Database, search_id: int, after: int = 0, limit: int = 1000) -> list[EventRow]:

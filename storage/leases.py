@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from storage.database import StorageError
 
@@ -55,16 +54,16 @@ def boot_id() -> str:
         return ""
 
 
-def read_clock(session: Session) -> Instant:
+def read_clock(connection: Connection) -> Instant:
     """The server's clock; on SQLite, which one machine uses, the machine's monotonic clock with its boot."""
-    match session.get_bind().dialect.name:
+    match connection.dialect.name:
         case "sqlite":
             return Instant(boot_id(), time.monotonic())
         case "postgresql":
             statement = "SELECT extract(epoch FROM clock_timestamp())"
         case _:
             statement = "SELECT unix_timestamp(sysdate(6))"
-    return Instant("", float(session.execute(text(statement)).scalar_one()))
+    return Instant("", float(connection.exec_driver_sql(statement).scalar_one()))
 
 
 def current_owner() -> str:

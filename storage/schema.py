@@ -4,7 +4,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, Table, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Insert, MetaData, String, Table, TypeDecorator, bindparam, insert
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase
 
@@ -81,6 +81,11 @@ TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_co
 
 NUMBERED_TABLE_OPTIONS = {**TABLE_OPTIONS, "sqlite_autoincrement": True}
 """An id is not given again after its row was deleted: a lease on a deleted search must not fit its successor."""
+
+
+def insertion(table: Table, *names: str) -> Insert:
+    """A statement that adds one row with these columns, each value bound under the column's name."""
+    return insert(table).values({name: bindparam(name) for name in names}).inline()
 
 
 def detach(kind: type[R], record: Base, **others: Any) -> R:

@@ -6,15 +6,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, Select, String, Text, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    Select,
+    String,
+    Text,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.database import Database, StorageError
+from storage.accounts import Account
+from storage.database import Database, StorageError, Transaction
 from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_clock
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
 
-SearchState = Literal["running", "finished", "interrupted", "failed"]
+SearchState = Literal["queued", "running", "finished", "interrupted", "failed"]
+
+BLAMELESS_TAKEOVERS = 2
+"""From the next loss in a row on, the trials that were in flight are held to be what kills their holder."""
+
+MOST_TAKEOVERS = 8
+"""A queued search whose worker was lost so many times in a row, without a commit between, is given to no other."""
 
 
 class SearchExists(StorageError):
@@ -22,11 +41,13 @@ class SearchExists(StorageError):
 
 
 class Search(Base):
-    """One search; `lease_until` counts on the lease clock under `lease_boot`."""
+    """One search; `lease_until` counts on the lease clock under `lease_boot`, `turn` the batches of the holder."""
 
     __tablename__ = "automl_searches"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'finished', 'interrupted', 'failed')", name="state"),
+        CheckConstraint("state IN ('queued', 'running', 'finished', 'interrupted', 'failed')", name="state"),
+        CheckConstraint("(owner IS NULL) = (lease_until IS NULL)", name="lease"),
+        CheckConstraint("state <> 'queued' OR detached", name="detached"),
         NUMBERED_TABLE_OPTIONS,
     )
 
@@ -46,6 +67,11 @@ class Search(Base):
     epoch: Mapped[int]
     lease_until: Mapped[float | None] = mapped_column(Double)
     lease_boot: Mapped[str | None] = mapped_column(String(64))
+    detached: Mapped[bool]
+    options: Mapped[dict[str, Any] | None]
+    takeovers: Mapped[int]
+    turn: Mapped[int]
+    account_id: Mapped[int | None] = mapped_column(ForeignKey(Account.id, ondelete="SET NULL"), index=True)
 
 
 SEARCHES = Search.rows()
@@ -59,6 +85,10 @@ class SearchRow:
         document: The resolved task document.
         seconds: Budget consumed so far, over all runs.
         held: Whether a live process held the lease.
+        detached: Whether any worker may run it, as against the process that was told to.
+        options: How a worker is to run it.
+        takeovers: How many times in a row, up to now, its holder was lost without a commit.
+        account_id: Whose it is, where the service made it.
     """
 
     id: int
@@ -75,6 +105,10 @@ class SearchRow:
     message: str | None
     owner: str | None
     epoch: int
+    detached: bool
+    options: Mapping[str, Any] | None
+    takeovers: int
+    account_id: int | None
     held: bool
 
 
@@ -89,14 +123,16 @@ class SearchFields(TypedDict, total=False):
     message: str | None
 
 
-def create_search(database: Database, name: str, document: Mapping[str, Any], data_digest: str) -> SearchRow:
+def create_search(
+    database: Database, name: str, document: Mapping[str, Any], data_digest: str, *, account_id: int | None = None
+) -> SearchRow:
     """Add a search that nobody holds yet, with the state `interrupted`.
 
     Raises:
         SearchExists: The name is taken.
     """
 
-    def work(session: Session) -> SearchRow:
+    def work(transaction: Transaction) -> SearchRow:
         now = utc_now()
         search = Search(
             name=name,
@@ -107,13 +143,17 @@ def create_search(database: Database, name: str, document: Mapping[str, Any], da
             updated=now,
             seconds=0.0,
             epoch=0,
+            detached=False,
+            takeovers=0,
+            turn=0,
+            account_id=account_id,
         )
-        session.add(search)
+        transaction.session.add(search)
         try:
-            session.flush()
+            transaction.session.flush()
         except IntegrityError:
             raise SearchExists(f"database {database.place} has a search {name!r}; choose another name") from None
-        return _row(search, read_clock(session))
+        return _row(search, read_clock(transaction.connection))
 
     return database.transact(work, repeatable=False)
 
@@ -122,37 +162,85 @@ def get_search(database: Database, name: str) -> SearchRow | None:
     """The search of that name."""
     with database.read() as session:
         search = session.scalar(_named(name))
-        return None if search is None else _row(search, read_clock(session))
+        return None if search is None else _row(search, read_clock(session.connection()))
 
 
 def list_searches(database: Database) -> list[SearchRow]:
     """All searches, oldest first."""
     with database.read() as session:
-        now = read_clock(session)
+        now = read_clock(session.connection())
         return [_row(search, now) for search in session.scalars(select(Search).order_by(Search.id))]
 
 
 def claim(database: Database, name: str, owner: str, seconds: float) -> Lease:
     """Take the lease of a search for so many seconds and set its state to running.
 
-    An owner that claims again gets a new epoch, too.
+    In the same transaction the attempts that an earlier holder left open are closed as LOST, and their trials go back
+    to their checkpoints. An owner that claims again gets a new epoch, too.
 
     Raises:
         LeaseHeld: Another live process holds it.
         StorageError: There is no search of that name.
     """
 
-    def work(session: Session) -> Lease:
-        search = session.scalar(_named(name).with_for_update())
+    def work(transaction: Transaction) -> Lease:
+        search = transaction.session.scalar(_named(name).with_for_update())
         if search is None:
             raise StorageError(f"database {database.place} has no search {name!r}")
-        now = read_clock(session)
+        now = read_clock(transaction.connection)
         if search.owner not in (None, owner) and _is_held(search, now):
             raise LeaseHeld(name, str(search.owner))
-        search.owner, search.epoch = owner, search.epoch + 1
-        search.lease_boot, search.lease_until = now.boot, now.seconds + seconds
-        search.state, search.message, search.updated = "running", None, utc_now()
-        return Lease(search.id, search.epoch)
+        return _take(transaction, search, owner, now, seconds)
+
+    return database.transact(work)
+
+
+def queue_search(database: Database, name: str, options: Mapping[str, Any] | None = None) -> None:
+    """Let any worker run a search that nobody holds, the one that waits longest first.
+
+    Args:
+        options: How it is to be run; none leaves them as they were.
+
+    Raises:
+        LeaseHeld: A live process holds it.
+        StorageError: There is no search of that name.
+    """
+
+    def work(transaction: Transaction) -> None:
+        search = transaction.session.scalar(_named(name).with_for_update())
+        if search is None:
+            raise StorageError(f"database {database.place} has no search {name!r}")
+        if _is_held(search, read_clock(transaction.connection)):
+            raise LeaseHeld(name, str(search.owner))
+        search.owner = search.lease_until = search.lease_boot = None
+        search.state, search.detached, search.takeovers, search.updated = "queued", True, 0, utc_now()
+        if options is not None:
+            search.options = dict(options)
+
+    database.transact(work)
+
+
+def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRow, Lease] | None:
+    """Claim the queued search that waits longest, or one whose worker is lost; none if there is neither.
+
+    A search that was lost with `MOST_TAKEOVERS` workers in a row is given to none; its state becomes failed.
+    """
+
+    def work(transaction: Transaction) -> tuple[SearchRow, Lease] | None:
+        now = read_clock(transaction.connection)
+        open_ = SEARCHES.c.state.in_(("queued", "running"))
+        waiting = select(SEARCHES.c.id).where(SEARCHES.c.detached, open_).order_by(SEARCHES.c.updated, SEARCHES.c.id)
+        for number in transaction.connection.scalars(waiting).all():
+            one = select(Search).where(Search.id == number, open_).with_for_update(skip_locked=True)
+            search = transaction.session.scalar(one.execution_options(populate_existing=True))
+            if search is None or _is_held(search, now):
+                continue
+            if search.takeovers + 1 >= MOST_TAKEOVERS:
+                _give_up(search)
+                continue
+            lease = _take(transaction, search, owner, now, seconds)
+            return _row(search, now), lease
+        return None
 
     return database.transact(work)
 
@@ -164,18 +252,24 @@ def renew(database: Database, lease: Lease, seconds: float) -> None:
         LeaseLost: A newer epoch exists.
     """
 
-    def work(session: Session) -> None:
-        now = read_clock(session)
-        write_search(session, lease, {"lease_boot": now.boot, "lease_until": now.seconds + seconds})
+    def work(transaction: Transaction) -> None:
+        now = read_clock(transaction.connection)
+        write_search(transaction, lease, {"lease_boot": now.boot, "lease_until": now.seconds + seconds})
 
     database.transact(work)
 
 
-def release(database: Database, lease: Lease) -> None:
-    """Give the lease back; nothing happens if it was lost."""
-    nobody = {"owner": None, "lease_boot": None, "lease_until": None}
+def release(database: Database, lease: Lease, *, queue: bool = False) -> None:
+    """Give the lease back; nothing happens if it was lost.
+
+    Args:
+        queue: A worker drains, so that another one is to go on with the search.
+    """
+    values: dict[str, Any] = {"owner": None, "lease_boot": None, "lease_until": None, "takeovers": 0}
+    if queue:
+        values |= {"state": "queued", "detached": True, "updated": utc_now()}
     with suppress(LeaseLost):
-        database.transact(lambda session: write_search(session, lease, nobody))
+        database.transact(lambda transaction: write_search(transaction, lease, values))
 
 
 def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFields]) -> None:
@@ -185,7 +279,7 @@ def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFiel
         LeaseLost: A newer epoch exists.
     """
     values = {**changes, "updated": utc_now()}
-    database.transact(lambda session: write_search(session, lease, values))
+    database.transact(lambda transaction: write_search(transaction, lease, values))
 
 
 def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
@@ -195,38 +289,98 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
         LeaseHeld: A live process other than `owner` holds it.
     """
 
-    def work(session: Session) -> bool:
-        search = session.scalar(_named(name).with_for_update())
+    def work(transaction: Transaction) -> bool:
+        search = transaction.session.scalar(_named(name).with_for_update())
         if search is None:
             return False
-        if search.owner != owner and _is_held(search, read_clock(session)):
+        if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
-        session.execute(delete(Search).where(Search.id == search.id))
+        transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
         return True
 
     return database.transact(work)
 
 
-def guard(session: Session, lease: Lease) -> None:
-    """Lock the search for the rest of the transaction.
+FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()
+SPEND = (
+    update(SEARCHES)
+    .where(SEARCHES.c.id == bindparam("search"), SEARCHES.c.epoch == bindparam("fence"))
+    .values(seconds=SEARCHES.c.seconds + bindparam("elapsed"), updated=bindparam("moment"), takeovers=0)
+)
+TURN = SPEND.where(SEARCHES.c.turn == bindparam("next_turn") - 1).values(turn=bindparam("next_turn"))
+
+
+def guard(transaction: Transaction, lease: Lease) -> None:
+    """Lock the search for the rest of the transaction, once.
 
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
-    epoch = session.scalar(select(Search.epoch).where(Search.id == lease.search_id).with_for_update())
-    if epoch != lease.epoch:
+    if lease not in transaction.known:
+        _fence(transaction, lease)
+
+
+def spend(transaction: Transaction, lease: Lease, elapsed: float) -> None:
+    """Add seconds to what the search has consumed.
+
+    Raises:
+        LeaseLost: A newer epoch exists, or the search is no more.
+    """
+    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
+    if transaction.run(SPEND, values).rowcount == 0:
         raise LeaseLost
+    transaction.known[lease] = True
 
 
-def write_search(session: Session, lease: Lease, values: Mapping[str, Any]) -> None:
+def take_turn(transaction: Transaction, lease: Lease, turn: int, elapsed: float) -> bool:
+    """Begin the holder's batch of that number, counted from 1; False if it was committed before.
+
+    Raises:
+        LeaseLost: A newer epoch exists, or the search is no more.
+    """
+    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
+    if transaction.run(TURN, {**values, "next_turn": turn}).rowcount == 0:
+        _fence(transaction, lease)
+        return False
+    transaction.known[lease] = True
+    return True
+
+
+def _fence(transaction: Transaction, lease: Lease) -> None:
+    row = transaction.run(FENCE, {"search": lease.search_id}).first()
+    if row is None or row[0] != lease.epoch:
+        raise LeaseLost
+    transaction.known[lease] = True
+
+
+def write_search(transaction: Transaction, lease: Lease, values: Mapping[str, Any]) -> None:
     """Set columns of a search, which locks it for the rest of the transaction.
 
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
     statement = update(SEARCHES).where(SEARCHES.c.id == lease.search_id, SEARCHES.c.epoch == lease.epoch)
-    if session.connection().execute(statement.values(values)).rowcount == 0:
+    if transaction.connection.execute(statement.values(values)).rowcount == 0:
         raise LeaseLost
+    transaction.known[lease] = True
+
+
+def _take(transaction: Transaction, search: Search, owner: str, now: Instant, seconds: float) -> Lease:
+    from storage.attempts import close_lost
+
+    search.takeovers = 0 if search.owner is None else search.takeovers + 1
+    search.owner, search.epoch = owner, search.epoch + 1
+    search.lease_boot, search.lease_until = now.boot, now.seconds + seconds
+    search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
+    transaction.session.flush()
+    close_lost(transaction, search.id, charged=search.takeovers > BLAMELESS_TAKEOVERS)
+    return Lease(search.id, search.epoch)
+
+
+def _give_up(search: Search) -> None:
+    search.state, search.owner, search.lease_until, search.lease_boot = "failed", None, None, None
+    search.message = f"its worker was lost {search.takeovers + 1} times in a row; queue it again to try once more"
+    search.updated = utc_now()
 
 
 def _named(name: str) -> Select[Search]:

@@ -6,23 +6,27 @@ from datetime import datetime
 from math import isfinite
 from typing import get_args
 
-from sqlalchemy import BigInteger, ForeignKey, String, delete, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, delete, select
+from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.attempts import close_attempt
 from storage.checkpoints import Checkpoint, record
-from storage.database import Database, StorageError
+from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
-from storage.schema import TABLE_OPTIONS, Base, detach, utc_now
-from storage.searches import SEARCHES, write_search
-from storage.trials import Trial, TrialRow, TrialState, lock_trial
+from storage.schema import TABLE_OPTIONS, Base, detach, insertion, utc_now
+from storage.searches import spend
+from storage.trials import LockedTrial, Trial, TrialRow, TrialState, change_trial, lock_trial
 
 
 class SegmentRecord(Base):
     """One committed segment."""
 
     __tablename__ = "automl_segments"
-    __table_args__ = TABLE_OPTIONS
+    __table_args__ = (
+        CheckConstraint("to_step > from_step AND from_step >= 0", name="steps"),
+        UniqueConstraint("trial_id", "attempt"),
+        TABLE_OPTIONS,
+    )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey(Trial.id, ondelete="CASCADE"), primary_key=True)
     index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -35,6 +39,10 @@ class SegmentRecord(Base):
     cooldown: Mapped[bool]
     worker: Mapped[str | None] = mapped_column(String(255))
     created: Mapped[datetime]
+    attempt: Mapped[int | None]
+
+
+SEGMENTS = SegmentRecord.rows()
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,13 @@ class NewSegment:
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """A segment as it was when read; `trial` is the trial's number, `index` counts from 0 within the trial."""
+    """A segment as it was when read.
+
+    Attributes:
+        trial: The trial's number.
+        index: Counts from 0 within the trial.
+        attempt: Number of the attempt that brought it; none where an earlier version kept no such number.
+    """
 
     trial: int
     index: int
@@ -81,6 +95,7 @@ class SegmentRow:
     cooldown: bool
     worker: str | None
     created: datetime
+    attempt: int | None = None
 
 
 def commit_segment(
@@ -99,22 +114,36 @@ def commit_segment(
         StorageError: The trial is not RUNNING, or never stood at `from_step`.
         ValueError: A score is not finite.
     """
-    for name, value in (*segment.scores.items(), *segment.seconds.items()):
-        if not isfinite(value):
-            raise ValueError(f"{name} of trial {segment.trial} is not a finite number")
+    check_finite(segment)
 
-    def work(session: Session) -> SegmentRow:
-        trial = lock_trial(session, lease, segment.trial, *get_args(TrialState))
-        earlier = _of_trial(session, trial)
-        stored = next((known for known in earlier if _is_same(known, segment)), None)
-        if stored is None:
-            _check(trial, earlier, segment)
-            stored = _insert(session, trial, earlier[-1].index + 1 if earlier else 0, segment)
-            _advance(session, trial, segment, complete=complete)
-            write_search(session, lease, {"seconds": SEARCHES.c.seconds + elapsed, "updated": stored.created})
-        return detach(SegmentRow, stored, trial=segment.trial)
+    def work(transaction: Transaction) -> SegmentRow:
+        return write_segment(transaction, lease, segment, complete=complete, elapsed=elapsed)
 
     return database.transact(work)
+
+
+def save_progress(
+    database: Database, lease: Lease, trial: int, *, step: int, tokens: int, checkpoint: str, size: int
+) -> None:
+    """Let a RUNNING trial go on from a checkpoint within its segment, should the rest of the segment be lost.
+
+    Args:
+        step: Beyond the step that the trial would go on from now.
+        checkpoint: Sha256 of the state at `step`, already on disk; `size` are its bytes.
+
+    Raises:
+        LeaseLost: A newer epoch exists.
+        StorageError: The trial is not RUNNING, or is at or past `step`.
+    """
+
+    def work(transaction: Transaction) -> None:
+        locked = lock_trial(transaction, lease, trial, "RUNNING")
+        if step < locked.step or (step == locked.step and checkpoint != locked.checkpoint):
+            raise StorageError(f"trial {trial} is at step {locked.step} already; step {step} is behind it")
+        record(transaction, checkpoint, size)
+        change_trial(transaction, locked, step=step, tokens=tokens, checkpoint=checkpoint)
+
+    database.transact(work)
 
 
 def drop_segments(database: Database, lease: Lease, trial: int, indices: Collection[int]) -> TrialRow:
@@ -128,18 +157,18 @@ def drop_segments(database: Database, lease: Lease, trial: int, indices: Collect
         StorageError: The trial has failed or does not exist.
     """
 
-    def work(session: Session) -> TrialRow:
-        record = lock_trial(session, lease, trial, "RUNNING", "PAUSED", "COMPLETE")
-        chosen = (SegmentRecord.trial_id == record.id, SegmentRecord.index.in_(indices))
-        session.execute(delete(SegmentRecord).where(*chosen))
-        left = _of_trial(session, record)
+    def work(transaction: Transaction) -> TrialRow:
+        locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED", "COMPLETE")
+        chosen = (SEGMENTS.c.trial_id == locked.id, SEGMENTS.c.index.in_(indices))
+        transaction.connection.execute(delete(SEGMENTS).where(*chosen))
+        left = _of_trial(transaction, locked)
         last = left[-1] if left else None
-        if last is None or last.checkpoint != record.checkpoint:
-            record.state = "PAUSED" if last else "RUNNING"
-            record.step, record.tokens = (last.to_step, last.tokens) if last else (0, 0)
-            record.checkpoint, record.updated = last.checkpoint if last else None, utc_now()
-            session.flush()
-        return detach(TrialRow, record)
+        if last is None:
+            change_trial(transaction, locked, state="RUNNING", step=0, tokens=0, checkpoint=None)
+        elif last.checkpoint != locked.checkpoint:
+            place = {"step": last.to_step, "tokens": last.tokens, "checkpoint": last.checkpoint}
+            change_trial(transaction, locked, state="PAUSED", **place)
+        return detach(TrialRow, transaction.session.get_one(Trial, locked.id))
 
     return database.transact(work)
 
@@ -156,28 +185,34 @@ def list_segments(database: Database, search_id: int) -> list[SegmentRow]:
         return [detach(SegmentRow, segment, trial=number) for segment, number in session.execute(statement)]
 
 
-def _of_trial(session: Session, trial: Trial) -> list[SegmentRecord]:
-    statement = select(SegmentRecord).where(SegmentRecord.trial_id == trial.id).order_by(SegmentRecord.index)
-    return list(session.scalars(statement))
+COLUMNS = tuple(column.name for column in SEGMENTS.columns)
+INSERT = insertion(SEGMENTS, *COLUMNS)
 
 
-def _is_same(known: SegmentRecord, segment: NewSegment) -> bool:
-    names = ("from_step", "to_step", "checkpoint", "cooldown")
-    return all(getattr(known, name) == getattr(segment, name) for name in names)
+def check_finite(segment: NewSegment) -> None:
+    """Refuse a segment with a number that is not finite.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name, value in (*segment.scores.items(), *segment.seconds.items()):
+        if not isfinite(value):
+            raise ValueError(f"{name} of trial {segment.trial} is not a finite number")
 
 
-def _check(trial: Trial, earlier: list[SegmentRecord], segment: NewSegment) -> None:
-    if trial.state != "RUNNING":
-        raise StorageError(f"trial {trial.number} is {trial.state}; a segment can be committed while it is RUNNING")
-    if segment.from_step not in {0, *(known.to_step for known in earlier)}:
-        raise StorageError(f"trial {trial.number} was never at step {segment.from_step}; it is at step {trial.step}")
-
-
-def _insert(session: Session, trial: Trial, index: int, segment: NewSegment) -> SegmentRecord:
-    record(session, segment.checkpoint, segment.bytes)
-    stored = SegmentRecord(
-        trial_id=trial.id,
-        index=index,
+def write_segment(
+    transaction: Transaction, lease: Lease, segment: NewSegment, *, complete: bool = False, elapsed: float = 0.0
+) -> SegmentRow:
+    """`commit_segment` within a transaction."""
+    trial = lock_trial(transaction, lease, segment.trial, *get_args(TrialState))
+    stands_there = trial.state == "RUNNING" and segment.from_step in (0, trial.step)
+    stored = None if stands_there and trial.segments == 0 else _known(transaction, trial, segment, stands_there)
+    if stored is not None:
+        return stored
+    record(transaction, segment.checkpoint, segment.bytes)
+    row = SegmentRow(
+        trial=segment.trial,
+        index=trial.segments,
         from_step=segment.from_step,
         to_step=segment.to_step,
         tokens=segment.tokens,
@@ -187,13 +222,49 @@ def _insert(session: Session, trial: Trial, index: int, segment: NewSegment) -> 
         cooldown=segment.cooldown,
         worker=segment.worker,
         created=utc_now(),
+        attempt=trial.attempts,
     )
-    session.add(stored)
-    return stored
+    transaction.run(INSERT, {**vars(row), "trial_id": trial.id})
+    close_attempt(transaction, trial, "COMMITTED", sum(segment.seconds.values()))
+    _advance(transaction, trial, segment, complete=complete)
+    spend(transaction, lease, elapsed)
+    return row
 
 
-def _advance(session: Session, trial: Trial, segment: NewSegment, *, complete: bool) -> None:
-    close_attempt(session, trial, "COMMITTED")
-    trial.state = "COMPLETE" if complete else "PAUSED"
-    trial.step, trial.tokens, trial.checkpoint = segment.to_step, segment.tokens, segment.checkpoint
-    trial.parameters, trial.failures, trial.updated = segment.parameters, 0, utc_now()
+def _advance(transaction: Transaction, trial: LockedTrial, segment: NewSegment, *, complete: bool) -> None:
+    change_trial(
+        transaction,
+        trial,
+        state="COMPLETE" if complete else "PAUSED",
+        step=segment.to_step,
+        tokens=segment.tokens,
+        checkpoint=segment.checkpoint,
+        parameters=segment.parameters,
+        failures=0,
+        segments=trial.segments + 1,
+    )
+
+
+def _of_trial(transaction: Transaction, trial: LockedTrial) -> list[SegmentRecord]:
+    statement = select(SegmentRecord).where(SegmentRecord.trial_id == trial.id).order_by(SegmentRecord.index)
+    return list(transaction.session.scalars(statement))
+
+
+def _known(transaction: Transaction, trial: LockedTrial, segment: NewSegment, stands_there: bool) -> SegmentRow | None:
+    """The segment as it is stored, if it is.
+
+    Raises:
+        StorageError: It is not, and cannot be: the trial is not RUNNING, or never stood where it begins.
+    """
+    if stands_there and segment.to_step > trial.step:
+        return None
+    earlier = _of_trial(transaction, trial)
+    names = ("from_step", "to_step", "checkpoint", "cooldown")
+    for known in earlier:
+        if all(getattr(known, name) == getattr(segment, name) for name in names):
+            return detach(SegmentRow, known, trial=trial.number)
+    if trial.state != "RUNNING":
+        raise StorageError(f"trial {trial.number} is {trial.state}; a segment can be committed while it is RUNNING")
+    if not stands_there and segment.from_step not in {known.to_step for known in earlier}:
+        raise StorageError(f"trial {trial.number} was never at step {segment.from_step}; it is at step {trial.step}")
+    return None

@@ -1,15 +1,27 @@
 """Table of trials: one configuration each, with its state and its newest checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, get_args
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, func, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    String,
+    UniqueConstraint,
+    Update,
+    bindparam,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.checkpoints import Checkpoint
-from storage.database import Database, StorageError
+from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
 from storage.searches import Search, guard
@@ -25,7 +37,8 @@ class Trial(Base):
     __table_args__ = (
         CheckConstraint("state IN ('RUNNING', 'PAUSED', 'COMPLETE', 'FAILED')", name="state"),
         CheckConstraint("state NOT IN ('PAUSED', 'COMPLETE') OR checkpoint IS NOT NULL", name="checkpoint"),
-        CheckConstraint("state <> 'FAILED' OR reason IS NOT NULL", name="reason"),
+        CheckConstraint("(state = 'FAILED') = (reason IS NOT NULL)", name="reason"),
+        CheckConstraint("number >= 0 AND segments >= 0 AND failures >= 0 AND attempts >= failures", name="counts"),
         UniqueConstraint("search_id", "number"),
         NUMBERED_TABLE_OPTIONS,
     )
@@ -45,8 +58,12 @@ class Trial(Base):
     message: Mapped[str | None] = mapped_column(Message)
     attempts: Mapped[int]
     failures: Mapped[int]
+    segments: Mapped[int]
     created: Mapped[datetime]
     updated: Mapped[datetime]
+
+
+TRIALS = Trial.rows()
 
 
 @dataclass(frozen=True)
@@ -61,9 +78,9 @@ class TrialRow:
         tokens: Target tokens up to `checkpoint`; 0 before.
         attempts: Attempts begun.
         failures: Attempts in a row, up to now, that ended with a failure.
+        segments: Segments committed, those that were dropped since included.
     """
 
-    id: int
     number: int
     state: TrialState
     configuration: Mapping[str, Any]
@@ -79,22 +96,41 @@ class TrialRow:
     failures: int
     created: datetime
     updated: datetime
+    segments: int = 0
 
 
-def add_trial(database: Database, lease: Lease, configuration: Mapping[str, Any], seed: int, origin: str) -> TrialRow:
+class BudgetSpent(StorageError):
+    """The search has as many trials as it may have."""
+
+
+def add_trial(
+    database: Database,
+    lease: Lease,
+    configuration: Mapping[str, Any],
+    seed: int,
+    origin: str,
+    *,
+    most: int | None = None,
+) -> TrialRow:
     """Add a trial, RUNNING, with the next number.
 
+    Args:
+        most: Trials that the search may have, counted in the same transaction.
+
     Raises:
+        BudgetSpent: It has them already.
         LeaseLost: A newer epoch exists.
     """
 
-    def work(session: Session) -> TrialRow:
-        guard(session, lease)
-        newest = session.scalar(select(func.max(Trial.number)).where(Trial.search_id == lease.search_id))
+    def work(transaction: Transaction) -> TrialRow:
+        guard(transaction, lease)
+        number = transaction.connection.scalar(NEXT, {"search": lease.search_id}) or 0
+        if most is not None and number >= most:
+            raise BudgetSpent(f"the search has its {most} trials")
         now = utc_now()
         trial = Trial(
             search_id=lease.search_id,
-            number=0 if newest is None else newest + 1,
+            number=number,
             state="RUNNING",
             configuration=dict(configuration),
             seed=seed,
@@ -103,11 +139,12 @@ def add_trial(database: Database, lease: Lease, configuration: Mapping[str, Any]
             tokens=0,
             attempts=0,
             failures=0,
+            segments=0,
             created=now,
             updated=now,
         )
-        session.add(trial)
-        session.flush()
+        transaction.session.add(trial)
+        transaction.session.flush()
         return detach(TrialRow, trial)
 
     return database.transact(work, repeatable=False)
@@ -144,11 +181,11 @@ def fail_trial(database: Database, lease: Lease, number: int, reason: str, messa
     """
     from storage.attempts import close_attempt
 
-    def work(session: Session) -> None:
-        trial = lock_trial(session, lease, number, "RUNNING", "PAUSED", "FAILED")
+    def work(transaction: Transaction) -> None:
+        trial = lock_trial(transaction, lease, number, "RUNNING", "PAUSED", "FAILED")
         if trial.state != "FAILED":
-            close_attempt(session, trial, reason)
-            trial.state, trial.reason, trial.message, trial.updated = "FAILED", reason, message, utc_now()
+            close_attempt(transaction, trial, reason)
+            change_trial(transaction, trial, state="FAILED", reason=reason, message=message)
 
     database.transact(work)
 
@@ -161,25 +198,63 @@ def complete_trial(database: Database, lease: Lease, number: int) -> None:
         StorageError: The trial has no checkpoint, has failed, is RUNNING or does not exist.
     """
 
-    def work(session: Session) -> None:
-        trial = lock_trial(session, lease, number, "PAUSED", "COMPLETE")
+    def work(transaction: Transaction) -> None:
+        trial = lock_trial(transaction, lease, number, "PAUSED", "COMPLETE")
         if trial.state != "COMPLETE":
-            trial.state, trial.updated = "COMPLETE", utc_now()
+            change_trial(transaction, trial, state="COMPLETE")
 
     database.transact(work)
 
 
-def lock_trial(session: Session, lease: Lease, number: int, *states: TrialState) -> Trial:
-    """The trial of a search that stays locked for the rest of the transaction.
+@dataclass
+class LockedTrial:
+    """What a write has to know of a trial that stays locked for the rest of its transaction."""
+
+    id: int
+    number: int
+    state: TrialState
+    step: int
+    checkpoint: str | None
+    attempts: int
+    failures: int
+    segments: int
+
+
+NEXT = select(func.max(TRIALS.c.number) + 1).where(TRIALS.c.search_id == bindparam("search"))
+LOCKED = select(*(TRIALS.c[field.name] for field in fields(LockedTrial))).where(
+    TRIALS.c.search_id == bindparam("search"), TRIALS.c.number == bindparam("wanted")
+)
+
+
+def lock_trial(transaction: Transaction, lease: Lease, number: int, *states: TrialState) -> LockedTrial:
+    """The trial of a search that stays locked for the rest of the transaction, by the lock on its search.
 
     Raises:
         LeaseLost: A newer epoch exists.
         StorageError: The trial does not exist or is in none of `states`.
     """
-    guard(session, lease)
-    trial = session.scalar(select(Trial).where(Trial.search_id == lease.search_id, Trial.number == number))
+    guard(transaction, lease)
+    key = (lease.search_id, number)
+    if key not in transaction.known:
+        row: Any = transaction.run(LOCKED, {"search": lease.search_id, "wanted": number}).first()
+        transaction.known[key] = None if row is None else LockedTrial(*row)
+    trial: LockedTrial | None = transaction.known[key]
     if trial is None:
         raise StorageError(f"search has no trial {number}")
     if trial.state not in states:
         raise StorageError(f"trial {number} is {trial.state}; it would have to be {' or '.join(states)}")
     return trial
+
+
+@cache
+def _change(names: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    return update(TRIALS).where(TRIALS.c.id == bindparam("trial")).values(values)
+
+
+def change_trial(transaction: Transaction, trial: LockedTrial, **values: Any) -> None:
+    """Set columns of a locked trial, and what is known of it."""
+    statement = _change((*values, "updated"))
+    transaction.run(statement, {**values, "updated": utc_now(), "trial": trial.id})
+    for name in values.keys() & vars(trial).keys():
+        setattr(trial, name, values[name])

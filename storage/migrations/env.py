@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from storage import attempts, checkpoints, events, searches, segments, trials
+from storage import accounts, attempts, checkpoints, events, searches, segments, trials, workers
 from storage.migrations import VERSION_TABLE
 from storage.schema import PREFIX, Base
 
-TABLES = (attempts, checkpoints, events, searches, segments, trials)
+TABLES = (accounts, attempts, checkpoints, events, searches, segments, trials, workers)
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:

@@ -10,11 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, inspect, text
-from sqlalchemy.orm import Session
 
 from storage import database as databases
 from storage import migrations
-from storage.database import BusyError, ConnectionLost, Database, StorageError, open_database
+from storage.database import BusyError, ConnectionLost, Database, StorageError, Transaction, open_database
 from storage.schema import PREFIX, Base
 
 OPEN = "import sys; from storage.database import open_database; open_database(sys.argv[1]).close()"
@@ -48,14 +47,16 @@ def test_several_processes_may_open_a_new_database_at_once(tmp_path: Path) -> No
 
 
 def test_a_newer_schema_is_refused_by_name(database: Database, database_url: str) -> None:
-    with database.write() as session:
-        session.execute(text("UPDATE automl_version SET version_num = '9999'"))
+    with database.write() as transaction:
+        transaction.connection.execute(text("UPDATE automl_version SET version_num = '9999'"))
     try:
         with pytest.raises(StorageError, match=f"schema 9999 and this program knows {migrations.HEAD}"):
             open_database(database_url)
     finally:
-        with database.write() as session:
-            session.execute(text("UPDATE automl_version SET version_num = :head"), {"head": migrations.HEAD})
+        with database.write() as transaction:
+            transaction.connection.execute(
+                text("UPDATE automl_version SET version_num = :head"), {"head": migrations.HEAD}
+            )
 
 
 def test_sqlite_is_opened_with_our_pragmas(sqlite: Database) -> None:
@@ -119,14 +120,14 @@ def test_a_place_never_shows_a_password() -> None:
 
 def test_reading_does_not_wait_for_a_writer(sqlite: Database) -> None:
     with sqlite.write() as writer, sqlite.read() as reader:
-        writer.execute(text("UPDATE automl_version SET version_num = 'x'"))
+        writer.connection.execute(text("UPDATE automl_version SET version_num = 'x'"))
         assert reader.scalar(text("SELECT version_num FROM automl_version")) == migrations.HEAD
-        writer.rollback()
+        writer.connection.rollback()
 
 
 def test_writers_take_turns_from_their_first_statement(sqlite: Database) -> None:
-    with sqlite.write() as session:
-        session.execute(text("SELECT 1"))
+    with sqlite.write() as transaction:
+        transaction.connection.execute(text("SELECT 1"))
         other = sqlite3.connect(sqlite.place, timeout=0)
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("BEGIN IMMEDIATE")
@@ -154,8 +155,8 @@ def test_what_must_not_happen_twice_is_not_tried_again_when_its_commit_is_in_dou
 
 
 def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
-    def work(session: Session) -> None:
-        session.execute(text("UPDATE automl_version SET version_num = 'x'"))
+    def work(transaction: Transaction) -> None:
+        transaction.connection.execute(text("UPDATE automl_version SET version_num = 'x'"))
         raise KeyError
 
     with pytest.raises(KeyError):
@@ -165,8 +166,8 @@ def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
 
 
 def test_an_error_shows_neither_the_statement_nor_its_values(database: Database) -> None:
-    with pytest.raises(StorageError) as caught, database.write() as session:
-        session.execute(text("INSERT INTO automl_nowhere VALUES (:value)"), {"value": "private"})
+    with pytest.raises(StorageError) as caught, database.write() as transaction:
+        transaction.connection.execute(text("INSERT INTO automl_nowhere VALUES (:value)"), {"value": "private"})
     assert "private" not in str(caught.value)
     assert "INSERT" not in str(caught.value)
 
@@ -174,7 +175,7 @@ def test_an_error_shows_neither_the_statement_nor_its_values(database: Database)
 def _tries(database: Database, error: StorageError, succeeds_at: int, *, repeatable: bool = True) -> int:
     tries = 0
 
-    def work(_: Session) -> int:
+    def work(_: Transaction) -> int:
         nonlocal tries
         tries += 1
         if tries < succeeds_at:

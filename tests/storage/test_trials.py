@@ -83,10 +83,10 @@ def test_a_message_is_one_line_that_any_database_takes(database: Database, lease
 @pytest.mark.parametrize("state", ["PAUSED", "COMPLETE", "FAILED", "ASLEEP"])
 def test_the_database_refuses_a_state_without_what_it_stands_for(database: Database, lease: Lease, state: str) -> None:
     now = utc_now()
-    counts = {"number": 0, "seed": 0, "step": 0, "tokens": 0, "attempts": 0, "failures": 0}
+    counts = {"number": 0, "seed": 0, "step": 0, "tokens": 0, "attempts": 0, "failures": 0, "segments": 0}
     values = {"search_id": lease.search_id, "configuration": {}, "origin": "default", "created": now, "updated": now}
-    with pytest.raises(StorageError), database.write() as session:
-        session.execute(insert(Trial).values(state=state, **counts, **values))
+    with pytest.raises(StorageError), database.write() as transaction:
+        transaction.connection.execute(insert(Trial).values(state=state, **counts, **values))
     assert list_trials(database, lease.search_id) == []
 
 

@@ -18,7 +18,7 @@ ERROR_RATE, BLEU = metric("sequence_error_rate"), metric("bleu")
 def row(number, state="PAUSED", reason=None):
     configuration = to_dict(space().default())
     return TrialRow(
-        id=number, number=number, state=state, configuration=configuration, seed=1, origin="default", parameters=5,
+        number=number, state=state, configuration=configuration, seed=1, origin="default", parameters=5,
         step=0, tokens=0, checkpoint=None, reason=reason, message=reason, attempts=1, failures=0,
         created=NOW, updated=NOW,
     )  # fmt: skip

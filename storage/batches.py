@@ -1,0 +1,67 @@
+"""Batches: what the holder of a lease writes in one go, each batch committed exactly once.
+
+A search costs a transaction a segment: the result of the last one, the decision, and the attempt that begins next.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+from storage.database import BusyError, ConnectionLost, Database, Transaction
+from storage.leases import Lease
+from storage.searches import take_turn
+
+PATIENCE = 600.0
+"""Seconds for which a batch is tried again while the database does not answer; what is training goes on meanwhile."""
+LONGEST_PAUSE = 10.0
+
+
+class Batch:
+    """Collects writes and commits them together.
+
+    Each batch has a number that the search's row counts, so that one whose commit was in doubt is not written twice.
+    """
+
+    def __init__(self, database: Database, lease: Lease, *, patience: float = PATIENCE) -> None:
+        self._database = database
+        self._lease = lease
+        self._patience = patience
+        self._turn = 0
+        self._writes: list[Callable[[Transaction], object]] = []
+
+    def add(self, write: Callable[[Transaction], object]) -> None:
+        """Write it with the next `commit`; it must be safe to run again after it was rolled back."""
+        self._writes.append(write)
+
+    def commit(self, elapsed: float) -> None:
+        """Commit what was added since, and add seconds to what the search has consumed; nothing added is no batch.
+
+        Raises:
+            LeaseLost: A newer epoch exists.
+            StorageError: The database refuses, or has not answered for `patience` seconds; it can be tried again.
+        """
+        if not self._writes:
+            return
+
+        def work(transaction: Transaction) -> None:
+            if take_turn(transaction, self._lease, self._turn + 1, elapsed):
+                for write in self._writes:
+                    write(transaction)
+
+        self._persist(work)
+        self._turn += 1
+        self._writes.clear()
+
+    def _persist(self, work: Callable[[Transaction], None]) -> None:
+        until = time.monotonic() + self._patience
+        pause = 0.5
+        while True:
+            try:
+                self._database.transact(work)
+            except (BusyError, ConnectionLost):
+                if time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                return

@@ -1,0 +1,102 @@
+"""Batches of writes, on every kind of database."""
+
+from functools import partial
+
+import pytest
+from sqlalchemy import event
+
+from storage import database as databases
+from storage.attempts import list_attempts, open_attempt
+from storage.batches import Batch
+from storage.database import BusyError, ConnectionLost, Database, Transaction
+from storage.events import list_events, note
+from storage.leases import Lease, LeaseLost
+from storage.searches import claim, get_search
+from storage.segments import list_segments, write_segment
+from storage.trials import add_trial
+
+from .test_segments import a_segment
+
+
+@pytest.fixture
+def batch(database: Database, lease: Lease) -> Batch:
+    add_trial(database, lease, {}, 0, "default")
+    return Batch(database, lease, patience=0.0)
+
+
+def seconds(database: Database) -> float:
+    search = get_search(database, "dates")
+    assert search is not None
+    return search.seconds
+
+
+def test_what_a_batch_holds_is_committed_together(database: Database, lease: Lease, batch: Batch) -> None:
+    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 0))
+    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    assert list_attempts(database, lease.search_id) == []
+    batch.commit(1.0)
+    batch.add(lambda transaction: write_segment(transaction, lease, a_segment(0)))
+    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 10))
+    batch.commit(2.5)
+    batch.commit(100.0)
+    assert [a.end_reason for a in list_attempts(database, lease.search_id)] == ["COMMITTED", None]
+    assert (len(list_segments(database, lease.search_id)), len(list_events(database, lease.search_id))) == (1, 1)
+    assert seconds(database) == 3.5
+
+
+def test_a_batch_that_fails_half_way_leaves_nothing_and_can_be_tried_again(
+    database: Database, lease: Lease, batch: Batch
+) -> None:
+    broken = [True]
+
+    def fail(_: Transaction) -> None:
+        if broken:
+            raise databases.StorageError("no space left")
+
+    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.add(fail)
+    with pytest.raises(databases.StorageError, match="no space left"):
+        batch.commit(1.0)
+    assert (list_events(database, lease.search_id), seconds(database)) == ([], 0.0)
+    broken.clear()
+    batch.commit(1.0)
+    assert (len(list_events(database, lease.search_id)), seconds(database)) == (1, 1.0)
+
+
+def test_a_batch_whose_commit_was_in_doubt_is_not_written_twice(
+    database: Database, lease: Lease, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PAUSES", (0.0, 0.0))
+    lost = [ConnectionLost("the connection was lost after the commit"), BusyError("and then it restarted")]
+    original = Database._attempt
+
+    def attempt(self: Database, work: object) -> object:
+        result = original(self, work)  # type: ignore[arg-type]
+        if lost:
+            raise lost.pop(0)
+        return result
+
+    monkeypatch.setattr(Database, "_attempt", attempt)
+    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.commit(1.0)
+    assert (len(list_events(database, lease.search_id)), seconds(database)) == (1, 1.0)
+
+
+def test_a_batch_of_an_old_epoch_is_refused(database: Database, lease: Lease, batch: Batch) -> None:
+    claim(database, "dates", "first", 60)
+    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    with pytest.raises(LeaseLost):
+        batch.commit(1.0)
+    assert (list_events(database, lease.search_id), seconds(database)) == ([], 0.0)
+
+
+def test_a_segment_costs_one_transaction_of_few_statements(database: Database, lease: Lease, batch: Batch) -> None:
+    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 0))
+    batch.commit(0.0)
+    statements: list[str] = []
+    event.listen(database.writing, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    batch.add(partial(write_segment, lease=lease, segment=a_segment(0)))
+    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 10))
+    batch.add(lambda transaction: note(transaction, lease, "thaw", "trial 0"))
+    batch.commit(1.0)
+    assert len([statement for statement in statements if not statement.startswith("BEGIN")]) <= 12
