@@ -13,18 +13,23 @@ from time import monotonic
 from typing import assert_never
 
 from automl.control import history
+from automl.control.decisions import Finish, Outlook, Start, Thaw, TrainOut, Wait
+from automl.control.encoding import encoder
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
+from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
 from automl.control.plan import Plan
-from automl.control.proposals import Proposals
-from automl.control.scheduler import Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
+from automl.control.proposals import Proposal, Proposals
+from automl.control.prospects import prospects
+from automl.control.scheduler import decide
 from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
 from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
+from search_spaces.seq2seq import Seq2Seq
 from storage.attempts import begin_attempt, end_attempt
 from storage.database import Database
 from storage.events import append_event
@@ -72,6 +77,8 @@ class Controller:
         self._on_change = on_change
         self._waiting = waiting
         self._proposals = Proposals(plan.space, plan.seed, plan.admissible)
+        self._forecaster = Forecaster()
+        self._encoder = encoder(plan.space.ranges)
         self._trials = self._restore()
         self._running: dict[Future[Result], Segment] = {}
         self._rung_tokens = search.rung_tokens
@@ -164,10 +171,13 @@ class Controller:
 
     def _fill_workers(self) -> None:
         while len(self._running) < self._executor.workers and not self._is_ending():
-            decision = decide(history.candidates(self._trials.values(), self._plan.metric), self._outlook())
+            offered = self._offer()
+            seen = history.candidates(self._trials.values(), self._plan.metric, self._encode)
+            ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
+            decision = decide(seen, self._outlook(), ways, self._forecaster)
             match decision:
                 case Start():
-                    self._start(decision)
+                    self._start(decision, offered)
                 case Thaw() | TrainOut():
                     self._record("thaw" if isinstance(decision, Thaw) else "train out", decision.reason)
                     self._submit(self._trials[decision.trial], decision)
@@ -181,23 +191,33 @@ class Controller:
                 case other:
                     assert_never(other)
 
-    def _start(self, decision: Start) -> None:
-        trial = next((t for t in self._trials.values() if t.is_orphan), None)
-        if trial is None:
-            trial = self._add_trial()
-        if trial is None:
+    def _offer(self) -> list[Proposal]:
+        """Return the configurations that could be begun; a trial whose first segment was lost goes first."""
+        orphan = self._orphan()
+        if orphan is not None:
+            return [Proposal(orphan.configuration, orphan.row.origin)]
+        if self._no_more_proposals or self._trials_left() == 0:
+            return []
+        return self._proposals.propose(history.tried(self._trials.values(), self._plan.metric, self._rung_tokens))
+
+    def _orphan(self) -> Trial | None:
+        return next((trial for trial in self._trials.values() if trial.is_orphan), None)
+
+    def _encode(self, configuration: Seq2Seq) -> tuple[float, ...]:
+        return self._encoder(self._plan.space.parameters(configuration))
+
+    def _start(self, decision: Start, offered: Sequence[Proposal]) -> None:
+        if not offered:
             self._no_more_proposals = True
             if not self._trials:
                 self._end("no configuration is within the constraints")
             return
+        trial = self._orphan() or self._add_trial(offered[decision.prospect])
         reason = decision.reason if trial.row.attempts == 0 else "began again: its first segment was lost"
         self._record("start", f"trial {trial.row.number} ({trial.families}): {reason}")
         self._submit(trial, decision)
 
-    def _add_trial(self) -> Trial | None:
-        proposal = self._proposals.propose(history.tried(self._trials.values(), self._plan.metric, self._rung_tokens))
-        if proposal is None:
-            return None
+    def _add_trial(self, proposal: Proposal) -> Trial:
         seed = self._plan.trial_seed(len(self._trials))
         row = add_trial(self._database, self._lease, to_dict(proposal.configuration), seed, proposal.origin)
         self._trials[row.number] = Trial(row, proposal.configuration)
@@ -309,18 +329,22 @@ class Controller:
         return self._plan.budget.time - self._plan.kept - self._consumed() - after
 
     def _outlook(self) -> Outlook:
-        time, trials = self._plan.budget.time, self._plan.budget.trials
-        begun = sum(not trial.is_orphan for trial in self._trials.values())
-        orphans = len(self._trials) - begun
-        left = None if trials is None else max(trials - begun, 0)
+        time = self._plan.budget.time
         return Outlook(
             workers=self._executor.workers,
             seconds_left=self._seconds_left(),
             seconds_total=None if time is None else time - self._plan.kept,
-            trials_left=0 if self._no_more_proposals and not orphans else left,
+            trials_left=self._trials_left(),
             rung_tokens=self._rung_tokens,
             max_tokens=PASSES * self._plan.pass_tokens,
         )
+
+    def _trials_left(self) -> int | None:
+        """Number of trials that may still begin, those that have to begin again among them; none without a limit."""
+        begun = sum(not trial.is_orphan for trial in self._trials.values())
+        if self._no_more_proposals and begun == len(self._trials):
+            return 0
+        return None if self._plan.budget.trials is None else max(self._plan.budget.trials - begun, 0)
 
     def _record(self, kind: str, message: str) -> None:
         if (kind, message) != self._recorded:

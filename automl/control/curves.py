@@ -3,12 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from statistics import fmean, pstdev
 from typing import Literal
 
 State = Literal["running", "paused", "finished", "failed"]
 
 PATIENCE = 3
 """Measurements without an improvement after which a trial is not continued."""
+OBJECTIVE_RUNG = 2
+"""Lower rungs compare the loss: there the objective is still near its worst for everybody."""
+ENOUGH = 6
+"""Measurements of the objective from which its scale against the loss is known."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,19 @@ class Point:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial as the scheduler sees it; points by growing tokens, `kind` its family for people to read."""
+    """A trial as the scheduler sees it.
+
+    Attributes:
+        points: By growing tokens; of a finished trial the last one is after the rate has cooled down.
+        kind: Its family, for people to read.
+        dials: Where its configuration lies among the others (see `encoding`).
+    """
 
     number: int
     state: State
     points: tuple[Point, ...] = ()
     kind: str = ""
+    dials: tuple[float, ...] = ()
 
     @property
     def latest(self) -> Point:
@@ -95,3 +108,26 @@ def tokens_per_second(candidate: Candidate) -> float:
         (0, 0.0) if len(candidate.points) == 1 else (candidate.points[-2].tokens, candidate.points[-2].training)
     )
     return (latest.tokens - tokens) / max(latest.training - training, 1e-3)
+
+
+def smooth_scores(candidates: Sequence[Candidate], rung_tokens: int) -> dict[int, list[tuple[int, float]]]:
+    """Return the curve of each measured trial: (tokens, best score so far in nats), lower is better.
+
+    Low rungs give the loss, higher ones the objective brought to the loss's middle and spread. What a trial scored
+    after its rate has cooled down is no part of its curve.
+    """
+    curves = {c.number: (c.points[:-1] if c.state == "finished" else c.points) for c in candidates}
+    threshold = rung_tokens * 2**OBJECTIVE_RUNG
+    high = [p for points in curves.values() for p in points if p.tokens >= threshold]
+    spread = pstdev([p.objective for p in high]) if len(high) >= ENOUGH else 0.0
+    scale = pstdev([p.loss for p in high]) / spread if spread > 0 else 0.0
+    shift = fmean(p.loss - scale * p.objective for p in high) if scale > 0 else 0.0
+
+    def score(point: Point) -> float:
+        return shift + scale * point.objective if scale > 0 and point.tokens >= threshold else point.loss
+
+    return {
+        number: list(zip([p.tokens for p in points], accumulate(map(score, points), min), strict=True))
+        for number, points in curves.items()
+        if points
+    }

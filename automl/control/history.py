@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -99,10 +99,18 @@ def loss_of(scores: Mapping[str, float], metric: Metric) -> tuple[float, float]:
     return (turned if math.isfinite(turned) else math.inf, loss if math.isfinite(loss) else math.inf)
 
 
-def candidates(trials: Iterable[Trial], metric: Metric) -> list[Candidate]:
+def candidates(
+    trials: Iterable[Trial], metric: Metric, encode: Callable[[Seq2Seq], tuple[float, ...]] = lambda _: ()
+) -> list[Candidate]:
     """Return the trials as the scheduler sees them; those that have to begin again are not there yet."""
     return [
-        Candidate(trial.row.number, trial.state, _points(trial.segments, metric), trial.families)
+        Candidate(
+            trial.row.number,
+            trial.state,
+            _points(trial.segments, metric),
+            trial.families,
+            encode(trial.configuration),
+        )
         for trial in trials
         if not trial.is_orphan
     ]

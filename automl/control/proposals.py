@@ -1,18 +1,21 @@
-"""What to try next: the defaults of each family, then Optuna's TPE on a private study rebuilt from what was measured.
+"""What to try next: the defaults of each family, what earlier searches found, then draws of several kinds.
 
-A live Optuna study would count every paused trial as running, hence among the bad. So each trial with a score, paused
-or finished, becomes one COMPLETE row, and each trial in its first segment a RUNNING one, in a study that lives for one
-proposal.
+Optuna's TPE draws from a private study rebuilt from what was measured. A live one would count every paused trial as
+running, hence among the bad. So each trial with a score, paused or finished, becomes one COMPLETE row, and each trial
+in its first segment a RUNNING one, in a study that lives for one choice.
 """
 
 import hashlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, assert_never
 
+from automl.control.draws import Evenly, Near
 from search_spaces.dials import Choice, Uniform
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
@@ -24,8 +27,16 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 300
 STARTUP_TRIALS = 6
-REDRAWS = 20
-DRAWS = 200
+REDRAWS = 10
+"""A kind of draw is given up after so many times the draws that are wanted of it."""
+ASKS = 4
+"""Optuna is asked at most so often for one choice: an answer costs milliseconds, and may be known already."""
+BEST = 3
+"""Neighbours of so many are drawn."""
+TURNED = 1.5
+"""Dials in which a neighbour differs, in the middle."""
+RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 16, 24
+"""Configurations of each kind to choose among."""
 
 
 @dataclass(frozen=True)
@@ -48,60 +59,120 @@ class Tried:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration and where it comes from: `default`, `family default`, `recipe` or `sampler`."""
+    """A configuration and where it comes from.
+
+    One of `default`, `family default`, `earlier search`, `recipe`, `sampler`, `neighbour` and `random`.
+    """
 
     configuration: Seq2Seq
     origin: str
 
 
 class Proposals:
-    """Proposes configurations of a space; the same trials and seed give the same proposal.
+    """Proposes configurations of a space; the same trials and seed give the same proposals.
 
-    Every other one is another recipe for the architecture that leads: its programs are compiled already,
-    while a new architecture costs a compilation before its first step.
+    First come the defaults: of the space, of each family, then what was best in earlier searches. Beside them, and
+    after them, there are several kinds of draws to choose among: from Optuna's TPE, from the neighbourhood of the best,
+    evenly from all, and other recipes for the architecture that leads, whose programs are compiled already.
 
     Configurations that are not `admissible` are never proposed.
+
+    Attributes:
+        earlier: What was best in earlier searches on data that looks alike, the best first.
     """
 
-    def __init__(self, space: Space, seed: int, admissible: Callable[[Seq2Seq], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        admissible: Callable[[Seq2Seq], bool] = lambda _: True,
+        earlier: Sequence[Seq2Seq] = (),
+    ) -> None:
         self._space = space
         self._seed = seed
         self._admissible = admissible
+        self.earlier = earlier
+        self._proposed: tuple[object, list[Proposal]] = (None, [])
 
-    def propose(self, tried: Sequence[Tried]) -> Proposal | None:
-        """Return the next configuration to try, or nothing if no admissible one can be found."""
-        known = [t.configuration for t in tried]
-        scored = [t for t in tried if t.score is not None]
-        if scored and len(tried) % 2 == 0:
-            best = min(scored, key=lambda t: rank_of(t.score))
-            return self._sampled(self._space.around(best.configuration, RECIPE), tried, "recipe")
+    def propose(self, tried: Sequence[Tried]) -> list[Proposal]:
+        """Return different configurations to choose among; none if no admissible one can be found.
+
+        None of them has been tried, unless the space has no other.
+        """
+        scored = sorted((t for t in tried if t.score is not None), key=lambda t: rank_of(t.score))
+        best = [t.configuration for t in scored[:BEST]]
+        key = (len(tried), *best)
+        if self._proposed[0] != key:
+            self._proposed = (key, self._choose(tried, best))
+        return self._proposed[1]
+
+    def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq]) -> list[Proposal]:
+        known = {t.configuration for t in tried}
+        found: dict[Seq2Seq, str] = {}
+        first = next((p for p in self._firsts() if p.configuration not in known), None)
+        if first is not None:
+            found[first.configuration] = first.origin
+            if not best:
+                return [first]
+        repeated: list[Seq2Seq] = []
+        for origin, wanted, draws in self._draws(tried, best, wide=first is None):
+            count = 0
+            for configuration in itertools.islice(draws, wanted * REDRAWS):
+                if not self._admissible(configuration):
+                    continue
+                if configuration in known:
+                    repeated.append(configuration)
+                elif configuration not in found:
+                    found[configuration] = origin
+                    count += 1
+                if count == wanted:
+                    break
+        if not found and repeated:
+            found[repeated[-1]] = "sampler"
+        return [Proposal(configuration, origin) for configuration, origin in found.items()]
+
+    def _firsts(self) -> Iterator[Proposal]:
         defaults = self._space.defaults()
         for configuration in defaults:
-            if configuration not in known and self._admissible(configuration):
-                return Proposal(configuration, "default" if configuration == defaults[0] else "family default")
-        return self._sampled(self._space, tried, "sampler")
+            if self._admissible(configuration):
+                yield Proposal(configuration, "default" if configuration == defaults[0] else "family default")
+        for configuration in self.earlier:
+            if self._admissible(configuration):
+                yield Proposal(configuration, "earlier search")
 
-    def _sampled(self, space: Space, tried: Sequence[Tried], origin: str) -> Proposal | None:
-        with _quiet():
-            study = _study(self._space, tried, self._derived_seed(len(tried)))
-            configurations = list(self._draw(space, study, [t.configuration for t in tried]))
-        return Proposal(configurations[-1], origin) if configurations else None
+    def _draws(
+        self, tried: Sequence[Tried], best: Sequence[Seq2Seq], *, wide: bool
+    ) -> Iterator[tuple[str, int, Iterator[Seq2Seq]]]:
+        """Yield each kind of draw: its name, how many are wanted, and a source of them."""
+        seed = self._derived_seed(len(tried))
+        draw = Random(seed)  # noqa: S311
+        if best:
+            recipes = self._space.around(best[0], RECIPE)
+            yield "recipe", RECIPES, (recipes.sample(Evenly(draw)) for _ in itertools.count())
+        if not wide:
+            return
+        if best:
+            yield "sampler", SAMPLED, itertools.islice(self._sampled(tried, seed), ASKS)
+            yield "neighbour", NEIGHBOURS, self._neighbours(best, draw)
+        yield "random", RANDOM, (self._space.sample(Evenly(draw)) for _ in itertools.count())
 
-    def _draw(self, space: Space, study: "Study", known: Sequence[Seq2Seq]) -> Iterator[Seq2Seq]:
-        """Yield admissible configurations up to the first that is new, or up to so many that are not."""
+    def _neighbours(self, best: Sequence[Seq2Seq], draw: Random) -> Iterator[Seq2Seq]:
+        parameters = [self._space.parameters(configuration) for configuration in best]
+        while True:
+            chosen = draw.choice(parameters)
+            yield self._space.sample(Near(draw, chosen, rate=TURNED / max(len(chosen), TURNED)))
+
+    def _sampled(self, tried: Sequence[Tried], seed: int) -> Iterator[Seq2Seq]:
         from optuna.trial import TrialState
 
-        repeated = 0
-        for _ in range(DRAWS):
-            trial = study.ask()
-            configuration = space.sample(trial)
-            study.tell(trial, state=TrialState.FAIL)
-            if not self._admissible(configuration):
-                continue
+        with _quiet():
+            study = _study(self._space, tried, seed)
+        while True:
+            with _quiet():
+                trial = study.ask()
+                configuration = self._space.sample(trial)
+                study.tell(trial, state=TrialState.FAIL)
             yield configuration
-            repeated += 1
-            if configuration not in known or repeated > REDRAWS:
-                return
 
     def _derived_seed(self, number: int) -> int:
         digest = hashlib.sha256(f"{self._seed} {number}".encode()).digest()

@@ -1,18 +1,29 @@
 """What a free worker does next: start a trial, thaw a paused one, train a finalist out.
 
 Nothing trained is thrown away: a trial stops at a rung with its checkpoint and may go on at any later time. Rung k
-lies at `rung_tokens * 2**k` target tokens of the trial. The *leader* always goes on, on a worker of its own or, where
-there is only one, for half of the time; the rest *explores* by asynchronous successive halving with resume: what is in
-the top third of its rung, or ahead of the leader there, goes on before anything new is started. The last
-quarter of the time trains the finalists out.
+lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always
+goes on, on a worker of its own or, where there is only one, for half of the time, and the last quarter of the time
+trains the finalists out. All other time goes to what is expected to gain most a second by the forecasts of the learning
+curves: a new trial, or a paused one (see `gains`). Without a limit of time nothing is lost by waiting, so the leader
+takes its turn with the others.
 
-Pure functions of what has been measured: no clock, no input or output, so that a search can be simulated.
+Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from automl.control.curves import PATIENCE, Candidate, has_stalled, rung_of, tokens_per_second, value_after, value_at
+from automl.control.curves import (
+    OBJECTIVE_RUNG,
+    Candidate,
+    has_stalled,
+    rung_of,
+    tokens_per_second,
+    value_after,
+    value_at,
+)
+from automl.control.decisions import Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.exploration import Move, best_move
+from automl.control.forecast import Forecaster
 
 FINAL_SHARE = 0.25
 """Share of the time kept for training the finalists out."""
@@ -22,88 +33,34 @@ LEAST_SHARE = 0.01
 """Share of the time below which no segment is worth beginning."""
 FIRST_SHARE = 1 / 30
 """Share of the time for the first segment, whose tokens become rung 0."""
-OBJECTIVE_RUNG = 2
-"""Lower rungs compare the loss: there the objective is still near its worst for everybody."""
 SLOWEST = 4.0
 """A first segment may take so many times the seconds of the fastest trial's."""
+LEAST_GAIN = 0.001
+"""Nats: where the time is unlimited and every trial begun, a search that expects less of every trial is at its end."""
 MARGIN = 0.03
 """Relative lead that a challenger needs, for each rung that it is behind, to become the leader."""
 
 
-@dataclass(frozen=True)
-class Outlook:
-    """What is left of the budget; none where it sets no limit.
+def decide(
+    candidates: Sequence[Candidate],
+    outlook: Outlook,
+    prospects: Sequence[Prospect] = (),
+    forecaster: Forecaster | None = None,
+) -> Decision:
+    """Say what one free worker does next; a trial that was just given to a worker counts as running.
 
-    Attributes:
-        rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
-        max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
+    A `Start` names one of the prospects; there is none while none is offered.
     """
-
-    workers: int
-    seconds_left: float | None = None
-    seconds_total: float | None = None
-    trials_left: int | None = None
-    rung_tokens: int | None = None
-    max_tokens: int | None = None
-
-
-@dataclass(frozen=True)
-class Start:
-    """Begin a new trial."""
-
-    to_tokens: int | None
-    seconds: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Thaw:
-    """Continue a paused trial."""
-
-    trial: int
-    to_tokens: int
-    seconds: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class TrainOut:
-    """Continue a paused trial for the last time: the learning rate falls to zero, then the trial is finished."""
-
-    trial: int
-    to_tokens: int
-    seconds: float | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing useful can begin before a running segment ends."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Nothing useful is left to do."""
-
-    reason: str
-
-
-Decision = Start | Thaw | TrainOut | Wait | Finish
-
-
-def decide(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
-    """Say what one free worker does next; a trial that was just given to a worker counts as running."""
-    if outlook.rung_tokens is None:
+    if outlook.rung_tokens is None or not any(c.points for c in candidates):
         return _measure_first(candidates, outlook)
     before_final = _seconds_before_final(outlook)
     if before_final is not None and before_final < LEAST_SHARE * (outlook.seconds_total or 0.0):
         return _finish_by_time(candidates, outlook)
+    explored = _explore(candidates, outlook, prospects, forecaster or Forecaster())
     return (
-        _continue_leader(candidates, outlook)
+        _continue_leader(candidates, outlook, explored)
         or _train_out_stalled(candidates, outlook)
-        or _explore(candidates, outlook)
+        or explored
         or _finish_by_trials(candidates, outlook)
     )
 
@@ -130,7 +87,7 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
         return Wait("the first scores are awaited") if running else Finish("every trial of the budget has failed")
     seconds = None if total is None else min(max(total * FIRST_SHARE, 2.0), 120.0)
     reason = "started the default" if not candidates else "started another family while the default is measured"
-    return Start(None, seconds, reason)
+    return Start(outlook.rung_tokens, seconds, reason)
 
 
 def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
@@ -164,14 +121,15 @@ def _seconds_before_final(outlook: Outlook) -> float | None:
     return outlook.seconds_left - FINAL_SHARE * outlook.seconds_total
 
 
-def _continue_leader(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
+def _continue_leader(candidates: Sequence[Candidate], outlook: Outlook, explored: Decision | None) -> Decision | None:
+    """Keep the leader going where time is short; without a limit it waits its turn and loses nothing."""
     leader = find_leader(candidates, outlook)
-    if leader is None or leader.state != "paused" or not _may_continue(leader, outlook):
+    if outlook.seconds_total is None or leader is None or leader.state != "paused":
         return None
-    if outlook.trials_left == 0 and _is_trained_out(candidates, leader):
+    if not _may_continue(leader, outlook) or (outlook.trials_left == 0 and _is_trained_out(candidates, leader)):
         return None
     others = sum(c.latest.seconds for c in candidates if c.points and c is not leader)
-    if outlook.workers == 1 and leader.latest.seconds > others and _explore(candidates, outlook):
+    if outlook.workers == 1 and leader.latest.seconds > others and explored:
         return None
     return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
 
@@ -186,43 +144,38 @@ def _train_out_stalled(candidates: Sequence[Candidate], outlook: Outlook) -> Dec
     return _train_out(leader, FINAL_SHARE * total / 2, "the leader has stalled and there is time for a second one")
 
 
-def _explore(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
-    leader = find_leader(candidates, outlook)
+def _explore(
+    candidates: Sequence[Candidate], outlook: Outlook, prospects: Sequence[Prospect], forecaster: Forecaster
+) -> Decision | None:
+    timed = outlook.seconds_total is not None
+    leader = find_leader(candidates, outlook) if timed else None
     paused = [c for c in candidates if c.state == "paused" and c.points and c is not leader]
     paused = [c for c in paused if _may_continue(c, outlook)]
-    promotion = _promote(paused, candidates, outlook)
-    if promotion is not None:
-        return promotion
     before_final = _seconds_before_final(outlook)
     cost = _first_rung_seconds(candidates, outlook)
-    if outlook.trials_left != 0 and (before_final is None or before_final >= cost):
-        limit = None if before_final is None else min(before_final, max(SLOWEST * cost, 2.0))
-        return Start(outlook.rung_tokens, limit, "started a new trial: no paused one is among the best at its rung")
-    if before_final is None or not paused:
+    if outlook.trials_left == 0 or (before_final is not None and before_final < cost):
+        prospects = ()
+    move = best_move(candidates, paused, prospects, outlook, forecaster, before_final)
+    if move is None or (not timed and not prospects and move.gain.expected < LEAST_GAIN):
         return None
-    best = min(paused, key=lambda c: c.standing)
-    return _thaw(best, outlook, f"thawed {best.number}: the best that is paused, and there is time")
+    if move.candidate is not None:
+        return _thaw(move.candidate, outlook, _why_thawed(move, move.candidate, candidates, outlook))
+    limit = None if before_final is None else min(before_final, max(SLOWEST * cost, 2.0))
+    chance = f"a chance of {move.gain.chance:.0%} to become the best"
+    return Start(outlook.rung_tokens, limit, f"started a new trial: {chance}", move.prospect)
+
+
+def _why_thawed(move: Move, thawed: Candidate, candidates: Sequence[Candidate], outlook: Outlook) -> str:
+    tokens = thawed.latest.tokens
+    ranking = _ranking(candidates, rung_of(tokens, outlook.rung_tokens or 1), tokens)
+    place = f"{_ordinal(ranking.index(thawed) + 1)} of {len(ranking)} at {tokens:,} tokens{_tendency(thawed)}"
+    horizon = int(move.gain.tokens * (outlook.rung_tokens or 1))
+    return f"thawed {thawed.number}: {place}, a chance of {move.gain.chance:.0%} to be the best by {horizon:,}"
 
 
 def _first_rung_seconds(candidates: Sequence[Candidate], outlook: Outlook) -> float:
     firsts = [c.points[0] for c in candidates if c.points]
     return min((p.seconds for p in firsts if p.tokens >= (outlook.rung_tokens or 0)), default=0.0)
-
-
-def _promote(paused: Sequence[Candidate], candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:
-    rung_tokens = outlook.rung_tokens
-    assert rung_tokens is not None
-    leader = find_leader(candidates, outlook)
-    for rung in sorted({rung_of(c.latest.tokens, rung_tokens) for c in paused} - {-1}, reverse=True):
-        tokens = rung_tokens * 2**rung
-        ranking = _ranking(candidates, rung, tokens)
-        places = max(len(ranking) // 3, ranking.index(leader) if leader in ranking else 0)
-        for place, candidate in enumerate(ranking[:places], start=1):
-            if candidate in paused and rung_of(candidate.latest.tokens, rung_tokens) == rung:
-                reason = f"thawed {candidate.number}: {_ordinal(place)} of {len(ranking)} at {tokens:,} tokens"
-                return _thaw(candidate, outlook, reason + _tendency(candidate))
-    slow = next((c for c in paused if c.latest.tokens < rung_tokens and len(c.points) < PATIENCE), None)
-    return _thaw(slow, outlook, f"thawed {slow.number}: not yet at {rung_tokens:,} tokens") if slow else None
 
 
 def _ranking(candidates: Sequence[Candidate], rung: int, tokens: int) -> list[Candidate]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from automl.control.curves import Candidate, Point
-from automl.control.scheduler import Decision, Finish, Outlook, Start, Thaw, TrainOut, Wait, decide
+from automl.control.decisions import Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.forecast import Forecaster
+from automl.control.scheduler import decide
 
 COMPILING = 3.0
 COOLDOWN_GAIN = 0.85
@@ -45,12 +47,13 @@ class Simulation:
     running: list[Running] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
+    forecaster: Forecaster = field(default_factory=Forecaster)
 
     def run(self) -> "Simulation":
         if self.total is None:
             self.rung_tokens = 5_000
         while True:
-            decision = decide(self.candidates, self.outlook())
+            decision = decide(self.candidates, self.outlook(), [Prospect(delay=COMPILING)], self.forecaster)
             self.decisions.append((self.now, decision))
             match decision:
                 case Finish():

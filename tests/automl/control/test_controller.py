@@ -110,7 +110,7 @@ def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):
 
 def test_the_default_is_the_first_trial_and_its_first_segment_sets_the_rungs(bench):
     bench.run()
-    assert [t.origin for t in bench.trials()[:4]] == ["default", "family default", "recipe", "family default"]
+    assert [t.origin for t in bench.trials()[:2]] == ["default", "family default"]
     first = bench.segments()[0]
     assert get_search(bench.database, "dates").rung_tokens == first.tokens
     assert bench.executor.jobs[0].seconds == pytest.approx((180 - 9) / 30)

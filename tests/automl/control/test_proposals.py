@@ -5,93 +5,117 @@ from collections import Counter
 
 import pytest
 
-from automl.control.proposals import MOST_ROWS, Proposals, Score, Tried, informative, to_distribution
+from automl.control.draws import Evenly
+from automl.control.proposals import (
+    MOST_ROWS,
+    NEIGHBOURS,
+    RANDOM,
+    RECIPES,
+    SAMPLED,
+    Proposals,
+    Score,
+    Tried,
+    informative,
+    to_distribution,
+)
 from search_spaces.dials import Choice, Uniform
 from search_spaces.spaces import space
 
 SPACE = space()
 
 
-def tried(count, proposals=None, score=lambda configuration, number: Score(0, 0.5, number)):
-    """The first trials that a search proposes, each scored."""
+def tried(count, proposals=None, score=lambda configuration, number: Score(0, 0.5, number), choose=0):
+    """Trials of what is offered first, or at another place of the offer, each scored."""
     proposals, trials = proposals or Proposals(SPACE, seed=1), []
     for number in range(count):
-        configuration = proposals.propose(trials).configuration
+        offered = proposals.propose(trials)
+        configuration = offered[choose % len(offered)].configuration
         trials.append(Tried(configuration, score(configuration, number)))
     return trials
 
 
-def proposed(count):
-    proposals, trials, found = Proposals(SPACE, seed=1), [], []
-    for number in range(count):
-        found.append(proposals.propose(trials))
-        trials.append(Tried(found[-1].configuration, Score(0, 0.5, number)))
-    return found
+def test_the_defaults_of_all_families_are_offered_one_after_another():
+    defaults = SPACE.defaults()
+    assert [t.configuration for t in tried(len(defaults))] == defaults
+    assert Proposals(SPACE, seed=1).propose([])[0].origin == "default"
+    assert Proposals(SPACE, seed=1).propose(tried(1))[0].origin == "family default"
 
 
-def test_families_take_turns_with_recipes_for_the_architecture_that_leads():
-    found = proposed(10)
-    families = [p.configuration for p in found if p.origin in ("default", "family default")]
-    assert families == SPACE.defaults()
-    assert [p.origin for p in found[::2]] == ["default", *["recipe"] * 4]
-    assert found[9].origin == "sampler"
+def test_after_the_defaults_comes_the_best_of_earlier_searches():
+    earlier = [SPACE.sample(Evenly(random.Random(seed))) for seed in range(2)]
+    proposals = Proposals(SPACE, seed=1, earlier=earlier)
+    count = len(SPACE.defaults())
+    assert [t.configuration for t in tried(count + 2, proposals)][count:] == earlier
+    assert proposals.propose(tried(count, proposals))[0].origin == "earlier search"
 
 
-def test_a_recipe_changes_nothing_of_the_architecture():
-    trials = tried(3)
+def test_beside_each_default_there_are_recipes_for_the_architecture_that_leads():
     leading = Tried(SPACE.defaults()[1], Score(2, 0.1, 0.1))
-    found = Proposals(SPACE, seed=1).propose([*trials, leading])
-    assert (found.origin, found.configuration.encoder) == ("recipe", leading.configuration.encoder)
-    assert found.configuration.decoder == leading.configuration.decoder
-    assert found.configuration.optimizer != leading.configuration.optimizer
+    offered = Proposals(SPACE, seed=1).propose([*tried(1), leading])
+    recipes = [p.configuration for p in offered if p.origin == "recipe"]
+    assert len(recipes) == len(offered) - 1
+    assert {(c.encoder, c.decoder) for c in recipes} == {(leading.configuration.encoder, leading.configuration.decoder)}
+    assert len({c.optimizer for c in recipes}) == len(recipes)
+
+
+def test_after_the_defaults_draws_of_every_kind_are_offered():
+    offered = Proposals(SPACE, seed=1).propose(tried(len(SPACE.defaults())))
+    counts = Counter(p.origin for p in offered)
+    assert counts == {"recipe": RECIPES, "sampler": SAMPLED, "neighbour": NEIGHBOURS, "random": RANDOM}
 
 
 def test_families_come_first_while_nothing_is_measured():
     trials = [Tried(configuration) for configuration in SPACE.defaults()[:2]]
-    assert Proposals(SPACE, seed=1).propose(trials).configuration == SPACE.defaults()[2]
+    assert [p.configuration for p in Proposals(SPACE, seed=1).propose(trials)] == [SPACE.defaults()[2]]
 
 
-def test_the_same_trials_and_seed_give_the_same_proposal():
+def test_the_same_trials_and_seed_give_the_same_proposals():
     trials = tried(9)
     first, again = (Proposals(SPACE, seed=5).propose(trials) for _ in range(2))
     assert first == again
     assert first != Proposals(SPACE, seed=6).propose(trials)
 
 
-def test_nothing_is_proposed_twice():
+@pytest.mark.parametrize("choose", [0, 3, -1])
+def test_nothing_is_tried_twice(choose):
     choices = [(p, d) for p, d in SPACE.distributions(SPACE.default()).items() if isinstance(d, Choice)]
     path, dial = max(choices, key=lambda choice: len(choice[1].values))
     pinned = {other: value for other, value in SPACE.preferred.items() if other != path}
-    trials = tried(len(dial.values), Proposals(space(pinned), seed=0))
+    trials = tried(len(dial.values), Proposals(space(pinned), seed=0), choose=choose)
     assert max(Counter(t.configuration for t in trials).values()) == 1
 
 
-def test_a_space_of_one_configuration_is_proposed_again_rather_than_not_at_all():
+def test_a_space_of_one_configuration_is_offered_again_rather_than_not_at_all():
     pinned = space({path: SPACE.preferred[path] for path in SPACE.ranges})
     trials = tried(3, Proposals(pinned, seed=0))
     assert {t.configuration for t in trials} == {pinned.default()}
 
 
-def test_what_is_not_admissible_is_never_proposed():
+@pytest.mark.parametrize("choose", [0, 3, -1])
+def test_what_is_not_admissible_is_never_proposed(choose):
     proposals = Proposals(SPACE, seed=2, admissible=lambda c: c.dropout < 0.2)
-    assert all(t.configuration.dropout < 0.2 for t in tried(12, proposals))
+    assert all(t.configuration.dropout < 0.2 for t in tried(12, proposals, choose=choose))
 
 
 def test_there_is_no_proposal_where_nothing_is_admissible():
-    assert Proposals(SPACE, seed=2, admissible=lambda c: False).propose([]) is None
+    assert Proposals(SPACE, seed=2, admissible=lambda c: False).propose([]) == []
 
 
 def test_trials_in_flight_and_failed_ones_are_not_proposed_again():
     trials = [Tried(c) for c in SPACE.defaults()] + [Tried(t.configuration, failed=True) for t in tried(8)[4:]]
-    assert Proposals(SPACE, seed=1).propose(trials).configuration not in [t.configuration for t in trials]
+    offered = {p.configuration for p in Proposals(SPACE, seed=1).propose(trials)}
+    assert not offered & {t.configuration for t in trials}
 
 
-def test_proposals_lean_to_what_scored_well():
+def test_draws_lean_to_what_scored_well():
     def by_dropout(configuration, number):
         return Score(1, configuration.dropout, 0.0)
 
-    late = [t.configuration.dropout for t in tried(40, score=by_dropout)[25:]]
-    assert sum(late) / len(late) < 0.2
+    trials = tried(40, score=by_dropout, choose=7)
+    offered = Proposals(SPACE, seed=1).propose(trials)
+    for origin in ("sampler", "neighbour"):
+        drawn = [p.configuration.dropout for p in offered if p.origin == origin]
+        assert sum(drawn) / len(drawn) < 0.2
 
 
 def test_a_higher_rung_ranks_first_and_then_the_objective_and_the_loss():

@@ -1,0 +1,82 @@
+"""What the scheduler is asked with, and what it can answer."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is left of the budget; none where it sets no limit.
+
+    Attributes:
+        rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
+        max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
+    """
+
+    workers: int
+    seconds_left: float | None = None
+    seconds_total: float | None = None
+    trials_left: int | None = None
+    rung_tokens: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A configuration that could be begun.
+
+    Attributes:
+        dials: Where it lies among the others (see `encoding`).
+        delay: Seconds before its first step, such as those of a compilation.
+        tokens_per_second: How fast it is expected to be; none for as fast as the others are in the middle.
+    """
+
+    dials: tuple[float, ...] = ()
+    delay: float = 0.0
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin a new trial: the prospect at that place."""
+
+    to_tokens: int | None
+    seconds: float | None
+    reason: str
+    prospect: int = 0
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """Continue a paused trial."""
+
+    trial: int
+    to_tokens: int
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainOut:
+    """Continue a paused trial for the last time: the learning rate falls to zero, then the trial is finished."""
+
+    trial: int
+    to_tokens: int
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing useful can begin before a running segment ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing useful is left to do."""
+
+    reason: str
+
+
+Decision = Start | Thaw | TrainOut | Wait | Finish

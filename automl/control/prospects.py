@@ -1,0 +1,53 @@
+"""What beginning a configuration would cost, by what this search has measured."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import fields
+from statistics import median
+
+from automl.control.decisions import Prospect
+from automl.control.history import Trial
+from search_spaces.seq2seq import RECIPE, Seq2Seq
+
+Encode = Callable[[Seq2Seq], tuple[float, ...]]
+
+
+def prospects(configurations: Iterable[Seq2Seq], trials: Iterable[Trial], encode: Encode) -> list[Prospect]:
+    """Return the configurations as the scheduler weighs them against each other."""
+    measured = [trial for trial in trials if trial.segments]
+    return [Prospect(encode(c), cost_of(c, measured), _speed(c, measured)) for c in configurations]
+
+
+def cost_of(configuration: Seq2Seq, measured: Sequence[Trial]) -> float:
+    """Return the seconds before a configuration's first step: none where its architecture's programs are there.
+
+    Otherwise it is what first segments usually spend on compiling.
+    """
+    same = architecture(configuration)
+    if any(architecture(trial.configuration) == same for trial in measured):
+        return 0.0
+    firsts = {architecture(t.configuration): t.segments[0].seconds.get("compiling", 0.0) for t in reversed(measured)}
+    return median(firsts.values()) if firsts else 0.0
+
+
+def architecture(configuration: Seq2Seq) -> Hashable:
+    """Return what a model is, without how it is trained."""
+    return tuple((f.name, getattr(configuration, f.name)) for f in fields(configuration) if f.name not in RECIPE)
+
+
+def _speed(configuration: Seq2Seq, measured: Sequence[Trial]) -> float | None:
+    """Return the tokens a second of the same architecture, else of the same families, else nothing."""
+    wanted = (architecture(configuration), _families(configuration))
+    known = [((architecture(t.configuration), _families(t.configuration)), _tokens_per_second(t)) for t in measured]
+    for part in range(2):
+        speeds = [speed for key, speed in known if key[part] == wanted[part]]
+        if speeds:
+            return median(speeds)
+    return None
+
+
+def _families(configuration: Seq2Seq) -> Hashable:
+    return type(configuration.encoder), type(configuration.decoder)
+
+
+def _tokens_per_second(trial: Trial) -> float:
+    return trial.segments[-1].tokens / max(sum(s.seconds.get("training", 0.0) for s in trial.segments), 1e-3)
