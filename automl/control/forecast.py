@@ -45,13 +45,14 @@ class Kernel:
     """Settings of the model.
 
     Attributes:
+        lengths: Distance along each dial over which trials resemble each other.
         level, slope, walk: Standard deviations in nats, of what the dials explain.
         own_level, own_slope, own_walk: Of what belongs to one trial alone.
         exponent: Of the power law.
         shrinking: How much smaller the variance of the walk's steps is from rung to rung, as a rate.
-        lengths: Distance along each dial over which trials resemble each other.
     """
 
+    lengths: Float[np.ndarray, " dials"]
     level: float
     slope: float
     walk: float
@@ -60,7 +61,6 @@ class Kernel:
     own_walk: float
     exponent: float
     shrinking: float
-    lengths: Float[np.ndarray, " dials"]
 
     def covariance(self, a: Places, b: Places) -> Float[np.ndarray, "a b"]:
         """Return the prior covariance of two sets of places."""
@@ -181,7 +181,7 @@ def _kernel(settings: Float[np.ndarray, " settings"]) -> Kernel:
     numbers = [float(middle * np.exp(x)) for (middle, _), x in zip(PRIOR, settings, strict=False)]
     numbers[6] = min(numbers[6], 1.5)
     lengths = np.sqrt(max(len(settings) - len(PRIOR), 1)) / 2 * np.exp(settings[len(PRIOR) :])
-    return Kernel(*numbers, lengths=lengths)
+    return Kernel(lengths, *numbers)
 
 
 def _matern(a: Float[np.ndarray, "a dials"], b: Float[np.ndarray, "b dials"]) -> Float[np.ndarray, "a b"]:

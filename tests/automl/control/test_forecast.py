@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from automl.control.forecast import Forecaster, Kernel, Places
 
-KERNEL = Kernel(0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.6, 0.3, np.ones(2))
+KERNEL = Kernel(np.ones(2), 0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.6, 0.3)
 
 
 def places(*rows):
