@@ -73,7 +73,9 @@ class Kernel:
         alike = _matern(a.dials / self.lengths, b.dials / self.lengths)
         same = a.trial[:, None] == b.trial[None]
         own = part(self.own_level, self.own_slope, self.own_walk)
-        return part(*COMMON) + alike * part(self.level, self.slope, self.walk) + same * own
+        of_dials = alike * part(self.level, self.slope, self.walk)
+        total: Float[np.ndarray, "a b"] = part(*COMMON) + of_dials + same * own
+        return total
 
     def variance(self, places: Places) -> Float[np.ndarray, " places"]:
         """Return the prior variance at each place."""
