@@ -176,6 +176,9 @@ def signature(name: SacrebleuMetric, references: Sequence[Sequence[str]]) -> str
     return str(scorer.get_signature())
 
 
+PER_TOKEN = frozenset({"token_error_rate"})
+"""Metrics that mean something else for other target tokens."""
+
 METRICS: Mapping[str, Metric] = {
     entry.name: entry
     for entry in (

@@ -9,7 +9,7 @@ from automl.bundle import Bundle
 from automl.control import history
 from automl.control.history import Trial
 from automl.control.outcome import Winner
-from automl.data.table import TokenTable, build_table, open_table
+from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
 from automl.errors import InputError
 from automl.metrics import Metric, metric
 from automl.searches import bundle_of, describe
@@ -117,8 +117,8 @@ def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
     scores = {"valid": segment.scores, "test": record.test_scores(segment)}
-    table = _table(record.row, cache)
-    return bundle_of(record.row, table, checkpoints, segment.checkpoint, trial.row.configuration, scores)
+    corpus = _corpus(record.row, cache)
+    return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores)
 
 
 def _record(database: Database, row: SearchRow) -> Record:
@@ -136,12 +136,12 @@ def _objective(document: Mapping[str, Any]) -> str:
     return str(names if isinstance(names, str) else names[0])
 
 
-def _table(row: SearchRow, cache: Path) -> TokenTable:
-    """Open the table of a search; without the cache it is built again from the same data."""
+def _corpus(row: SearchRow, cache: Path) -> Corpus:
+    """Open the corpus of a search; without the cache it is built again from the same data."""
     try:
-        return open_table(cache / "tables" / row.data_digest)
+        return open_corpus(corpus_folder(cache, row.data_digest))
     except InputError:
-        table = build_table(document_from_mapping(row.document, Path()), cache)
-    if table.digest != row.data_digest:
+        corpus = build_corpus(document_from_mapping(row.document, Path()), cache)
+    if corpus.digest != row.data_digest:
         raise InputError(f"search {row.name!r}: its data has changed since; put the old files back, or search again")
-    return table
+    return corpus

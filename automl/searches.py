@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,21 +16,23 @@ from automl.card import model_card
 from automl.control.controller import Controller
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
-from automl.data.table import TokenTable, build_table
+from automl.data.corpus import Corpus, build_corpus
+from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Limits
 from automl.executors.limits import GIGABYTE
-from automl.metrics import metric
+from automl.metrics import PER_TOKEN, metric
 from automl.segments import ProgramFolder, Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
-from search_spaces import costs
-from search_spaces.dials import SpaceError
+from search_spaces import costs, tokenizers
+from search_spaces.dials import SpaceError, from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
+from search_spaces.tokenizers import LikeSource
 from storage import objects
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, current_owner
@@ -139,13 +142,16 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     out = Path(options.out or Path("models") / document.name)
     check_replaceable(out)
     checkpoints = checkpoint_folder(url, settings)
-    space = space_of(document)
-    table = build_table(document, private_folder(settings.cache))
+    space_of(document)  # what is wrong with it is said before the data is read
+    corpus = build_corpus(document, private_folder(settings.cache))
+    space = space_of(document, corpus)
+    check_objective(document, space)
+    table = tokenized(corpus, tokens_of(space.default()))
     for notice in table.notices:
         options.on_notice(notice)
     with (
         closing(open_database(url)) as database,
-        _held(database, document, table, checkpoints, new=options.new) as (row, lease),
+        _held(database, document, corpus, checkpoints, new=options.new) as (row, lease),
     ):
         if _is_spent(row, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
@@ -155,7 +161,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
             _check_time(outcome, plan)
-        return _export(database, lease, document, table, checkpoints, out)
+        return _export(database, lease, document, corpus, checkpoints, out)
 
 
 def _check_time(outcome: Outcome, plan: Plan) -> None:
@@ -176,33 +182,59 @@ def _check_checkpoints(database: Database, row: SearchRow, folder: Path) -> None
         )
 
 
-def space_of(document: TaskDocument) -> Space:
-    """Return the space of a document.
+def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
+    """Return the space of a document; the corpus says what its tokens may be.
 
     Raises:
-        InputError: A dial is unknown or out of its range.
+        InputError: A dial is unknown or out of its range, or the document says twice what tokens are.
     """
+    for side, tokens in (
+        ("source_tokens", document.data.source_tokens),
+        ("target_tokens", document.data.target_tokens),
+    ):
+        if side in document.space and tokens not in ("auto", "subwords"):
+            raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
     narrowing = dict(document.narrowed_space)
+    name = str(narrowing.pop("preset", "small"))
+    left = {} if corpus is None else tokenizers.narrowing(*corpus.tokens)
     try:
-        return preset(str(narrowing.pop("preset", "small")), narrowing)
+        return preset(name, {**left, **narrowing})
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
 
 
+def check_objective(document: TaskDocument, space: Space) -> None:
+    """Refuse an objective that means something else from trial to trial.
+
+    Raises:
+        InputError: It counts target tokens, and their tokenizer is searched.
+    """
+    alike = LikeSource.__name__ in space.kinds("target_tokens")
+    free = [*space.free("target_tokens"), *(space.free("source_tokens") if alike else ())]
+    for name in PER_TOKEN.intersection(document.metrics) if free else ():
+        raise InputError(
+            f"[metric] {name} counts tokens, and the dial {free[0]} is searched; "
+            "use character_error_rate or word_error_rate, or pin the tokens by [data] target_tokens"
+        )
+
+
 def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:
     """Return what the controller has to know; `spent` seconds of the budget are gone already."""
-    train, sizes = table.meta["splits"]["train"], table.meta["vocabulary"]
     limit = document.max_parameters
+    sizes = cache(lambda tokens: tokenized(table.corpus, tokens).meta["vocabulary"])
 
     def admissible(configuration: Seq2Seq) -> bool:
-        return limit is None or costs.parameters(configuration, sizes["source"], sizes["target"]) <= limit
+        if limit is None:
+            return True
+        vocabulary = sizes(tokens_of(configuration))
+        return costs.parameters(configuration, vocabulary["source"], vocabulary["target"]) <= limit
 
     return Plan(
         space=space,
         metric=metric(document.metrics[0]),
         budget=document.limits,
         checkpoints=checkpoints,
-        pass_tokens=train["target"]["tokens"] + train["rows"],
+        pass_tokens=table.said_tokens("train"),
         seed=document.seed.value,
         admissible=admissible,
         spent=spent,
@@ -232,21 +264,21 @@ def _programs(settings: Settings, options: Options) -> ProgramFolder | None:
     return place
 
 
-def read_best(database: Database, name: str, table: TokenTable, checkpoints: Path) -> Best | None:
+def read_best(database: Database, name: str, corpus: Corpus, checkpoints: Path) -> Best | None:
     """Return the winner of a search as its summary names it."""
     row = get_search(database, name)
     best = ((row and row.summary) or {}).get("best")
     if row is None or best is None:
         return None
     scores = {"valid": best["scores"], "test": best["test_scores"]}
-    bundle = bundle_of(row, table, checkpoints, best["checkpoint"], best["configuration"], scores)
+    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores)
     fields = ("trial", "scores", "test_scores", "configuration", "parameters")
     return Best(**{name: best[name] for name in fields}, bundle=bundle)
 
 
 def bundle_of(
     row: SearchRow,
-    table: TokenTable,
+    corpus: Corpus,
     checkpoints: Path,
     digest: str,
     configuration: Mapping[str, Any],
@@ -261,6 +293,7 @@ def bundle_of(
         tensors = load(objects.read(checkpoints, digest))
     except objects.CorruptObject as error:
         raise StorageError(f"{error}; export another trial") from error
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
     columns = row.document["data"]
     names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].default_metric)
     config = {
@@ -297,10 +330,10 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
 
 @contextmanager
 def _held(
-    database: Database, document: TaskDocument, table: TokenTable, checkpoints: Path, *, new: bool
+    database: Database, document: TaskDocument, corpus: Corpus, checkpoints: Path, *, new: bool
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
-    before = _search_row(database, document, table, new=new)
+    before = _search_row(database, document, corpus, new=new)
     _check_checkpoints(database, before, checkpoints)
     private_folder(checkpoints)
     lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
@@ -340,7 +373,7 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
     return 1 if has_accelerator() else max(min(cores(), most), 1)
 
 
-def _search_row(database: Database, document: TaskDocument, table: TokenTable, *, new: bool) -> SearchRow:
+def _search_row(database: Database, document: TaskDocument, corpus: Corpus, *, new: bool) -> SearchRow:
     row = get_search(database, document.name)
     if row is not None and new:
         if row.held:
@@ -350,10 +383,10 @@ def _search_row(database: Database, document: TaskDocument, table: TokenTable, *
             delete_mirror(database.url, row.name)
         row = None
     if row is None:
-        return create_search(database, document.name, document.to_mapping(), table.digest)
+        return create_search(database, document.name, document.to_mapping(), corpus.digest)
     mapping = document.to_mapping()
     changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
-    if row.data_digest != table.digest:
+    if row.data_digest != corpus.digest:
         changed.append("data")
     if changed:
         raise InputError(
@@ -385,9 +418,9 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
 
 
 def _export(
-    database: Database, lease: Lease, document: TaskDocument, table: TokenTable, checkpoints: Path, out: Path
+    database: Database, lease: Lease, document: TaskDocument, corpus: Corpus, checkpoints: Path, out: Path
 ) -> Search:
-    best = read_best(database, document.name, table, checkpoints)
+    best = read_best(database, document.name, corpus, checkpoints)
     if best is not None:
         best.export(out)
         update_search(database, lease, bundle=str(out.absolute()))

@@ -53,7 +53,8 @@ class Workload:
     """What every process that runs segments of one search needs to know.
 
     Attributes:
-        table: Folder of the token table (see `automl.data.table`).
+        table: Folder of the base table (see `automl.data.table`): that of the tokens that are tried first, in which
+            target tokens are counted whatever those of a trial are.
         checkpoints: Folder where checkpoint bytes are kept under their sha256.
         metrics: Names from `automl.metrics.METRICS`; the first is the objective.
         threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
@@ -100,11 +101,12 @@ class SegmentResult:
     Attributes:
         step: Optimizer steps since the trial's start.
         tokens: Target tokens seen since the trial's start.
-        scores: `loss` (nats a target token on valid), `token_accuracy` (teacher-forced, on valid)
-            and each metric of the workload, on valid.
+        scores: `loss` (nats a target token of the base table on valid), `token_accuracy` (teacher-forced, of the
+            trial's own tokens on valid) and each metric of the workload, on valid.
         checkpoint: Sha256 of the state at `step`, already on disk.
         parameters: Number of parameters of the model at its true size.
-        seconds: Wall-clock seconds of the segment by part: `training`, `compiling`, `evaluating`, `writing`.
+        seconds: Wall-clock seconds of the segment by part: `tokenizing`, `training`, `compiling`,
+            `evaluating`, `writing`.
         programs: What was compiled and loaded for the segment.
     """
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from search_spaces import decoders, encoders
+from search_spaces import decoders, encoders, tokenizers
 from search_spaces.decoders import Decoder
 from search_spaces.dials import choice, one_of, uniform
 from search_spaces.encoders import Encoder
@@ -17,6 +17,7 @@ from search_spaces.schedules import (
     Schedule,
     WarmupStableDecay,
 )
+from search_spaces.tokenizers import TargetTokenizer, Tokenizer
 
 RECIPE = ("optimizer", "schedule", "averaging", "batch_tokens", "clipping", "dropout", "label_smoothing")
 """The fields that say how a model is trained; the others say what it is."""
@@ -38,3 +39,5 @@ class Seq2Seq:
     clipping: float = uniform(1.0, 0.1, 10.0, log=True)
     dropout: float = uniform(0.3, 0.0, 0.5)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
+    source_tokens: Tokenizer = one_of(*tokenizers.SOURCE)
+    target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource)

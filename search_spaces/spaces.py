@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import itertools
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -31,7 +31,7 @@ class Space:
     def defaults(self) -> list[Seq2Seq]:
         """Return the default of each combination of families, the default of all first."""
         top = [item.name for item in dataclasses.fields(Seq2Seq) if item.name in {"encoder", "decoder"}]
-        kinds = [_preferred_first(self._kinds(path), self.preferred[path]) for path in top]
+        kinds = [_preferred_first(self.kinds(path), self.preferred[path]) for path in top]
         combinations = [dict(zip(top, names, strict=True)) for names in itertools.product(*kinds)]
         same_first = sorted(combinations, key=lambda c: (c != combinations[0], len(set(c.values()))))
         return [self._configure({**self.preferred, **combination}.__getitem__) for combination in same_first]
@@ -57,6 +57,15 @@ class Space:
         """Return the ranges behind `parameters`, kinds as choices of their names."""
         return {path: _plain(self.ranges[path]) for path in self.parameters(configuration)}
 
+    def free(self, path: str) -> Iterator[str]:
+        """Yield the dials that are free at a path and below it, in the kinds that are left."""
+        dial = self.ranges[path]
+        if _is_free(dial):
+            yield path
+        for kind in dial.kinds if isinstance(dial, OneOf) else ():
+            for item in dataclasses.fields(kind):
+                yield from self.free(f"{path}.{kind.__name__}.{item.name}")
+
     def size(self) -> float:
         """Return the number of configurations, each real-valued dial counted once."""
         return self._count(Seq2Seq, "")
@@ -75,7 +84,8 @@ class Space:
                     assert_never(other)
         return total
 
-    def _kinds(self, path: str) -> tuple[str, ...]:
+    def kinds(self, path: str) -> tuple[str, ...]:
+        """Return the names of the kinds that are left to a dial; none where it has no kinds."""
         dial = self.ranges[path]
         return dial.names() if isinstance(dial, OneOf) else ()
 

@@ -22,10 +22,10 @@ class Point:
     """One measurement of a trial.
 
     Attributes:
-        tokens: Target tokens since the trial's start.
-        seconds: Seconds of training and compiling since the trial's start: what it has cost.
+        tokens: Target tokens of the base table since the trial's start.
+        seconds: Seconds of training, compiling and tokenizing since the trial's start: what it has cost.
         training: The part of them spent on training alone: how fast it is.
-        loss: Nats a target token on valid.
+        loss: Nats a target token of the base table on valid.
         objective: The metric on valid, turned so that lower is better.
     """
 

@@ -147,7 +147,7 @@ def counts(trials: Iterable[Trial]) -> dict[str, int]:
 
 def _points(segments: Sequence[SegmentRow], metric: Metric) -> tuple[Point, ...]:
     training = list(accumulate(s.seconds.get("training", 0.0) for s in segments))
-    compiling = list(accumulate(s.seconds.get("compiling", 0.0) for s in segments))
+    compiling = list(accumulate(s.seconds.get("compiling", 0.0) + s.seconds.get("tokenizing", 0.0) for s in segments))
     scores = [loss_of(segment.scores, metric) for segment in segments]
     return tuple(
         Point(segment.tokens, trained + compiled, trained, loss=loss, objective=objective)

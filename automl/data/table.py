@@ -1,59 +1,38 @@
-"""The token table: every split as memory-mapped token ids, built once for the same data and tokens."""
+"""The token table: a corpus as memory-mapped token ids, built once for each choice of tokenizers."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest, sha256
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.sources import Columns, check_file, read_pairs, unreadable
-from automl.data.splits import Part, Splits, split
-from automl.data.tokenizers import UNK, Tokenizer, TokenizerKind, automatic_kind
+from automl.data import artifact
+from automl.data.artifact import Meta
+from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
+from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer
 from automl.errors import InputError
-from storage.objects import flush
+from search_spaces import tokenizers as kinds
+from search_spaces.dials import to_dict
+from search_spaces.seq2seq import Seq2Seq
+from search_spaces.tokenizers import LikeSource
 
-FORMAT_VERSION = 2
-SPLITS = ("train", "valid", "test")
+FORMAT_VERSION = 3
 BATCH = 10_000
 OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
 OUTLIER = "more than four times as long as 99 of 100 others"
 
-Meta = dict[str, Any]
+Tokens = tuple[kinds.Tokenizer, kinds.TargetTokenizer]
+"""What source and target fall into."""
 
 
-class DataDescription(Protocol):
-    """The `[data]` part of a task document, as far as the table depends on it."""
-
-    @property
-    def files(self) -> Mapping[str, Path]:
-        """Files of `train` and, where given, `valid` and `test`."""
-
-    @property
-    def columns(self) -> Columns:
-        """Where rows keep source and targets."""
-
-    @property
-    def source_tokens(self) -> str:
-        """A `TokenizerKind` or `auto`."""
-
-    @property
-    def target_tokens(self) -> str:
-        """A `TokenizerKind` or `auto`."""
-
-
-class Described(Protocol):
-    """Whatever holds a `[data]` part, such as a task document."""
-
-    @property
-    def data(self) -> DataDescription:
-        """The `[data]` part."""
+def tokens_of(configuration: Seq2Seq) -> Tokens:
+    """Return the tokenizers of a configuration."""
+    return configuration.source_tokens, configuration.target_tokens
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,7 @@ class Split:
 
 
 class TokenTable:
-    """A table that lies complete in its folder; arrays and texts are read when asked for."""
+    """A table that lies complete in its folder, inside that of its corpus; arrays and texts are read when asked for."""
 
     def __init__(self, folder: Path, meta: Meta) -> None:
         self.folder = folder
@@ -79,13 +58,18 @@ class TokenTable:
 
     @property
     def digest(self) -> str:
-        """Sha256 over the contents of the files, the columns, the token choices and the format of the table."""
+        """Sha256 over the corpus, the tokenizers and the format of the table."""
         return str(self.meta["digest"])
 
     @property
     def notices(self) -> list[str]:
         """What was dropped, held out or unknown, one sentence each."""
-        return list(self.meta["notices"])
+        return [*self.corpus.notices, *self.meta["notices"]]
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The texts that it was made of."""
+        return open_corpus(self.folder.parent.parent)
 
     @cached_property
     def source_tokenizer(self) -> Tokenizer:
@@ -102,143 +86,97 @@ class TokenTable:
         arrays = {key: np.load(self.folder / f"{name}.{key}.npy", mmap_mode="r") for key in _ARRAYS}
         return Split(**arrays, rows=len(arrays["source_offsets"]) - 1)
 
-    def sources(self, name: str) -> list[str]:
-        """The texts of the sources of `valid` or `test`, in the order of `split(name)`."""
-        return [record["source"] for record in self._texts(name)]
+    def said_tokens(self, name: str) -> int:
+        """Number of target tokens of a split, ends included."""
+        counts = self.meta["splits"][name]
+        return int(counts["target"]["tokens"] + counts["rows"])
 
     def references(self, name: str) -> list[list[str]]:
         """The acceptable targets of each source of `valid` or `test`, in the order of `split(name)`."""
-        return [record["references"] for record in self._texts(name)]
-
-    def _texts(self, name: str) -> Iterator[dict[str, Any]]:
-        with (self.folder / f"{name}.jsonl").open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+        return self.corpus.references(name)
 
 
 _ARRAYS = ("source", "source_offsets", "target", "target_offsets")
 
 
 def open_table(folder: Path) -> TokenTable:
-    """Open a table that `build_table` wrote.
+    """Open a table that `tokenized` wrote.
 
     Raises:
         InputError: The folder holds no whole table of this format.
     """
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        whole = meta["version"] == FORMAT_VERSION and all(
-            (folder / name).stat().st_size == entry["bytes"] for name, entry in meta["files"].items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+    meta = artifact.read_meta(folder, FORMAT_VERSION)
+    if meta is None:
         raise InputError(f"{folder}: not a whole token table; run the search again to rebuild it")
     return TokenTable(folder, meta)
 
 
 def build_table(document: Described, cache: Path) -> TokenTable:
-    """Build the table of a document's data under `cache/tables/`, or open it where it was built before.
+    """Build the corpus of a document under `cache`, and its table by the default tokenizers of the document.
 
     Raises:
         InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
     """
-    digest = data_digest(document.data)
-    folder = cache / "tables" / digest
-    if (table := _intact(folder)) is not None:
-        return table
-    splits = _read(document.data)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        scratch = Path(tempfile.mkdtemp(prefix="building-", dir=folder.parent))  # mode 0700
-        try:
-            _write(scratch, digest, document.data, splits)
-            _publish(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"{cache}: the token table cannot be written there ({error.strerror})") from error
+    corpus = build_corpus(document, cache)
+    return tokenized(corpus, kinds.default(*corpus.tokens))
+
+
+def tokenized(corpus: Corpus, tokens: Tokens) -> TokenTable:
+    """Build the table of a corpus by some tokenizers, or open it where it was built before.
+
+    Raises:
+        InputError: The cache cannot be written.
+    """
+    digest = _digest(corpus, tokens)
+    folder = corpus.folder / "tables" / digest
+    if not artifact.is_intact(folder, FORMAT_VERSION):
+        artifact.build(
+            folder, FORMAT_VERSION, lambda scratch: _write(scratch, digest, corpus, tokens), corpus.folder.parent.parent
+        )
     return open_table(folder)
 
 
-def data_digest(data: DataDescription) -> str:
-    """Sha256 over the contents of the files, the columns, the token choices and the format of the table.
-
-    Raises:
-        InputError: A file is missing, unreadable or of an unknown kind.
-    """
-    for path in data.files.values():
-        check_file(path)
-    digests = {name: _file_sha256(path) for name, path in data.files.items()}
-    suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
-    columns = [data.columns.source, data.columns.target]
-    choices = [FORMAT_VERSION, digests, suffixes, columns, data.source_tokens, data.target_tokens]
+def _digest(corpus: Corpus, tokens: Tokens) -> str:
+    source, target = tokens
+    shared = isinstance(target, LikeSource) and target.shared
+    own = source if isinstance(target, LikeSource) else target
+    choices = [FORMAT_VERSION, corpus.digest, to_dict(source), to_dict(own), shared]
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _file_sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from error
+def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]]) -> dict[str, Tokenizer]:
+    source, target = tokens
+    sources, targets = list(dict.fromkeys(row[0] for row in rows)), [row[1] for row in rows]
+    if isinstance(target, LikeSource):
+        if target.shared:
+            both = Tokenizer.learn(source, [*sources, *targets])
+            return {"source": both, "target": both}
+        target = source
+    return {"source": Tokenizer.learn(source, sources), "target": Tokenizer.learn(target, targets)}
 
 
-def _intact(folder: Path) -> TokenTable | None:
-    try:
-        table = open_table(folder)
-        whole = all(_file_sha256(folder / name) == entry["sha256"] for name, entry in table.meta["files"].items())
-    except InputError:
-        return None
-    return table if whole else None
-
-
-def _read(data: DataDescription) -> Splits:
-    return split(**{name: read_pairs(path, data.columns) for name, path in data.files.items()})
-
-
-def _publish(scratch: Path, folder: Path) -> None:
-    """Move a finished table into place; whatever lies there is damaged, or whole and the same by another process."""
-    if folder.exists() and _intact(folder) is None:
-        folder.rename(scratch.with_name(f"{scratch.name}-damaged"))
-        shutil.rmtree(scratch.with_name(f"{scratch.name}-damaged"), ignore_errors=True)
-    try:
-        scratch.rename(folder)
-    except OSError:
-        if _intact(folder) is None:
-            raise
-
-
-def _write(folder: Path, digest: str, data: DataDescription, splits: Splits) -> None:
-    rows = {name: _rows(name, splits.parts[name]) for name in SPLITS}
-    tokenizers = {}
-    for side, index, wish in (("source", 0, data.source_tokens), ("target", 1, data.target_tokens)):
-        texts = [row[index] for row in rows["train"]]
-        kind = automatic_kind(texts) if wish == "auto" else TokenizerKind(wish)
-        tokenizers[side] = Tokenizer.learn(kind, texts)
-        (folder / f"tokenizer.{side}.json").write_text(tokenizers[side].to_json(), encoding="utf-8")
+def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
+    rows = {name: corpus.pairs(name) for name in SPLITS}
+    tokenizers = _learnt(tokens, rows["train"])
+    for side, tokenizer in tokenizers.items():
+        (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
     rows["train"], overlong = _without_outliers(rows["train"], tokenizers)
-    counts = {name: _write_split(folder, name, rows[name], splits.parts[name], tokenizers) for name in SPLITS}
-    meta: Meta = {
-        "version": FORMAT_VERSION,
+    counts = {name: _write_split(folder, name, rows[name], tokenizers) for name in SPLITS}
+    for name, number in corpus.meta["rows_of_file"].items():
+        counts[name]["rows_of_file"] = number
+    dropped = corpus.meta["dropped"]
+    longest_target = 2 * counts["train"]["target"]["max_length"] + 10
+    said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
+    return {
         "digest": digest,
         "splits": counts,
-        "dropped": {
-            **splits.dropped,
-            "train": {**splits.dropped["train"], **({OUTLIER: overlong} if overlong else {})},
-        },
-        "tokens": {side: str(tokenizer.kind) for side, tokenizer in tokenizers.items()},
+        "dropped": {**dropped, "train": {**dropped["train"], **({OUTLIER: overlong} if overlong else {})}},
+        "tokens": {side: kinds.name(tokenizer.kind) for side, tokenizer in tokenizers.items()},
         "vocabulary": {side: tokenizer.size for side, tokenizer in tokenizers.items()},
         "max_source_length": 4 * counts["train"]["source"]["max_length"] + 100,
-        "max_target_length": 2 * counts["train"]["target"]["max_length"] + 10,
+        "max_target_length": longest_target,
+        "notices": [*said, *_sizes(tokens, tokenizers), *_unknown(counts), *_too_long(counts, longest_target)],
     }
-    said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
-    meta["notices"] = [*splits.notices, *said, *_unknown(counts), *_too_long(counts, meta["max_target_length"])]
-    meta["files"] = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _file_sha256(path)} for path in sorted(folder.iterdir())
-    }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-    for path in folder.iterdir():
-        flush(path)
 
 
 def _without_outliers(
@@ -252,16 +190,8 @@ def _without_outliers(
     return [row for row, kept in zip(rows, keep, strict=True) if kept], int((~keep).sum())
 
 
-def _rows(name: str, part: Part) -> list[tuple[str, str]]:
-    if name == "train":
-        return [(source, target) for source, targets in part.references.items() for target in targets]
-    return [(source, targets[0]) for source, targets in part.references.items()]
-
-
-def _write_split(
-    folder: Path, name: str, rows: Sequence[tuple[str, str]], part: Part, tokenizers: Mapping[str, Tokenizer]
-) -> Meta:
-    counts: Meta = {"rows": len(rows), "sources": len(part.references), "rows_of_file": part.rows}
+def _write_split(folder: Path, name: str, rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]) -> Meta:
+    counts: Meta = {"rows": len(rows), "sources": len({source for source, _ in rows})}
     for index, side in enumerate(("source", "target")):
         flat, offsets = _encode(tokenizers[side], [row[index] for row in rows])
         np.save(folder / f"{name}.{side}.npy", flat)
@@ -273,10 +203,6 @@ def _write_split(
             "mean_length": float(lengths.mean()),
             "unknown": int((flat == UNK).sum()),
         }
-    if name != "train":
-        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-            for source, references in part.references.items():
-                file.write(json.dumps({"source": source, "references": references}, ensure_ascii=False) + "\n")
     return counts
 
 
@@ -285,8 +211,23 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.int3
     for start in range(0, len(texts), BATCH):
         encoded = tokenizer.encode_batch(texts[start : start + BATCH])
         lengths += map(len, encoded)
-        batches.append(np.concatenate([np.asarray(row, dtype=np.int32) for row in encoded]))
+        batches.append(np.fromiter(chain.from_iterable(encoded), np.int32))
     return np.concatenate(batches), np.cumsum(lengths, dtype=np.int64)
+
+
+def _sizes(tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
+    """Say where a vocabulary is smaller than was asked for, or than train would make it."""
+    said = []
+    for side, wanted in zip(("source", "target"), tokens, strict=True):
+        kind = tokens[0] if isinstance(wanted, LikeSource) else wanted
+        size = tokenizers[side].size
+        if isinstance(kind, kinds.LEARNT) and size < kind.vocabulary_size:
+            said.append(f"train: {side} gives {size:,} subwords; every larger vocabulary is the same")
+        elif size - len(SPECIAL_TOKENS) == MOST_SYMBOLS:
+            said.append(
+                f'train: {side} tokens beyond the {MOST_SYMBOLS:,} most frequent are unknown; "subwords" has none'
+            )
+    return said
 
 
 def _unknown(counts: Mapping[str, Meta]) -> list[str]:

@@ -3,12 +3,14 @@
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, assert_never
 
+from automl.data import subwords
 from automl.errors import InputError
+from search_spaces import tokenizers as kinds
+from search_spaces.tokenizers import BytePairs, Bytes, Characters, Unigram, Whitespace
 
 PAD, BOS, EOS, UNK = range(4)
 
@@ -16,12 +18,8 @@ PAD, BOS, EOS, UNK = range(4)
 SPECIAL_TOKENS = ("<pad >", "<bos >", "<eos >", "<unk >")
 
 
-class TokenizerKind(StrEnum):
-    """How a text falls into tokens."""
-
-    CHARACTERS = "characters"
-    WHITESPACE = "whitespace"
-    BYTES = "bytes"
+MOST_SYMBOLS = 32_000
+"""Different characters or words that a vocabulary holds, at most; the rarest beyond are unknown to it."""
 
 
 def normalise(text: str) -> str:
@@ -29,52 +27,50 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def split_tokens(kind: TokenizerKind, text: str) -> list[str]:
-    """Split a text into the tokens of a kind, without a vocabulary."""
-    text = unicodedata.normalize("NFC", text)
-    match kind:
-        case TokenizerKind.CHARACTERS:
-            return list(text)
-        case TokenizerKind.WHITESPACE:
-            return text.split()
-        case TokenizerKind.BYTES:
-            return [f"{byte:02x}" for byte in text.encode()]
-        case _:
-            assert_never(kind)
-
-
-def automatic_kind(texts: Iterable[str]) -> TokenizerKind:
-    """Choose between whitespace and characters.
+def automatic_tokens(texts: Iterable[str]) -> str:
+    """Choose between `whitespace`, `subwords` and `characters`.
 
     Whitespace where the texts are sequences of symbols, such as phones or commands: at least half of them hold
     several tokens, every token recurs ten times on average, and there are at most 500 different tokens of at most three
-    characters on average, or at most 50 of any length. Characters otherwise.
+    characters on average, or at most 50 of any length. Subwords for running text: at least five words in the mean,
+    and 5,000 different ones. Characters otherwise.
     """
     rows = [text.split() for text in texts]
     counts = Counter(chain.from_iterable(rows))
-    tokens = counts.total()
+    words = counts.total()
+    if not words:
+        return "characters"
+    mean_length = sum(len(word) * count for word, count in counts.items()) / words
     several = 2 * sum(len(row) > 1 for row in rows) >= len(rows)
-    if not tokens or not several or tokens < 10 * len(counts):
-        return TokenizerKind.CHARACTERS
-    mean_length = sum(len(token) * count for token, count in counts.items()) / tokens
-    limit = 500 if mean_length <= 3 else 50
-    return TokenizerKind.WHITESPACE if len(counts) <= limit else TokenizerKind.CHARACTERS
+    if several and words >= 10 * len(counts) and len(counts) <= (500 if mean_length <= 3 else 50):
+        return "whitespace"
+    return "subwords" if words >= 5 * len(rows) and len(counts) >= 5_000 else "characters"
 
 
 class Tokenizer:
     """Maps texts to ids and back; `<pad >`, `<bos >`, `<eos >` and `<unk >` are ids 0 to 3."""
 
-    def __init__(self, kind: TokenizerKind, backend: Any) -> None:
+    def __init__(self, kind: type[kinds.Tokenizer], backend: Any) -> None:
         self.kind = kind
         self._backend = backend
 
     @classmethod
-    def learn(cls, kind: TokenizerKind, texts: Iterable[str]) -> "Tokenizer":
-        """Learn the vocabulary of the training texts: every token, in the order of its text."""
-        if kind is TokenizerKind.BYTES:
-            return cls(kind, _bytes_backend())
-        tokens = sorted(set(chain.from_iterable(split_tokens(kind, text) for text in texts)))
-        return cls(kind, _symbols_backend(kind, tokens))
+    def learn(cls, tokens: kinds.Tokenizer, texts: Iterable[str]) -> "Tokenizer":
+        """Learn the vocabulary of the training texts; the same texts give the same."""
+        texts = (unicodedata.normalize("NFC", text) for text in texts)
+        match tokens:
+            case Characters():
+                return cls(Characters, _characters(chain.from_iterable(texts)))
+            case Whitespace():
+                return cls(Whitespace, _whitespace(chain.from_iterable(text.split() for text in texts)))
+            case Bytes():
+                return cls(Bytes, _bytes())
+            case BytePairs(size):
+                return cls(BytePairs, subwords.byte_pairs(SPECIAL_TOKENS, size, texts))
+            case Unigram(size):
+                return cls(Unigram, subwords.unigrams(SPECIAL_TOKENS, size, texts))
+            case _:
+                assert_never(tokens)
 
     @classmethod
     def from_json(cls, document: str) -> "Tokenizer":
@@ -86,8 +82,9 @@ class Tokenizer:
         from tokenizers import Tokenizer as Backend
 
         try:
-            decoder = json.loads(document)["decoder"]
-            kind = _KINDS[decoder["type"] if decoder else None]
+            contents = json.loads(document)
+            decoder = contents["decoder"]
+            kind = _KINDS[contents["model"]["type"], decoder["type"] if decoder else None]
             return cls(kind, Backend.from_str(document))
         except Exception as error:  # the backend raises bare exceptions
             raise InputError("tokenizer.json is damaged or of another program; export the model again") from error
@@ -112,37 +109,57 @@ class Tokenizer:
 
     def tokens(self, text: str) -> list[str]:
         """Split a text into tokens as `encode_batch` does, whether the vocabulary holds them or not."""
-        return split_tokens(self.kind, text)
+        text = unicodedata.normalize("NFC", text)
+        if self.kind is Characters:
+            return list(text)
+        return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
 
 
-def _symbols_backend(kind: TokenizerKind, tokens: Sequence[str]) -> Any:
+def _vocabulary(symbols: Iterable[str]) -> dict[str, int]:
+    """Number the special tokens and then the symbols, in the order of their text."""
+    frequent = sorted(Counter(symbols).items(), key=lambda item: (-item[1], item[0]))[:MOST_SYMBOLS]
+    return {token: index for index, token in enumerate((*SPECIAL_TOKENS, *sorted(symbol for symbol, _ in frequent)))}
+
+
+def _characters(characters: Iterable[str]) -> Any:
     from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 
-    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *tokens))}
-    backend = Backend(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS[UNK]))
+    backend = Backend(models.WordLevel(_vocabulary(characters), unk_token=SPECIAL_TOKENS[UNK]))
     backend.normalizer = normalizers.NFC()
-    if kind is TokenizerKind.CHARACTERS:
-        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-        backend.decoder = decoders.Fuse()
-    else:
-        # The information separators are white space to Python and not to the backend.
-        separators = pre_tokenizers.Split(Regex("[\x1c-\x1f]"), "removed")
-        backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), separators])
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    backend.decoder = decoders.Fuse()
     return backend
 
 
-def _bytes_backend() -> Any:
+def _whitespace(words: Iterable[str]) -> Any:
+    from tokenizers import Regex, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Backend
+
+    backend = Backend(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS[UNK]))
+    backend.normalizer = normalizers.NFC()
+    # The information separators are white space to Python and not to the backend.
+    separators = pre_tokenizers.Split(Regex("[\x1c-\x1f]"), "removed")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), separators])
+    return backend
+
+
+def _bytes() -> Any:
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, *alphabet))}
-    backend = Backend(models.BPE(vocabulary, []))
+    backend = Backend(models.BPE(_vocabulary(pre_tokenizers.ByteLevel.alphabet()), []))
     backend.normalizer = normalizers.NFC()
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     return backend
 
 
-_KINDS = {"Fuse": TokenizerKind.CHARACTERS, "ByteLevel": TokenizerKind.BYTES, None: TokenizerKind.WHITESPACE}
+_KINDS: Mapping[tuple[str, str | None], type[kinds.Tokenizer]] = {
+    ("WordLevel", "Fuse"): Characters,
+    ("WordLevel", None): Whitespace,
+    ("BPE", "ByteLevel"): Bytes,
+    ("BPE", "Sequence"): BytePairs,
+    ("Unigram", "Sequence"): Unigram,
+}
+"""Model and decoder of a `tokenizer.json` → what it is."""

@@ -292,8 +292,6 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
     candidates = {
         f'kind = "{document.kind}"': document.kind not in TASKS,
         "[data] source with several columns": len(_listed(data.source)) > 1,
-        '[data] source_tokens = "subwords"': data.source_tokens == "subwords",
-        '[data] target_tokens = "subwords"': data.target_tokens == "subwords",
         "[metric] name with several metrics": document.kind in TASKS and len(document.metrics) != 1,
         "[budget] device_time": document.budget.device_time is not None,
         "[constraints] latency": document.constraints.latency is not None,

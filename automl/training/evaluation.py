@@ -17,6 +17,7 @@ from automl.training.executables import BATCHES, DeviceSplit, capacity, evaluate
 from automl.training.losses import TokenCounts
 from automl.training.programs import Programs
 from automl.training.signature import Signature
+from search_spaces.tokenizers import LEARNT
 
 BATCH_SIZE = 64
 BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy": True}
@@ -39,9 +40,16 @@ class Evaluator:
     """
 
     def __init__(
-        self, table: TokenTable, split: str, metrics: Sequence[Metric], programs: Programs | None = None
+        self,
+        table: TokenTable,
+        split: str,
+        metrics: Sequence[Metric],
+        programs: Programs | None = None,
+        rate: float = 1.0,
     ) -> None:
+        """Score on a split; `rate` is the number of the table's target tokens for one that losses are given for."""
         self.table = table
+        self.rate = rate
         self.split = split
         self.metrics = metrics
         self.programs = programs or Programs()
@@ -77,7 +85,8 @@ class Evaluator:
     @property
     def needs_decoding(self) -> bool:
         """Whether some metric cannot be had from teacher-forced counts."""
-        return not all(metric.name in BY_EXACT_MATCH for metric in self.metrics)
+        learnt = self.table.target_tokenizer.kind in LEARNT  # one text may then be said in several ways
+        return learnt or not all(metric.name in BY_EXACT_MATCH for metric in self.metrics)
 
     @property
     def bucket(self) -> Bucket:
@@ -125,7 +134,7 @@ class Evaluator:
     def scores(self, signature: Signature, parameters: Parameters, program: Program) -> Mapping[str, float]:
         """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it."""
         counts = self.counts(signature, parameters)
-        scores = {"loss": counts.loss, "token_accuracy": counts.token_accuracy}
+        scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy}
         if self.needs_decoding:
             return scores | self.decoded_scores(parameters, program)
         share = float(counts.right.mean())

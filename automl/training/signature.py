@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
+DATA = (*RECIPE, "source_tokens", "target_tokens")
+"""The fields that are no part of a program; of the tokenizers it knows the sizes."""
+
 
 @dataclass(frozen=True)
 class Signature:
     """What must be static: kinds, sizes, vocabularies, batch.
 
-    Two trials with equal signatures share every compiled program. The recipe and the seed are arrays, so the
-    configuration here has the default recipe. `batch_size` are the rows of a batch, of which a step may take several.
+    Two trials with equal signatures share every compiled program. The recipe and the seed are arrays, and of the
+    tokenizers only the sizes matter, so the configuration here has their defaults. `batch_size` are the rows of a
+    batch, of which a step may take several.
     """
 
     configuration: Seq2Seq
@@ -22,5 +26,5 @@ class Signature:
 
 def signature(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int, batch_size: int) -> Signature:
     """Return the signature of a configuration on a task."""
-    static = dataclasses.replace(configuration, **{name: getattr(Seq2Seq(), name) for name in RECIPE})
+    static = dataclasses.replace(configuration, **{name: getattr(Seq2Seq(), name) for name in DATA})
     return Signature(static, source_vocabulary, target_vocabulary, batch_size)

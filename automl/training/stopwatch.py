@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PARTS = ("training", "compiling", "evaluating", "writing")
+PARTS = ("tokenizing", "training", "compiling", "evaluating", "writing")
 
 
 class Stopwatch:

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -12,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Run, plan, rows_of
-from automl.data.table import open_table
+from automl.data.batching import BatchPlan, Run
+from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding import Program
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
@@ -32,14 +33,12 @@ from automl.segments import (
 )
 from automl.training import checkpoints
 from automl.training.checkpoints import Checkpoint
-from automl.training.evaluation import Evaluator
+from automl.training.dataset import CHUNK, Dataset
 from automl.training.executables import (
     Chunk,
-    DeviceSplit,
     decoder,
     model_of,
     new_state,
-    on_device,
     train_program,
 )
 from automl.training.optimizers import Recipe, initial_moments
@@ -50,17 +49,15 @@ from automl.training.stopwatch import Stopwatch
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 
-BATCH_TOKENS = 512
-"""Target tokens of a batch, about; steps of more take several."""
-CHUNK = 16
-"""Batches of a chunk, at most."""
+MOST_DATASETS = 4
 REPORT_SECONDS = 1.0
 
 
 class Trainer:
     """Runs the jobs of one search.
 
-    The data lies on the device from the first job on; a program is compiled once for all trials of its signature.
+    The data lies on the device from the first job on that needs it in its tokens; a program is compiled once for all
+    trials of its signature.
     """
 
     def __init__(self, workload: Workload) -> None:
@@ -68,21 +65,17 @@ class Trainer:
         self.metrics = [metric(name) for name in workload.metrics]
         self.checkpoints = Path(workload.checkpoints)
         self.programs = Programs(workload.cache)
-        self.evaluator = cache(lambda split: Evaluator(self.table, split, self.metrics, self.programs))
-        self.greedy = cache(lambda static: decoder(self.programs, static, self.table.meta["max_target_length"]))
+        self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
+        self.greedy = cache(lambda static, longest: decoder(self.programs, static, longest))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
 
-    @cached_property
-    def data(self) -> DeviceSplit:
-        """The training pairs on the device."""
-        return on_device(self.table.split("train"))
+    def dataset(self, configuration: Seq2Seq) -> Dataset:
+        """Return the data in a configuration's tokens; their table is built if no search has needed it before."""
+        return self.datasets(tokens_of(configuration))
 
-    @cached_property
-    def plan(self) -> BatchPlan:
-        """The order of batches, a batch a step."""
-        train = self.table.split("train")
-        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK)
+    def _tokenized(self, tokens: Tokens) -> Dataset:
+        return Dataset(tokenized(self.table.corpus, tokens), self.table, self.metrics, self.programs)
 
     def run(self, job: Job, report: Report, stop: Stop) -> Result:
         """Run one job.
@@ -104,17 +97,21 @@ class Trainer:
             raise
 
     def _static(self, configuration: Seq2Seq) -> Signature:
-        sizes = self.table.meta["vocabulary"]
-        return signature(configuration, sizes["source"], sizes["target"], self.plan.batch_size)
+        dataset = self.dataset(configuration)
+        sizes = dataset.table.meta["vocabulary"]
+        return signature(configuration, sizes["source"], sizes["target"], dataset.plan.batch_size)
 
     def _segment(self, segment: Segment, report: Report, stop: Stop) -> SegmentResult:
         configuration = from_dict(Seq2Seq, segment.configuration)
-        static = self._static(configuration)
         watch, before = Stopwatch(), self.programs.counts
+        with watch.part("tokenizing"):
+            dataset, static = self.dataset(configuration), self._static(configuration)
+        if segment.to_tokens is not None:
+            segment = replace(segment, to_tokens=dataset.own_tokens(segment.to_tokens))
         end = self._train(segment, configuration, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            scores = self.evaluator("valid").scores(static, end.state.average, self._greedy(static))
+            scores = dataset.evaluator("valid").scores(static, end.state.average, self._greedy(static, dataset))
         if not math.isfinite(scores["loss"]):
             raise TrialFailure(
                 FailureReason.NAN_LOSS, f"the loss on valid is {scores['loss']} at step {end.state.step}"
@@ -126,7 +123,7 @@ class Trainer:
             trial=segment.trial,
             from_step=segment.from_step,
             step=int(end.state.step),
-            tokens=end.tokens,
+            tokens=dataset.base_tokens(end.tokens),
             scores=scores,
             checkpoint=digest,
             parameters=sum(value.size for value in end.state.parameters.values()),
@@ -135,16 +132,16 @@ class Trainer:
         )
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
-        static = self._static(from_dict(Seq2Seq, job.configuration))
+        configuration = from_dict(Seq2Seq, job.configuration)
+        dataset, static = self.dataset(configuration), self._static(configuration)
         report(Beat("evaluating", note=f"decoding {job.split}"))
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
-        evaluator = self.evaluator(job.split)
-        return EvaluationResult(
-            job.trial, evaluator.decoded_scores(state.average, self._greedy(static)), evaluator.arrays.rows
-        )
+        evaluator = dataset.evaluator(job.split)
+        scores = evaluator.decoded_scores(state.average, self._greedy(static, dataset))
+        return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
 
-    def _greedy(self, static: Signature) -> Program:
-        program: Program = self.greedy(static)
+    def _greedy(self, static: Signature, dataset: Dataset) -> Program:
+        program: Program = self.greedy(static, dataset.table.meta["max_target_length"])
         return program
 
     def _fresh(self, static: Signature, seed: int) -> Any:
@@ -171,7 +168,8 @@ class Trainer:
         stop: Stop,
     ) -> Checkpoint:
         state, tokens = self._begin(segment, static)
-        course = Course(segment, configuration, self.plan.of_tokens(configuration.batch_tokens), tokens)
+        dataset = self.dataset(configuration)
+        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), tokens)
         reported = -math.inf
         for run in course.order.runs(segment.seed, segment.from_step):
             begun, stopped = run.first_step > segment.from_step, stop()
@@ -180,22 +178,23 @@ class Trainer:
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
-            key, inputs = (static, run.bucket), (state, self.data, chunk)
+            key, inputs = (static, run.bucket, dataset.table.digest), (state, dataset.data, chunk)
             if begun and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
-                state, losses = program(state, self.data, chunk)
+                state, losses = program(state, dataset.data, chunk)
                 loss = finite_mean(losses, chunk)
             tokens += int(run.tokens.sum())
             if time.monotonic() - reported > REPORT_SECONDS:
                 reported = time.monotonic()
-                report(Beat("training", run.first_step + len(run.rows), f"{tokens:,} tokens, training loss {loss:.2f}"))
+                said = f"{dataset.base_tokens(tokens):,} tokens, training loss {loss:.2f}"
+                report(Beat("training", run.first_step + len(run.rows), said))
         return Checkpoint(state, tokens)
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key)), inputs)
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:2])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
@@ -203,7 +202,9 @@ class Trainer:
             report(Beat("compiling"))
             with watch.part("compiling"):
                 begun = time.monotonic()
-                self.compiled[key] = self.programs.get(repr(("train", *key)), lambda: train_program(*key), inputs)
+                self.compiled[key] = self.programs.get(
+                    repr(("train", *key[:2])), lambda: train_program(*key[:2]), inputs
+                )
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
         return self.compiled[key]

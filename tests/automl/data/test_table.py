@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.data.corpus import data_digest
 from automl.data.sources import Columns, Pairs, read_pairs
-from automl.data.table import TokenTable, build_table, data_digest, open_table
-from automl.data.tokenizers import UNK, TokenizerKind
+from automl.data.table import TokenTable, build_table, open_table, tokenized
+from automl.data.tokenizers import UNK
 from automl.errors import InputError
+from search_spaces.tokenizers import BytePairs, Bytes, Characters, LikeSource, Whitespace
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def test_train_has_a_row_for_every_acceptable_target(table: TokenTable) -> None:
 
 def test_valid_and_test_have_a_row_for_every_source(table: TokenTable) -> None:
     assert table.split("valid").rows == table.split("test").rows == 2
-    assert table.sources("valid") == ["aaa", "axb"]
+    assert table.corpus.sources("valid") == ["aaa", "axb"]
     assert table.references("valid") == [["a a a", "b b b"], ["a x b"]]
     assert table.references("test")[1][1] == "a"
 
@@ -62,7 +64,7 @@ def test_arrays_are_mapped_and_not_read(table: TokenTable) -> None:
 
 
 def test_tokens_are_learned_from_train_only(table: TokenTable) -> None:
-    assert table.target_tokenizer.kind is TokenizerKind.WHITESPACE
+    assert table.target_tokenizer.kind is Whitespace
     assert table.source_tokenizer.size == table.target_tokenizer.size == 8
     assert table.split("valid").source.tolist().count(UNK) == 1
 
@@ -101,7 +103,7 @@ def test_two_processes_may_build_the_same_table(data: Data, tmp_path: Path, monk
         build_table(Document(data), tmp_path / "cache")
         return read_pairs(path, columns)
 
-    monkeypatch.setattr("automl.data.table.read_pairs", read_while_another_builds)
+    monkeypatch.setattr("automl.data.corpus.read_pairs", read_while_another_builds)
     table = build_table(Document(data), tmp_path / "cache")
     assert table.split("train").rows == 32
     assert [path.name for path in table.folder.parent.iterdir()] == [table.digest]
@@ -120,7 +122,7 @@ def test_content_columns_and_tokens_change_the_digest(data: Data) -> None:
     assert len({digest, data_digest(data), *map(data_digest, others)}) == 4
 
 
-@pytest.mark.parametrize("name", ["train.source.npy", "valid.jsonl", "tokenizer.source.json", "meta.json"])
+@pytest.mark.parametrize("name", ["train.source.npy", "tokenizer.source.json", "meta.json"])
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", None])
 def test_a_damaged_table_is_rebuilt(data: Data, table: TokenTable, tmp_path: Path, name: str, damage) -> None:
     path = table.folder / name
@@ -174,3 +176,43 @@ def test_a_pair_far_longer_than_all_others_is_left_out_of_train_and_said(data: D
     assert table.split("train").rows == 32 + 61
     assert "train: 1 pair dropped: more than four times as long as 99 of 100 others" in table.notices
     assert table.meta["max_source_length"] == 4 * 3 + 100
+
+
+def test_each_choice_of_tokenizers_has_one_table(table: TokenTable) -> None:
+    corpus = table.corpus
+    choices = [
+        (Characters(), Whitespace()),
+        (Bytes(), Whitespace()),
+        (BytePairs(1000), Whitespace()),
+        (BytePairs(1000), LikeSource(shared=True)),
+        (BytePairs(1000), LikeSource(shared=False)),
+    ]
+    tables = [tokenized(corpus, tokens) for tokens in choices]
+    assert tables[0].folder == table.folder
+    assert len({one.digest for one in tables}) == len(list(table.folder.parent.iterdir())) == len(choices)
+    assert tokenized(corpus, (BytePairs(1000), BytePairs(1000))).digest == tables[4].digest
+    for one in tables:
+        rows = one.split("valid")
+        assert one.source_tokenizer.decode_batch([rows.source[: rows.source_offsets[1]]]) == ["aaa"]
+        assert one.references("valid") == table.references("valid")
+
+
+def test_a_shared_vocabulary_is_learnt_from_both_sides(table: TokenTable) -> None:
+    shared = tokenized(table.corpus, (Characters(), LikeSource(shared=True)))
+    own = tokenized(table.corpus, (Characters(), LikeSource(shared=False)))
+    assert shared.source_tokenizer.to_json() == shared.target_tokenizer.to_json()
+    assert own.meta["vocabulary"] == {"source": 8, "target": 9}
+    assert shared.meta["vocabulary"] == {"source": 9, "target": 9}
+
+
+def test_subwords_know_what_train_does_not_hold(table: TokenTable) -> None:
+    subwords = tokenized(table.corpus, (BytePairs(1000), LikeSource()))
+    assert not any("unknown" in notice for notice in subwords.notices)
+    assert UNK not in subwords.split("valid").source
+
+
+def test_a_vocabulary_that_train_cannot_fill_is_said(table: TokenTable) -> None:
+    subwords = tokenized(table.corpus, (BytePairs(1000), Whitespace()))
+    size = subwords.meta["vocabulary"]["source"]
+    assert 260 < size < 300
+    assert f"train: source gives {size} subwords; every larger vocabulary is the same" in subwords.notices

@@ -126,8 +126,6 @@ def test_a_wrong_or_unavailable_field_is_refused_by_name(change: dict, message: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source_tokens": "subwords"}, 'source_tokens = "subwords" is not available yet'),
-        ({"target_tokens": "subwords"}, 'target_tokens = "subwords" is not available yet'),
         ({"target_tokens": "words"}, "[data] target_tokens: input should be 'auto', 'whitespace'"),
         ({"source": ["a", "b"], "target": "c"}, "source with several columns is not available yet"),
         ({"source": "a", "target": 1}, "both be names of a header, or both be indices"),

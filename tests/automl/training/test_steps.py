@@ -15,16 +15,17 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def program(trainer: Trainer) -> Any:
     trained(trainer, segment(), stop=After(1))
-    return trainer.compiled[(trainer._static(CONFIGURATION), trainer.plan.buckets[0])]
+    data = trainer.dataset(CONFIGURATION)
+    return trainer.compiled[(trainer._static(CONFIGURATION), data.plan.buckets[0], data.table.digest)]
 
 
 @pytest.fixture(scope="module")
 def chunk(trainer: Trainer) -> Chunk:
-    return course(trainer).chunk(next(trainer.plan.runs(5, 0)))
+    return course(trainer).chunk(next(trainer.dataset(CONFIGURATION).plan.runs(5, 0)))
 
 
 def course(trainer: Trainer, seed: int = 5) -> Course:
-    return Course(segment(seed=seed), CONFIGURATION, trainer.plan, 0)
+    return Course(segment(seed=seed), CONFIGURATION, trainer.dataset(CONFIGURATION).plan, 0)
 
 
 def fresh(trainer: Trainer) -> TrainState:
@@ -40,10 +41,10 @@ def part(chunk: Chunk, first: int, steps: int) -> Chunk:
 
 
 def test_steps_are_the_same_however_they_are_cut_into_chunks(trainer: Trainer, program: Any, chunk: Chunk) -> None:
-    whole, losses = program(fresh(trainer), trainer.data, chunk)
+    whole, losses = program(fresh(trainer), trainer.dataset(CONFIGURATION).data, chunk)
     state, found = fresh(trainer), []
     for first, steps in ((0, 1), (1, 3)):
-        state, part_losses = program(state, trainer.data, part(chunk, first, steps))
+        state, part_losses = program(state, trainer.dataset(CONFIGURATION).data, part(chunk, first, steps))
         found += part_losses[:steps].tolist()
     jax.tree.map(np.testing.assert_array_equal, state, whole)
     assert found == losses[:STEPS].tolist()
@@ -54,7 +55,7 @@ def test_the_average_follows_the_parameters(trainer: Trainer, program: Any, chun
     state = fresh(trainer)
     for index in range(STEPS):
         before, share = jax.tree.map(jnp.copy, state.average), float(chunk.pace.average[index])
-        state, _ = program(state, trainer.data, part(chunk, index, 1))
+        state, _ = program(state, trainer.dataset(CONFIGURATION).data, part(chunk, index, 1))
         for name, value in state.parameters.items():
             expected = (1 - share) * before[name] + share * value
             np.testing.assert_allclose(state.average[name], expected, atol=1e-6)
@@ -68,10 +69,10 @@ def test_a_step_of_several_batches_is_that_of_the_mean_over_all_their_tokens(
     rows = np.asarray(chunk.rows)[0]
     halves = np.full_like(chunk.rows, -1)
     halves[0, :10], halves[1, : len(rows) - 10] = rows[:10], rows[10:]
-    whole, losses = program(fresh(trainer), trainer.data, still._replace(steps=jnp.int32(1)))
+    whole, losses = program(fresh(trainer), trainer.dataset(CONFIGURATION).data, still._replace(steps=jnp.int32(1)))
     bounds = jnp.asarray([0, 2] + [2] * (len(chunk.bounds) - 2), jnp.int32)
     split = still._replace(rows=jnp.asarray(halves), bounds=bounds, steps=jnp.int32(1))
-    parts, part_losses = program(fresh(trainer), trainer.data, split)
+    parts, part_losses = program(fresh(trainer), trainer.dataset(CONFIGURATION).data, split)
     np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
     for name, moment in whole.optimizer.first.items():
         np.testing.assert_allclose(parts.optimizer.first[name], moment, atol=1e-7, err_msg=name)
@@ -79,5 +80,8 @@ def test_a_step_of_several_batches_is_that_of_the_mean_over_all_their_tokens(
 
 def test_the_seed_decides_what_is_dropped(trainer: Trainer, program: Any, chunk: Chunk) -> None:
     keys = [course(trainer, seed).key for seed in (5, 5, 6)]
-    losses = [program(fresh(trainer), trainer.data, chunk._replace(key=key))[1].tolist() for key in keys]
+    losses = [
+        program(fresh(trainer), trainer.dataset(CONFIGURATION).data, chunk._replace(key=key))[1].tolist()
+        for key in keys
+    ]
     assert losses[0] == losses[1] != losses[2]

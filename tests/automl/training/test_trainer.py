@@ -48,14 +48,16 @@ def begin(trainer: Trainer) -> SegmentResult:
 
 
 def test_a_trial_ends_at_the_first_chunk_past_its_tokens(trainer: Trainer, whole: SegmentResult) -> None:
-    per_step = trainer.plan.tokens_per_epoch / EPOCH
+    per_step = trainer.dataset(CONFIGURATION).plan.tokens_per_epoch / EPOCH
     assert TOKENS <= whole.tokens < TOKENS + 5 * per_step
-    assert whole.tokens == sum(trainer.data.target_lengths[i] + 1 for i in rows_seen(trainer, whole.step))
+    assert whole.tokens == sum(
+        trainer.dataset(CONFIGURATION).data.target_lengths[i] + 1 for i in rows_seen(trainer, whole.step)
+    )
 
 
 def rows_seen(trainer: Trainer, steps: int) -> list[int]:
     seen: list[int] = []
-    for run in trainer.plan.runs(5, 0):
+    for run in trainer.dataset(CONFIGURATION).plan.runs(5, 0):
         if run.first_step >= steps:
             break
         seen += [int(row) for row in run.rows[: steps - run.first_step].ravel() if row >= 0]
@@ -133,7 +135,7 @@ def test_a_trial_out_of_seconds_ends_after_a_chunk(trainer: Trainer, begin: Segm
 
 
 def test_a_cooldown_takes_the_planned_steps_and_ends_at_rate_nought(trainer: Trainer, begin: SegmentResult) -> None:
-    planned = 15 * trainer.plan.tokens_per_epoch // EPOCH
+    planned = 15 * trainer.dataset(CONFIGURATION).plan.tokens_per_epoch // EPOCH
     end = trained(trainer, onward(begin, to_tokens=begin.tokens + planned, cooldown=True))
     assert 15 <= end.step - begin.step < 15 + 4
     further = trained(trainer, onward(end, to_tokens=end.tokens, cooldown=True))
@@ -143,7 +145,7 @@ def test_a_cooldown_takes_the_planned_steps_and_ends_at_rate_nought(trainer: Tra
 def test_a_cooldown_moves_the_parameters_less_and_less(
     trainer: Trainer, begin: SegmentResult, checkpoints: Path
 ) -> None:
-    plan = begin.tokens + 4 * trainer.plan.tokens_per_epoch // EPOCH
+    plan = begin.tokens + 4 * trainer.dataset(CONFIGURATION).plan.tokens_per_epoch // EPOCH
     cooled = trained(trainer, onward(begin, to_tokens=plan, cooldown=True), stop=After(1))
     steady = trained(trainer, onward(begin, to_tokens=plan), stop=After(1))
     start, cool, hot = (weights(checkpoints, result) for result in (begin, cooled, steady))

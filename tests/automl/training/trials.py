@@ -30,7 +30,7 @@ ROWS, EPOCH, CHUNK = 64, 10, 4
 def new_trainer(workload: Workload) -> Trainer:
     """A trainer whose chunks are so short that a trial can be left in the middle of an epoch."""
     trainer = Trainer(workload)
-    trainer.plan = plan(trainer.table.split("train"), ROWS, CHUNK)
+    trainer.dataset(CONFIGURATION).plan = plan(trainer.table.split("train"), ROWS, CHUNK)
     return trainer
 
 

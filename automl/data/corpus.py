@@ -1,0 +1,167 @@
+"""The corpus: the pairs of a task, read and split once; token tables are built from it."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from automl.data import artifact
+from automl.data.artifact import Meta
+from automl.data.sources import Columns, check_file, read_pairs, unreadable
+from automl.data.splits import Part, Splits, split
+from automl.data.tokenizers import automatic_tokens
+from automl.errors import InputError
+
+FORMAT_VERSION = 3
+SPLITS = ("train", "valid", "test")
+
+
+class DataDescription(Protocol):
+    """The `[data]` part of a task document, as far as the corpus depends on it."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Files of `train` and, where given, `valid` and `test`."""
+
+    @property
+    def columns(self) -> Columns:
+        """Where rows keep source and targets."""
+
+    @property
+    def source_tokens(self) -> str:
+        """A key of `search_spaces.tokenizers.KINDS`, or `auto`."""
+
+    @property
+    def target_tokens(self) -> str:
+        """A key of `search_spaces.tokenizers.KINDS`, or `auto`."""
+
+
+class Described(Protocol):
+    """Whatever holds a `[data]` part, such as a task document."""
+
+    @property
+    def data(self) -> DataDescription:
+        """The `[data]` part."""
+
+
+class Corpus:
+    """A corpus that lies complete in its folder; texts are read when asked for."""
+
+    def __init__(self, folder: Path, meta: Meta) -> None:
+        self.folder = folder
+        self.meta = meta
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over the contents of the files, the columns, the token choices and the format of the corpus."""
+        return str(self.meta["digest"])
+
+    @property
+    def notices(self) -> list[str]:
+        """What was dropped or held out, one sentence each."""
+        return list(self.meta["notices"])
+
+    @property
+    def tokens(self) -> tuple[str, str]:
+        """What source and target tokens are, as keys of `search_spaces.tokenizers.KINDS`."""
+        return self.meta["tokens"]["source"], self.meta["tokens"]["target"]
+
+    def sources(self, name: str) -> list[str]:
+        """The distinct sources of a split."""
+        return [record["source"] for record in self._records(name)]
+
+    def references(self, name: str) -> list[list[str]]:
+        """The acceptable targets of each source of a split, in the order of `sources`."""
+        return [record["references"] for record in self._records(name)]
+
+    def pairs(self, name: str) -> list[tuple[str, str]]:
+        """Every (source, acceptable target) of train; each source of valid or test with its first reference."""
+        last = None if name == "train" else 1
+        return [(record["source"], target) for record in self._records(name) for target in record["references"][:last]]
+
+    def _records(self, name: str) -> Iterator[dict[str, Any]]:
+        with (self.folder / f"{name}.jsonl").open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus that `build_corpus` wrote.
+
+    Raises:
+        InputError: The folder holds no whole corpus of this format.
+    """
+    meta = artifact.read_meta(folder, FORMAT_VERSION)
+    if meta is None:
+        raise InputError(f"{folder}: not a whole corpus; run the search again to rebuild it")
+    return Corpus(folder, meta)
+
+
+def build_corpus(document: Described, cache: Path) -> Corpus:
+    """Read and split a document's data into `cache/corpora/`, or open it where that was done before.
+
+    Raises:
+        InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
+    """
+    data = document.data
+    digest = data_digest(data)
+    folder = corpus_folder(cache, digest)
+    if not artifact.is_intact(folder, FORMAT_VERSION):
+        splits = split(**{name: read_pairs(path, data.columns) for name, path in data.files.items()})
+        wishes = (data.source_tokens, data.target_tokens)
+        artifact.build(folder, FORMAT_VERSION, lambda scratch: _write(scratch, digest, wishes, splits), cache)
+    return open_corpus(folder)
+
+
+def corpus_folder(cache: Path, digest: str) -> Path:
+    """Return where a corpus lies."""
+    return cache / "corpora" / digest
+
+
+def data_digest(data: DataDescription) -> str:
+    """Sha256 over the contents of the files, the columns, the token choices and the format of the corpus.
+
+    Raises:
+        InputError: A file is missing, unreadable or of an unknown kind.
+    """
+    for path in data.files.values():
+        check_file(path)
+    digests = {name: _file_sha256(path) for name, path in data.files.items()}
+    suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
+    columns = [data.columns.source, data.columns.target]
+    choices = [FORMAT_VERSION, digests, suffixes, columns, data.source_tokens, data.target_tokens]
+    return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        return artifact.sha256_of(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _write(folder: Path, digest: str, wishes: tuple[str, str], splits: Splits) -> Meta:
+    for name in SPLITS:
+        _write_texts(folder / f"{name}.jsonl", splits.parts[name])
+    train = splits.parts["train"].references
+    texts: tuple[Sequence[str], Sequence[str]] = (list(train), list(chain.from_iterable(train.values())))
+    words = [automatic_tokens(side) if wish == "auto" else wish for side, wish in zip(texts, wishes, strict=True)]
+    said = [
+        f"{side}: running text, so that subwords are searched; [data] {side}_tokens pins others"
+        for side, word, wish in zip(("source", "target"), words, wishes, strict=True)
+        if word == "subwords" != wish
+    ]
+    return {
+        "digest": digest,
+        "rows_of_file": {name: splits.parts[name].rows for name in SPLITS},
+        "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
+        "tokens": {"source": words[0], "target": words[1]},
+        "notices": [*splits.notices, *said],
+    }
+
+
+def _write_texts(path: Path, part: Part) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for source, references in part.references.items():
+            file.write(json.dumps({"source": source, "references": references}, ensure_ascii=False) + "\n")

@@ -1,0 +1,51 @@
+"""A data set: the pairs of a task in the tokens of one configuration, ready to be trained and scored on."""
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+
+from automl.data.batching import BatchPlan, plan, rows_of
+from automl.data.table import TokenTable
+from automl.metrics import Metric
+from automl.training.evaluation import Evaluator
+from automl.training.executables import DeviceSplit, on_device
+from automl.training.programs import Programs
+
+BATCH_TOKENS = 512
+"""Target tokens of a batch, about; steps of more take several."""
+CHUNK = 16
+"""Batches of a chunk, at most."""
+
+
+class Dataset:
+    """Pairs on the device, the order of batches and the evaluators, each from when it is first asked for.
+
+    Tokens are counted as those of the search's base table wherever trials are compared: a trial has seen so many of
+    them when it has seen the share of train that they are.
+    """
+
+    def __init__(self, table: TokenTable, base: TokenTable, metrics: Sequence[Metric], programs: Programs) -> None:
+        self.table = table
+        self._base = base
+        self.evaluator = cache(lambda split: Evaluator(table, split, metrics, programs, self._rate(split)))
+
+    @cached_property
+    def data(self) -> DeviceSplit:
+        """The training pairs on the device."""
+        return on_device(self.table.split("train"))
+
+    @cached_property
+    def plan(self) -> BatchPlan:
+        """The order of batches, a batch a step."""
+        train = self.table.split("train")
+        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK)
+
+    def own_tokens(self, base_tokens: int) -> int:
+        """Return the fewest of its own tokens that are at least so many of the base table's."""
+        return -(-base_tokens * self.table.said_tokens("train") // self._base.said_tokens("train"))
+
+    def base_tokens(self, own_tokens: int) -> int:
+        """Return how many of the base table's tokens so many of its own are."""
+        return own_tokens * self._base.said_tokens("train") // self.table.said_tokens("train")
+
+    def _rate(self, split: str) -> float:
+        return self.table.said_tokens(split) / self._base.said_tokens(split)

@@ -1,0 +1,86 @@
+"""Tokenizers: how a text falls into the tokens that a model reads or says."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from search_spaces.dials import choice
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Unicode characters (Lee et al., 2017)."""
+
+
+@dataclass(frozen=True)
+class Whitespace:
+    """What stands between white space, such as words, phones or commands."""
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """The bytes of UTF-8 (Xue et al., 2022)."""
+
+
+@dataclass(frozen=True)
+class BytePairs:
+    """Subwords: the most frequent neighbours become one, again and again, from bytes on (Sennrich et al., 2016).
+
+    The size counts all ids; train may give fewer.
+    """
+
+    vocabulary_size: int = choice(4000, 1000, 2000, 4000, 8000, 16000, 32000)
+
+
+@dataclass(frozen=True)
+class Unigram:
+    """Subwords: the likeliest split under a unigram model, with bytes for whatever it lacks (Kudo, 2018).
+
+    The size counts all ids; train may give fewer.
+    """
+
+    vocabulary_size: int = choice(4000, 1000, 2000, 4000, 8000, 16000, 32000)
+
+
+@dataclass(frozen=True)
+class LikeSource:
+    """As the source, with a vocabulary of its own or with one that is learnt from both (Sennrich et al., 2016, 3.2)."""
+
+    shared: bool = choice(True, True, False)
+
+
+Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram
+TargetTokenizer = Tokenizer | LikeSource
+
+SOURCE = (Characters, Whitespace, Bytes, BytePairs, Unigram)
+LEARNT = (BytePairs, Unigram)
+"""Kinds whose tokens depend on what is learnt, so that scores counted in them compare with no others."""
+
+KINDS: Mapping[str, tuple[type[Tokenizer], ...]] = {
+    "characters": (Characters,),
+    "whitespace": (Whitespace,),
+    "bytes": (Bytes,),
+    "subwords": LEARNT,
+}
+"""What a task document may call tokens → the kinds that are then left to a search."""
+
+
+def narrowing(source: str, target: str) -> dict[str, list[str]]:
+    """Return what is left of the tokenizers' dials, for what a task document calls source and target tokens."""
+    both = source == target == "subwords"
+    targets = (LikeSource,) if both else KINDS[target]
+    return {
+        "source_tokens": [kind.__name__ for kind in KINDS[source]],
+        "target_tokens": [kind.__name__ for kind in targets],
+    }
+
+
+def default(source: str, target: str) -> tuple[Tokenizer, TargetTokenizer]:
+    """Return the tokenizers that are tried first, for what a task document calls source and target tokens."""
+    both = source == target == "subwords"
+    return KINDS[source][0](), LikeSource() if both else KINDS[target][0]()
+
+
+def name(kind: type[Tokenizer]) -> str:
+    """Return what a kind is called in sentences: `characters`, `byte pairs`."""
+    return re.sub("(?<!^)(?=[A-Z])", " ", kind.__name__).lower()

@@ -1,0 +1,121 @@
+"""A translation-like task whose tokens are searched, from its document to a prediction."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import automl
+from automl.data.corpus import build_corpus
+from automl.searches import Options, check_objective, plan_of, run_search, space_of
+from automl.tasks.document import TaskDocument, document_from_mapping
+
+NOUNS = {"dog": "Hund", "cat": "Katze", "bird": "Vogel", "house": "Haus", "tree": "Baum", "river": "Fluß"}
+VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet"}
+SPACE = {
+    "preset": "tiny",
+    "encoder": "Recurrent",
+    "decoder": "Recurrent",
+    "num_layers": 1,
+    "hidden_size": 64,
+    "bidirectional": False,
+}
+
+
+def task(folder: Path, **changes: Any) -> TaskDocument:
+    rows = [
+        f"the {a} {verb} the {b} .\tder {NOUNS[a]} {VERBS[verb]} den {NOUNS[b]} .\n"
+        for a, verb, b in itertools.product(NOUNS, VERBS, NOUNS)
+    ]
+    (folder / "train.tsv").write_text("".join(rows), encoding="utf-8")
+    data = {"train": "train.tsv", "source_tokens": "subwords", "target_tokens": "subwords"} | changes.pop("data", {})
+    return document_from_mapping({"name": "mt", "data": data, "space": SPACE, **changes}, folder)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("subwords")
+    notices: list[str] = []
+    document = task(folder, metric={"name": "chrf"}, budget={"trials": 2, "time": "12s"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOML_CACHE", str(folder / "cache"))
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        options = Options(f"sqlite:///{folder / 'automl.db'}", "inline", folder / "model", on_notice=notices.append)
+        yield run_search(document, options), notices, folder
+
+
+def test_a_search_over_subwords_hands_back_a_model_that_predicts(found: Any) -> None:
+    search, notices, folder = found
+    assert search.state == "finished"
+    assert 0 <= search.best.scores["chrf"] <= 100
+    model = automl.load(folder / "model")
+    outputs = model.predict(["the dog sees the cat .", "", "日本 🙂"])
+    assert [type(output) for output in outputs] == [str, str, str]
+    assert sum("every larger vocabulary is the same" in notice for notice in notices) == 2
+
+
+def test_the_bundle_holds_the_winners_own_tokenizers(found: Any) -> None:
+    folder = found[2]
+    config = json.loads((folder / "model" / "config.json").read_text())
+    tokenizer = json.loads((folder / "model" / "tokenizer.target.json").read_text())
+    assert config["configuration"]["source_tokens"]["kind"] in ("BytePairs", "Unigram")
+    assert len(tokenizer["model"]["vocab"]) == config["vocabulary"]["target"] > 260
+
+
+@pytest.mark.parametrize(
+    ("changes", "dial"),
+    [
+        ({}, "target_tokens.LikeSource.shared"),
+        ({"data": {"source_tokens": "characters"}}, "target_tokens"),
+        ({"space": {"target_tokens": "BytePairs"}}, "target_tokens.BytePairs.vocabulary_size"),
+        ({"space": {"shared": True, "target_tokens": "LikeSource"}}, "source_tokens"),
+    ],
+)
+def test_an_error_rate_of_tokens_that_are_searched_is_refused(tmp_path: Path, changes: Any, dial: str) -> None:
+    document = task(tmp_path, metric={"name": "token_error_rate"}, **changes)
+    space = space_of(document, build_corpus(document, tmp_path / "cache"))
+    with pytest.raises(
+        automl.InputError, match=rf"token_error_rate counts tokens, and the dial {dial} is searched; use"
+    ):
+        check_objective(document, space)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metric": {"name": "character_error_rate"}},
+        {"metric": {"name": "token_error_rate"}, "data": {"target_tokens": "whitespace"}},
+        {
+            "metric": {"name": "token_error_rate"},
+            "space": {"source_tokens": "BytePairs", "vocabulary_size": 1000, "shared": False},
+        },
+    ],
+)
+def test_an_objective_that_compares_is_not_refused(tmp_path: Path, changes: Any) -> None:
+    document = task(tmp_path, **changes)
+    check_objective(document, space_of(document, build_corpus(document, tmp_path / "cache")))
+
+
+def test_tokens_that_the_document_pins_are_not_dials(tmp_path: Path) -> None:
+    document = task(tmp_path, data={"target_tokens": "bytes"}, space={"target_tokens": "BytePairs"})
+    with pytest.raises(
+        automl.InputError, match=r'\[space\] target_tokens and \[data\] target_tokens = "bytes" exclude'
+    ):
+        space_of(document)
+
+
+def test_a_limit_of_parameters_counts_the_vocabulary_that_there_is(tmp_path: Path) -> None:
+    from automl.data.table import tokenized, tokens_of
+    from search_spaces import costs
+
+    document = task(tmp_path, constraints={"parameters": 100_000})
+    corpus = build_corpus(document, tmp_path / "cache")
+    space = space_of(document, corpus)
+    default = space.default()
+    table = tokenized(corpus, tokens_of(default))
+    size = costs.parameters(default, *table.meta["vocabulary"].values())
+    for limit, admitted in ((size, True), (size - 1, False)):
+        plan = plan_of(task(tmp_path, constraints={"parameters": limit}), space, table, tmp_path, 0.0)
+        assert plan.admissible(default) == admitted
