@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := check
-.PHONY: search test check lint format lock docs compatibility clean
+.PHONY: search test check lint format lock docs compatibility bench clean
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -57,6 +57,11 @@ compatibility:
 	  $$uv install --quiet $$python --no-deps --no-build-isolation --editable .; \
 	  .venv-compatibility/bin/python -m pytest -n 2; \
 	fi
+
+# Measurements against other ways to do the same; minutes each, best on a machine without other work.
+BENCHMARKS ?= warm stall
+bench: .venv/installed
+	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv .venv-compatibility models automl.db* automl.checkpoints examples/dates/*.tsv examples/dates/unseen.txt

@@ -259,7 +259,7 @@ def _programs(settings: Settings, options: Options) -> ProgramFolder | None:
     try:
         ProgramCache(place)
     except CacheUnusable as error:
-        options.on_notice(f"{error}; programs are compiled without a cache")
+        options.on_notice(f"{error}; compiled programs are not kept")
         return None
     return place
 

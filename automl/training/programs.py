@@ -60,7 +60,7 @@ class Programs:
         self._lock = Lock()
         self._compilations = compilations()
         self._loads, self._load_seconds, self._rejected = 0, 0.0, 0
-        self._relying_on_jax = False
+        self._keeping = True
         self._cache: ProgramCache | None = None
         if folder is not None:
             with self._said():
@@ -107,7 +107,7 @@ class Programs:
         if kept and not kept.payload:
             self._rely_on_jax()
         compiled: Program = build().lower(*arguments).compile()
-        if self._cache is not None and not self._relying_on_jax:
+        if self._cache is not None and self._keeping:
             with self._said():
                 self._cache.write(name, pickle.dumps(_kept(compiled, kept.rejections + 1 if kept else 0)))
         return compiled
@@ -135,21 +135,21 @@ class Programs:
 
     def _rely_on_jax(self) -> None:
         """Let JAX keep its programs, in a folder inside of ours that nobody else can write."""
-        if self._cache is None or self._relying_on_jax:
+        if self._cache is None or not self._keeping:
             return
+        self._keeping = False
         config: Any = jax.config
         with self._said():
             config.update("jax_compilation_cache_dir", str(self._cache.private_subfolder("jax")))
             config.update("jax_persistent_cache_min_compile_time_secs", JAX_SECONDS)
-            self._relying_on_jax = True
 
     @contextmanager
     def _said(self) -> Iterator[None]:
         try:
             yield
         except CacheUnusable as error:
-            self._cache = None
-            self._say(f"{error}; programs are compiled without a cache")
+            self._keeping = False
+            self._say(f"{error}; compiled programs are not kept")
 
 
 def _kept(compiled: Any, rejections: int) -> Kept:

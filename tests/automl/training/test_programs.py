@@ -183,7 +183,22 @@ def test_a_full_disk_is_said_once_and_programs_are_compiled(
     run(held)
     run(held, key="other")
     assert len(said) == 1
-    assert "(No space left on device); programs are compiled without a cache" in said[0]
+    assert not list(Path(place.folder).iterdir())
+    assert "(No space left on device); compiled programs are not kept" in said[0]
+
+
+def test_a_cache_that_cannot_be_written_is_still_read(
+    place: ProgramFolder, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(handle: int) -> None:
+        raise OSError(30, "Read-only file system")
+
+    run(Programs(place))
+    monkeypatch.setattr(cache.os, "fsync", read_only)
+    held = Programs(place, said.append)
+    run(held, key="other")
+    run(held, never)
+    assert (len(said), held.counts.loaded) == (1, 1)
 
 
 def test_a_folder_that_others_can_write_is_said_once_and_not_used(place: ProgramFolder, said: list[str]) -> None:

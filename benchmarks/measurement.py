@@ -1,0 +1,68 @@
+"""What the benchmarks share: arguments, both sides in turn, medians, the load of the machine, one form of result."""
+
+import argparse
+import json
+import os
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """Read `--quick`, `--data DIR` and `--json`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="small models and few runs: does it work?")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets, where the benchmark reads any")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    return parser.parse_args()
+
+
+def interleaved(sides: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, list[Any]]:
+    """Run every side in turn, `runs` times, so that what disturbs the machine disturbs all of them."""
+    results: dict[str, list[Any]] = {name: [] for name in sides}
+    for _ in range(runs):
+        for name, side in sides.items():
+            results[name].append(side())
+    return results
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
+
+
+def load() -> str:
+    """Return the average load over a minute, and the processor cores there are."""
+    return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a benchmark found.
+
+    Attributes:
+        name: Of the benchmark.
+        ratios: Name → how many times better than the peer; above 1 is better.
+        measured: Everything that was measured, with its unit in the name.
+        goals: Name of a ratio or measurement → what it should be, in words.
+        load: Of the machine before and after.
+    """
+
+    name: str
+    ratios: Mapping[str, float]
+    measured: Mapping[str, Any]
+    goals: Mapping[str, str]
+    load: tuple[str, str]
+
+    def show(self, *, as_json: bool) -> None:
+        """Print it, as one JSON document or as a table."""
+        if as_json:
+            print(json.dumps({"version": 1, **self.__dict__}))
+            return
+        print(f"{self.name}; load before {self.load[0]}, after {self.load[1]}")
+        for name, value in {**self.ratios, **self.measured}.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            kind = "×" if name in self.ratios else " "
+            print(f"  {name:<44} {shown}{kind} {'goal ' + self.goals[name] if name in self.goals else ''}".rstrip())
