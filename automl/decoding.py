@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import NDArray
 
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.models.attention import MASKED
-from automl.models.parameters import Parameters, bind
+from automl.models.attention import MASKED, Memory
+from automl.models.decoders import Decoder
+from automl.models.facts import bind
+from automl.models.parameters import Parameters
 from automl.models.seq2seq import Seq2Seq
 
 NEVER = (PAD, BOS, UNK)
@@ -39,16 +42,27 @@ def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch v
 
 
 def greedy(
-    model: Seq2Seq, source: Int[Array, "batch source"], length: int, most: int | Int[Array, ""] | None = None
+    model: Seq2Seq,
+    source: Int[Array, "batch source"],
+    copies: Int[Array, "batch source"],
+    length: int,
+    most: int | Int[Array, ""] | None = None,
 ) -> Decoded:
     """Take the likeliest token at each step, until the end token or `most` tokens.
 
     A row of padding alone ends at once. The tokens come in an array of `length`, which is `most` where that is absent.
+    `copies` holds the target token that each source token could be copied as.
     """
-    memory = model.encode(source)
+    memory, last = model.encode(source, copies=copies), length if most is None else most
+    decoded: Decoded = model.decoder.pick(lambda decoder: _likeliest(decoder, memory, source, length, last))
+    return decoded
 
+
+def _likeliest(
+    decoder: Decoder, memory: Memory, source: Int[Array, "batch source"], length: int, most: int | Int[Array, ""]
+) -> Decoded:
     def step(state: _Greedy) -> _Greedy:
-        carry, logits = model.decoder.step(memory, state.carry, state.last, state.position)
+        carry, logits = decoder.step(memory, state.carry, state.last, state.position)
         scores = jax.nn.log_softmax(sayable(logits), axis=-1)
         chosen = scores.argmax(axis=-1).astype(jnp.int32)
         gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
@@ -62,24 +76,27 @@ def greedy(
         jnp.zeros((), jnp.int32),
         jnp.full((rows,), BOS, jnp.int32),
         (source == PAD).all(axis=1),
-        model.decoder.start(memory, length),
+        decoder.start(memory, length),
         Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
     )
-    last = length if most is None else most
-    final = jax.lax.while_loop(lambda s: (s.position < last) & ~s.ended.all(), step, begin)
+    final = jax.lax.while_loop(lambda s: (s.position < most) & ~s.ended.all(), step, begin)
     return final.decoded
 
 
-Program = Callable[[Parameters, Int[Array, "batch source"]], Decoded]
+Program = Callable[[Parameters, Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Decoded]
+"""Takes parameters, sources, and for each source token the target token that it could be copied as."""
 
 
 def greedy_program(model: Seq2Seq, length: int) -> Callable[..., Decoded]:
-    """Return `greedy` under `jax.jit`: of parameters, sources, and the most tokens, where less than `length`."""
+    """Return `greedy` under `jax.jit`: of what a `Program` takes, and the most tokens, where less than `length`."""
 
     def program(
-        parameters: Parameters, source: Int[Array, "batch source"], most: Int[Array, ""] | None = None
+        parameters: Parameters,
+        source: Int[Array, "batch source"],
+        copies: Int[Array, "source_vocabulary"],
+        most: Int[Array, ""] | None = None,
     ) -> Decoded:
-        return greedy(bind(model, parameters), source, length, most)
+        return greedy(bind(model, parameters), source, copies[source], length, most)
 
     return jax.jit(program)
 
@@ -97,7 +114,12 @@ class Answer(NamedTuple):
 
 
 def decode(
-    program: Program, parameters: Parameters, sources: Sequence[Sequence[int]], batch_size: int, longest: int
+    program: Program,
+    parameters: Parameters,
+    sources: Sequence[Sequence[int]],
+    copies: NDArray[np.int32],
+    batch_size: int,
+    longest: int,
 ) -> list[Answer]:
     """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given.
 
@@ -108,7 +130,7 @@ def decode(
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]
         batch = padded([sources[i] for i in members], batch_size)
-        tokens, scores = map(np.asarray, program(parameters, jax.device_put(batch)))
+        tokens, scores = map(np.asarray, program(parameters, *jax.device_put((batch, copies))))
         for row, index in enumerate(members):
             answers[index] = Answer([int(t) for t in tokens[row] if t != PAD], float(scores[row]))
     return [answers[i] for i in range(len(sources))]

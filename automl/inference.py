@@ -9,7 +9,7 @@ import jax
 from automl.bundle import Bundle, read_bundle
 from automl.data.sources import Columns, read_pairs
 from automl.data.splits import group
-from automl.data.tokenizers import Tokenizer, normalise
+from automl.data.tokenizers import Tokenizer, copies, normalise
 from automl.decoding import decode
 from automl.errors import InputError
 from automl.metrics import metric
@@ -41,6 +41,7 @@ class Model:
         self.metrics = bundle.metrics
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
+        self._copies = copies(self._source, self._target)
         static = _signature(bundle)
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = int(bundle.config["max_source_length"])
@@ -88,7 +89,7 @@ class Model:
 
     def _outputs(self, encoded: Sequence[Sequence[int]]) -> list[str]:
         size = next((size for size in BATCH_SIZES if size >= len(encoded)), BATCH_SIZES[-1])
-        answers = decode(self._program, self._parameters, encoded, size, self._longest)
+        answers = decode(self._program, self._parameters, encoded, self._copies, size, self._longest)
         return self._target.decode_batch([answer.tokens for answer in answers])
 
 

@@ -6,26 +6,38 @@ from typing import Any
 from search_spaces.dials import SpaceError
 from search_spaces.spaces import Space, space
 
+
+def _sized(*sizes: int, layers: list[int], **others: Any) -> dict[str, Any]:
+    attention = [size for size in sizes if size <= 256]
+    return {"hidden_size": list(sizes), "model_size": list(sizes), "size": attention, "num_layers": layers, **others}
+
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "tiny": {
-        "encoder.Recurrent.hidden_size": [64],
-        "decoder.Recurrent.hidden_size": [64, 128],
-        "size": [64],
-        "model_size": [64],
-        "num_layers": [1, 2],
-    },
-    "small": {},
-    "recurrent": {"encoder": "Recurrent", "decoder": "Recurrent"},
-    "transformer": {"encoder": "Transformer", "decoder": "Transformer"},
+    "tiny": _sized(32, 64, layers=[1, 2]),
+    "small": _sized(64, 128, 256, layers=[1, 2, 3, 4]),
+    "base": _sized(32, 64, 128, 256, layers=[1, 2, 3, 4]),
+    "recurrent": _sized(64, 128, 256, layers=[1, 2, 3], encoder="Recurrent", decoder="Recurrent"),
+    "transformer": _sized(64, 128, 256, 512, layers=[1, 2, 3, 4, 6], encoder="Transformer", decoder="Transformer"),
+    "fast": _sized(
+        64,
+        128,
+        layers=[1, 2],
+        decoder=["Recurrent", "SimpleRecurrent"],
+        cell=["gru", "mingru"],
+        encoder=["Recurrent", "Convolution"],
+    ),
 }
 
 
-def preset(name: str, narrowing: Mapping[str, Any] | None = None) -> Space:
-    """Return a preset, narrowed further.
+def preset(name: str, narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -> Space:
+    """Return a preset, narrowed further; without `sources`, for language models.
 
     Raises:
         SpaceError: No preset has that name, or the narrowing is impossible.
     """
     if name not in PRESETS:
         raise SpaceError(f"space.preset: no preset {name!r}; there are {', '.join(PRESETS)}")
-    return space({**PRESETS[name], **(narrowing or {})})
+    chosen = dict(PRESETS[name])
+    if not sources:
+        chosen.pop("encoder", None)
+    return space({**chosen, **(narrowing or {})}, sources=sources)

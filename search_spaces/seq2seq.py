@@ -7,6 +7,7 @@ from search_spaces.decoders import Decoder
 from search_spaces.dials import choice, one_of, uniform
 from search_spaces.encoders import Encoder
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
+from search_spaces.outputs import Output, PointerGenerator, Softmax
 from search_spaces.schedules import (
     Averaging,
     Cosine,
@@ -19,7 +20,18 @@ from search_spaces.schedules import (
 )
 from search_spaces.tokenizers import TargetTokenizer, Tokenizer
 
-RECIPE = ("optimizer", "schedule", "averaging", "batch_tokens", "clipping", "dropout", "label_smoothing")
+RECIPE = (
+    "optimizer",
+    "schedule",
+    "averaging",
+    "batch_tokens",
+    "clipping",
+    "dropout",
+    "dropout_kind",
+    "token_dropout",
+    "attention_dropout",
+    "label_smoothing",
+)
 """The fields that say how a model is trained; the others say what it is."""
 
 
@@ -27,17 +39,24 @@ RECIPE = ("optimizer", "schedule", "averaging", "batch_tokens", "clipping", "dro
 class Seq2Seq:
     """Any encoder with any decoder, and the recipe that trains them.
 
+    Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
+    position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
     `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
-    encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer)
-    decoder: Decoder = one_of(decoders.Recurrent, decoders.Transformer)
+    encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer, encoders.Convolution, encoders.Identity)
+    decoder: Decoder = one_of(decoders.Recurrent, decoders.Transformer, decoders.SimpleRecurrent)
+    output: Output = one_of(Softmax, PointerGenerator)
+    tied_embeddings: bool = choice(False, False, True)
     optimizer: Optimizer = one_of(AdamW, Lion, Adafactor, Muon)
     schedule: Schedule = one_of(WarmupStableDecay, InverseSquareRoot, Cosine, Linear)
     averaging: Averaging = one_of(ExponentialAverage, PolynomialAverage)
     batch_tokens: int = choice(512, 512, 1024, 2048, 4096)
     clipping: float = uniform(1.0, 0.1, 10.0, log=True)
     dropout: float = uniform(0.3, 0.0, 0.5)
+    dropout_kind: str = choice("elementwise", "elementwise", "locked")
+    token_dropout: float = uniform(0.0, 0.0, 0.2)
+    attention_dropout: float = uniform(0.0, 0.0, 0.2)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
     source_tokens: Tokenizer = one_of(*tokenizers.SOURCE)
     target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from search_spaces import encoders, outputs
 from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, parameters
 from search_spaces.seq2seq import Seq2Seq
 
@@ -106,8 +107,15 @@ class Space:
         return kind(**values)
 
 
-def space(narrowing: Mapping[str, Any] | None = None) -> Space:
-    """Return the whole space, narrowed.
+WITH_SOURCE: Mapping[str, tuple[type, ...]] = {
+    "encoder": (encoders.Recurrent, encoders.Transformer, encoders.Convolution),
+    "output": (outputs.Softmax, outputs.PointerGenerator),
+}
+WITHOUT_SOURCE: Mapping[str, tuple[type, ...]] = {"encoder": (encoders.Identity,), "output": (outputs.Softmax,)}
+
+
+def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -> Space:
+    """Return the whole space, narrowed; without `sources`, that of language models.
 
     A key names a dial by its full path or by the end of it, and then narrows every dial that ends so.
     A single value pins a dial; a list leaves so many choices or kinds, or for a real number its ends.
@@ -117,6 +125,7 @@ def space(narrowing: Mapping[str, Any] | None = None) -> Space:
         SpaceError: A key names no dial, or a value lies outside the range of all that it names.
     """
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
+    ranges |= {path: OneOf(kinds) for path, kinds in (WITH_SOURCE if sources else WITHOUT_SOURCE).items()}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
     for key, wanted in (narrowing or {}).items():
         matching = {path: ranges[path] for path in _matching(key, ranges)}

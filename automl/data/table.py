@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from automl.data import artifact
 from automl.data.artifact import Meta
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
-from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer
+from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
 from search_spaces.dials import to_dict
@@ -80,6 +80,11 @@ class TokenTable:
     def target_tokenizer(self) -> Tokenizer:
         """The tokenizer of targets."""
         return Tokenizer.from_json((self.folder / "tokenizer.target.json").read_text(encoding="utf-8"))
+
+    @cached_property
+    def copies(self) -> NDArray[np.int32]:
+        """For each source id, the target id of the same text, or `PAD`."""
+        return copies(self.source_tokenizer, self.target_tokenizer)
 
     def split(self, name: str) -> Split:
         """The arrays of `train`, `valid` or `test`, mapped from disk."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, assert_never
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl.data import subwords
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
@@ -98,6 +101,11 @@ class Tokenizer:
         """Number of ids, the four special ones included."""
         return int(self._backend.get_vocab_size())
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Every token and its id."""
+        return dict(self._backend.get_vocab())
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts into ids, without begin and end."""
         return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
@@ -113,6 +121,15 @@ class Tokenizer:
         if self.kind is Characters:
             return list(text)
         return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
+
+
+def copies(source: Tokenizer, target: Tokenizer) -> NDArray[np.int32]:
+    """Return for each source id the target id of the same text, or `PAD`; special ids have none."""
+    known, found = target.vocabulary, np.full(source.size, PAD, np.int32)
+    for token, index in source.vocabulary.items():
+        if index >= len(SPECIAL_TOKENS):
+            found[index] = known.get(token, PAD)
+    return found
 
 
 def _vocabulary(symbols: Iterable[str]) -> dict[str, int]:

@@ -1,24 +1,33 @@
 """Attention: weights over positions, and the mean of the values under them."""
 
-from typing import NamedTuple, assert_never
+from collections.abc import Sequence
+from math import gcd
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from automl.models.layers import Linear
-from automl.models.parameters import Width, normal, parameter, scaled, true_size, zeros
+from automl.models.dropout import Noise, drop_weights
+from automl.models.embeddings import Heads, Relations
+from automl.models.facts import Number, OneOf, fact, number
+from automl.models.layers import Linear, within
+from automl.models.parameters import MATRIX, normal, parameter, scaled, zeros
 from search_spaces import attention as kinds
 
 MASKED = -1e9
 
 
 class Memory(NamedTuple):
-    """An encoded source: a vector a position, and which positions are real."""
+    """An encoded source: a vector a position, which positions are real, and as which target token each could be copied.
+
+    The token is `PAD` where there is none.
+    """
 
     states: Float[Array, "batch source size"]
     mask: Bool[Array, "batch source"]
+    copies: Int[Array, "batch source"] | None = None
 
 
 def masked_softmax(
@@ -28,12 +37,146 @@ def masked_softmax(
     return jax.nn.softmax(jnp.where(mask, scores, MASKED), axis=-1)
 
 
-class AdditiveAttention(nnx.Module):
-    """`softmax(v · tanh(W_q q + W_k k))` over the source (Bahdanau et al., 2015, section 3.1), for one query a row."""
+class KeysValues(NamedTuple):
+    """Keys and values of positions, their columns in groups."""
 
-    def __init__(self, query_size: int, memory: Width | int, size: int) -> None:
-        self.query = Linear(query_size, size)
-        self.key = Linear(memory, size, bias=False)
+    keys: Float[Array, "batch positions groups granule"]
+    values: Float[Array, "batch positions groups granule"]
+
+
+class MultiHeadAttention(nnx.Module):
+    """`softmax(Q Kᵀ / √d) V` in several heads (Vaswani et al., 2017, section 3.2.2); keys have no bias.
+
+    A bias on the keys shifts all scores of a query alike, so its gradient is rounding noise. Groups of heads may share
+    keys and values (Ainslie et al., 2023). For several kinds, the columns of a head are summed up from granules of a
+    size that divides all of theirs, so that their number and size are data and pad nothing.
+
+    Args:
+        heads: The kinds, each with the size of its vectors.
+        size: Size of the largest vectors, of queries and of what is attended to.
+    """
+
+    def __init__(self, heads: Sequence[tuple[kinds.MultiHead, int]], size: int) -> None:
+        kind, own = heads[0]
+        self.granule = gcd(*(size // kind.num_heads for kind, size in heads))
+        self.several = len(heads) > 1 or own < size
+        self.grouped = any(kind.key_value_heads < kind.num_heads for kind, _ in heads)
+        self.size, self.num_heads, self.key_value_heads = fact(own), fact(kind.num_heads), fact(kind.key_value_heads)
+        columns = -(-size // self.granule) * self.granule
+        shared = columns if self.several else kind.key_value_heads * self.granule
+        self.query = parameter((size, columns), scaled(size, columns), MATRIX)
+        self.query_bias = parameter((columns,), zeros)
+        self.key = parameter((size, shared), scaled(size, shared), MATRIX)
+        self.value = parameter((size, shared), scaled(size, shared), MATRIX)
+        self.value_bias = parameter((shared,), zeros)
+        self.out = parameter((columns, size), scaled(columns, size), MATRIX)
+        self.out_bias = parameter((size,), zeros)
+
+    @property
+    def heads(self) -> Heads:
+        """How columns fall into heads."""
+        count = number(self.num_heads)
+        per_head = number(self.size) // (self.granule * (count if isinstance(count, int) else jnp.maximum(count, 1)))
+        return Heads(self.granule, count, per_head)
+
+    def keys_values(
+        self,
+        states: Float[Array, "batch positions memory"],
+        relations: Relations | None = None,
+        positions: Int[Array, "positions"] | None = None,
+    ) -> KeysValues:
+        """Return keys and values of the positions that will be attended to."""
+        keys = self._grouped(jnp.matmul(states, self.key))
+        values = jnp.matmul(states, self.value)
+        values = self._grouped(values + jnp.broadcast_to(self.value_bias, values.shape))
+        if relations is not None and positions is not None:
+            keys = relations.turn(keys, positions, self.heads)
+        return KeysValues(keys, values)
+
+    def queries(
+        self,
+        states: Float[Array, "batch queries query"],
+        relations: Relations | None = None,
+        positions: Int[Array, "queries"] | None = None,
+    ) -> Float[Array, "batch queries groups granule"]:
+        """Return the queries, their columns in groups."""
+        q = jnp.matmul(states, self.query)
+        q = self._grouped(q + jnp.broadcast_to(self.query_bias, q.shape))
+        return q if relations is None or positions is None else relations.turn(q, positions, self.heads)
+
+    def __call__(
+        self,
+        queries: Float[Array, "batch queries groups granule"],
+        attended: KeysValues,
+        mask: Bool[Array, "#batch #queries positions"],
+        bias: Float[Array, "groups queries positions"] | None = None,
+        noise: Noise | None = None,
+    ) -> tuple[Float[Array, "batch queries query"], Float[Array, "batch queries positions"]]:
+        """Return one vector a query, and the weights, averaged over heads.
+
+        The mask says which positions each query may see; the bias is added to the scores.
+        """
+        keys, values = self._for_each_query(attended.keys), self._for_each_query(attended.values)
+        scores = jnp.einsum("bqgd,bpgd->bgqp", queries, keys)
+        scores = self._summed(scores)
+        size = jnp.maximum(jnp.asarray(self.heads.size, scores.dtype), 1)
+        scores = scores * jax.lax.rsqrt(size)
+        if bias is not None:
+            scores = scores + bias[None]
+        weights = masked_softmax(scores, mask[:, None])
+        head = self.heads.of_groups(weights.shape[1])
+        dropped = drop_weights(weights, noise, head.astype(jnp.uint32))
+        context = jnp.einsum("bgqp,bpgd->bqgd", dropped, values)
+        context = context.reshape(*context.shape[:2], -1)
+        out = jnp.matmul(within(context, number(self.size)) if self.grouped else context, self.out)
+        return out + jnp.broadcast_to(self.out_bias, out.shape), self._mean(weights)
+
+    def _grouped(self, x: Float[Array, "batch positions columns"]) -> Float[Array, "batch positions groups granule"]:
+        return x.reshape(*x.shape[:2], -1, self.granule)
+
+    def _summed(self, scores: Float[Array, "batch groups queries positions"]) -> Array:
+        """Give each group the scores of its whole head."""
+        if not self.several and isinstance(self.heads.per_head, int) and self.heads.per_head == 1:
+            return scores
+        head = self.heads.of_groups(scores.shape[1])
+        same = (head[:, None] == head[None, :]).astype(scores.dtype)
+        return jnp.einsum("bgqp,gh->bhqp", scores, same)
+
+    def _for_each_query(
+        self, x: Float[Array, "batch positions shared granule"]
+    ) -> Float[Array, "batch positions groups granule"]:
+        """Give each group of a query's columns those of the keys or values that it shares."""
+        if not self.grouped:
+            return x
+        heads, shared = self.heads, jnp.maximum(jnp.asarray(number(self.key_value_heads)), 1)
+        groups = self.query.shape[1] // self.granule
+        per_head = jnp.maximum(jnp.asarray(heads.per_head), 1)
+        place = jnp.arange(groups)
+        source = place // per_head // jnp.maximum(jnp.asarray(heads.count) // shared, 1) * per_head + place % per_head
+        return jnp.take(x, source, axis=2, mode="clip")
+
+    def _mean(self, weights: Float[Array, "batch groups queries positions"]) -> Float[Array, "batch queries positions"]:
+        true = jnp.asarray(number(self.size)) // self.granule
+        real = (jnp.arange(weights.shape[1]) < true).astype(weights.dtype)
+        return jnp.einsum("bgqp,g->bqp", weights, real / jnp.maximum(true, 1).astype(weights.dtype))
+
+
+class Attended(NamedTuple):
+    """What one query found: the mean of the memory under the weights (or of its values), and the weights."""
+
+    context: Float[Array, "batch size"]
+    weights: Float[Array, "batch source"]
+
+
+class AdditiveAttention(nnx.Module):
+    """`softmax(v · tanh(W_q q + W_k k + b))` over the source (Bahdanau et al., 2015, section 3.1), for one query a row.
+
+    Without the bias it is Luong's `concat` (Luong et al., 2015, section 3.1).
+    """
+
+    def __init__(self, query_size: int, size: int, *, bias: bool) -> None:
+        self.query = Linear(query_size, size, bias=bias)
+        self.key = Linear(query_size, size, bias=False)
         self.score = parameter((size,), normal(size**-0.5))
 
     def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
@@ -41,87 +184,147 @@ class AdditiveAttention(nnx.Module):
         return self.key(memory.states)
 
     def __call__(
-        self, query: Float[Array, "batch query"], keys: Float[Array, "batch source size"], memory: Memory
-    ) -> Float[Array, "batch memory"]:
-        """Return the context: the mean of the memory under the weights."""
-        scores = jnp.tanh(self.query(query)[:, None, :] + keys) @ self.score
-        return jnp.einsum("bs,bsm->bm", masked_softmax(scores, memory.mask), memory.states)
+        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query."""
+        del place
+        return looked_at(jnp.tanh(self.query(query)[:, None, :] + keys) @ self.score, memory.mask, memory)
+
+
+class DotAttention(nnx.Module):
+    """`softmax(q · k)` over the source (Luong et al., 2015, section 3.1, `dot`)."""
+
+    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
+        """Return what can be computed once a source."""
+        return memory.states
+
+    def __call__(
+        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query."""
+        del place
+        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask, memory)
+
+
+class GeneralAttention(nnx.Module):
+    """`softmax(q · W k)` over the source (Luong et al., 2015, section 3.1, `general`)."""
+
+    def __init__(self, size: int) -> None:
+        self.key = Linear(size, size, bias=False)
+
+    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
+        """Return what can be computed once a source."""
+        return self.key(memory.states)
+
+    def __call__(
+        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query."""
+        del place
+        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask, memory)
+
+
+class LocalAttention(nnx.Module):
+    """`general`, within a window around the place of the target token (Luong et al., 2015, section 3.2, local-m)."""
+
+    def __init__(self, size: int, window: int) -> None:
+        self.window = fact(window)
+        self.general = GeneralAttention(size)
+
+    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
+        """Return what can be computed once a source."""
+        return self.general.keys(memory)
+
+    def __call__(
+        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query; past the end of the source, at its end."""
+        centre = jnp.minimum(place, memory.mask.sum(axis=1) - 1)
+        near = jnp.abs(jnp.arange(keys.shape[1])[None, :] - centre[:, None]) <= number(self.window)
+        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask & near, memory)
 
 
 class MultiHeadContext(nnx.Module):
     """Scaled dot products in several heads over the source (Vaswani et al., 2017, section 3.2), for one query a row."""
 
-    def __init__(self, query_size: int, memory: Width | int, num_heads: int) -> None:
-        self.attention = MultiHeadAttention(query_size, memory, query_size, num_heads)
-        self.out = Linear(query_size, memory)
+    def __init__(self, heads: Sequence[tuple[kinds.MultiHead, int]], size: int) -> None:
+        self.attention = MultiHeadAttention(heads, size)
 
-    def keys(self, memory: Memory) -> "KeysValues":
+    def keys(self, memory: Memory) -> KeysValues:
         """Return what can be computed once a source."""
         return self.attention.keys_values(memory.states)
 
     def __call__(
-        self, query: Float[Array, "batch query"], keys: "KeysValues", memory: Memory
-    ) -> Float[Array, "batch memory"]:
-        """Return the context, of the memory's size."""
-        return self.out(self.attention(query[:, None, :], keys, memory.mask[:, None, :])[:, 0])
+        self, query: Float[Array, "batch query"], keys: KeysValues, memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query."""
+        del place
+        queries = self.attention.queries(query[:, None, :])
+        context, weights = self.attention(queries, keys, memory.mask[:, None, :])
+        return Attended(context[:, 0], weights[:, 0])
 
 
-class KeysValues(NamedTuple):
-    """Keys and values of positions, by head."""
+def looked_at(scores: Float[Array, "batch source"], mask: Bool[Array, "batch source"], memory: Memory) -> Attended:
+    """Return the mean of the memory under the softmax of scores."""
+    weights = masked_softmax(scores, mask)
+    return Attended(jnp.einsum("bs,bsm->bm", weights, memory.states), weights)
 
-    keys: Float[Array, "batch positions heads head"]
-    values: Float[Array, "batch positions heads head"]
 
+class SourceAttention(nnx.Module):
+    """How a recurrent decoder looks at the source: any kind of attention, for one query a row."""
 
-class MultiHeadAttention(nnx.Module):
-    """`softmax(Q Kᵀ / √d) V` in several heads (Vaswani et al., 2017, section 3.2.2); keys have no bias.
+    def __init__(self, heads: Sequence[tuple[kinds.Attention, int]], size: int) -> None:
+        of_kind: dict[type, list[tuple[Any, int]]] = {}
+        for head in heads:
+            of_kind.setdefault(type(head[0]), []).append(head)
+        self.one = OneOf({kind.__name__: _module(members, size) for kind, members in of_kind.items()})
 
-    A bias on the keys shifts all scores of a query alike, so its gradient is rounding noise.
-    """
-
-    def __init__(self, query_size: int, memory: Width | int, size: int, num_heads: int) -> None:
-        head = size // num_heads
-        self.head = true_size(head)
-        self.query = parameter((query_size, num_heads, head), scaled(query_size, size))
-        self.query_bias = parameter((num_heads, head), zeros)
-        attended = Width.of(memory)
-        shape = (attended.total, num_heads, head)
-        self.key = parameter(shape, scaled(attended.total, size), blocks=(attended.blocks,))
-        self.value = parameter(shape, scaled(attended.total, size), blocks=(attended.blocks,))
-        self.value_bias = parameter((num_heads, head), zeros)
-        self.out = parameter((num_heads, head, query_size), scaled(size, query_size))
-        self.out_bias = parameter((query_size,), zeros)
-
-    def keys_values(self, states: Float[Array, "batch positions memory"]) -> KeysValues:
-        """Return keys and values of the positions that will be attended to."""
-        keys = jnp.einsum("bpm,mhd->bphd", states, self.key)
-        values = jnp.einsum("bpm,mhd->bphd", states, self.value) + self.value_bias[None, None]
-        return KeysValues(keys, values)
+    def keys(self, memory: Memory) -> dict[str, Any]:
+        """Return what can be computed once a source, by kind; of the kinds that are not meant, nothing but 0."""
+        members = self.one.members()
+        if len(members) == 1:
+            return {name: member.keys(memory) for name, member in members.items()}
+        found = {}
+        for index, (name, member) in enumerate(members.items()):
+            shapes = jax.eval_shape(member.keys, memory)
+            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            meant = jnp.asarray(number(self.one.kind)) == index
+            found[name] = jax.lax.cond(meant, lambda m=member: m.keys(memory), lambda n=nothing: n)
+        return found
 
     def __call__(
-        self,
-        queries: Float[Array, "batch queries query"],
-        attended: KeysValues,
-        mask: Bool[Array, "#batch #queries positions"],
-    ) -> Float[Array, "batch queries query"]:
-        """Return one vector a query; the mask says which positions each may see."""
-        q = jnp.einsum("bqm,mhd->bqhd", queries, self.query) + self.query_bias[None, None]
-        scale = jax.lax.rsqrt(jnp.asarray(self.head.get_value(), jnp.float32))
-        scores = jnp.einsum("bqhd,bphd->bhqp", q, attended.keys) * scale
-        weights = masked_softmax(scores, mask[:, None])
-        context = jnp.einsum("bhqp,bphd->bqhd", weights, attended.values)
-        out = jnp.einsum("bqhd,hdm->bqm", context, self.out)
-        return out + jnp.broadcast_to(self.out_bias, out.shape)
+        self, query: Float[Array, "batch query"], keys: dict[str, Any], memory: Memory, place: Int[Array, ""]
+    ) -> Attended:
+        """Look at the memory with a query for the target token at a place."""
+        members = self.one.members()
+        by_kind = {id(member): name for name, member in members.items()}
+        found: Attended = self.one.pick(lambda member: member(query, keys[by_kind[id(member)]], memory, place))
+        return found
 
 
-def build_attention(
-    kind: kinds.Attention, query_size: int, memory: Width | int
-) -> AdditiveAttention | MultiHeadContext:
-    """Return the module for a kind, for a recurrent decoder's single query."""
-    match kind:
-        case kinds.Additive(size):
-            return AdditiveAttention(query_size, memory, size)
-        case kinds.MultiHead(num_heads):
-            return MultiHeadContext(query_size, memory, num_heads)
+def _module(heads: Sequence[tuple[Any, int]], size: int) -> nnx.Module:
+    match heads[0][0]:
+        case kinds.Additive():
+            return AdditiveAttention(size, max(kind.size for kind, _ in heads), bias=True)
+        case kinds.Concat():
+            return AdditiveAttention(size, max(kind.size for kind, _ in heads), bias=False)
+        case kinds.Dot():
+            return DotAttention()
+        case kinds.General():
+            return GeneralAttention(size)
+        case kinds.Local():
+            return LocalAttention(size, max(kind.window for kind, _ in heads))
+        case kinds.MultiHead():
+            return MultiHeadContext(heads, size)
         case other:
-            assert_never(other)
+            raise TypeError(other)
+
+
+def window_mask(
+    queries: Int[Array, "queries"], keys: Int[Array, "positions"], window: Number
+) -> Bool[Array, "queries positions"]:
+    """Say which positions each query may see: those at most `window` away, or all if it is 0."""
+    if isinstance(window, int) and window == 0:
+        return jnp.ones((queries.shape[0], keys.shape[0]), bool)
+    near = jnp.abs(keys[None, :] - queries[:, None]) <= window
+    return near | (jnp.asarray(window) == 0)

@@ -1,9 +1,10 @@
 """Decoders: from the encoded source and the target so far to the next token's logits.
 
 Each can be run over a whole target at once (`outputs`, for training) or token by token (`start`,
-`step`, for decoding); both give the same numbers.
+`step`, for decoding); both give the same numbers. A decoder without a source is a language model.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, assert_never
 
@@ -12,57 +13,49 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from automl.models.attention import MASKED, KeysValues, Memory, MultiHeadAttention, build_attention
-from automl.models.embeddings import TokenEmbedding, sinusoidal
-from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop, go_on
-from automl.models.parameters import Width, parameter, scaled, true_size, zeros
-from automl.models.recurrence import CELLS, State
+from automl.models.attention import Attended, KeysValues, Memory, SourceAttention
+from automl.models.blocks import (
+    FeedForwardLayer,
+    SelfAttentionLayer,
+    SimpleRecurrentLayer,
+    SourceAttentionLayer,
+    block_kinds,
+)
+from automl.models.dropout import Noise, drop, drop_embedded
+from automl.models.embeddings import Places, Relations, TokenEmbedding
+from automl.models.facts import OneOf, distinct, fact, number
+from automl.models.layers import FinalNorm, Linear, fitted, go_on
+from automl.models.outputs import Output, OutputKinds
+from automl.models.parameters import Width
+from automl.models.recurrence import STEPPED, State, rest
 from search_spaces import decoders as kinds
-
-
-class Logits(nnx.Module):
-    """`x W + b`, a number for each token; those beyond the true vocabulary are masked."""
-
-    def __init__(self, size: int, vocabulary: int) -> None:
-        self.size = true_size(vocabulary)
-        self.kernel = parameter((size, vocabulary), scaled(size, vocabulary))
-        self.bias = parameter((vocabulary,), zeros)
-
-    def __call__(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch vocabulary"]:
-        """Return the logits."""
-        logits = jnp.matmul(x, self.kernel)
-        logits = logits + jnp.broadcast_to(self.bias, logits.shape)
-        size = self.size.get_value()
-        if isinstance(size, int):
-            return logits
-        real = jnp.arange(logits.shape[-1]) < size
-        return jnp.where(jnp.broadcast_to(real, logits.shape), logits, MASKED)
 
 
 class RecurrentCarry(NamedTuple):
     """What a recurrent decoder hands on from token to token."""
 
     states: tuple[State, ...]
-    context: Float[Array, "batch memory"]
+    context: Float[Array, "batch size"]
+    place: Int[Array, ""]
 
 
 class RecurrentDecoder(nnx.Module):
     """Gated recurrent cells that are fed the last token and the last context (Luong et al., 2015, section 3.3)."""
 
-    def __init__(self, kind: kinds.Recurrent, vocabulary: int, memory: Width | int) -> None:
-        size = kind.hidden_size
-        self.depth = true_size(kind.num_layers)
-        self.embedding = TokenEmbedding(vocabulary, size)
-        self.cells = nnx.List([CELLS[kind.cell](Width(size), size) for _ in range(kind.num_layers)])
-        context = Width.of(memory)
-        fed = (context.total, CELLS[kind.cell].gates, size)
-        self.feed = parameter(fed, scaled(context.total, size), blocks=(context.blocks,))
-        bridges = (Linear(memory, size) for _ in range(kind.num_layers))
-        self.bridges = nnx.List(bridges)
-        self.attention = build_attention(kind.attention, size, memory)
-        self.of_hidden = Linear(size, size)
-        self.of_context = Linear(memory, size, bias=False)
-        self.logits = Logits(size, vocabulary)
+    def __init__(self, found: Sequence[kinds.Recurrent], output: OutputKinds, *, attends: bool) -> None:
+        self.size, layers = max(k.hidden_size for k in found), max(k.num_layers for k in found)
+        names = distinct(k.cell for k in found)
+        self.depth = fact(layers)
+        self.embedding = TokenEmbedding(output.vocabulary, self.size)
+        inputs = [Width(self.size, 2 if attends else 1)] + [Width(self.size)] * (layers - 1)
+        self.cells = nnx.List([OneOf({n: STEPPED[n](into, self.size) for n in names}) for into in inputs])
+        self.gates = max(STEPPED[name].gates for name in names)
+        looking = [(k.attention, k.hidden_size) for k in found]
+        self.attention = SourceAttention(looking, self.size) if attends else None
+        self.bridges = nnx.List([Linear(self.size, self.size) for _ in range(layers if attends else 0)])
+        self.of_hidden = Linear(self.size, self.size)
+        self.of_context = Linear(self.size, self.size, bias=False) if attends else None
+        self.output = Output(self.size, output)
 
     def begin(self, memory: Memory) -> RecurrentCarry:
         """Return the carry before the first token, from the mean of the memory."""
@@ -70,93 +63,257 @@ class RecurrentDecoder(nnx.Module):
         count = jnp.maximum(real.sum(axis=1), 1).astype(memory.states.dtype)
         mean = jnp.where(real, memory.states, 0.0).sum(axis=1) / count
         states = tuple(State(h, h) for h in (jnp.tanh(bridge(mean)) for bridge in self.bridges))
-        return RecurrentCarry(states, jnp.zeros((mean.shape[0], memory.states.shape[-1])))
+        none = (rest(mean.shape[0], self.size, mean.dtype) for _ in self.cells)
+        return RecurrentCarry(states or tuple(none), jnp.zeros_like(mean), jnp.zeros((), jnp.int32))
 
     def advance(
         self, carry: RecurrentCarry, projected: Float[Array, "batch gates size"], keys: Any, memory: Memory
-    ) -> tuple[RecurrentCarry, Float[Array, "batch size"]]:
-        """Take one step, from the token's part of the first cell's gates; also return the last layer's output."""
-        fed = jnp.einsum("bm,mgs->bgs", carry.context, self.feed)
-        states = [self.cells[0](projected + fed, carry.states[0])]
+    ) -> tuple[RecurrentCarry, tuple[Float[Array, "batch size"], Attended]]:
+        """Take one step, from the token's part of the first cell's gates.
+
+        Returns:
+            The carry; the last layer's output and what it found in the source.
+        """
+        states = [self.cells[0].pick(partial(self._first, projected, carry))]
         hidden = states[0].hidden
         for i in range(1, len(self.cells)):
-            hidden, state = go_on(i, self.depth.get_value(), partial(self.layer, i), (hidden, carry.states[i]))
+            hidden, state = go_on(i, number(self.depth), partial(self._layer, i), (hidden, carry.states[i]))
             states.append(state)
-        return RecurrentCarry(tuple(states), self.attention(hidden, keys, memory)), hidden
+        found = Attended(carry.context, jnp.zeros(memory.mask.shape, hidden.dtype))
+        if self.attention is not None:
+            found = self.attention(hidden, keys, memory, carry.place)
+        return RecurrentCarry(tuple(states), found.context, carry.place + 1), (hidden, found)
 
-    def layer(self, index: int, below: tuple[Float[Array, "batch size"], State]) -> tuple[Array, State]:
+    def _first(self, projected: Float[Array, "batch gates size"], carry: RecurrentCarry, cell: Any) -> State:
+        gates = projected[:, : cell.gates]
+        if self.attention is not None:
+            gates = gates + jnp.einsum("bi,igs->bgs", carry.context, cell.input[self.size :])
+        state: State = cell(gates, carry.states[0])
+        return state
+
+    def _layer(self, index: int, below: tuple[Float[Array, "batch size"], State]) -> tuple[Array, State]:
         """Take one step of a later layer, from the output of the layer below and the layer's own state."""
-        cell = self.cells[index]
-        state = cell(cell.project(below[0]), below[1])
+        state = self.cells[index].pick(lambda cell: cell(cell.project(below[0]), below[1]))
         return state.hidden, state
+
+    def _projected(self, embedded: Float[Array, "*batch size"]) -> Float[Array, "*batch gates size"]:
+        """Return the tokens' part of the first cell's gates; a cell with fewer gates leaves the last ones 0."""
+
+        def one(cell: Any) -> Array:
+            gates = jnp.einsum("...i,igs->...gs", embedded, cell.input[: self.size])
+            gates = gates + jnp.broadcast_to(cell.bias, gates.shape)
+            return jnp.pad(gates, [(0, 0)] * (gates.ndim - 2) + [(0, self.gates - cell.gates), (0, 0)])
+
+        projected: Array = self.cells[0].pick(one)
+        return projected
 
     def outputs(
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
-        embedded = drop(self.embedding(tokens), noise and noise.at(0))
-        projected = jnp.swapaxes(self.cells[0].project(embedded), 0, 1)
-        keys = self.attention.keys(memory)
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        embedded = drop_embedded(self.embedding(tokens), noise and noise.at(0))
+        projected = jnp.swapaxes(self._projected(embedded), 0, 1)
+        keys = self.attention and self.attention.keys(memory)
 
-        def step(carry: RecurrentCarry, inputs: Array) -> tuple[RecurrentCarry, tuple[Array, Array]]:
-            carry, hidden = self.advance(carry, inputs, keys, memory)
-            return carry, (hidden, carry.context)
+        def step(carry: RecurrentCarry, inputs: Array) -> tuple[RecurrentCarry, tuple[Array, Attended]]:
+            return self.advance(carry, inputs, keys, memory)
 
         _, seen = jax.lax.scan(step, self.begin(memory), projected)
-        hidden, context = (jnp.swapaxes(x, 0, 1) for x in seen)
-        return self.answer(hidden, context, noise)
+        hidden, found = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), seen)
+        return self.answer(hidden, found, memory, noise and noise.at(1))
 
     def answer(
-        self, hidden: Float[Array, "*batch size"], context: Float[Array, "*batch memory"], noise: Noise | None
-    ) -> Float[Array, "*batch vocabulary"]:
-        """Return logits from the cells' output and the context."""
-        combined = jnp.tanh(self.of_hidden(hidden) + self.of_context(context))
-        return self.logits(drop(combined, noise and noise.at(1)))
+        self,
+        hidden: Float[Array, "batch target size"],
+        found: Any,
+        memory: Memory,
+        noise: Noise | None,
+    ) -> Float[Array, "batch target vocabulary"]:
+        """Return logits from the cells' outputs and what they found in the source."""
+        both = self.of_hidden(hidden)
+        if self.of_context is not None:
+            both = both + self.of_context(found.context)
+        return self.output(drop(jnp.tanh(both), noise), self.embedding, found.weights, memory.copies)
 
     def start(self, memory: Memory, length: int) -> tuple[RecurrentCarry, Any]:
         """Return the carry and what is computed once a source; `length` bounds nothing here."""
         del length
-        return self.begin(memory), self.attention.keys(memory)
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        return self.begin(memory), self.attention and self.attention.keys(memory)
 
     def step(
         self, memory: Memory, carry: tuple[RecurrentCarry, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
     ) -> tuple[tuple[RecurrentCarry, Any], Float[Array, "batch vocabulary"]]:
         """Return the carry after one token a row, and the logits of the next."""
         del position
+        memory = memory._replace(states=fitted(memory.states, self.size))
         state, keys = carry
-        state, hidden = self.advance(state, self.cells[0].project(self.embedding(tokens)), keys, memory)
-        return (state, keys), self.answer(hidden, state.context, None)
+        state, (hidden, found) = self.advance(state, self._projected(self.embedding(tokens)), keys, memory)
+        found = Attended(found.context[:, None], found.weights[:, None])
+        return (state, keys), self.answer(hidden[:, None], found, memory, None)[:, 0]
+
+
+Seen = tuple[Float[Array, "batch target size"], Float[Array, "batch target source"]]
 
 
 class DecoderBlock(nnx.Module):
-    """Causal self-attention, attention to the source, feed-forward; each normalised before and added to its input."""
+    """What follows on the mixing of a target's positions: attention to the source, then feed-forward."""
 
-    def __init__(self, size: int, memory: Width | int, num_heads: int, feed_forward: int) -> None:
-        self.self_norm = LayerNorm(size)
-        self.self_attention = MultiHeadAttention(size, Width(size), size, num_heads)
-        self.source_norm = LayerNorm(size)
-        self.source_attention = MultiHeadAttention(size, memory, size, num_heads)
-        self.feed_forward_norm = LayerNorm(size)
-        self.feed_forward = FeedForward(size, feed_forward)
+    def __init__(self, found: Sequence[kinds.Transformer | kinds.SimpleRecurrent], *, attends: bool) -> None:
+        self.source = SourceAttentionLayer(found) if attends else None
+        self.feed_forward = FeedForwardLayer(found)
 
-    def __call__(
+    def keys_values(self, memory: Memory) -> KeysValues | None:
+        """Return the source's keys and values."""
+        return None if self.source is None else self.source.inner.keys_values(memory.states)
+
+    def __call__(self, seen: Seen, source: KeysValues | None, memory: Memory, noise: Noise | None) -> Seen:
+        """Look at the source and map each position; also return where they looked."""
+        x, weights = seen
+        if self.source is not None and source is not None:
+            x, weights = self.source(x, source, memory.mask, noise and noise.at(1))
+        return self.feed_forward(x, noise and noise.at(2)), weights
+
+
+class TransformerDecoder(nnx.Module):
+    """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
+
+    def __init__(self, found: Sequence[kinds.Transformer], output: OutputKinds, *, attends: bool) -> None:
+        self.size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
+        positions = distinct(k.positions for k in found)
+        self.depth = fact(layers)
+        self.embedding = TokenEmbedding(output.vocabulary, self.size)
+        self.places = Places(positions, self.size)
+        self.relations = Relations(positions, max(k.attention.num_heads for k in found), causal=True)
+        self.mixing = nnx.List([SelfAttentionLayer(found) for _ in range(layers)])
+        self.blocks = nnx.List([DecoderBlock(found, attends=attends) for _ in range(layers)])
+        self.norm = FinalNorm(self.size, *block_kinds(found))
+        self.output = Output(self.size, output)
+
+    def outputs(
+        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
+    ) -> Float[Array, "batch target vocabulary"]:
+        """Return the logits after each token of a known target."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        length = tokens.shape[1]
+        x = self.places(self.embedding(tokens), jnp.arange(length))
+        seen = drop_embedded(x, noise and noise.at(0)), _unseen(memory, length)
+        causal = jnp.tril(jnp.ones((1, length, length), bool))
+        for i in range(len(self.blocks)):
+            layer = partial(self._block, i, memory, causal, noise and noise.at(i + 2))
+            seen = go_on(i, number(self.depth), layer, seen)
+        x = drop(self.norm(seen[0]), noise and noise.at(1))
+        return self.output(x, self.embedding, seen[1], memory.copies)
+
+    def _block(self, index: int, memory: Memory, causal: Array, noise: Noise | None, seen: Seen) -> Seen:
+        """Run one block over a whole target."""
+        x = self.mixing[index](seen[0], causal, self.relations, noise and noise.at(0))
+        block: DecoderBlock = self.blocks[index]
+        return block((x, seen[1]), block.keys_values(memory), memory, noise)
+
+    def start(self, memory: Memory, length: int) -> tuple[tuple[KeysValues, ...], tuple[KeysValues | None, ...]]:
+        """Return empty caches for `length` positions, and the source's keys and values."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        inner = self.mixing[0].inner
+        shape = (memory.mask.shape[0], length, inner.key.shape[1] // inner.granule, inner.granule)
+        empty = jnp.zeros(shape, memory.states.dtype)
+        return tuple(KeysValues(empty, empty) for _ in self.blocks), tuple(b.keys_values(memory) for b in self.blocks)
+
+    def step(
+        self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
+    ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
+        """Return the carry after one token a row at `position`, and the logits of the next."""
+        caches, source = carry
+        x = self.places(self.embedding(tokens)[:, None, :], position[None])
+        seen, written = (x, _unseen(memory, 1)), []
+        for i, mixing in enumerate(self.mixing):
+            own = mixing.keys_values(seen[0], self.relations, position[None])
+            written.append(_written(caches[i], own, position))
+            layer = partial(self._looked, i, written[i], source[i], memory, position)
+            seen = go_on(i, number(self.depth), layer, seen)
+        logits = self.output(self.norm(seen[0]), self.embedding, seen[1], memory.copies)
+        return (tuple(written), source), logits[:, 0]
+
+    def _looked(
         self,
-        x: Float[Array, "batch target size"],
-        seen: KeysValues,
-        mask: Array,
-        source: KeysValues,
-        source_mask: Array,
-        noise: Noise | None,
-    ) -> Float[Array, "batch target size"]:
-        """Return the positions; `seen` holds keys and values of the positions that `mask` lets each see."""
-        x = x + drop(self.self_attention(self.self_norm(x), seen, mask), noise and noise.at(0))
-        x = x + drop(self.source_attention(self.source_norm(x), source, source_mask), noise and noise.at(1))
-        y = self.feed_forward(self.feed_forward_norm(x), noise and noise.at(2))
-        return x + drop(y, noise and noise.at(3))
+        index: int,
+        cache: KeysValues,
+        source: KeysValues | None,
+        memory: Memory,
+        position: Int[Array, ""],
+        seen: Seen,
+    ) -> Seen:
+        places = jnp.arange(cache.keys.shape[1])
+        so_far = (places <= position)[None, None, :]
+        x = self.mixing[index].look(seen[0], cache, position[None], places, so_far, self.relations, None)
+        looked: Seen = self.blocks[index]((x, seen[1]), source, memory, None)
+        return looked
 
-    def own(self, x: Float[Array, "batch target size"]) -> KeysValues:
-        """Return keys and values of the target's own positions."""
-        return self.self_attention.keys_values(self.self_norm(x))
+
+class SimpleRecurrentDecoder(nnx.Module):
+    """Blocks of simple recurrent units and attention to the source: a step costs no more the longer the target is."""
+
+    def __init__(self, found: Sequence[kinds.SimpleRecurrent], output: OutputKinds, *, attends: bool) -> None:
+        self.size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
+        self.depth = fact(layers)
+        self.embedding = TokenEmbedding(output.vocabulary, self.size)
+        self.mixing = nnx.List([SimpleRecurrentLayer(found) for _ in range(layers)])
+        self.blocks = nnx.List([DecoderBlock(found, attends=attends) for _ in range(layers)])
+        self.norm = FinalNorm(self.size, *block_kinds(found))
+        self.output = Output(self.size, output)
+
+    def outputs(
+        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
+    ) -> Float[Array, "batch target vocabulary"]:
+        """Return the logits after each token of a known target."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        x = drop_embedded(self.embedding(tokens), noise and noise.at(0))
+        seen = x, _unseen(memory, tokens.shape[1])
+        for i in range(len(self.blocks)):
+            layer = partial(self._block, i, memory, noise and noise.at(i + 2))
+            seen = go_on(i, number(self.depth), layer, seen)
+        x = drop(self.norm(seen[0]), noise and noise.at(1))
+        return self.output(x, self.embedding, seen[1], memory.copies)
+
+    def _block(self, index: int, memory: Memory, noise: Noise | None, seen: Seen) -> Seen:
+        """Run one block over a whole target."""
+        x = self.mixing[index](seen[0], noise and noise.at(0))
+        block: DecoderBlock = self.blocks[index]
+        return block((x, seen[1]), block.keys_values(memory), memory, noise)
+
+    def start(self, memory: Memory, length: int) -> tuple[tuple[Array, ...], tuple[KeysValues | None, ...]]:
+        """Return cells at rest, and the source's keys and values; `length` bounds nothing here."""
+        del length
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        still = jnp.zeros((memory.mask.shape[0], self.size), memory.states.dtype)
+        return tuple(still for _ in self.blocks), tuple(block.keys_values(memory) for block in self.blocks)
+
+    def step(
+        self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
+    ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
+        """Return the carry after one token a row, and the logits of the next."""
+        del position
+        cells, source = carry
+        seen, after = (self.embedding(tokens)[:, None, :], _unseen(memory, 1)), []
+        for i in range(len(self.blocks)):
+            layer = partial(self._stepped, i, source[i], memory)
+            seen, cell = go_on(i, number(self.depth), layer, (seen, cells[i]))
+            after.append(cell)
+        logits = self.output(self.norm(seen[0]), self.embedding, seen[1], memory.copies)
+        return (tuple(after), source), logits[:, 0]
+
+    def _stepped(
+        self, index: int, source: KeysValues | None, memory: Memory, item: tuple[Seen, Array]
+    ) -> tuple[Seen, Array]:
+        (x, weights), cell = item
+        x, cell = self.mixing[index].step(x, cell)
+        return self.blocks[index]((x, weights), source, memory, None), cell
+
+
+def _unseen(memory: Memory, length: int) -> Float[Array, "batch target source"]:
+    batch, source = memory.mask.shape
+    return jnp.zeros((batch, length, source), memory.states.dtype)
 
 
 def _written(cache: KeysValues, own: KeysValues, position: Int[Array, ""]) -> KeysValues:
@@ -164,74 +321,25 @@ def _written(cache: KeysValues, own: KeysValues, position: Int[Array, ""]) -> Ke
     return KeysValues(*(jax.lax.dynamic_update_slice_in_dim(old, new, position, axis=1) for old, new in pairs))
 
 
-class TransformerDecoder(nnx.Module):
-    """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
-
-    def __init__(self, kind: kinds.Transformer, vocabulary: int, memory: Width | int) -> None:
-        self.depth = true_size(kind.num_layers)
-        self.size = kind.model_size
-        self.embedding = TokenEmbedding(vocabulary, kind.model_size)
-        width = kind.feed_forward_ratio * kind.model_size
-        heads = kind.attention.num_heads
-        blocks = (DecoderBlock(kind.model_size, memory, heads, width) for _ in range(kind.num_layers))
-        self.blocks = nnx.List(blocks)
-        self.norm = LayerNorm(kind.model_size)
-        self.logits = Logits(kind.model_size, vocabulary)
-
-    def outputs(
-        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
-    ) -> Float[Array, "batch target vocabulary"]:
-        """Return the logits after each token of a known target."""
-        length = tokens.shape[1]
-        positions = sinusoidal(jnp.arange(length), self.size, self.embedding.size.get_value())[None]
-        x = drop(self.embedding(tokens) + positions, noise and noise.at(0))
-        causal = jnp.tril(jnp.ones((1, length, length), bool))
-        for i in range(len(self.blocks)):
-            x = go_on(i, self.depth.get_value(), partial(self.block, i, memory, causal, noise), x)
-        return self.logits(drop(self.norm(x), noise and noise.at(len(self.blocks) + 1)))
-
-    def block(
-        self, index: int, memory: Memory, causal: Array, noise: Noise | None, x: Float[Array, "batch target size"]
-    ) -> Float[Array, "batch target size"]:
-        """Run one block over a whole target."""
-        block = self.blocks[index]
-        source = block.source_attention.keys_values(memory.states)
-        return block(x, block.own(x), causal, source, memory.mask[:, None, :], noise and noise.at(index + 1))
-
-    def start(self, memory: Memory, length: int) -> tuple[tuple[KeysValues, ...], tuple[KeysValues, ...]]:
-        """Return empty caches for `length` positions, and the source's keys and values."""
-        source = tuple(block.source_attention.keys_values(memory.states) for block in self.blocks)
-        heads, head = source[0].keys.shape[2:]
-        empty = jnp.zeros((memory.mask.shape[0], length, heads, head))
-        return tuple(KeysValues(empty, empty) for _ in self.blocks), source
-
-    def step(
-        self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
-    ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
-        """Return the carry after one token a row at `position`, and the logits of the next."""
-        caches, source = carry
-        place = sinusoidal(position[None], self.size, self.embedding.size.get_value())
-        x = (self.embedding(tokens) + place)[:, None, :]
-        written: list[KeysValues] = []
-        so_far = (jnp.arange(caches[0].keys.shape[1]) <= position)[None, None, :]
-        for i, block in enumerate(self.blocks):
-            written.append(_written(caches[i], block.own(x), position))
-            attend = partial(
-                block, seen=written[i], mask=so_far, source=source[i], source_mask=memory.mask[:, None, :], noise=None
-            )
-            x = go_on(i, self.depth.get_value(), attend, x)
-        return (tuple(written), source), self.logits(self.norm(x))[:, 0]
+Decoder = RecurrentDecoder | TransformerDecoder | SimpleRecurrentDecoder
 
 
-Decoder = RecurrentDecoder | TransformerDecoder
+def build_decoder(found: Sequence[kinds.Decoder], output: OutputKinds, *, attends: bool) -> OneOf:
+    """Return the modules for the kinds; without `attends`, they look at no source."""
+    of_kind: dict[type, list[Any]] = {}
+    for kind in found:
+        of_kind.setdefault(type(kind), []).append(kind)
+    return OneOf({kind.__name__: _module(members, output, attends=attends) for kind, members in of_kind.items()})
 
 
-def build_decoder(kind: kinds.Decoder, vocabulary: int, memory: Width | int) -> Decoder:
-    """Return the module for a kind."""
-    match kind:
+def _module(found: Sequence[Any], output: OutputKinds, *, attends: bool) -> Decoder:
+    first: kinds.Decoder = found[0]
+    match first:
         case kinds.Recurrent():
-            return RecurrentDecoder(kind, vocabulary, memory)
+            return RecurrentDecoder(found, output, attends=attends)
         case kinds.Transformer():
-            return TransformerDecoder(kind, vocabulary, memory)
+            return TransformerDecoder(found, output, attends=attends)
+        case kinds.SimpleRecurrent():
+            return SimpleRecurrentDecoder(found, output, attends=attends)
         case other:
             assert_never(other)

@@ -1,40 +1,21 @@
-"""Layers that every family shares: linear maps, normalisation, dropout."""
+"""Layers that every family shares: linear maps, normalisation, feed-forward; and what depends on true sizes."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from automl.models.parameters import Width, ones, parameter, scaled, true_size, zeros
+from automl.models.dropout import Noise, drop
+from automl.models.facts import Number, fact, is_kind, kind_among, names, number, of_kind, times
+from automl.models.parameters import MATRIX, Width, ones, parameter, scaled, zeros
 
 T = TypeVar("T")
 
 
-class Noise(NamedTuple):
-    """Dropout in training: its rate, and the key that decides what is dropped."""
-
-    rate: Float[Array, ""]
-    key: PRNGKeyArray
-
-    def at(self, place: int) -> "Noise":
-        """Return noise of its own for one place in the model."""
-        return Noise(self.rate, jax.random.fold_in(self.key, place))
-
-
-def drop(x: Float[Array, "..."], noise: Noise | None) -> Float[Array, "..."]:
-    """Zero entries at random and scale up the rest (Srivastava et al., 2014); without noise, return `x`."""
-    if noise is None:
-        return x
-    levels = 1 << 16
-    threshold = jnp.round(noise.rate * levels)
-    bits = jax.random.bits(noise.key, x.shape, jnp.uint16).astype(jnp.float32)
-    return jnp.where(bits >= threshold, x * (levels / (levels - threshold)), 0.0)
-
-
-def within(x: Float[Array, "*batch size"], size: int | Int[Array, ""]) -> Float[Array, "*batch size"]:
+def within(x: Float[Array, "*batch size"], size: Number) -> Float[Array, "*batch size"]:
     """Zero the last axis beyond a true size."""
     if isinstance(size, int):
         return x
@@ -42,7 +23,14 @@ def within(x: Float[Array, "*batch size"], size: int | Int[Array, ""]) -> Float[
     return jnp.where(jnp.broadcast_to(real, x.shape), x, 0.0)
 
 
-def go_on(index: int, depth: int | Int[Array, ""], layer: Callable[[T], T], x: T) -> T:
+def fitted(x: Float[Array, "*batch size"], size: int) -> Float[Array, "*batch wanted"]:
+    """Cut the last axis, or fill it up with 0; what is real fits into both sizes."""
+    if x.shape[-1] >= size:
+        return x[..., :size]
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, size - x.shape[-1])])
+
+
+def go_on(index: int, depth: Number, layer: Callable[[T], T], x: T) -> T:
     """Apply the layer of an index, or hand `x` on where it lies beyond the true depth."""
     if isinstance(depth, int) or index == 0:
         return layer(x)
@@ -56,7 +44,7 @@ class Linear(nnx.Module):
     def __init__(self, inputs: Width | int, outputs: Width | int, *, bias: bool = True) -> None:
         into, out = Width.of(inputs), Width.of(outputs)
         shape = (into.total, out.total)
-        self.kernel = parameter(shape, scaled(*shape), blocks=(into.blocks, out.blocks))
+        self.kernel = parameter(shape, scaled(*shape), MATRIX, blocks=(into.blocks, out.blocks))
         self.bias = parameter((out.total,), zeros, blocks=(out.blocks,)) if bias else None
 
     def __call__(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch output"]:
@@ -65,32 +53,93 @@ class Linear(nnx.Module):
         return y if self.bias is None else y + jnp.broadcast_to(self.bias, y.shape)
 
 
-class LayerNorm(nnx.Module):
-    """`(x - mean) / deviation`, scaled and shifted (Ba et al., 2016)."""
+class Norm(nnx.Module):
+    """`(x - mean) / deviation`, scaled and shifted (`layer`; Ba et al., 2016), or `x / root mean square`, scaled.
 
-    def __init__(self, size: int) -> None:
-        self.size = true_size(size)
+    (`rms`; Zhang and Sennrich, 2019.)
+    """
+
+    def __init__(self, size: int, kinds: Collection[str]) -> None:
+        self.size = fact(size)
+        self.kind = kind_among(kinds)
         self.scale = parameter((size,), ones)
-        self.bias = parameter((size,), zeros)
+        self.bias = parameter((size,), zeros) if "layer" in kinds else None
 
     def __call__(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
         """Normalise the last axis; what is beyond the true size stays 0."""
-        true = self.size.get_value()
-        size = jnp.asarray(true, jnp.float32)
+        true = number(self.size)
+        size = jnp.maximum(jnp.asarray(true, x.dtype), 1)
         x = within(x, true)  # here too, or the mean would send a gradient beyond the true size
-        centred = within(x - x.sum(axis=-1, keepdims=True) / size, true)
-        variance = jnp.square(centred).sum(axis=-1, keepdims=True) / size
-        normed = centred * jax.lax.rsqrt(variance + 1e-6)
-        return normed * jnp.broadcast_to(self.scale, x.shape) + jnp.broadcast_to(self.bias, x.shape)
+        if "layer" in names(self.kind):
+            mean = times(is_kind(self.kind, "layer"), x.sum(axis=-1, keepdims=True) / size)
+            x = within(x - mean, true)
+        normed = x * jax.lax.rsqrt(jnp.square(x).sum(axis=-1, keepdims=True) / size + 1e-6)
+        scaled_up = normed * jnp.broadcast_to(self.scale, x.shape)
+        if self.bias is None:
+            return scaled_up
+        return scaled_up + jnp.broadcast_to(times(is_kind(self.kind, "layer"), self.bias.get_value()), x.shape)
 
 
 class FeedForward(nnx.Module):
-    """`GELU(x W₁ + b₁) W₂ + b₂` (Vaswani et al., 2017, section 3.3; Hendrycks and Gimpel, 2016)."""
+    """`f(x W₁ + b₁) W₂ + b₂` (Vaswani et al., 2017, section 3.3), where `f` is a ReLU or a GELU, or gated.
 
-    def __init__(self, size: int, hidden_size: int) -> None:
+    (Hendrycks and Gimpel, 2016, for the GELU; Shazeer, 2020, for `swiglu`: `swish(x W₁ + b₁) * (x V + c)`.)
+    """
+
+    def __init__(self, size: int, hidden_size: int, activations: Collection[str]) -> None:
+        self.activation = kind_among(activations)
         self.widen = Linear(size, hidden_size)
+        self.gate = Linear(size, hidden_size) if "swiglu" in activations else None
         self.narrow = Linear(hidden_size, size)
 
     def __call__(self, x: Float[Array, "*batch size"], noise: Noise | None) -> Float[Array, "*batch size"]:
         """Map each position by itself."""
-        return self.narrow(drop(jax.nn.gelu(self.widen(x)), noise))
+        wide = self.widen(x)
+        hidden = of_kind(
+            self.activation,
+            {
+                "relu": lambda: jax.nn.relu(wide),
+                "gelu": lambda: jax.nn.gelu(wide),
+                "swiglu": lambda: jax.nn.silu(wide) * self._gate(x),
+            },
+        )
+        return self.narrow(drop(hidden, noise))
+
+    def _gate(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch hidden"]:
+        assert self.gate is not None
+        gate: Array = self.gate(x)
+        return gate
+
+
+class Residual(nnx.Module):
+    """A sublayer with its normalisation, before it or after the addition (`first` or `last`; Xiong et al., 2020)."""
+
+    def __init__(self, size: int, norms: Collection[str], places: Collection[str]) -> None:
+        self.place = kind_among(places)
+        self.norm = Norm(size, norms)
+
+    def before(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
+        """Return what the sublayer sees."""
+        return _chosen(is_kind(self.place, "first"), self.norm, x)
+
+    def after(self, x: Float[Array, "*batch size"], y: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
+        """Add what the sublayer gave to what came in."""
+        return _chosen(is_kind(self.place, "last"), self.norm, x + y)
+
+
+class FinalNorm(nnx.Module):
+    """The normalisation at the end of blocks that normalise first; those of the other kind have just done so."""
+
+    def __init__(self, size: int, norms: Collection[str], places: Collection[str]) -> None:
+        self.place = kind_among(places)
+        self.norm = Norm(size, norms) if "first" in places else None
+
+    def __call__(self, x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
+        """Normalise the last axis."""
+        return x if self.norm is None else _chosen(is_kind(self.place, "first"), self.norm, x)
+
+
+def _chosen(condition: bool | Array, norm: Norm, x: Float[Array, "*batch size"]) -> Float[Array, "*batch size"]:
+    if isinstance(condition, bool):
+        return norm(x) if condition else x
+    return jnp.where(condition, norm(x), x)

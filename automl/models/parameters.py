@@ -51,26 +51,23 @@ class Form(NamedTuple):
     columns: int = -1
 
 
-class TrueSize(nnx.Variable[Any]):
-    """How much of a padded axis, or how many of the layers, are real."""
+MATRIX, EMBEDDING, VECTOR = Form("matrix"), Form("embedding"), Form("vector")
 
 
-def parameter(shape: tuple[int, ...], initializer: Initializer, blocks: tuple[int, ...] = ()) -> Any:
+def parameter(
+    shape: tuple[int, ...], initializer: Initializer, form: Form = VECTOR, blocks: tuple[int, ...] = ()
+) -> Any:
     """Declare a float32 parameter: a shape now, an array once the model is bound to values.
 
     Args:
         shape: Sizes of the axes.
         initializer: Makes the start values.
+        form: What it is to an optimizer.
         blocks: For each axis, how many parts of equal size lie on it, each padded by itself; 1 where not given.
     """
     struct: Any = jax.ShapeDtypeStruct
     parts = (*blocks, *(1,) * (len(shape) - len(blocks)))
-    return nnx.Param(struct(shape, jnp.float32), initializer=initializer, blocks=parts)
-
-
-def true_size(size: int) -> Any:
-    """Declare a true size: this number, unless the model is bound to other sizes than it was built with."""
-    return TrueSize(size)
+    return nnx.Param(struct(shape, jnp.float32), initializer=initializer, form=form, blocks=parts)
 
 
 def zeros(_: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
@@ -118,10 +115,19 @@ def declared(model: nnx.Module) -> dict[str, nnx.Param[Any]]:
     return {".".join(map(str, path)): param for path, param in sorted(flat, key=lambda item: str(item[0]))}
 
 
-def true_sizes(model: nnx.Module) -> dict[str, int]:
-    """Return a model's true sizes by dotted path."""
-    flat = nnx.to_flat_state(nnx.state(model, TrueSize))
-    return {".".join(map(str, path)): size.get_value() for path, size in flat}
+def forms(model: nnx.Module) -> dict[str, Form]:
+    """Return what each parameter is to an optimizer."""
+    return {path: param.get_metadata("form") for path, param in declared(model).items()}
+
+
+def true_shapes(model: nnx.Module) -> dict[str, tuple[int, int]]:
+    """Return rows and columns of each matrix; of a stack, those of one."""
+    shapes = {}
+    for path, param in declared(model).items():
+        form, shape = param.get_metadata("form"), param.get_value().shape
+        if form.kind == "matrix":
+            shapes[path] = (shape[form.rows], shape[form.columns])
+    return shapes
 
 
 def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -135,39 +141,27 @@ def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
     return values
 
 
-def bind(model: nnx.Module, values: Parameters, sizes: Mapping[str, Any] | None = None) -> Any:
-    """Return the model with values for its parameters; inside a trace they may be traced.
-
-    Args:
-        model: A model whose parameters are shapes.
-        values: Arrays of those shapes by dotted path.
-        sizes: True sizes by dotted path where they are smaller than the model's own; then they are arrays, and the
-            model computes what a model of those sizes would. A path that is left out has no size: its layer is none.
-    """
-    graph, state = nnx.split(model)
-    paths = {".".join(map(str, path)): path for path, _ in nnx.to_flat_state(state)}
-    own = true_sizes(model)
-    given = own if sizes is None else {name: sizes.get(name, 0) for name in own}
-    return nnx.merge(graph, nnx.from_flat_state([(paths[name], {**values, **given}[name]) for name in paths]))
-
-
 def padded(values: Mapping[str, NDArray[Any]], true: nnx.Module, model: nnx.Module) -> dict[str, NDArray[Any]]:
     """Return the parameters of a model laid into those of a larger one; what is beyond them is 0."""
     laid = {}
     parts = {name: param.get_metadata("blocks") for name, param in declared(true).items()}
     for name, param in declared(model).items():
-        laid[name] = np.zeros(param.get_value().shape, np.float32)
+        dtype = values[name].dtype if name in values else np.dtype(np.float32)
+        laid[name] = np.zeros(param.get_value().shape, dtype)
         if name in values:
-            _inside(laid[name], values[name].shape, parts[name])[...] = _in_blocks(values[name], parts[name])
+            larger = param.get_metadata("blocks")
+            _inside(laid[name], values[name].shape, parts[name], larger)[...] = _in_blocks(values[name], parts[name])
     return laid
 
 
-def unpadded(values: Mapping[str, NDArray[Any]], true: nnx.Module) -> dict[str, NDArray[Any]]:
+def unpadded(values: Mapping[str, NDArray[Any]], true: nnx.Module, model: nnx.Module) -> dict[str, NDArray[Any]]:
     """Return the parameters of a model that were laid into those of a larger one."""
     cut = {}
+    larger = {name: param.get_metadata("blocks") for name, param in declared(model).items()}
     for name, param in declared(true).items():
         shape = param.get_value().shape
-        cut[name] = _inside(np.asarray(values[name]), shape, param.get_metadata("blocks")).reshape(shape)
+        inside = _inside(np.asarray(values[name]), shape, param.get_metadata("blocks"), larger[name])
+        cut[name] = inside.reshape(shape)
     return cut
 
 
@@ -176,7 +170,9 @@ def _in_blocks(array: NDArray[Any], blocks: tuple[int, ...]) -> NDArray[Any]:
     return array.reshape(shape)
 
 
-def _inside(array: NDArray[Any], shape: tuple[int, ...], blocks: tuple[int, ...]) -> NDArray[Any]:
+def _inside(
+    array: NDArray[Any], shape: tuple[int, ...], blocks: tuple[int, ...], larger: tuple[int, ...]
+) -> NDArray[Any]:
     """View the part of a padded array that a true shape fills, block by block."""
     cut = [slice(end) for size, count in zip(shape, blocks, strict=True) for end in (count, size // count)]
-    return _in_blocks(array, blocks)[tuple(cut)]
+    return _in_blocks(array, larger)[tuple(cut)]

@@ -1,17 +1,20 @@
-"""Gated recurrent cells, and running them over a sequence."""
+"""Recurrent cells, and running them over a sequence."""
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from automl.models.parameters import Width, open_gate, orthogonal, parameter, scaled, zeros
+from automl.models.parameters import Form, Width, open_gate, orthogonal, parameter, scaled, zeros
+
+GATES = Form("matrix", rows=0, columns=2)
 
 
 class State(NamedTuple):
-    """What a cell hands on: its output and, for an LSTM, its memory (for a GRU the output again)."""
+    """What a cell hands on: its output and, for an LSTM, its memory (for others the output again)."""
 
     hidden: Float[Array, "batch size"]
     cell: Float[Array, "batch size"]
@@ -25,14 +28,13 @@ class LSTM(nnx.Module):
     def __init__(self, inputs: Width | int, size: int) -> None:
         into = Width.of(inputs)
         shape = (into.total, self.gates, size)
-        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
-        self.hidden = parameter((size, self.gates, size), orthogonal)
+        self.input = parameter(shape, scaled(into.total, size), GATES, blocks=(into.blocks,))
+        self.hidden = parameter((size, self.gates, size), orthogonal, GATES)
         self.bias = parameter((self.gates, size), open_gate(1))
 
     def project(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates size"]:
         """Return the inputs' part of the gates, which needs no state."""
-        projected = jnp.einsum("...i,igs->...gs", x, self.input)
-        return projected + jnp.broadcast_to(self.bias, projected.shape)
+        return _project(x, self)
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""
@@ -50,14 +52,13 @@ class GRU(nnx.Module):
     def __init__(self, inputs: Width | int, size: int) -> None:
         into = Width.of(inputs)
         shape = (into.total, self.gates, size)
-        self.input = parameter(shape, scaled(into.total, size), blocks=(into.blocks,))
-        self.hidden = parameter((size, self.gates, size), orthogonal)
+        self.input = parameter(shape, scaled(into.total, size), GATES, blocks=(into.blocks,))
+        self.hidden = parameter((size, self.gates, size), orthogonal, GATES)
         self.bias = parameter((self.gates, size), zeros)
 
     def project(self, x: Float[Array, "*batch input"]) -> Float[Array, "*batch gates size"]:
         """Return the inputs' part of the gates, which needs no state."""
-        projected = jnp.einsum("...i,igs->...gs", x, self.input)
-        return projected + jnp.broadcast_to(self.bias, projected.shape)
+        return _project(x, self)
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""
@@ -69,23 +70,60 @@ class GRU(nnx.Module):
         return State(hidden, hidden)
 
 
-Cell = LSTM | GRU
-CELLS: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
+class MinGRU(nnx.Module):
+    """A GRU whose gates see the input alone (Feng et al., 2024, section 3.1), gates in the order z h.
+
+    Its states are a linear recurrence, computed for all positions at once. This is the form without logarithms, whose
+    candidate is linear, and so 0 where the input is.
+    """
+
+    gates = 2
+
+    def __init__(self, inputs: Width | int, size: int) -> None:
+        into = Width.of(inputs)
+        shape = (into.total, self.gates, size)
+        self.input = parameter(shape, scaled(into.total, size), GATES, blocks=(into.blocks,))
+        self.bias = parameter((self.gates, size), zeros)
+
+    def run(
+        self, x: Float[Array, "batch length input"], mask: Bool[Array, "batch length"], *, reverse: bool
+    ) -> Float[Array, "batch length size"]:
+        """Return the states of all positions; padded ones leave the state alone and come out as 0."""
+        projected = _project(x, self)
+        update = jnp.where(mask[:, :, None], jax.nn.sigmoid(projected[:, :, 0]), 0.0)
+        states = linear_recurrence(1 - update, update * projected[:, :, 1], reverse=reverse)
+        return jnp.where(mask[:, :, None], states, 0.0)
 
 
-def rest(batch: int, size: int) -> State:
+SteppedCell = LSTM | GRU
+Cell = LSTM | GRU | MinGRU
+STEPPED: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
+CELLS: dict[str, type[LSTM] | type[GRU] | type[MinGRU]] = {**STEPPED, "mingru": MinGRU}
+
+
+def rest(batch: int, size: int, dtype: Any = jnp.float32) -> State:
     """Return the state before the first token."""
-    return State(jnp.zeros((batch, size)), jnp.zeros((batch, size)))
+    return State(jnp.zeros((batch, size), dtype), jnp.zeros((batch, size), dtype))
+
+
+def linear_recurrence(
+    keep: Float[Array, "batch length size"], added: Float[Array, "batch length size"], *, reverse: bool = False
+) -> Float[Array, "batch length size"]:
+    """Return `h[t] = keep[t] * h[t-1] + added[t]` for all positions, by an associative scan (Blelloch, 1990)."""
+
+    def joined(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
+        return first[0] * then[0], first[1] * then[0] + then[1]
+
+    states: Array = jax.lax.associative_scan(joined, (keep, added), axis=1, reverse=reverse)[1]
+    return states
 
 
 def run(
     cell: Cell, x: Float[Array, "batch length input"], mask: Bool[Array, "batch length"], *, reverse: bool = False
-) -> tuple[Float[Array, "batch length size"], State]:
-    """Run a cell over a sequence, forwards or backwards; padded positions leave the state alone and come out as 0.
-
-    Returns:
-        The outputs and the state after the last real position.
-    """
+) -> Float[Array, "batch length size"]:
+    """Run a cell over a sequence, forwards or backwards; padded positions leave the state alone and come out as 0."""
+    if isinstance(cell, MinGRU):
+        return cell.run(x, mask, reverse=reverse)
     projected = jnp.swapaxes(cell.project(x), 0, 1)
 
     def step(state: State, item: tuple[Array, Array]) -> tuple[State, Array]:
@@ -94,6 +132,16 @@ def run(
         kept = State(*(jnp.where(real[:, None], a, b) for a, b in zip(new, state, strict=True)))
         return kept, jnp.where(real[:, None], new.hidden, 0.0)
 
-    start = rest(x.shape[0], projected.shape[-1])
-    last, outputs = jax.lax.scan(step, start, (projected, jnp.swapaxes(mask, 0, 1)), reverse=reverse)
-    return jnp.swapaxes(outputs, 0, 1), last
+    start = rest(x.shape[0], projected.shape[-1], x.dtype)
+    _, outputs = jax.lax.scan(step, start, (projected, jnp.swapaxes(mask, 0, 1)), reverse=reverse)
+    return jnp.swapaxes(outputs, 0, 1)
+
+
+def cells(kinds: Collection[str], inputs: Width | int, size: int) -> dict[str, nnx.Module]:
+    """Return a cell of each kind by its name."""
+    return {kind: CELLS[kind](inputs, size) for kind in kinds}
+
+
+def _project(x: Float[Array, "*batch input"], cell: Cell) -> Float[Array, "*batch gates size"]:
+    projected = jnp.einsum("...i,igs->...gs", x, cell.input)
+    return projected + jnp.broadcast_to(cell.bias, projected.shape)

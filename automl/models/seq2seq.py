@@ -1,36 +1,70 @@
 """The whole model: any encoder with any decoder."""
 
+from collections.abc import Sequence
+
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from automl.data.tokenizers import PAD
 from automl.models.attention import Memory
 from automl.models.decoders import build_decoder
+from automl.models.dropout import Noise
 from automl.models.encoders import build_encoder
-from automl.models.layers import Noise
+from automl.models.outputs import OutputKinds
+from search_spaces import decoders
 from search_spaces import seq2seq as spaces
 
 
 class Seq2Seq(nnx.Module):
-    """An encoder-decoder (Sutskever et al., 2014).
+    """An encoder-decoder (Sutskever et al., 2014), or a decoder alone.
 
     Args:
-        configuration: Kinds and sizes.
+        configurations: Kinds and sizes. Of several, the model is the hull: as large as the largest, of all of their
+            kinds; it then computes what the one would that it is bound to (see `automl.models.facts`).
         source_vocabulary: Number of source tokens, the special ones included.
         target_vocabulary: Number of target tokens, the special ones included.
     """
 
-    def __init__(self, configuration: spaces.Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> None:
-        self.encoder = build_encoder(configuration.encoder, source_vocabulary)
-        self.decoder = build_decoder(configuration.decoder, target_vocabulary, self.encoder.width)
+    def __init__(
+        self,
+        configurations: spaces.Seq2Seq | Sequence[spaces.Seq2Seq],
+        source_vocabulary: int,
+        target_vocabulary: int,
+    ) -> None:
+        several = [configurations] if isinstance(configurations, spaces.Seq2Seq) else list(configurations)
+        sizes = [decoders.size_of(c.decoder) for c in several]
+        self.size = max(sizes)
+        pairs = [(c.encoder, size) for c, size in zip(several, sizes, strict=True)]
+        self.encoder = build_encoder(pairs, source_vocabulary, self.size)
+        output = OutputKinds(target_vocabulary, [c.output for c in several], [c.tied_embeddings for c in several])
+        self.decoder = build_decoder([c.decoder for c in several], output, attends=self.encoder is not None)
 
-    def encode(self, source: Int[Array, "batch source"], noise: Noise | None = None) -> Memory:
-        """Encode a batch that is padded with `PAD`."""
+    def encode(
+        self,
+        source: Int[Array, "batch source"],
+        noise: Noise | None = None,
+        copies: Int[Array, "batch source"] | None = None,
+    ) -> Memory:
+        """Encode a batch that is padded with `PAD`.
+
+        Args:
+            copies: For each source token the target token that it could be copied as, or `PAD`.
+        """
         mask: Bool[Array, "batch source"] = source != PAD
-        return self.encoder(source, mask, noise and noise.at(0))
+        if self.encoder is None:
+            return Memory(jnp.zeros((*source.shape, self.size)), mask, copies)
+        states = self.encoder.pick(lambda encoder: encoder(source, mask, noise and noise.at(0)))
+        return Memory(jnp.where(mask[:, :, None], states, 0.0), mask, copies)
 
     def __call__(
-        self, source: Int[Array, "batch source"], inputs: Int[Array, "batch target"], noise: Noise | None = None
+        self,
+        source: Int[Array, "batch source"],
+        inputs: Int[Array, "batch target"],
+        noise: Noise | None = None,
+        copies: Int[Array, "batch source"] | None = None,
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each input token of a known target."""
-        return self.decoder.outputs(self.encode(source, noise), inputs, noise and noise.at(1))
+        memory = self.encode(source, noise, copies)
+        logits: Array = self.decoder.pick(lambda decoder: decoder.outputs(memory, inputs, noise and noise.at(1)))
+        return logits

@@ -31,7 +31,7 @@ class Dataset:
     @cached_property
     def data(self) -> DeviceSplit:
         """The training pairs on the device."""
-        return on_device(self.table.split("train"))
+        return on_device(self.table.split("train"), self.table.copies)
 
     @cached_property
     def plan(self) -> BatchPlan:

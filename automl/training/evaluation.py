@@ -80,7 +80,7 @@ class Evaluator:
     @cached_property
     def device(self) -> DeviceSplit:
         """The forced rows on the device."""
-        return on_device(self.forced)
+        return on_device(self.forced, self.table.copies)
 
     @property
     def needs_decoding(self) -> bool:
@@ -124,7 +124,8 @@ class Evaluator:
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
-        answers = decode(program, parameters, self._sources(), BATCH_SIZE, self.table.meta["max_source_length"])
+        longest = self.table.meta["max_source_length"]
+        answers = decode(program, parameters, self._sources(), self.table.copies, BATCH_SIZE, longest)
         return self.table.target_tokenizer.decode_batch([answer.tokens for answer in answers])
 
     def _sources(self) -> list[list[int]]:

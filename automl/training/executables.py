@@ -8,29 +8,32 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.decoding import Decoded, Program, allotted, greedy_program, sayable
-from automl.models.layers import Noise
-from automl.models.parameters import Parameters, bind, declared
+from automl.models.dropout import Noise, mixed
+from automl.models.facts import bind
+from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
-from automl.training.optimizers import Moments, Recipe, form_of, initial_moments, updated
+from automl.training.optimizers import Moments, Recipe, initial_moments, updated
 from automl.training.programs import Programs
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
 
-GENERATOR = "threefry2x32"
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
 
 
 class DeviceSplit(NamedTuple):
-    """A split on the device: token ids end to end, and where each row begins and how long it is."""
+    """A split on the device: token ids end to end, where each row begins and how long it is, and what can be copied.
+
+    `copies` holds for each source token the target token of the same text, or `PAD`.
+    """
 
     source: Int[Array, "source_tokens"]
     source_starts: Int[Array, "rows"]
@@ -38,6 +41,7 @@ class DeviceSplit(NamedTuple):
     target: Int[Array, "target_tokens"]
     target_starts: Int[Array, "rows"]
     target_lengths: Int[Array, "rows"]
+    copies: Int[Array, "source_vocabulary"]
 
 
 class TrainState(NamedTuple):
@@ -58,7 +62,7 @@ class Chunk(NamedTuple):
         tokens: Target tokens of each step.
         pace: Numbers of each step.
         steps: How many are real.
-        key: Decides, with the step, what is dropped; the data of a `threefry2x32` key.
+        noise: What is dropped; the seed decides with the step and the batch.
         recipe: Dials that stay the same.
     """
 
@@ -67,12 +71,12 @@ class Chunk(NamedTuple):
     tokens: Float[Array, "steps"]
     pace: Pace
     steps: Int[Array, ""]
-    key: UInt32[Array, "2"]
+    noise: Noise
     recipe: Recipe
 
 
-def on_device(split: Split) -> DeviceSplit:
-    """Copy a split to the device, once.
+def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
+    """Copy a split to the device, once, with what its source tokens could be copied as.
 
     The arrays are filled up to one of few sizes, so that programs know no data set by its size.
     """
@@ -85,7 +89,8 @@ def on_device(split: Split) -> DeviceSplit:
         )
 
     sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
-    placed: DeviceSplit = jax.device_put(DeviceSplit(*sides))
+    arrays: tuple[Any, ...] = (*sides, copies)
+    placed: DeviceSplit = jax.device_put(DeviceSplit(*arrays))
     return placed
 
 
@@ -118,6 +123,7 @@ class Batch(NamedTuple):
     """Padded token ids; an absent row is all padding."""
 
     source: Int[Array, "batch source"]
+    copies: Int[Array, "batch source"]
     inputs: Int[Array, "batch target"]
     targets: Int[Array, "batch target"]
 
@@ -138,12 +144,17 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     targets = jnp.where(ends, EOS, target)
     begins = jnp.where(present, BOS, PAD).astype(targets.dtype)
     inputs = jnp.concatenate([begins, target[:, :-1]], axis=1)
-    return Batch(source, inputs, targets)
+    return Batch(source, split.copies[source], inputs, targets)
 
 
 def model_of(signature: Signature) -> Seq2Seq:
     """Return the model of a signature, its parameters still shapes."""
     return Seq2Seq(signature.configuration, signature.source_vocabulary, signature.target_vocabulary)
+
+
+def further(noise: Noise, number: Int[Array, ""]) -> Noise:
+    """Return the noise of a step, or of a batch of it."""
+    return noise._replace(seed=mixed(noise.seed + number.astype(jnp.uint32)))
 
 
 @cache
@@ -155,18 +166,18 @@ def train_program(
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0.
     """
     model = model_of(signature)
-    forms = {name: form_of(name, param.get_value().shape) for name, param in declared(model).items()}
+    of_parameters = forms(model)
 
     def train(state: TrainState, split: DeviceSplit, chunk: Chunk) -> tuple[TrainState, Float[Array, "steps"]]:
-        def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], key: PRNGKeyArray) -> Array:
-            logits = bind(model, parameters)(batch.source, batch.inputs, Noise(chunk.recipe.dropout, key))
+        def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
+            logits = bind(model, parameters)(batch.source, batch.inputs, noise, batch.copies)
             smoothing = chunk.recipe.label_smoothing
             return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, smoothing, tokens=tokens)
 
-        def gradient_of(parameters: Parameters, index: Int[Array, ""], key: PRNGKeyArray) -> tuple[Array, Any]:
+        def gradient_of(parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
             def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:
                 batch = gather(split, chunk.rows[number], bucket)
-                own = jax.random.fold_in(key, number - chunk.bounds[index])
+                own = further(noise, number - chunk.bounds[index])
                 part = jax.value_and_grad(loss_of)(parameters, batch, chunk.tokens[index], own)
                 added: tuple[Array, Any] = jax.tree.map(jnp.add, sums, part)
                 return added
@@ -178,9 +189,8 @@ def train_program(
         def step(index: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
             now, losses = carry
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
-            key = jax.random.fold_in(jax.random.wrap_key_data(chunk.key, impl=GENERATOR), now.step)
-            loss, gradient = gradient_of(now.parameters, index, key)
-            parameters, moments = updated(now.parameters, gradient, now.optimizer, pace, chunk.recipe, forms)
+            loss, gradient = gradient_of(now.parameters, index, further(chunk.noise, now.step))
+            parameters, moments = updated(now.parameters, gradient, now.optimizer, pace, chunk.recipe, of_parameters)
             average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
             return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
 
@@ -208,7 +218,7 @@ def evaluate_program(
 
         def one(index: Any, counts: TokenCounts) -> TokenCounts:
             batch = gather(split, rows[index], bucket)
-            logits = bound(batch.source, batch.inputs)
+            logits = bound(batch.source, batch.inputs, None, batch.copies)
             guesses = sayable(logits).argmax(axis=-1)
             found = token_counts(logits, guesses, batch.targets, batch.targets != PAD)
             return TokenCounts(*(sums.at[index].set(new) for sums, new in zip(counts, found, strict=True)))
@@ -224,8 +234,10 @@ def decoder(programs: Programs, signature: Signature, most: int) -> Program:
     length = allotted(most)
     key = repr(("greedy", replace(signature, batch_size=0), length))
 
-    def program(parameters: Parameters, source: Int[Array, "batch source"]) -> Decoded:
-        inputs = (parameters, source, np.int32(most))
+    def program(
+        parameters: Parameters, source: Int[Array, "batch source"], copies: Int[Array, "source_vocabulary"]
+    ) -> Decoded:
+        inputs = (parameters, source, copies, np.int32(most))
         decoded: Decoded = programs.get(key, lambda: greedy_program(model_of(signature), length), inputs)(*inputs)
         return decoded
 

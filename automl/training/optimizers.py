@@ -37,26 +37,15 @@ class Recipe(NamedTuple):
     kind: Int[Array, ""]
     weight_decay: Float[Array, ""]
     clipping: Float[Array, ""]
-    dropout: Float[Array, ""]
     label_smoothing: Float[Array, ""]
 
     @staticmethod
     def of(configuration: Seq2Seq) -> "Recipe":
         """Return the dials of a configuration."""
         optimizer = configuration.optimizer
-        dials = (optimizer.weight_decay, configuration.clipping, configuration.dropout, configuration.label_smoothing)
+        dials = (optimizer.weight_decay, configuration.clipping, configuration.label_smoothing)
         values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials))
         return Recipe(*values)
-
-
-def form_of(name: str, shape: Sequence[int]) -> Form:
-    """Say what a parameter is to an optimizer, by the last part of its path and its axes."""
-    last = name.rsplit(".", 1)[-1]
-    if last == "table":
-        return Form("embedding")
-    if last.endswith("bias") or last in {"scale", "score"}:
-        return Form("vector")
-    return Form("matrix", rows=1 if last == "out" and len(shape) == 3 else 0)
 
 
 def initial_moments(parameters: Parameters) -> Moments:

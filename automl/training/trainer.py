@@ -18,6 +18,7 @@ from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding import Program
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
+from automl.models.dropout import Noise
 from automl.models.parameters import initialise
 from automl.segments import (
     Beat,
@@ -217,7 +218,7 @@ class Course:
         self.segment = segment
         self.configuration = configuration
         self.order = order
-        self.key = np.array([0, segment.seed & 0xFFFFFFFF], np.uint32)
+        self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
@@ -250,8 +251,17 @@ class Course:
         bounds[1 : len(present) + 1] = present.sum(axis=1).cumsum()
         tokens[: len(present)] = run.tokens
         single = jax.tree.map(np.float32, numbers)
-        inputs: tuple[Any, ...] = (rows, bounds, tokens, single, np.int32(len(present)), self.key, self.recipe)
+        inputs: tuple[Any, ...] = (rows, bounds, tokens, single, np.int32(len(present)), self.noise, self.recipe)
         return Chunk(*jax.device_put(inputs))
+
+
+def noise_of(configuration: Seq2Seq, seed: int) -> Noise:
+    """Return the dropout of a trial."""
+    locked = np.uint32(configuration.dropout_kind == "locked")
+    rates = (configuration.dropout, configuration.token_dropout, configuration.attention_dropout)
+    rate, tokens, attention = map(np.float32, rates)
+    dials: tuple[Any, ...] = (np.uint32(seed & 0xFFFFFFFF), rate, locked, tokens, attention)
+    return Noise(*dials)
 
 
 def finite_mean(losses: Float[Array, "steps"], chunk: Chunk) -> float:

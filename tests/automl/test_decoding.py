@@ -14,6 +14,7 @@ from tests.automl.models.cases import CASES, VOCABULARY, Case, tokens
 pytestmark = pytest.mark.usefixtures("strict_types")
 
 SOURCE, LENGTH = tokens(3, (4, 1, 6), 6), 5
+COPIES = np.arange(VOCABULARY, dtype=np.int32)
 PROGRAMS = {name: greedy_program(case.model, LENGTH) for name, case in CASES.items()}
 
 
@@ -27,12 +28,19 @@ def opinionated(case: Case, **biases: float) -> dict[str, Any]:
     bias = np.zeros(VOCABULARY, np.float32)
     for token, value in biases.items():
         bias[{"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK}[token]] = value
-    kernel = 8 * case.parameters["decoder.logits.kernel"]
-    return {**case.parameters, "decoder.logits.kernel": kernel, "decoder.logits.bias": jnp.asarray(bias)}
+    changed = dict(case.parameters)
+    for path, value in case.parameters.items():
+        if path.endswith("output.kernel") or (path.endswith("embedding.table") and path.startswith("decoder")):
+            changed[path] = 8 * value
+        if path.endswith("output.bias"):
+            changed[path] = jnp.asarray(bias)
+        if path.endswith("output.share.bias"):
+            changed[path] = value - 20  # what is copied knows nothing of the biases
+    return changed
 
 
 def said(name: str, source: Any = SOURCE, **biases: float) -> tuple[Any, Any]:
-    decoded = PROGRAMS[name](opinionated(CASES[name], **biases), jnp.asarray(source))
+    decoded = PROGRAMS[name](opinionated(CASES[name], **biases), jnp.asarray(source), jnp.asarray(COPIES))
     return np.asarray(decoded.tokens), np.asarray(decoded.scores)
 
 
@@ -69,7 +77,7 @@ def test_a_row_of_padding_alone_ends_at_once_and_leaves_the_others_be(name: str)
     np.testing.assert_array_equal(outputs[[0, 2]], alone[[0, 2]])
 
 
-def echo(parameters: Any, source: Any) -> Decoded:
+def echo(parameters: Any, source: Any, copies: Any) -> Decoded:
     """Stands for a program: says the source again, and scores it by its sum."""
     assert source.shape[1] in LENGTHS
     return Decoded(source, source.sum(axis=1).astype(jnp.float32))
@@ -77,7 +85,7 @@ def echo(parameters: Any, source: Any) -> Decoded:
 
 @given(st.lists(st.lists(st.integers(4, 11), max_size=20), max_size=12), st.integers(1, 5))
 def test_answers_come_in_the_order_of_the_sources(sources: list[list[int]], batch_size: int) -> None:
-    answers = decode(echo, {}, sources, batch_size, 99)
+    answers = decode(echo, {}, sources, COPIES, batch_size, 99)
     assert [answer.tokens for answer in answers] == sources
     assert [answer.score for answer in answers] == [sum(source) for source in sources]
 
@@ -89,7 +97,7 @@ def test_batches_have_few_shapes() -> None:
 
 
 def test_a_source_that_is_too_long_is_not_read() -> None:
-    answers = decode(echo, {}, [[5, 6], [7] * 9], 2, 8)
+    answers = decode(echo, {}, [[5, 6], [7] * 9], COPIES, 2, 8)
     assert (answers[0].tokens, answers[1].tokens, answers[1].score) == ([5, 6], [], -np.inf)
 
 
@@ -97,7 +105,7 @@ def test_answers_do_not_depend_on_the_batch() -> None:
     case = CASES["recurrent -> recurrent, additive"]
     sources = [[int(token) for token in row if token != PAD] for row in tokens(5, (4, 1, 6), 6, seed=3)]
     program, parameters = greedy_program(case.model, LENGTH), opinionated(case, eos=1)
-    together = decode(program, parameters, sources, 3, 99)
-    reverse = decode(program, parameters, sources[::-1], 3, 99)[::-1]
+    together = decode(program, parameters, sources, COPIES, 3, 99)
+    reverse = decode(program, parameters, sources[::-1], COPIES, 3, 99)[::-1]
     assert [answer.tokens for answer in together] == [answer.tokens for answer in reverse]
     assert len({tuple(answer.tokens) for answer in together}) > 1

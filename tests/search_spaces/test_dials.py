@@ -44,7 +44,7 @@ def test_json_names_each_kind() -> None:
         "cell": "lstm",
         "hidden_size": 128,
         "num_layers": 1,
-        "attention": {"kind": "MultiHead", "num_heads": 2},
+        "attention": {"kind": "MultiHead", "num_heads": 2, "group": 1},
     }
 
 
@@ -69,9 +69,10 @@ def test_a_wrong_document_is_refused_by_path(change: Callable[[dict[str, Any]], 
 
 def test_dials_are_named_by_their_path_through_the_kinds() -> None:
     found = {path: (dial, default) for path, dial, default in dials(Seq2Seq)}
-    assert found["decoder.Recurrent.attention.Additive.size"] == (Choice((64, 128, 256)), 128)
+    assert found["decoder.Recurrent.attention.Additive.size"] == (Choice((32, 64, 128, 256)), 128)
     assert found["optimizer.AdamW.learning_rate"] == (Uniform(2e-4, 8e-3, log=True), 2e-3)
-    assert found["encoder"] == (OneOf((encoders.Recurrent, encoders.Transformer)), "Recurrent")
+    kinds = (encoders.Recurrent, encoders.Transformer, encoders.Convolution, encoders.Identity)
+    assert found["encoder"] == (OneOf(kinds), "Recurrent")
     assert found["encoder.Transformer.attention.MultiHead.num_heads"] == (Choice((1, 2, 4, 8)), 4)
 
 
@@ -102,7 +103,7 @@ def test_a_choice_without_values_has_its_default_alone() -> None:
 
 
 def test_spaces_need_the_standard_library_alone() -> None:
-    modules = "attention costs decoders dials encoders optimizers presets schedules seq2seq spaces"
+    modules = "attention costs decoders dials embeddings encoders optimizers outputs presets schedules seq2seq spaces"
     code = (
         f"import importlib, sys; before = set(sys.modules)\n"
         f"for name in {modules!r}.split(): importlib.import_module('search_spaces.' + name)\n"

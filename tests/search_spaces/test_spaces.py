@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import encoders
-from search_spaces.attention import Additive
-from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, dials, to_dict
+from search_spaces.attention import Additive, MultiHead
+from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, to_dict
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space, space
 from tests.search_spaces.sampling import sampled
@@ -25,17 +25,18 @@ def test_defaults_cover_every_encoder_with_every_decoder_and_begin_with_the_defa
     assert defaults[0] == WHOLE.default()
     pairs = [(type(c.encoder).__name__, type(c.decoder).__name__) for c in defaults]
     assert pairs[:2] == [("Recurrent", "Recurrent"), ("Transformer", "Transformer")]
-    assert sorted(pairs) == [(a, b) for a in ("Recurrent", "Transformer") for b in ("Recurrent", "Transformer")]
+    assert len(pairs) == 9
+    assert set(pairs) == {(a, b) for a in WHOLE.ranges["encoder"].names() for b in WHOLE.ranges["decoder"].names()}
 
 
 def test_defaults_are_made_of_the_kinds_that_are_left() -> None:
     defaults = space({"encoder": "Transformer"}).defaults()
-    assert [type(c.encoder).__name__ for c in defaults] == ["Transformer", "Transformer"]
-    assert {type(c.decoder).__name__ for c in defaults} == {"Recurrent", "Transformer"}
+    assert {type(c.encoder).__name__ for c in defaults} == {"Transformer"}
+    assert {type(c.decoder).__name__ for c in defaults} == {"Recurrent", "Transformer", "SimpleRecurrent"}
 
 
 def test_sampling_draws_every_kind_and_every_value() -> None:
-    drawn = [WHOLE.parameters(configuration) for configuration in sampled(WHOLE, 300)]
+    drawn = [WHOLE.parameters(configuration) for configuration in sampled(WHOLE, 900)]
     for path, dial in WHOLE.ranges.items():
         seen = {values[path] for values in drawn if path in values}
         match dial:
@@ -70,21 +71,21 @@ def test_the_end_of_a_path_narrows_every_dial_that_ends_so() -> None:
     narrowed = space({"hidden_size": [64], "size": 128})
     assert narrowed.ranges["encoder.Recurrent.hidden_size"] == Choice((64,))
     assert narrowed.ranges["decoder.Recurrent.hidden_size"] == Choice((64,))
-    assert narrowed.ranges["encoder.Transformer.model_size"] == Choice((64, 128, 256))
+    assert narrowed.ranges["encoder.Transformer.model_size"] == Choice((32, 64, 128, 256, 512))
     assert narrowed.ranges["decoder.Recurrent.attention.Additive.size"] == Choice((128,))
 
 
 def test_a_full_path_narrows_one_dial() -> None:
     narrowed = space({"encoder.Recurrent.hidden_size": [256, 64]})
     assert narrowed.ranges["encoder.Recurrent.hidden_size"] == Choice((64, 256))
-    assert narrowed.ranges["decoder.Recurrent.hidden_size"] == Choice((64, 128, 256))
+    assert narrowed.ranges["decoder.Recurrent.hidden_size"] == Choice((32, 64, 128, 256, 512))
 
 
 def test_each_dial_takes_of_a_list_what_is_in_its_range() -> None:
-    narrowed = space({"attention": ["Additive", "MultiHead"], "num_layers": [2, 3]})
-    assert narrowed.ranges["decoder.Recurrent.attention"] == WHOLE.ranges["decoder.Recurrent.attention"]
+    narrowed = space({"attention": ["Additive", "MultiHead"], "num_layers": [2, 4]})
+    assert narrowed.ranges["decoder.Recurrent.attention"] == OneOf((Additive, MultiHead))
     assert narrowed.ranges["encoder.Transformer.attention"] == WHOLE.ranges["encoder.Transformer.attention"]
-    assert narrowed.ranges["encoder.Recurrent.num_layers"] == Choice((2, 3))
+    assert narrowed.ranges["encoder.Recurrent.num_layers"] == Choice((2, 4))
     assert narrowed.ranges["decoder.Recurrent.num_layers"] == Choice((2,))
 
 
@@ -110,19 +111,19 @@ def test_pinned_dials_are_neither_asked_nor_reported() -> None:
 
 
 def test_a_short_name_leaves_dials_alone_that_know_none_of_its_values() -> None:
-    narrowed = space({"attention": "Additive", "num_layers": 4})
+    narrowed = space({"attention": "Additive", "num_layers": 6})
     assert narrowed.ranges["decoder.Recurrent.attention"] == OneOf((Additive,))
     assert narrowed.ranges["encoder.Transformer.attention"] == WHOLE.ranges["encoder.Transformer.attention"]
-    assert narrowed.ranges["encoder.Transformer.num_layers"] == Choice((4,))
+    assert narrowed.ranges["encoder.Transformer.num_layers"] == Choice((6,))
     assert narrowed.ranges["encoder.Recurrent.num_layers"] == WHOLE.ranges["encoder.Recurrent.num_layers"]
 
 
 def test_the_size_adds_kinds_and_multiplies_choices() -> None:
-    assert WHOLE.size() == sum(space({"encoder": kind}).size() for kind in ("Recurrent", "Transformer"))
+    assert WHOLE.size() == sum(space({"encoder": kind}).size() for kind in WHOLE.ranges["encoder"].names())
     recurrent = space(PINNED)
     assert (
         recurrent.size()
-        == 3 * space({**PINNED, "size": 64}).size()
+        == 4 * space({**PINNED, "size": 64}).size()
         == 2 * space({**PINNED, "bidirectional": True}).size()
     )
     assert recurrent.size() == space({**PINNED, "dropout": 0.1}).size()
@@ -131,19 +132,26 @@ def test_the_size_adds_kinds_and_multiplies_choices() -> None:
 @pytest.mark.parametrize(
     ("narrowing", "message"),
     [
-        ({"hidden_size": 100}, "space.encoder.Recurrent.hidden_size: 100 is outside its range 64, 128, 256"),
-        ({"hidden_size": [64, 100]}, "space.encoder.Recurrent.hidden_size: [64, 100] is outside its range 64, 128,"),
-        ({"hidden_size": "64"}, "space.encoder.Recurrent.hidden_size: '64' is outside its range 64, 128, 256"),
+        ({"hidden_size": 100}, "space.encoder.Recurrent.hidden_size: 100 is outside its range 32, 64, 128, 256, 512"),
+        (
+            {"hidden_size": [64, 100]},
+            "space.encoder.Recurrent.hidden_size: [64, 100] is outside its range 32, 64, 128,",
+        ),
+        ({"hidden_size": "64"}, "space.encoder.Recurrent.hidden_size: '64' is outside its range 32, 64, 128, 256"),
         ({"num_heads": True}, "space.encoder.Transformer.attention.MultiHead.num_heads: True is outside its range 1,"),
         ({"bidirectional": 1}, "space.encoder.Recurrent.bidirectional: 1 is outside its range True, False"),
         (
             {"decoder.Recurrent.num_layers": [3, 4]},
             "space.decoder.Recurrent.num_layers: [3, 4] is outside its range 1, 2",
         ),
-        ({"size": []}, "space.decoder.Recurrent.attention.Additive.size: [] is outside its range 64, 128, 256"),
+        ({"size": []}, "space.decoder.Recurrent.attention.Additive.size: [] is outside its range 32, 64, 128, 256"),
         ({"dropout": 0.6}, "space.dropout: 0.6 is outside its range 0.0 to 0.5"),
         ({"dropout": float("nan")}, "space.dropout: nan is outside its range 0.0 to 0.5"),
         ({"dropout": [0.1, 0.2, 0.3]}, "space.dropout: [0.1, 0.2, 0.3] is outside its range 0.0 to 0.5"),
+        (
+            {"encoder": "Identity"},
+            "space.encoder: 'Identity' is not among its kinds Recurrent, Transformer, Convolution",
+        ),
         ({"encoder": "recurrent"}, "space.encoder: 'recurrent' is not among its kinds Recurrent, Transformer"),
         (
             {"encoder.Transformer.attention": "Additive"},
@@ -161,9 +169,23 @@ def test_what_cannot_be_is_refused_by_dial_and_range(narrowing: dict[str, Any], 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("narrowing", "message"),
+    [
+        ({"encoder": "Transformer"}, "space.encoder: 'Transformer' is not among its kinds Identity"),
+        ({"output": "PointerGenerator"}, "space.output: 'PointerGenerator' is not among its kinds Softmax"),
+    ],
+)
+def test_a_language_model_has_no_encoder_and_copies_nothing(narrowing: dict[str, Any], message: str) -> None:
+    assert {type(c.encoder).__name__ for c in sampled(space(sources=False), 20)} == {"Identity"}
+    with pytest.raises(SpaceError) as refused:
+        space(narrowing, sources=False)
+    assert str(refused.value) == message
+
+
 @given(st.data())
 def test_a_space_narrowed_to_one_configuration_holds_it_alone(data: st.DataObject) -> None:
-    values = {path: data.draw(st.sampled_from(_values(dial)), path) for path, dial, _ in dials(Seq2Seq)}
+    values = {path: data.draw(st.sampled_from(_values(dial)), path) for path, dial in WHOLE.ranges.items()}
     only = space(values)
     assert (only.size(), only.parameters(only.default())) == (1, {})
     asked_nothing = optuna.trial.FixedTrial({})

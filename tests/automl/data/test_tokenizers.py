@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.data.tokenizers import BOS, EOS, MOST_SYMBOLS, PAD, UNK, Tokenizer, automatic_tokens
+from automl.data.tokenizers import BOS, EOS, MOST_SYMBOLS, PAD, UNK, Tokenizer, automatic_tokens, copies
 from automl.errors import InputError
 from search_spaces.tokenizers import SOURCE, Bytes, Characters, Whitespace
 
@@ -119,3 +119,9 @@ def test_the_rarest_of_very_many_words_are_unknown() -> None:
     tokenizer = Tokenizer.learn(Whitespace(), [" ".join(words), " ".join(words[5:])])
     assert tokenizer.size == MOST_SYMBOLS + 4
     assert tokenizer.encode_batch([" ".join(words[:6])])[0][:5] == [UNK] * 5
+
+
+def test_a_source_token_can_be_copied_as_the_target_token_of_the_same_text() -> None:
+    source, target = Tokenizer.learn(Characters(), ["abc"]), Tokenizer.learn(Whitespace(), ["c a long"])
+    ids = target.vocabulary
+    assert copies(source, target).tolist() == [PAD] * 4 + [ids["a"], PAD, ids["c"]]

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import jax
@@ -11,23 +10,51 @@ import numpy as np
 
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.models.attention import Memory
-from automl.models.layers import Noise
-from automl.models.parameters import bind, declared, initialise
+from automl.models.dropout import Noise
+from automl.models.facts import bind
+from automl.models.parameters import declared, initialise
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import smoothed_cross_entropy
-from search_spaces import attention, decoders, encoders, seq2seq
+from search_spaces import attention, decoders, embeddings, encoders, outputs, seq2seq
 
 VOCABULARY = 12
-SILENCE = Noise(jnp.float32(0), jax.random.key(0))
+
+
+def noise(
+    rate: float = 0.0, seed: int = 0, *, locked: bool = False, tokens: float = 0.0, attention: float = 0.0
+) -> Noise:
+    """Dropout at a rate."""
+    return Noise(jnp.uint32(seed), jnp.float32(rate), jnp.uint32(locked), jnp.float32(tokens), jnp.float32(attention))
+
+
+SILENCE = noise()
+HEADS = attention.MultiHead(2)
 ENCODERS: dict[str, encoders.Encoder] = {
-    "recurrent": encoders.Recurrent("lstm", 6, 2, True),
-    "transformer": encoders.Transformer(8, 1, 2, attention.MultiHead(2)),
+    "recurrent": encoders.Recurrent("lstm", 6, 2, True, True),
+    "minGRU": encoders.Recurrent("mingru", 6, 1, True),
+    "convolution": encoders.Convolution(6, 1, 3, embeddings.Learned(16)),
+    "transformer": encoders.Transformer(8, 1, 2, HEADS),
+    "rotary transformer": encoders.Transformer(
+        8, 1, 2, attention.MultiHead(4, 2), embeddings.Rotary(), "rms", False, "swiglu"
+    ),
 }
 DECODERS: dict[str, decoders.Decoder] = {
     "recurrent, additive": decoders.Recurrent("lstm", 8, 2, attention.Additive(6)),
-    "recurrent, multi-head": decoders.Recurrent("gru", 8, 1, attention.MultiHead(2)),
-    "transformer": decoders.Transformer(8, 2, 2, attention.MultiHead(2)),
+    "recurrent, multi-head": decoders.Recurrent("gru", 8, 1, HEADS),
+    "recurrent, general": decoders.Recurrent("gru", 8, 1, attention.General()),
+    "transformer": decoders.Transformer(8, 2, 2, HEADS, embeddings.RelativeBias(8)),
+    "simple recurrent": decoders.SimpleRecurrent(8, 2, 2, HEADS),
 }
+PAIRS = (
+    ("recurrent", "recurrent, additive"),
+    ("recurrent", "transformer"),
+    ("minGRU", "recurrent, multi-head"),
+    ("convolution", "recurrent, general"),
+    ("convolution", "simple recurrent"),
+    ("transformer", "transformer"),
+    ("transformer", "recurrent, multi-head"),
+    ("rotary transformer", "simple recurrent"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +77,9 @@ class Case:
 
         def loss(parameters: Any, source: Any, target: Any, hidden: tuple[Any, Any]) -> Any:
             model, mask = bind(self.model, parameters), source != PAD
-            memory = model.encoder(jnp.where(mask, source, hidden[0]), mask, None)
-            memory = Memory(jnp.where(mask[:, :, None], memory.states, hidden[1]), mask)
-            logits = model.decoder.outputs(memory, inputs_of(target), None)
+            states = model.encoder.pick(lambda encoder: encoder(jnp.where(mask, source, hidden[0]), mask, None))
+            memory = Memory(jnp.where(mask[:, :, None], states, hidden[1]), mask, source)
+            logits = model.decoder.pick(lambda decoder: decoder.outputs(memory, inputs_of(target), None))
             return smoothed_cross_entropy(logits, target, target != PAD, jnp.float32(0.1))
 
         return jax.jit(jax.value_and_grad(loss))
@@ -63,22 +90,26 @@ class Case:
 
         def both(parameters: Any, source: Any, inputs: Any, noise: Noise) -> Any:
             model = bind(self.model, parameters)
-            memory = model.encode(source)
+            memory = model.encode(source, copies=source)
+            decoder = model.decoder.pick(lambda member: member)
 
             def step(carry: Any, item: Any) -> Any:
-                return model.decoder.step(memory, carry, *item)
+                return decoder.step(memory, carry, *item)
 
             items = (inputs.T, jnp.arange(inputs.shape[1]))
-            _, stepped = jax.lax.scan(step, model.decoder.start(memory, inputs.shape[1]), items)
-            return model(source, inputs, noise), jnp.swapaxes(stepped, 0, 1)
+            _, stepped = jax.lax.scan(step, decoder.start(memory, inputs.shape[1]), items)
+            return model(source, inputs, noise, source), jnp.swapaxes(stepped, 0, 1)
 
         program = jax.jit(both)
         return lambda parameters, source, inputs, noise=SILENCE: program(parameters, source, inputs, noise)
 
 
+COPYING = (outputs.Softmax(), outputs.PointerGenerator())
 CASES = {
-    f"{encoder} -> {decoder}": Case(seq2seq.Seq2Seq(ENCODERS[encoder], DECODERS[decoder]))
-    for encoder, decoder in product(ENCODERS, DECODERS)
+    f"{encoder} -> {decoder}": Case(
+        seq2seq.Seq2Seq(ENCODERS[encoder], DECODERS[decoder], COPYING[place % 2], tied_embeddings=place % 3 == 0)
+    )
+    for place, (encoder, decoder) in enumerate(PAIRS)
 }
 
 

@@ -5,15 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from automl.models.dropout import drop, drop_tokens
 from automl.models.embeddings import TokenEmbedding, sinusoidal
-from automl.models.layers import FeedForward, LayerNorm, Linear, Noise, drop
-from tests.automl.models.cases import filled, random
+from automl.models.layers import FeedForward, Linear, Norm
+from tests.automl.models.cases import filled, noise, random
 
 DROP = jax.jit(drop)
-
-
-def noise(rate: float, seed: int = 0) -> Noise:
-    return Noise(jnp.float32(rate), jax.random.key(seed))
 
 
 def test_linear_maps_the_last_axis() -> None:
@@ -24,14 +21,21 @@ def test_linear_maps_the_last_axis() -> None:
 
 
 def test_layer_norm_has_mean_nought_and_deviation_one_before_scale_and_shift() -> None:
-    module, v = filled(LayerNorm(6))
+    module, v = filled(Norm(6, ["layer"]))
     x = 5 + 3 * random(2, 4, 6)
     normed = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-6)
     np.testing.assert_allclose(jax.jit(module.__call__)(x), normed * v["scale"] + v["bias"], atol=1e-5)
 
 
+def test_the_root_mean_square_norm_divides_by_it_and_scales() -> None:
+    module, v = filled(Norm(6, ["rms"]))
+    x = 5 + 3 * random(2, 4, 6)
+    expected = x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + 1e-6) * v["scale"]
+    np.testing.assert_allclose(jax.jit(module.__call__)(x), expected, atol=1e-5)
+
+
 def test_feed_forward_is_two_maps_around_a_gelu() -> None:
-    module, v = filled(FeedForward(4, 6))
+    module, v = filled(FeedForward(4, 6, ["gelu"]))
     x = random(2, 4)
     hidden = x @ v["widen.kernel"] + v["widen.bias"]
     gelu = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
@@ -66,6 +70,26 @@ def test_dropout_is_off_without_noise_or_at_rate_nought() -> None:
     x = jnp.asarray(random(100, 100))
     assert drop(x, None) is x
     np.testing.assert_array_equal(DROP(x, noise(0)), x)
+
+
+def test_locked_dropout_drops_the_same_at_every_position_of_a_sequence() -> None:
+    dropped = np.asarray(DROP(np.ones((50, 7, 40), np.float32), noise(0.3, locked=True)))
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], dropped.shape))
+    assert (dropped == 0).mean() == pytest.approx(0.3, abs=0.03)
+    free = np.asarray(DROP(np.ones((50, 7, 40), np.float32), noise(0.3)))
+    assert np.any(free[:, 0] != free[:, 1])
+
+
+def test_token_dropout_drops_whole_tokens() -> None:
+    dropped = np.asarray(jax.jit(drop_tokens)(np.ones((100, 50, 3), np.float32), noise(tokens=0.2)))
+    np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :, :1], dropped.shape))
+    assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_what_is_dropped_does_not_depend_on_the_shape_around_it() -> None:
+    small = DROP(np.ones((3, 4, 5), np.float32), noise(0.5))
+    large = DROP(np.ones((5, 9, 11), np.float32), noise(0.5))
+    np.testing.assert_array_equal(small, large[:3, :4, :5])
 
 
 def test_dropout_follows_its_key_and_place() -> None:

@@ -1,11 +1,12 @@
 import dataclasses
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from automl.models.parameters import bind, declared, initialise
+from automl.models.facts import bind
+from automl.models.parameters import declared, forms, initialise, true_shapes
 from automl.models.seq2seq import Seq2Seq
 from search_spaces.decoders import Recurrent
 from search_spaces.encoders import Transformer
@@ -49,12 +50,12 @@ def test_no_two_matrices_start_alike(name: str) -> None:
 
 def test_start_values_have_the_spread_that_keeps_activations_level() -> None:
     values = start(Configuration())
-    kernel, recurrent = values["decoder.of_hidden.kernel"], values["decoder.cells.0.hidden"]
+    kernel, recurrent = values["decoder.Recurrent.of_hidden.kernel"], values["decoder.Recurrent.cells.0.lstm.hidden"]
     assert kernel.var() == pytest.approx(2 / sum(kernel.shape), rel=0.05)
     for gate in range(4):
         np.testing.assert_allclose(recurrent[:, gate].T @ recurrent[:, gate], np.eye(128), atol=1e-5)
-    assert values["decoder.embedding.table"].std() == pytest.approx(128**-0.5, rel=0.1)
-    np.testing.assert_array_equal(values["encoder.forwards.0.bias"].sum(axis=1), [0, 128, 0, 0])
+    assert values["decoder.Recurrent.embedding.table"].std() == pytest.approx(128**-0.5, rel=0.1)
+    np.testing.assert_array_equal(values["encoder.Recurrent.layers.0.forwards.lstm.bias"].sum(axis=1), [0, 128, 0, 0])
 
 
 def test_building_a_model_computes_nothing() -> None:
@@ -68,6 +69,21 @@ def test_a_model_can_be_bound_inside_a_trace_and_used_again(case: Case) -> None:
         name: value.shape for name, value in case.parameters.items()
     }
     doubled = {name: 2 * value for name, value in case.parameters.items()}
-    table = jax.jit(lambda values: jnp.asarray(bind(case.model, values).encoder.embedding.table) * 1)
+    path = next(name for name in case.parameters if name.endswith("embedding.table") and name.startswith("encoder"))
+
+    def table(values: Any) -> Any:
+        return bind(case.model, values).encoder.pick(lambda encoder: encoder.embedding.table.get_value() * 1)
+
     for values in (case.parameters, doubled):
-        np.testing.assert_array_equal(table(values), values["encoder.embedding.table"])
+        np.testing.assert_array_equal(jax.jit(table)(values), values[path])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_parameter_of_two_axes_is_a_matrix_or_an_embedding_or_a_table_of_biases(name: str) -> None:
+    found, shapes = forms(CASES[name].model), true_shapes(CASES[name].model)
+    for path, value in CASES[name].parameters.items():
+        plain = value.ndim == 1 or path.endswith("bias")
+        assert (found[path].kind == "vector") == plain, path
+        assert (found[path].kind == "embedding") == path.endswith("table"), path
+        if found[path].kind == "matrix":
+            assert shapes[path] == (value.shape[found[path].rows], value.shape[found[path].columns])

@@ -11,7 +11,8 @@ from automl.data.table import TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
 from automl.decoding import Decoded
 from automl.metrics import metric
-from automl.models.parameters import bind, initialise
+from automl.models.facts import bind
+from automl.models.parameters import initialise
 from automl.training.evaluation import Counts, Evaluator
 from automl.training.executables import model_of
 from automl.training.losses import TokenCounts
@@ -99,7 +100,7 @@ def test_any_of_several_references_is_right(tmp_path: Path, monkeypatch: pytest.
 def says(table: TokenTable, answers: dict[str, str]) -> Any:
     """Stands for a program that answers each source so."""
 
-    def program(parameters: Any, source: Any) -> Decoded:
+    def program(parameters: Any, source: Any, copies: Any) -> Decoded:
         tokens = np.full(source.shape, PAD, np.int32)
         for row, text in enumerate(table.source_tokenizer.decode_batch(source.tolist())):
             encoded = table.target_tokenizer.encode_batch([answers.get(text, "")])[0]

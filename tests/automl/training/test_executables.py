@@ -9,6 +9,7 @@ from automl.training.executables import gather, new_state, on_device
 from tests.automl.models.cases import random
 
 SOURCES, TARGETS = [[4, 5, 6], [7], [8, 9]], [[4], [5, 6], [7, 8, 9]]
+COPIES = np.array([0, 0, 0, 0, 9, 8, 7, 6, 5, 0], np.int32)
 
 
 def split() -> Split:
@@ -18,14 +19,15 @@ def split() -> Split:
 
 
 def test_a_batch_holds_its_rows_padded_with_begin_and_end() -> None:
-    batch = jax.jit(gather, static_argnums=2)(on_device(split()), jnp.array([2, -1, 0, 1]), Bucket(4, 5))
+    batch = jax.jit(gather, static_argnums=2)(on_device(split(), COPIES), jnp.array([2, -1, 0, 1]), Bucket(4, 5))
     assert batch.source.tolist() == [[8, 9, 0, 0], [0] * 4, [4, 5, 6, 0], [7, 0, 0, 0]]
+    assert batch.copies.tolist() == [[5, 0, 0, 0], [0] * 4, [9, 8, 7, 0], [6, 0, 0, 0]]
     assert batch.targets.tolist() == [[7, 8, 9, EOS, 0], [0] * 5, [4, EOS, 0, 0, 0], [5, 6, EOS, 0, 0]]
     assert batch.inputs.tolist() == [[BOS, 7, 8, 9, 0], [0] * 5, [BOS, 4, 0, 0, 0], [BOS, 5, 6, 0, 0]]
 
 
 def test_a_row_may_fill_its_shape() -> None:
-    batch = jax.jit(gather, static_argnums=2)(on_device(split()), jnp.array([2]), Bucket(2, 4))
+    batch = jax.jit(gather, static_argnums=2)(on_device(split(), COPIES), jnp.array([2]), Bucket(2, 4))
     assert (batch.source.tolist(), batch.targets.tolist()) == ([[8, 9]], [[7, 8, 9, EOS]])
 
 

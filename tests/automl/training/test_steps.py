@@ -59,13 +59,15 @@ def test_the_average_follows_the_parameters(trainer: Trainer, program: Any, chun
         for name, value in state.parameters.items():
             expected = (1 - share) * before[name] + share * value
             np.testing.assert_allclose(state.average[name], expected, atol=1e-6)
-    assert not np.allclose(state.average["decoder.logits.kernel"], state.parameters["decoder.logits.kernel"])
+    assert not np.allclose(
+        state.average["decoder.Recurrent.output.kernel"], state.parameters["decoder.Recurrent.output.kernel"]
+    )
 
 
 def test_a_step_of_several_batches_is_that_of_the_mean_over_all_their_tokens(
     trainer: Trainer, program: Any, chunk: Chunk
 ) -> None:
-    still = chunk._replace(recipe=chunk.recipe._replace(dropout=jnp.float32(0)))
+    still = chunk._replace(noise=chunk.noise._replace(rate=jnp.float32(0)))
     rows = np.asarray(chunk.rows)[0]
     halves = np.full_like(chunk.rows, -1)
     halves[0, :10], halves[1, : len(rows) - 10] = rows[:10], rows[10:]
@@ -79,9 +81,9 @@ def test_a_step_of_several_batches_is_that_of_the_mean_over_all_their_tokens(
 
 
 def test_the_seed_decides_what_is_dropped(trainer: Trainer, program: Any, chunk: Chunk) -> None:
-    keys = [course(trainer, seed).key for seed in (5, 5, 6)]
+    noises = [course(trainer, seed).noise for seed in (5, 5, 6)]
     losses = [
-        program(fresh(trainer), trainer.dataset(CONFIGURATION).data, chunk._replace(key=key))[1].tolist()
-        for key in keys
+        program(fresh(trainer), trainer.dataset(CONFIGURATION).data, chunk._replace(noise=noise))[1].tolist()
+        for noise in noises
     ]
     assert losses[0] == losses[1] != losses[2]
