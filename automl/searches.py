@@ -226,7 +226,11 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
     def admissible(configuration: Seq2Seq) -> bool:
         if limit is None:
             return True
-        vocabulary = sizes(tokens_of(configuration))
+        tokens = tokens_of(configuration)
+        most = tokenizers.most(*tokens)
+        if most is not None and costs.parameters(configuration, *most) <= limit:
+            return True
+        vocabulary = sizes(tokens)
         return costs.parameters(configuration, vocabulary["source"], vocabulary["target"]) <= limit
 
     return Plan(

@@ -81,6 +81,14 @@ def default(source: str, target: str) -> tuple[Tokenizer, TargetTokenizer]:
     return KINDS[source][0](), LikeSource() if both else KINDS[target][0]()
 
 
+def most(source: Tokenizer, target: TargetTokenizer) -> tuple[int, int] | None:
+    """Return the most ids that each side may have; nothing where that is for train to say."""
+    own = source if isinstance(target, LikeSource) else target
+    if isinstance(source, LEARNT) and isinstance(own, LEARNT):
+        return source.vocabulary_size, own.vocabulary_size
+    return None
+
+
 def name(kind: type[Tokenizer]) -> str:
     """Return what a kind is called in sentences: `characters`, `byte pairs`."""
     return re.sub("(?<!^)(?=[A-Z])", " ", kind.__name__).lower()

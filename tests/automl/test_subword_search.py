@@ -1,5 +1,6 @@
 """A translation-like task whose tokens are searched, from its document to a prediction."""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 
 import automl
 from automl.data.corpus import build_corpus
+from automl.data.table import tokenized, tokens_of
 from automl.searches import Options, check_objective, plan_of, run_search, space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
+from search_spaces import costs
+from search_spaces.tokenizers import Unigram
 
 NOUNS = {"dog": "Hund", "cat": "Katze", "bird": "Vogel", "house": "Haus", "tree": "Baum", "river": "Fluß"}
 VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet"}
@@ -107,9 +111,6 @@ def test_tokens_that_the_document_pins_are_not_dials(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_parameters_counts_the_vocabulary_that_there_is(tmp_path: Path) -> None:
-    from automl.data.table import tokenized, tokens_of
-    from search_spaces import costs
-
     document = task(tmp_path, constraints={"parameters": 100_000})
     corpus = build_corpus(document, tmp_path / "cache")
     space = space_of(document, corpus)
@@ -119,3 +120,13 @@ def test_a_limit_of_parameters_counts_the_vocabulary_that_there_is(tmp_path: Pat
     for limit, admitted in ((size, True), (size - 1, False)):
         plan = plan_of(task(tmp_path, constraints={"parameters": limit}), space, table, tmp_path, 0.0)
         assert plan.admissible(default) == admitted
+
+
+def test_what_is_within_the_limit_at_its_full_size_is_admitted_without_being_tokenized(tmp_path: Path) -> None:
+    document = task(tmp_path, constraints={"parameters": "50M"})
+    corpus = build_corpus(document, tmp_path / "cache")
+    space = space_of(document, corpus)
+    table = tokenized(corpus, tokens_of(space.default()))
+    plan = plan_of(document, space, table, tmp_path, 0.0)
+    assert plan.admissible(dataclasses.replace(space.default(), source_tokens=Unigram(32000)))
+    assert len(list(table.folder.parent.iterdir())) == 1
