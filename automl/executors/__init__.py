@@ -6,10 +6,11 @@ from typing import Protocol
 from automl.executors.inline import InlineExecutor
 from automl.executors.limits import DEFAULT_LIMITS, Limits
 from automl.executors.processes import ProcessExecutor
+from automl.executors.ray import RayExecutor
 from automl.executors.runner import TRAINER, load_runner
 from automl.segments import Job, Result, Workload
 
-__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "InlineExecutor", "Limits", "ProcessExecutor"]
+__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "InlineExecutor", "Limits", "ProcessExecutor", "RayExecutor"]
 
 
 class Executor(Protocol):
@@ -40,21 +41,34 @@ class Executor(Protocol):
         ...
 
 
-def _inline(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
-    del workers, limits
-    return InlineExecutor(lambda: load_runner(TRAINER, workload))
-
-
-def _processes(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
-    return ProcessExecutor(workload, workers, limits=limits)
-
-
 class ExecutorFactory(Protocol):
     """Makes an executor; one that runs jobs in the calling process keeps no limits."""
 
-    def __call__(self, workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS) -> Executor:
-        """Make it with so many workers."""
+    def __call__(
+        self, workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, address: str | None = None
+    ) -> Executor:
+        """Make it with so many workers; the address is that of a cluster.
+
+        Raises:
+            InputError: What it needs is not there.
+        """
         ...
 
 
-EXECUTORS: dict[str, ExecutorFactory] = {"inline": _inline, "processes": _processes}
+def _inline(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, address: str | None = None) -> Executor:
+    del workers, limits, address
+    return InlineExecutor(lambda: load_runner(TRAINER, workload))
+
+
+def _processes(
+    workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, address: str | None = None
+) -> Executor:
+    del address
+    return ProcessExecutor(workload, workers, limits=limits)
+
+
+def _ray(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, address: str | None = None) -> Executor:
+    return RayExecutor(workload, workers, limits=limits, address=address)
+
+
+EXECUTORS: dict[str, ExecutorFactory] = {"inline": _inline, "processes": _processes, "ray": _ray}

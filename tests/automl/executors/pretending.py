@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from automl.errors import FailureReason, InputError, TrialFailure
@@ -77,7 +78,8 @@ class UnbuildableRunner:
 def misbehave(configuration: Mapping[str, Any], report: Report) -> int:
     match configuration["act"]:
         case "end by a signal":
-            signal.signal(configuration["number"], signal.SIG_DFL)
+            with suppress(ValueError, OSError):  # not in this thread; not for this signal
+                signal.signal(configuration["number"], signal.SIG_DFL)
             os.kill(os.getpid(), configuration["number"])
         case "exit":
             os._exit(configuration["code"])

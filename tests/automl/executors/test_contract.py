@@ -5,19 +5,22 @@ import re
 import pytest
 
 from automl.errors import FailureReason, TrialFailure
-from automl.executors import EXECUTORS, Executor, InlineExecutor, ProcessExecutor
+from automl.executors import EXECUTORS, Executor, InlineExecutor, ProcessExecutor, RayExecutor
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
 
 MODULE = PretendingRunner.__module__
 
 
-@pytest.fixture(scope="module", params=["inline", "processes"])
+@pytest.fixture(scope="module", params=["inline", "processes", "ray"])
 def executor(request):
     made: Executor
     match request.param:
         case "inline":
             made = InlineExecutor(lambda: PretendingRunner(WORKLOAD))
+        case "ray":
+            request.getfixturevalue("ray_cluster")
+            made = RayExecutor(WORKLOAD, 1, runner=f"{MODULE}:PretendingRunner")
         case _:
             made = ProcessExecutor(WORKLOAD, 1, runner=f"{MODULE}:PretendingRunner")
     yield made
@@ -75,9 +78,11 @@ def test_every_worker_says_in_one_line_what_it_does(executor):
     assert "\n" not in executor.status()[0]
 
 
-def test_nothing_can_be_submitted_after_shutdown():
-    for make in EXECUTORS.values():
-        executor = make(WORKLOAD, 0)
-        executor.shutdown()
-        with pytest.raises(RuntimeError, match="shut down"):
-            executor.submit(segment("end"))
+@pytest.mark.parametrize("name", EXECUTORS)
+def test_nothing_can_be_submitted_after_shutdown(name, request):
+    if name == "ray":
+        request.getfixturevalue("ray_cluster")
+    executor = EXECUTORS[name](WORKLOAD, 1 if name == "ray" else 0)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(segment("end"))
