@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from automl.commands import search, studies, surroundings, winners
+from automl.commands import search, studies, surroundings, winners, worker
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
 from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
@@ -24,6 +24,7 @@ COMMANDS = (
     winners.evaluate,
     surroundings.spaces,
     surroundings.doctor,
+    worker.worker,
 )
 
 app = typer.Typer(

@@ -14,13 +14,15 @@ from automl.errors import InputError
 from automl.metrics import Metric, metric
 from automl.searches import bundle_of, describe
 from automl.settings import SQLITE
+from automl.submissions import document_at_hand
 from automl.tasks import TASKS
-from automl.tasks.document import document_from_mapping
 from search_spaces.dials import SpaceError
 from storage.database import Database, open_database
+from storage.leases import describe_owner
 from storage.searches import SearchRow, list_searches
 from storage.segments import SegmentRow, list_segments
 from storage.trials import list_trials
+from storage.workers import list_workers
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,20 @@ def read_record(database: Database, name: str | None) -> Record:
     return _record(database, row)
 
 
+def worker_mappings(database: Database, name: str | None = None) -> list[dict[str, Any]]:
+    """Return the workers that live, or those that run the search of that name, as plain JSON values."""
+    searches = {row.id: row.name for row in list_searches(database)}
+    mappings = [
+        {
+            "worker": describe_owner(worker.owner),
+            "search": searches.get(worker.search_id) if worker.search_id is not None else None,
+            "silent": None if worker.silent is None else round(worker.silent, 1),
+        }
+        for worker in list_workers(database)
+    ]
+    return [mapping for mapping in mappings if name in (None, mapping["search"])]
+
+
 def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints: Path) -> Bundle:
     """Return a trial at its best step as a bundle; the winner where no number is given.
 
@@ -117,7 +133,7 @@ def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
     scores = {"valid": segment.scores, "test": record.test_scores(segment)}
-    corpus = _corpus(record.row, cache)
+    corpus = _corpus(record.row, cache, checkpoints)
     return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores)
 
 
@@ -136,12 +152,12 @@ def _objective(document: Mapping[str, Any]) -> str:
     return str(names if isinstance(names, str) else names[0])
 
 
-def _corpus(row: SearchRow, cache: Path) -> Corpus:
+def _corpus(row: SearchRow, cache: Path, checkpoints: Path) -> Corpus:
     """Open the corpus of a search; without the cache it is built again from the same data."""
     try:
         return open_corpus(corpus_folder(cache, row.data_digest))
     except InputError:
-        corpus = build_corpus(document_from_mapping(row.document, Path()), cache)
+        corpus = build_corpus(document_at_hand(row, checkpoints, cache), cache)
     if corpus.digest != row.data_digest:
         raise InputError(f"search {row.name!r}: its data has changed since; put the old files back, or search again")
     return corpus

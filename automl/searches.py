@@ -51,22 +51,35 @@ class Options:
 
     Attributes:
         storage: URL of the database; none for that of the settings.
-        executor: A name in `EXECUTORS`.
+        executor: A name in `EXECUTORS`; none for `processes`.
         out: Folder of the winner; none for `models/NAME`.
         workers: Processes that train at the same time.
+        address: Of the Ray cluster; none for `RAY_ADDRESS`, or the one on this machine.
         new: Throw an earlier search of the same name away.
+        export: Write the winner's folder at the end.
+        checkpoints: Folder of checkpoint bytes; none for that of the settings.
+        lease: The lease of the search where the caller holds it already; the caller renews and releases it.
         on_change: Told of progress, a few times a second.
         on_notice: Told in one sentence of whatever a person should know, such as dropped rows.
     """
 
     storage: str | None = None
-    executor: str = "processes"
+    executor: str | None = None
     out: str | Path | None = None
     workers: int | None = None
+    address: str | None = None
     new: bool = False
+    export: bool = True
+    checkpoints: Path | None = None
+    lease: Lease | None = None
     on_change: Callable[[Progress], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
     on_controller: Callable[[Controller], None] = field(default=lambda _: None)
+
+    @property
+    def place(self) -> str:
+        """The name of the executor."""
+        return self.executor or "processes"
 
 
 DEFAULTS = Options()
@@ -137,11 +150,12 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     began = monotonic()
     settings = Settings()
     url = options.storage or settings.storage
-    if options.executor not in EXECUTORS:
-        raise InputError(f"executor {options.executor!r} is not known; use {' or '.join(EXECUTORS)}")
+    if options.place not in EXECUTORS:
+        raise InputError(f"executor {options.place!r} is not known; use {' or '.join(EXECUTORS)}")
     out = Path(options.out or Path("models") / document.name)
-    check_replaceable(out)
-    checkpoints = checkpoint_folder(url, settings)
+    if options.export:
+        check_replaceable(out)
+    checkpoints = options.checkpoints or checkpoint_folder(url, settings)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     space = space_of(document, corpus)
@@ -151,9 +165,9 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
         options.on_notice(notice)
     with (
         closing(open_database(url)) as database,
-        _held(database, document, corpus, checkpoints, new=options.new) as (row, lease),
+        _held(database, document, corpus, checkpoints, options) as (row, lease),
     ):
-        if _is_spent(row, document.limits):
+        if is_spent(row, document.limits):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
@@ -161,7 +175,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
             update_search(database, lease, summary=_summary(outcome, document.limits))
             _check_time(outcome, plan)
-        return _export(database, lease, document, corpus, checkpoints, out)
+        return _export(database, lease, document, corpus, checkpoints, out if options.export else None)
 
 
 def _check_time(outcome: Outcome, plan: Plan) -> None:
@@ -248,7 +262,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
 
 def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Options) -> Workload:
     """Return what the trainers have to know; several processes on a CPU compute with one thread each."""
-    alone = options.executor != "processes" or has_accelerator() or _workers(settings, options, plan) == 1
+    alone = options.place != "processes" or has_accelerator() or _workers(settings, options, plan) == 1
     return Workload(
         table=str(table.folder.absolute()),
         checkpoints=str(plan.checkpoints.absolute()),
@@ -323,7 +337,7 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
     """Return how a search stands by its row; the summary stands in where the model itself is not at hand."""
     return Search(
         name=row.name,
-        state=row.state if row.held or row.state != "running" else "interrupted",
+        state=row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted",
         seconds=row.seconds,
         trials=trials,
         best=best,
@@ -334,24 +348,26 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
 
 @contextmanager
 def _held(
-    database: Database, document: TaskDocument, corpus: Corpus, checkpoints: Path, *, new: bool
+    database: Database, document: TaskDocument, corpus: Corpus, checkpoints: Path, options: Options
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
-    before = _search_row(database, document, corpus, new=new)
+    before = search_row(database, document, corpus, new=options.new)
     _check_checkpoints(database, before, checkpoints)
     private_folder(checkpoints)
-    lease = claim(database, document.name, current_owner(), LEASE_SECONDS)
+    lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
         now = get_search(database, document.name)
         assert now is not None
         yield replace(now, state=before.state, message=before.message), lease
     finally:
-        release(database, lease)
+        if options.lease is None:
+            release(database, lease)
 
 
 def _run(database: Database, row: SearchRow, lease: Lease, plan: Plan, workload: Workload, options: Options) -> Outcome:
     settings = Settings()
-    executor = EXECUTORS[options.executor](workload, _workers(settings, options, plan), limits_of(settings))
+    workers = _workers(settings, options, plan)
+    executor = EXECUTORS[options.place](workload, workers, limits_of(settings), options.address)
     try:
         controller = Controller(database, row, lease, executor, plan, on_change=options.on_change)
         options.on_controller(controller)
@@ -374,10 +390,17 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
     most = plan.budget.trials or cores()
     if options.workers or settings.workers:
         return options.workers or settings.workers or 1
+    if options.place == "ray":
+        return 0  # as many as the cluster has room for
     return 1 if has_accelerator() else max(min(cores(), most), 1)
 
 
-def _search_row(database: Database, document: TaskDocument, corpus: Corpus, *, new: bool) -> SearchRow:
+def search_row(database: Database, document: TaskDocument, corpus: Corpus, *, new: bool) -> SearchRow:
+    """Return the row of a search, made where there is none yet.
+
+    Raises:
+        InputError: A search of that name has another document or other data, or is running and was to be thrown away.
+    """
     row = get_search(database, document.name)
     if row is not None and new:
         if row.held:
@@ -400,7 +423,8 @@ def _search_row(database: Database, document: TaskDocument, corpus: Corpus, *, n
     return row
 
 
-def _is_spent(row: SearchRow, limits: Budget) -> bool:
+def is_spent(row: SearchRow, limits: Budget) -> bool:
+    """Whether a search has ended within limits that are not wider now."""
     if row.state != "finished" or row.summary is None:
         return False
     earlier = row.summary.get("budget", {})
@@ -422,10 +446,10 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
 
 
 def _export(
-    database: Database, lease: Lease, document: TaskDocument, corpus: Corpus, checkpoints: Path, out: Path
+    database: Database, lease: Lease, document: TaskDocument, corpus: Corpus, checkpoints: Path, out: Path | None
 ) -> Search:
     best = read_best(database, document.name, corpus, checkpoints)
-    if best is not None:
+    if best is not None and out is not None:
         best.export(out)
         update_search(database, lease, bundle=str(out.absolute()))
     row = get_search(database, document.name)

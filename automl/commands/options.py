@@ -1,7 +1,7 @@
 """What the commands share: their options, exit codes, and the settings and the database that they open."""
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,12 @@ Storage = Annotated[
         help="Database; else AUTOML_STORAGE (where a password belongs: the command line is for all to see), "
         "else sqlite:///automl.db.",
     ),
+]
+ExecutorName = Literal["processes", "inline", "ray"]
+Executor = Annotated[ExecutorName | None, typer.Option(help="Where trials run; processes if absent.")]
+Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Trainers at a time; one a core if absent.")]
+Address = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Ray cluster; else RAY_ADDRESS, or this machine's.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else on standard output.")]
 Name = Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False, help="Name of a search.")]

@@ -3,11 +3,22 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.commands.options import FOUND, INTERRUPTED, NOTHING_FOUND, Json, Storage, opened, read_settings
+from automl.commands.options import (
+    FOUND,
+    INTERRUPTED,
+    NOTHING_FOUND,
+    Address,
+    Executor,
+    Json,
+    Storage,
+    Workers,
+    opened,
+    read_settings,
+)
 from automl.terminal.console import print_json, print_search, say
 
 if TYPE_CHECKING:
@@ -21,11 +32,13 @@ def search(  # noqa: PLR0913
     time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
     storage: Storage = None,
-    executor: Annotated[Literal["processes", "inline"], typer.Option(help="Where trials run.")] = "processes",
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; one a core if absent.")] = None,
+    executor: Executor = None,
+    address: Address = None,
+    workers: Workers = None,
     name: Annotated[str | None, typer.Option(help="Name of the search instead of the document's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the winner; else models/NAME.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Throw an earlier search of this name away.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Queue it for a worker (automl worker) and return.")] = False,
     as_json: Json = False,
 ) -> int:
     """Search for the best model of a task; the winner becomes a folder that predicts.
@@ -37,7 +50,9 @@ def search(  # noqa: PLR0913
 
     url = storage or read_settings().storage
     document = _document(task, name, time, trials)
-    options = Options(storage=url, executor=executor, out=out, workers=workers, new=new)
+    options = Options(storage=url, executor=executor, out=out, workers=workers, address=address, new=new)
+    if detach:
+        return _queue(document, options, as_json=as_json)
     found = _watched(document, options)
     if as_json:
         print_json(found.to_mapping())
@@ -48,6 +63,19 @@ def search(  # noqa: PLR0913
         say("interrupted; everything is kept, and the same command goes on")
         return INTERRUPTED
     return NOTHING_FOUND if found.best is None else FOUND
+
+
+def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> int:
+    from automl.submissions import submit
+
+    found = submit(document, replace(options, on_notice=say))
+    if as_json:
+        print_json(found.to_mapping())
+    elif found.state == "queued":
+        typer.echo(f"{found.name} is queued; automl worker runs it, automl status {found.name} shows it")
+    else:
+        typer.echo(f"{found.name} is {found.state}, its budget is spent; give a larger one to go on")
+    return FOUND
 
 
 def _watched(document: "TaskDocument", options: "Options") -> "Search":

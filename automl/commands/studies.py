@@ -3,22 +3,23 @@
 import typer
 
 from automl.commands.options import Json, Name, Storage, opened, read_settings
-from automl.terminal.console import print_json, print_leaderboard, say, status_line
+from automl.terminal.console import print_json, print_leaderboard, say, status_line, worker_line
 
 
 def status(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
-    """Show the searches of the database, or one of them."""
-    from automl.records import is_missing, read_records
+    """Show the searches of the database, or one of them, and the workers that run them."""
+    from automl.records import is_missing, read_records, worker_mappings
 
     url = storage or read_settings().storage
-    mappings = []
+    mappings, workers = [], []
     if name is not None or not is_missing(url):
         with opened(url) as database:
             mappings = [record.to_mapping() for record in read_records(database, name)]
+            workers = worker_mappings(database, name)
     if as_json:
-        print_json({"searches": mappings})
-    for mapping in [] if as_json else mappings:
-        typer.echo(status_line(mapping))
+        print_json({"searches": mappings, "workers": workers})
+    for line in [] if as_json else [*map(status_line, mappings), *map(worker_line, workers)]:
+        typer.echo(line)
     if not mappings:
         say("there is no search yet; begin one with: automl search TASK.toml")
 

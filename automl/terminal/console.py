@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+SILENT_SECONDS = 60.0
+
 if TYPE_CHECKING:
     from automl.records import Record
     from automl.searches import Search
@@ -59,6 +61,13 @@ def status_line(mapping: Mapping[str, Any]) -> str:
     if mapping["bundle"] is not None:
         parts.append(str(_short(Path(mapping["bundle"]))))
     return f"{mapping['search']}: " + " · ".join(parts)
+
+
+def worker_line(mapping: Mapping[str, Any]) -> str:
+    """Return a worker of `worker_mappings` in one line."""
+    does = "waits" if mapping["search"] is None else f"runs {mapping['search']}"
+    silent = "" if (mapping["silent"] or 0) < SILENT_SECONDS else f", not heard of for {mapping['silent']:.0f} s"
+    return f"worker: {mapping['worker']} {does}{silent}"
 
 
 def _short(path: Path) -> Path:

@@ -33,8 +33,8 @@ class Interruption:
         self._asked = False
         self._before: dict[signal.Signals, Any] = {}
 
-    def watch(self, running: Interruptible) -> None:
-        """Say what the first signal is to end."""
+    def watch(self, running: Interruptible | None) -> None:
+        """Say what the first signal is to end; nothing while there is nothing that must end in good order."""
         self._running = running
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:

@@ -160,7 +160,7 @@ def test_status_of_no_database_is_an_empty_list_and_makes_none(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"version": 1, "searches": []}
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "searches": [], "workers": []}
     assert not (folder / "automl.db").exists()
 
 
@@ -255,8 +255,8 @@ def test_a_time_too_short_for_a_score_is_wrong_input_and_says_what_would_be_righ
 
 
 def test_python_is_told_of_an_unknown_executor_and_may_name_a_folder_by_text() -> None:
-    with pytest.raises(InputError, match="executor 'ray' is not known; use"):
-        automl_package.search("copy.toml", executor="ray")
+    with pytest.raises(InputError, match="executor 'slurm' is not known; use"):
+        automl_package.search("copy.toml", executor="slurm")
     with pytest.raises(InputError, match="too short for a first score"):
         automl_package.search("copy.toml", budget="2s", executor="inline", out="found")
 
