@@ -115,7 +115,10 @@ class Programs:
     def _read(self, name: str) -> Kept | None:
         """Return what the cache holds; only here are bytes unpickled, after the cache has checked their seal."""
         body = self._cache and self._cache.read(name)
-        kept = pickle.loads(body) if body else None  # noqa: S301
+        try:
+            kept = pickle.loads(body) if body else None  # noqa: S301
+        except Exception:
+            return None
         return kept if isinstance(kept, Kept) else None
 
     def _loaded(self, kept: Kept) -> Program | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
-SOURCES = ("models", "training", "decoding.py", "data/tokenizers.py")
-"""Files and folders of our own whose code becomes part of programs."""
+SOURCES = ("automl/models", "automl/training", "automl/decoding.py", "automl/data/tokenizers.py", "search_spaces")
+"""Files and folders of our own whose code decides programs."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NPROC", "PJRT_NPROC", "OMP_NUM_THREADS")
 INDIFFERENT = ("jax_compilation_cache", "jax_persistent_cache", "jax_log", "jax_dump", "jax_traceback", "jax_explain")
@@ -58,7 +58,7 @@ def surroundings() -> str:
 @cache
 def source_digest() -> str:
     """Return the sha256 of our code that becomes part of programs, so that no other version's is ever loaded."""
-    home = Path(__file__).parents[1]
+    home = Path(__file__).parents[2]
     files = [file for name in SOURCES for file in (home / name, *sorted((home / name).rglob("*.py"))) if file.is_file()]
     read = hashlib.sha256()
     for file in files:

@@ -1,4 +1,5 @@
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -106,8 +107,8 @@ def test_flags_and_settings_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch)
     assert len(texts) == 3
 
 
-def test_every_file_whose_code_becomes_part_of_programs_is_read() -> None:
-    home = Path(surroundings.__file__).parents[1]
+def test_every_file_whose_code_decides_programs_is_read() -> None:
+    home = Path(surroundings.__file__).parents[2]
     assert all((home / name).exists() for name in surroundings.SOURCES)
 
 
@@ -126,6 +127,15 @@ def test_nothing_is_unpickled_before_its_seal_is_right(place: ProgramFolder, tmp
     held._cache.write(entry.name.removesuffix(SUFFIX), body)
     run(Programs(place))
     assert (tmp_path / "marker").exists()
+
+
+def test_a_sealed_entry_of_another_form_is_compiled_anew(place: ProgramFolder) -> None:
+    run(Programs(place))
+    held = Programs(place)
+    assert held._cache is not None
+    for body in (b"no pickle at all", pickle.dumps(["a list"])):
+        held._cache.write(only_entry(place).name.removesuffix(SUFFIX), body)
+        assert run(Programs(place)) == [0.0, 2.0, 4.0, 6.0]
 
 
 def test_a_corrupt_entry_is_compiled_anew_and_replaced(place: ProgramFolder, said: list[str]) -> None:
