@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, assert_never
 
@@ -179,8 +180,19 @@ class Proposals:
         return int.from_bytes(digest[:4], "big")
 
 
+def distributions(space: Space, configuration: Seq2Seq) -> "dict[str, BaseDistribution]":
+    """Return the ranges behind a configuration's parameters in Optuna's terms."""
+    return {path: to_distribution(dial) for path, dial in space.distributions(configuration).items()}
+
+
 def to_distribution(dial: Choice | Uniform) -> "BaseDistribution":
-    """Return a dial's range in Optuna's terms."""
+    """Return a dial's range in Optuna's terms; the same object for the same dial."""
+    return _distribution(dial, repr(dial))
+
+
+@cache
+def _distribution(dial: Choice | Uniform, _values: str) -> "BaseDistribution":
+    # The text tells dials apart that are equal and are not the same: (0, 1) and (False, True).
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     match dial:
@@ -230,7 +242,7 @@ def _row(space: Space, trial: Tried, rank: int | None) -> "FrozenTrial":
         state=TrialState.RUNNING if rank is None else TrialState.COMPLETE,
         value=rank,
         params=space.parameters(trial.configuration),
-        distributions={k: to_distribution(d) for k, d in space.distributions(trial.configuration).items()},
+        distributions=distributions(space, trial.configuration),
     )
 
 

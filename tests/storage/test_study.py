@@ -31,9 +31,8 @@ def reading(url: str) -> Iterator[optuna.Study]:
 
 @pytest.fixture
 def mirror(database: Database) -> Iterator[Mirror]:
-    mirror = Mirror(database.url, "dates")
+    mirror = Mirror(database, "dates")
     yield mirror
-    mirror.close()
     delete_mirror(database.url, "dates")
 
 
@@ -70,7 +69,7 @@ def test_a_trial_goes_on_in_the_mirror_and_is_told_once(database: Database, mirr
 
 def test_a_new_mirror_goes_on_with_the_study_that_is_there(database: Database, mirror: Mirror) -> None:
     mirror.update([a_trial(0, "COMPLETE", values=(0.5,)), a_trial(1, "PAUSED", intermediate_values={500: 0.5})])
-    later = Mirror(database.url, "dates")
+    later = Mirror(database, "dates")
     later.update(
         [
             a_trial(0, "COMPLETE", values=(0.5,)),
@@ -78,7 +77,6 @@ def test_a_new_mirror_goes_on_with_the_study_that_is_there(database: Database, m
             a_trial(2, "RUNNING"),
         ]
     )
-    later.close()
     with reading(database.url) as study:
         assert [(trial.number, trial.value) for trial in study.trials] == [(0, 0.5), (1, 0.25), (2, None)]
 
@@ -90,14 +88,13 @@ def test_a_trial_is_not_mirrored_under_another_number(mirror: Mirror) -> None:
 
 def test_several_objectives_have_a_direction_each(database: Database, mirror: Mirror) -> None:
     delete_mirror(database.url, "dates")
-    two = Mirror(database.url, "dates", ("minimize", "maximize"))
+    two = Mirror(database, "dates", ("minimize", "maximize"))
     two.update([a_trial(0, "COMPLETE", values=(0.25, 30.0))])
-    two.close()
     with reading(database.url) as study:
         assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
         assert study.trials[0].values == [0.25, 30.0]
     with pytest.raises(ValueError, match="other directions"):
-        Mirror(database.url, "dates")
+        Mirror(database, "dates")
 
 
 def test_both_version_tables_live_in_one_database(database: Database, mirror: Mirror) -> None:
@@ -107,10 +104,8 @@ def test_both_version_tables_live_in_one_database(database: Database, mirror: Mi
 
 def test_our_tables_find_room_beside_a_study_that_was_there_first(tmp_path: Any) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    mirror = Mirror(url, "dates")
-    mirror.update([a_trial(0, "COMPLETE", values=(0.5,))])
+    optuna.create_study(study_name="dates", storage=url).add_trial(optuna.create_trial(value=0.5))
     open_database(url).close()
-    mirror.close()
     with reading(url) as study:
         assert study.best_value == 0.5
 
@@ -119,8 +114,7 @@ def test_the_mirror_is_silent_and_leaves_optuna_s_voice_as_it_was(
     sqlite: Database, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = optuna.logging.get_verbosity()
-    mirror = Mirror(sqlite.url, "dates")
+    mirror = Mirror(sqlite, "dates")
     mirror.update([a_trial(0, "COMPLETE", values=(0.5,))])
-    mirror.close()
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
