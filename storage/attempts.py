@@ -85,14 +85,7 @@ def end_attempt(database: Database, lease: Lease, trial: int, reason: str, *, fa
         StorageError: The trial is COMPLETE, FAILED or does not exist.
     """
 
-    def work(transaction: Transaction) -> int:
-        locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED")
-        if close_attempt(transaction, locked, reason):
-            state = "RUNNING" if locked.checkpoint is None else "PAUSED"
-            change_trial(transaction, locked, state=state, failures=locked.failures + int(failure))
-        return locked.failures
-
-    return database.transact(work)
+    return database.transact(lambda transaction: end_open_attempt(transaction, lease, trial, reason, failure=failure))
 
 
 def list_attempts(database: Database, search_id: int) -> list[AttemptRow]:
@@ -126,6 +119,15 @@ def open_attempt(transaction: Transaction, lease: Lease, trial: int, from_step: 
     values = {"trial_id": locked.id, "number": number, "from_step": from_step, "started": utc_now()}
     transaction.run(OPEN, {**values, "worker": worker, "epoch": lease.epoch})
     return number
+
+
+def end_open_attempt(transaction: Transaction, lease: Lease, trial: int, reason: str, *, failure: bool = True) -> int:
+    """`end_attempt` within a transaction."""
+    locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED")
+    if close_attempt(transaction, locked, reason):
+        state = "RUNNING" if locked.checkpoint is None else "PAUSED"
+        change_trial(transaction, locked, state=state, failures=locked.failures + int(failure))
+    return locked.failures
 
 
 def close_attempt(transaction: Transaction, trial: LockedTrial, reason: str, seconds: float | None = None) -> bool:

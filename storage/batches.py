@@ -6,10 +6,13 @@ A search costs a transaction a segment: the result of the last one, the decision
 import random
 import time
 from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
 from storage.database import BusyError, ConnectionLost, Database, Transaction
 from storage.leases import Lease
 from storage.searches import take_turn
+
+P = ParamSpec("P")
 
 PATIENCE = 600.0
 """Seconds for which a batch is tried again while the database does not answer; what is training goes on meanwhile."""
@@ -29,9 +32,16 @@ class Batch:
         self._turn = 0
         self._writes: list[Callable[[Transaction], object]] = []
 
-    def add(self, write: Callable[[Transaction], object]) -> None:
-        """Write it with the next `commit`; it must be safe to run again after it was rolled back."""
-        self._writes.append(write)
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something to commit."""
+        return bool(self._writes)
+
+    def add(
+        self, write: Callable[Concatenate[Transaction, Lease, P], object], *arguments: P.args, **options: P.kwargs
+    ) -> None:
+        """Call `write` with the transaction of the next `commit`; it must bear to be rolled back and called again."""
+        self._writes.append(lambda transaction: write(transaction, self._lease, *arguments, **options))
 
     def commit(self, elapsed: float) -> None:
         """Commit what was added since, and add seconds to what the search has consumed; nothing added is no batch.

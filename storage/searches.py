@@ -278,8 +278,7 @@ def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFiel
     Raises:
         LeaseLost: A newer epoch exists.
     """
-    values = {**changes, "updated": utc_now()}
-    database.transact(lambda transaction: write_search(transaction, lease, values))
+    database.transact(lambda transaction: set_fields(transaction, lease, **changes))
 
 
 def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
@@ -305,9 +304,10 @@ FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindpar
 SPEND = (
     update(SEARCHES)
     .where(SEARCHES.c.id == bindparam("search"), SEARCHES.c.epoch == bindparam("fence"))
-    .values(seconds=SEARCHES.c.seconds + bindparam("elapsed"), updated=bindparam("moment"), takeovers=0)
+    .values(seconds=SEARCHES.c.seconds + bindparam("elapsed"), updated=bindparam("moment"))
 )
 TURN = SPEND.where(SEARCHES.c.turn == bindparam("next_turn") - 1).values(turn=bindparam("next_turn"))
+BEAR = SPEND.values(takeovers=0)
 
 
 def guard(transaction: Transaction, lease: Lease) -> None:
@@ -320,14 +320,14 @@ def guard(transaction: Transaction, lease: Lease) -> None:
         _fence(transaction, lease)
 
 
-def spend(transaction: Transaction, lease: Lease, elapsed: float) -> None:
-    """Add seconds to what the search has consumed.
+def bear_fruit(transaction: Transaction, lease: Lease, elapsed: float) -> None:
+    """Note that the holder has brought something, and add seconds to what the search has consumed.
 
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
     values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
-    if transaction.run(SPEND, values).rowcount == 0:
+    if transaction.run(BEAR, values).rowcount == 0:
         raise LeaseLost
     transaction.known[lease] = True
 
@@ -351,6 +351,11 @@ def _fence(transaction: Transaction, lease: Lease) -> None:
     if row is None or row[0] != lease.epoch:
         raise LeaseLost
     transaction.known[lease] = True
+
+
+def set_fields(transaction: Transaction, lease: Lease, **changes: Unpack[SearchFields]) -> None:
+    """`update_search` within a transaction."""
+    write_search(transaction, lease, {**changes, "updated": utc_now()})
 
 
 def write_search(transaction: Transaction, lease: Lease, values: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from storage.checkpoints import Checkpoint, record
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
 from storage.schema import TABLE_OPTIONS, Base, detach, insertion, utc_now
-from storage.searches import spend
+from storage.searches import bear_fruit
 from storage.trials import LockedTrial, Trial, TrialRow, TrialState, change_trial, lock_trial
 
 
@@ -96,6 +96,24 @@ class SegmentRow:
     worker: str | None
     created: datetime
     attempt: int | None = None
+
+    @staticmethod
+    def of(segment: NewSegment, *, index: int, attempt: int) -> "SegmentRow":
+        """A segment that is committed now."""
+        return SegmentRow(
+            trial=segment.trial,
+            index=index,
+            from_step=segment.from_step,
+            to_step=segment.to_step,
+            tokens=segment.tokens,
+            scores=dict(segment.scores),
+            seconds=dict(segment.seconds),
+            checkpoint=segment.checkpoint,
+            cooldown=segment.cooldown,
+            worker=segment.worker,
+            created=utc_now(),
+            attempt=attempt,
+        )
 
 
 def commit_segment(
@@ -208,27 +226,23 @@ def write_segment(
     stands_there = trial.state == "RUNNING" and segment.from_step in (0, trial.step)
     stored = None if stands_there and trial.segments == 0 else _known(transaction, trial, segment, stands_there)
     if stored is not None:
+        _settle(transaction, trial, segment, complete=complete)
         return stored
     record(transaction, segment.checkpoint, segment.bytes)
-    row = SegmentRow(
-        trial=segment.trial,
-        index=trial.segments,
-        from_step=segment.from_step,
-        to_step=segment.to_step,
-        tokens=segment.tokens,
-        scores=dict(segment.scores),
-        seconds=dict(segment.seconds),
-        checkpoint=segment.checkpoint,
-        cooldown=segment.cooldown,
-        worker=segment.worker,
-        created=utc_now(),
-        attempt=trial.attempts,
-    )
+    row = SegmentRow.of(segment, index=trial.segments, attempt=trial.attempts)
     transaction.run(INSERT, {**vars(row), "trial_id": trial.id})
     close_attempt(transaction, trial, "COMMITTED", sum(segment.seconds.values()))
     _advance(transaction, trial, segment, complete=complete)
-    spend(transaction, lease, elapsed)
+    bear_fruit(transaction, lease, elapsed)
     return row
+
+
+def _settle(transaction: Transaction, trial: LockedTrial, segment: NewSegment, *, complete: bool) -> None:
+    """An attempt that went back has brought what was there: the trial stands there again."""
+    if trial.state == "RUNNING" and close_attempt(transaction, trial, "REPEATED", sum(segment.seconds.values())):
+        place = {"step": segment.to_step, "tokens": segment.tokens, "checkpoint": segment.checkpoint}
+        state = "COMPLETE" if complete else "PAUSED"
+        change_trial(transaction, trial, state=state, parameters=segment.parameters, failures=0, **place)
 
 
 def _advance(transaction: Transaction, trial: LockedTrial, segment: NewSegment, *, complete: bool) -> None:

@@ -102,10 +102,8 @@ class Mirror:
         told: dict[int, _Told] = {}
         with self._database.read() as session:
             ours = trials.c.study_id == self._study
-            for identity, number, state in session.execute(
-                select(trials.c.trial_id, trials.c.number, trials.c.state).where(ours)
-            ):
-                told[number] = _Told(identity, finished=state.is_finished())
+            for row in session.execute(select(trials.c.trial_id, trials.c.number, trials.c.state).where(ours)):
+                told[row[1]] = _Told(row[0], finished=row[2].is_finished())
             open_ = {found.identity: found for found in told.values() if not found.finished}
             running = trials.c.state == "RUNNING"
             steps = select(values.c.trial_id, values.c.step).join(trials).where(ours, running)
@@ -126,7 +124,8 @@ class Mirror:
         ]
         transaction.run_many(tables.add_trial, rows)
         values = {"study": self._study, "least": new[0].number}
-        identities = {number: identity for identity, number in transaction.run(tables.added, values)}
+        found: Any = transaction.run(tables.added, values)
+        identities = {number: identity for identity, number in found}
         transaction.run_many(
             tables.add_parameter, [part for row in new for part in tables.parameters(identities[row.number], row)]
         )
@@ -140,7 +139,8 @@ class Mirror:
         steps = [part for row in rows for part in told[row.number].new_steps(row)]
         transaction.run_many(tables.add_intermediate_value, steps)
         changed = [part for row in rows for part in told[row.number].new_attrs(row)]
-        transaction.run_many(tables.drop_attribute, [{"trial": part["trial_id"], "name": part["key"]} for part in changed])
+        old = [{"trial": told[row.number].identity, "name": key} for row in rows for key in told[row.number].stale(row)]
+        transaction.run_many(tables.drop_attribute, old)
         transaction.run_many(tables.add_attribute, changed)
         ended = [row for row in rows if after[row.number].finished]
         finals = [
@@ -181,6 +181,9 @@ class _Told:
             text = json.dumps(value)
             if self.attrs.get(key) != text:
                 yield {"trial_id": self.identity, "key": key, "value_json": text}
+
+    def stale(self, row: MirrorTrial) -> list[str]:
+        return [key for key, value in row.user_attrs.items() if self.attrs.get(key) not in (None, json.dumps(value))]
 
     def after(self, row: MirrorTrial) -> "_Told":
         attrs = self.attrs | {key: json.dumps(value) for key, value in row.user_attrs.items()}
@@ -228,7 +231,10 @@ class _Tables:
         """The parameters of a trial as rows."""
         for name, value in row.params.items():
             distribution = row.distributions[name]
-            stored = {"param_value": distribution.to_internal_repr(value), "distribution_json": self._text(distribution)}
+            stored = {
+                "param_value": distribution.to_internal_repr(value),
+                "distribution_json": self._text(distribution),
+            }
             yield {"trial_id": identity, "param_name": name, **stored}
 
     def _text(self, distribution: "BaseDistribution") -> str:

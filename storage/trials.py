@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from storage.checkpoints import Checkpoint
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
-from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, insertion, utc_now
 from storage.searches import Search, guard
 
 TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
@@ -127,27 +127,42 @@ def add_trial(
         number = transaction.connection.scalar(NEXT, {"search": lease.search_id}) or 0
         if most is not None and number >= most:
             raise BudgetSpent(f"the search has its {most} trials")
-        now = utc_now()
-        trial = Trial(
-            search_id=lease.search_id,
-            number=number,
-            state="RUNNING",
-            configuration=dict(configuration),
-            seed=seed,
-            origin=origin,
-            step=0,
-            tokens=0,
-            attempts=0,
-            failures=0,
-            segments=0,
-            created=now,
-            updated=now,
-        )
-        transaction.session.add(trial)
-        transaction.session.flush()
-        return detach(TrialRow, trial)
+        row = new_trial(number, configuration, seed, origin)
+        insert_trial(transaction, lease, row)
+        return row
 
     return database.transact(work, repeatable=False)
+
+
+def new_trial(number: int, configuration: Mapping[str, Any], seed: int, origin: str) -> TrialRow:
+    """A trial as it begins: RUNNING, without a checkpoint."""
+    now = utc_now()
+    return TrialRow(
+        number=number,
+        state="RUNNING",
+        configuration=dict(configuration),
+        seed=seed,
+        origin=origin,
+        parameters=None,
+        step=0,
+        tokens=0,
+        checkpoint=None,
+        reason=None,
+        message=None,
+        attempts=0,
+        failures=0,
+        created=now,
+        updated=now,
+    )
+
+
+INSERT = insertion(TRIALS, "search_id", *(field.name for field in fields(TrialRow)))
+
+
+def insert_trial(transaction: Transaction, lease: Lease, row: TrialRow) -> None:
+    """Add a trial; the database refuses a number that is there."""
+    guard(transaction, lease)
+    transaction.run(INSERT, {**vars(row), "search_id": lease.search_id})
 
 
 def get_trial(database: Database, search_id: int, number: int) -> TrialRow | None:
@@ -179,15 +194,17 @@ def fail_trial(database: Database, lease: Lease, number: int, reason: str, messa
         LeaseLost: A newer epoch exists.
         StorageError: The trial is COMPLETE or does not exist.
     """
+    database.transact(lambda transaction: end_trial(transaction, lease, number, reason, message))
+
+
+def end_trial(transaction: Transaction, lease: Lease, number: int, reason: str, message: str) -> None:
+    """`fail_trial` within a transaction."""
     from storage.attempts import close_attempt
 
-    def work(transaction: Transaction) -> None:
-        trial = lock_trial(transaction, lease, number, "RUNNING", "PAUSED", "FAILED")
-        if trial.state != "FAILED":
-            close_attempt(transaction, trial, reason)
-            change_trial(transaction, trial, state="FAILED", reason=reason, message=message)
-
-    database.transact(work)
+    trial = lock_trial(transaction, lease, number, "RUNNING", "PAUSED", "FAILED")
+    if trial.state != "FAILED":
+        close_attempt(transaction, trial, reason)
+        change_trial(transaction, trial, state="FAILED", reason=reason, message=message)
 
 
 def complete_trial(database: Database, lease: Lease, number: int) -> None:

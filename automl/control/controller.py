@@ -6,7 +6,6 @@ same path as beginning.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing
 from dataclasses import replace
 from math import isfinite
 from time import monotonic
@@ -25,18 +24,20 @@ from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
 from automl.control.prospects import prospects
 from automl.control.scheduler import decide
+from automl.control.tally import Tally
 from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
 from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
-from storage.attempts import begin_attempt, end_attempt
+from storage.attempts import end_open_attempt, open_attempt
+from storage.batches import Batch
 from storage.database import Database
-from storage.events import append_event
+from storage.events import note
 from storage.leases import Lease, LeaseLost
-from storage.searches import SearchFields, SearchRow, update_search
-from storage.segments import SegmentRow, commit_segment, drop_segments, list_segments
-from storage.trials import add_trial, fail_trial, list_trials
+from storage.searches import SearchFields, SearchRow, set_fields, update_search
+from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
+from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
 PASSES = 60
 MIRROR_SECONDS = 30.0
@@ -79,7 +80,11 @@ class Controller:
         self._proposals = Proposals(plan.space, plan.seed, plan.admissible)
         self._forecaster = Forecaster()
         self._encoder = encoder(plan.space.ranges)
-        self._trials = self._restore()
+        self._batch = Batch(database, lease)
+        self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
+        self._tally = Tally(self._trials.values(), plan.metric)
+        self._fresh = list(self._trials.values())
+        self._planned: list[Segment] = []
         self._running: dict[Future[Result], Segment] = {}
         self._rung_tokens = search.rung_tokens
         if plan.budget.time is None and self._rung_tokens is None:
@@ -93,8 +98,9 @@ class Controller:
         self._losses = 0
         self._no_more_proposals = False
         self._recorded = ("", "")
-        self._mirror = ContainedMirror(database.url, search.name, plan.space, plan.metric)
+        self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.metric)
         self._shown = self._mirrored = self._saved = self._began
+        self._give_up_on_killers()
 
     def run(self) -> Outcome:
         """Search until the budget is spent, the target is reached or it is interrupted.
@@ -104,7 +110,7 @@ class Controller:
             Obstacle: Checkpoints cannot be written, or no trainer lives long enough; everything up to then is kept.
         """
         heartbeat = Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop)
-        with closing(self._mirror), heartbeat:
+        with heartbeat:
             try:
                 self._loop()
             except KeyboardInterrupt:
@@ -114,6 +120,7 @@ class Controller:
                 self._executor.stop()
                 raise
             if self._obstacle:
+                self._flush()
                 changes = SearchFields(state="interrupted", seconds=self._consumed(), message=self._obstacle)
                 update_search(self._database, self._lease, **changes)
                 raise Obstacle(self._obstacle)
@@ -124,18 +131,18 @@ class Controller:
         self._interrupted = True
         self._executor.stop()
 
-    def _restore(self) -> dict[int, Trial]:
-        database, search = self._database, self._search.id
-        for row in list_trials(database, search):
-            if row.state == "RUNNING":
-                end_attempt(database, self._lease, row.number, "LOST", failure=False)
-        return history.restore(list_trials(database, search), list_segments(database, search))
+    def _give_up_on_killers(self) -> None:
+        """Fail the trials that were in flight whenever this search lost its process, several times in a row."""
+        for trial in self._trials.values():
+            if trial.row.failures >= MOST_ATTEMPTS and trial.row.state in ("RUNNING", "PAUSED"):
+                self._end_trial(trial, FailureReason.WORKER_LOST, "the search lost its process whenever this trial ran")
 
     def _loop(self) -> None:
         while True:
             self._reap()
             self._check_ends()
             self._fill_workers()
+            self._launch()
             self._show_progress()
             if self._running:
                 if self._is_ending():
@@ -152,6 +159,7 @@ class Controller:
             while self._running:
                 self._waiting(list(self._running))
                 self._reap()
+                self._flush()
         except KeyboardInterrupt:
             return
 
@@ -159,18 +167,25 @@ class Controller:
         """Stop what runs when the target is reached, the time is over or every trial has failed."""
         if self._ending:
             return
-        reason = early_end(self._trials.values(), self._plan.budget.target)
+        reason = early_end(self._unjudged(), self._plan.budget.target)
         if reason:
             self._end(reason)
         elif self._running and (self._seconds_left() or 1.0) < 0:
             self._end("the time is spent")
+
+    def _unjudged(self) -> Collection[Trial]:
+        """The trials that can end the search early: before the first score all, then those with new scores."""
+        if self._tally.best is None:
+            return self._trials.values()
+        judged, self._fresh = self._fresh, []
+        return judged
 
     def _end(self, reason: str) -> None:
         self._ending = reason
         self._record("finish", reason)
 
     def _fill_workers(self) -> None:
-        while len(self._running) < self._executor.workers and not self._is_ending():
+        while len(self._running) + len(self._planned) < self._executor.workers and not self._is_ending():
             offered = self._offer()
             seen = history.candidates(self._trials.values(), self._plan.metric, self._encode)
             ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
@@ -185,7 +200,7 @@ class Controller:
                     self._record("wait", decision.reason)
                     return
                 case Finish():
-                    if not self._running:
+                    if not self._running and not self._planned:
                         self._end(decision.reason)
                     return
                 case other:
@@ -201,7 +216,7 @@ class Controller:
         return self._proposals.propose(history.tried(self._trials.values(), self._plan.metric, self._rung_tokens))
 
     def _orphan(self) -> Trial | None:
-        return next((trial for trial in self._trials.values() if trial.is_orphan), None)
+        return self._tally.orphan
 
     def _encode(self, configuration: Seq2Seq) -> tuple[float, ...]:
         return self._encoder(self._plan.space.parameters(configuration))
@@ -219,17 +234,46 @@ class Controller:
 
     def _add_trial(self, proposal: Proposal) -> Trial:
         seed = self._plan.trial_seed(len(self._trials))
-        row = add_trial(self._database, self._lease, to_dict(proposal.configuration), seed, proposal.origin)
+        row = new_trial(len(self._trials), to_dict(proposal.configuration), seed, proposal.origin)
+        self._batch.add(insert_trial, row)
         self._trials[row.number] = Trial(row, proposal.configuration)
+        self._tally.note(self._trials[row.number])
         return self._trials[row.number]
 
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
         row = trial.row
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
-        begin_attempt(self._database, self._lease, row.number, row.step)
+        self._batch.add(open_attempt, row.number, row.step)
         trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
-        self._running[self._executor.submit(segment)] = segment
         trial.in_flight = True
+        self._tally.note(trial)
+        self._planned.append(segment)
+
+    def _launch(self) -> None:
+        """Begin what was decided, once the database knows of it."""
+        self._flush()
+        while self._planned:
+            try:
+                self._running[self._executor.submit(self._planned[0])] = self._planned[0]
+            except BaseException:
+                self._call_off()
+                raise
+            del self._planned[0]
+
+    def _call_off(self) -> None:
+        for segment in self._planned:
+            trial = self._trials[segment.trial]
+            trial.in_flight = False
+            self._batch.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False)
+            self._tally.note(trial)
+        self._planned.clear()
+
+    def _flush(self) -> None:
+        """Commit what was written, and the time that it took."""
+        if self._batch.is_due:
+            consumed = self._consumed()
+            self._batch.commit(consumed - self._committed_seconds)
+            self._committed_seconds = consumed
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
@@ -243,6 +287,8 @@ class Controller:
                     self._fail(trial, failure)
                 case error:
                     self._fail(trial, TrialFailure(FailureReason.ERROR, type(error).__name__))
+            self._tally.note(trial)
+            self._fresh.append(trial)
 
     def _accept(self, trial: Trial, segment: Segment, result: Result) -> None:
         assert isinstance(result, SegmentResult)
@@ -251,24 +297,18 @@ class Controller:
             return
         self._losses = 0
         complete = segment.cooldown and not self._interrupted
-        row = self._commit(segment, result, complete)
-        trial.advance(row, result.parameters, complete)
-        self._measure_rung()
-
-    def _commit(self, segment: Segment, result: SegmentResult, complete: bool) -> SegmentRow:
-        consumed = self._consumed()
         new = new_segment(segment, result, self._plan.checkpoints)
-        elapsed = consumed - self._committed_seconds
-        row = commit_segment(self._database, self._lease, new, complete=complete, elapsed=elapsed)
-        self._committed_seconds = consumed
-        return row
+        self._batch.add(write_segment, new, complete=complete)
+        stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
+        trial.advance(stored, result.parameters, complete)
+        self._measure_rung()
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
         number, message = trial.row.number, str(failure)
         follows = consequence(failure.reason, has_trained=bool(trial.segments))
         match follows:
             case "keep" | "halt":
-                end_attempt(self._database, self._lease, number, failure.reason, failure=False)
+                self._batch.add(end_open_attempt, number, failure.reason, failure=False)
                 if follows == "halt":
                     self._halt(f"{self._plan.checkpoints}: {message}; make room, and the same command goes on")
                 return
@@ -277,15 +317,20 @@ class Controller:
                     return
             case "fail":
                 pass
-        fail_trial(self._database, self._lease, number, failure.reason, message)
-        trial.fail(failure.reason, message)
-        self._warn(f"trial {number} failed: {failure.reason}, {message}")
+        self._end_trial(trial, failure.reason, message)
         self._measure_rung()
+
+    def _end_trial(self, trial: Trial, reason: FailureReason, message: str) -> None:
+        self._batch.add(end_trial, trial.row.number, reason, message)
+        trial.fail(reason, message)
+        self._tally.note(trial)
+        self._warn(f"trial {trial.row.number} failed: {reason}, {message}")
 
     def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence) -> bool:
         """Let a trial go on from its last sound checkpoint; False if it has been lost too often."""
         number = trial.row.number
-        failures = end_attempt(self._database, self._lease, number, failure.reason)
+        self._batch.add(end_open_attempt, number, failure.reason)
+        failures = trial.row.failures + 1
         self._losses += 1
         if self._losses >= MOST_LOSSES:
             last = f"{failure.reason}, {failure}"
@@ -300,8 +345,10 @@ class Controller:
 
     def _drop(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
         """Forget segments whose checkpoints are damaged."""
+        self._flush()
         trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
         trial.segments = [segment for segment in trial.segments if segment not in segments]
+        self._tally.recount(self._trials.values())
 
     def _halt(self, obstacle: str) -> None:
         self._obstacle = obstacle
@@ -315,7 +362,7 @@ class Controller:
 
     def _set_rung_tokens(self, tokens: int) -> None:
         self._rung_tokens = tokens
-        update_search(self._database, self._lease, rung_tokens=tokens)
+        self._batch.add(set_fields, rung_tokens=tokens)
 
     def _consumed(self) -> float:
         return self._search.seconds + self._plan.spent + self._clock() - self._began
@@ -325,7 +372,7 @@ class Controller:
         if self._plan.budget.time is None:
             return None
         guess = min(0.1 * self._plan.budget.time, FIRST_EVALUATION)
-        after = history.seconds_after_training(self._trials.values(), guess)
+        after = self._tally.seconds_after_training(guess)
         return self._plan.budget.time - self._plan.kept - self._consumed() - after
 
     def _outlook(self) -> Outlook:
@@ -341,7 +388,7 @@ class Controller:
 
     def _trials_left(self) -> int | None:
         """Number of trials that may still begin, those that have to begin again among them; none without a limit."""
-        begun = sum(not trial.is_orphan for trial in self._trials.values())
+        begun = self._tally.begun
         if self._no_more_proposals and begun == len(self._trials):
             return 0
         return None if self._plan.budget.trials is None else max(self._plan.budget.trials - begun, 0)
@@ -349,10 +396,10 @@ class Controller:
     def _record(self, kind: str, message: str) -> None:
         if (kind, message) != self._recorded:
             self._recorded = (kind, message)
-            append_event(self._database, self._lease, kind, message)
+            self._batch.add(note, kind, message)
 
     def _warn(self, message: str) -> None:
-        append_event(self._database, self._lease, "warning", message)
+        self._batch.add(note, "warning", message)
 
     def _show_progress(self) -> None:
         now = self._clock()
@@ -367,11 +414,11 @@ class Controller:
             return
         self._shown = now
         time = self._plan.budget.time
-        found = history.best(self._trials.values(), self._plan.metric)
+        found = self._tally.best
         self._on_change(
             Progress(
                 seconds_left=None if time is None else max(time - self._consumed(), 0.0),
-                trials=history.counts(self._trials.values()),
+                trials=self._tally.counts,
                 best=found[1].scores[self._plan.metric.name] if found else None,
                 workers=tuple(self._executor.status()),
                 decision=self._recorded[1],
@@ -379,23 +426,27 @@ class Controller:
         )
 
     def _update_mirror(self) -> None:
-        warning = self._mirror.update(self._trials.values())
+        changed = self._tally.take_changed()
+        warning = self._mirror.update(changed)
         if warning:
+            self._tally.give_back(changed)
             self._warn(warning)
 
     def _conclude(self) -> Outcome:
+        self._flush()
         found, test_scores = self._tested_best()
         why = explain(self._trials.values(), self._plan.metric) if found else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
         seconds = self._consumed()
-        update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         self._update_mirror()
+        self._flush()
+        update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         winner = Winner.of(*found, test_scores) if found else None
-        return Outcome(state, seconds, history.counts(self._trials.values()), winner, why)
+        return Outcome(state, seconds, self._tally.counts, winner, why)
 
     def _tested_best(self) -> tuple[tuple[Trial, SegmentRow] | None, Mapping[str, float]]:
         """Return the best trial and segment with its scores on test; one whose checkpoint is damaged is passed over."""
-        while (found := history.best(self._trials.values(), self._plan.metric)) is not None:
+        while (found := self._tally.best) is not None:
             scores = self._test(*found)
             if scores is not None:
                 return found, scores

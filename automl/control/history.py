@@ -76,6 +76,7 @@ class Trial:
             checkpoint=segment.checkpoint,
             parameters=parameters,
             failures=0,
+            segments=self.row.segments + 1,
         )
 
     def fail(self, reason: FailureReason, message: str) -> None:

@@ -1,7 +1,5 @@
 """Batches of writes, on every kind of database."""
 
-from functools import partial
-
 import pytest
 from sqlalchemy import event
 
@@ -31,12 +29,12 @@ def seconds(database: Database) -> float:
 
 
 def test_what_a_batch_holds_is_committed_together(database: Database, lease: Lease, batch: Batch) -> None:
-    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 0))
-    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.add(open_attempt, 0, 0)
+    batch.add(note, "start", "trial 0")
     assert list_attempts(database, lease.search_id) == []
     batch.commit(1.0)
-    batch.add(lambda transaction: write_segment(transaction, lease, a_segment(0)))
-    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 10))
+    batch.add(write_segment, a_segment(0))
+    batch.add(open_attempt, 0, 10)
     batch.commit(2.5)
     batch.commit(100.0)
     assert [a.end_reason for a in list_attempts(database, lease.search_id)] == ["COMMITTED", None]
@@ -49,11 +47,11 @@ def test_a_batch_that_fails_half_way_leaves_nothing_and_can_be_tried_again(
 ) -> None:
     broken = [True]
 
-    def fail(_: Transaction) -> None:
+    def fail(_: Transaction, __: Lease) -> None:
         if broken:
             raise databases.StorageError("no space left")
 
-    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.add(note, "start", "trial 0")
     batch.add(fail)
     with pytest.raises(databases.StorageError, match="no space left"):
         batch.commit(1.0)
@@ -77,26 +75,26 @@ def test_a_batch_whose_commit_was_in_doubt_is_not_written_twice(
         return result
 
     monkeypatch.setattr(Database, "_attempt", attempt)
-    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.add(note, "start", "trial 0")
     batch.commit(1.0)
     assert (len(list_events(database, lease.search_id)), seconds(database)) == (1, 1.0)
 
 
 def test_a_batch_of_an_old_epoch_is_refused(database: Database, lease: Lease, batch: Batch) -> None:
     claim(database, "dates", "first", 60)
-    batch.add(lambda transaction: note(transaction, lease, "start", "trial 0"))
+    batch.add(note, "start", "trial 0")
     with pytest.raises(LeaseLost):
         batch.commit(1.0)
     assert (list_events(database, lease.search_id), seconds(database)) == ([], 0.0)
 
 
 def test_a_segment_costs_one_transaction_of_few_statements(database: Database, lease: Lease, batch: Batch) -> None:
-    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 0))
+    batch.add(open_attempt, 0, 0)
     batch.commit(0.0)
     statements: list[str] = []
     event.listen(database.writing, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-    batch.add(partial(write_segment, lease=lease, segment=a_segment(0)))
-    batch.add(lambda transaction: open_attempt(transaction, lease, 0, 10))
-    batch.add(lambda transaction: note(transaction, lease, "thaw", "trial 0"))
+    batch.add(write_segment, a_segment(0))
+    batch.add(open_attempt, 0, 10)
+    batch.add(note, "thaw", "trial 0")
     batch.commit(1.0)
     assert len([statement for statement in statements if not statement.startswith("BEGIN")]) <= 12

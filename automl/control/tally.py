@@ -1,0 +1,85 @@
+"""What is asked of all trials at every turn of the controller, kept up to date as one of them changes."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from statistics import median
+
+from automl.control import history
+from automl.control.curves import State
+from automl.control.history import Trial
+from automl.metrics import Metric
+from storage.segments import SegmentRow
+
+RECENT = 200
+"""Segments by which the seconds after training are foretold."""
+
+
+class Tally:
+    """Counts, the best so far and what has changed; nothing here takes longer the more trials there are.
+
+    Whoever changes a trial says so by `note`; a trial whose segments were dropped, by `recount`.
+    """
+
+    def __init__(self, trials: Iterable[Trial], metric: Metric) -> None:
+        self._metric = metric
+        self.recount(trials)
+
+    def recount(self, trials: Iterable[Trial]) -> None:
+        """Begin anew from all trials."""
+        self._states: dict[int, State] = {}
+        self._counted: dict[int, int] = {}
+        self._counts: Counter[State] = Counter()
+        self._after: deque[float] = deque(maxlen=RECENT)
+        self._orphans: dict[int, Trial] = {}
+        self._changed: dict[int, Trial] = {}
+        self.best: tuple[Trial, SegmentRow] | None = None
+        for trial in trials:
+            self.note(trial)
+
+    def note(self, trial: Trial) -> None:
+        """Count a trial that is new or has changed."""
+        number, state = trial.row.number, trial.state
+        before = self._states.get(number)
+        if before is not None:
+            self._counts[before] -= 1
+        self._counts[state] += 1
+        self._states[number] = state
+        self._orphans.pop(number, None)
+        if trial.is_orphan:
+            self._orphans[number] = trial
+        self._changed[number] = trial
+        new = trial.segments[self._counted.get(number, 0) :]
+        self._counted[number] = len(trial.segments)
+        for segment in new:
+            self._after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
+        candidates = [(trial, segment) for segment in new] + ([self.best] if self.best else [])
+        self.best = min(candidates, key=lambda pair: history.loss_of(pair[1].scores, self._metric), default=None)
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Number of trials by state."""
+        return {state: number for state, number in self._counts.items() if number}
+
+    @property
+    def orphan(self) -> Trial | None:
+        """The first trial that has to begin again."""
+        return self._orphans[min(self._orphans)] if self._orphans else None
+
+    @property
+    def begun(self) -> int:
+        """Trials that do not have to begin again."""
+        return len(self._states) - len(self._orphans)
+
+    def seconds_after_training(self, guess: float) -> float:
+        """What segments usually need for scores and checkpoint after training; a guess before the first."""
+        return median(self._after) if self._after else guess
+
+    def take_changed(self) -> list[Trial]:
+        """Trials that were noted since this was asked last."""
+        changed = list(self._changed.values())
+        self._changed = {}
+        return changed
+
+    def give_back(self, trials: Iterable[Trial]) -> None:
+        """Count trials as changed again, since nothing came of it."""
+        self._changed = {trial.row.number: trial for trial in trials} | self._changed
