@@ -1,7 +1,9 @@
 """JAX on one thread and without rank promotion, shapes checked at every call, and one tiny data set for all."""
 
 import os
+import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 OLD_EMITTERS = " --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 
@@ -11,6 +13,7 @@ os.environ |= {
     "PJRT_NPROC": "1",
     "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen=false{OLD_EMITTERS}",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "AUTOML_PROGRAM_KEY": str(Path(tempfile.gettempdir()) / f"automl-tests-{os.geteuid()}" / "programs.key"),
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # with the flag above, compiles in a quarter of the time
 }
 
@@ -22,7 +25,6 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import hypothesis
 import pytest
