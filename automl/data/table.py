@@ -29,6 +29,9 @@ OUTLIER = "more than four times as long as 99 of 100 others"
 Tokens = tuple[kinds.Tokenizer, kinds.TargetTokenizer]
 """What source and target fall into."""
 
+Encoded = Mapping[str, tuple[NDArray[np.int32], NDArray[np.int64]]]
+"""Side → ids end to end, and where each row begins."""
+
 
 def tokens_of(configuration: Seq2Seq) -> Tokens:
     """Return the tokenizers of a configuration."""
@@ -165,8 +168,13 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     tokenizers = _learnt(tokens, rows["train"])
     for side, tokenizer in tokenizers.items():
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
-    rows["train"], overlong = _without_outliers(rows["train"], tokenizers)
-    counts = {name: _write_split(folder, name, rows[name], tokenizers) for name in SPLITS}
+    encoded = {name: _encoded(rows[name], tokenizers) for name in SPLITS}
+    keep = _are_usual(encoded["train"])
+    overlong = int((~keep).sum())
+    if overlong:
+        rows["train"] = [row for row, kept in zip(rows["train"], keep, strict=True) if kept]
+        encoded["train"] = _encoded(rows["train"], tokenizers)
+    counts = {name: _write_split(folder, name, rows[name], encoded[name]) for name in SPLITS}
     for name, number in corpus.meta["rows_of_file"].items():
         counts[name]["rows_of_file"] = number
     dropped = corpus.meta["dropped"]
@@ -184,21 +192,21 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     }
 
 
-def _without_outliers(
-    rows: list[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]
-) -> tuple[list[tuple[str, str]], int]:
-    """Leave out pairs that would make every batch as long as they are; return the rest, and how many went."""
-    keep = np.ones(len(rows), bool)
-    for index, side in enumerate(("source", "target")):
-        lengths = np.diff(_encode(tokenizers[side], [row[index] for row in rows])[1])
-        keep &= lengths <= max(OUTLIER_LENGTH, OUTLIER_FACTOR * float(np.quantile(lengths, 0.99)))
-    return [row for row, kept in zip(rows, keep, strict=True) if kept], int((~keep).sum())
+def _encoded(rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]) -> Encoded:
+    return {side: _encode(tokenizers[side], [row[i] for row in rows]) for i, side in enumerate(("source", "target"))}
 
 
-def _write_split(folder: Path, name: str, rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]) -> Meta:
+def _are_usual(encoded: Encoded) -> NDArray[np.bool_]:
+    """Say of each pair whether it would not make every batch as long as it is."""
+    lengths = [np.diff(offsets) for _, offsets in encoded.values()]
+    limits = [max(OUTLIER_LENGTH, OUTLIER_FACTOR * float(np.quantile(side, 0.99))) for side in lengths]
+    usual: NDArray[np.bool_] = np.all([side <= limit for side, limit in zip(lengths, limits, strict=True)], axis=0)
+    return usual
+
+
+def _write_split(folder: Path, name: str, rows: Sequence[tuple[str, str]], encoded: Encoded) -> Meta:
     counts: Meta = {"rows": len(rows), "sources": len({source for source, _ in rows})}
-    for index, side in enumerate(("source", "target")):
-        flat, offsets = _encode(tokenizers[side], [row[index] for row in rows])
+    for side, (flat, offsets) in encoded.items():
         np.save(folder / f"{name}.{side}.npy", flat)
         np.save(folder / f"{name}.{side}_offsets.npy", offsets)
         lengths = np.diff(offsets)
