@@ -3,7 +3,7 @@
 All keep the same state, a first and a second moment of each parameter, so that a checkpoint has one form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from automl.models.parameters import Form, Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
+from automl.training.matrices import Number, Sizes, Stack
 from automl.training.schedules import Pace
-from automl.training.stacks import Matrices, Sizes, Stack, stacks_of
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.seq2seq import Seq2Seq
 
@@ -84,13 +84,18 @@ def updated(
         ways[name] = own.old * moments.first[name] + own.new * gradient
         first[name] = own.keep_first * moments.first[name] + (1 - own.keep_first) * gradient
         second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)
+    stacks = {name: Stack.of(forms[name], value.shape, _size(sizes, name)) for name, value in parameters.items()}
     seen = Seen(parameters, ways, second, {name: own.correction for name, own in numbers.items()})
-    directions = _directions(seen, recipe.kind if kind is None else kind, stacks_of(parameters, forms, sizes))
+    directions = _directions(stacks, seen, recipe.kind if kind is None else kind)
     moved = {}
     for name, value in parameters.items():
         decay = recipe.weight_decay if forms[name].kind == "matrix" else 0.0
         moved[name] = value - numbers[name].rate * (directions[name] + decay * value)
     return moved, Moments(first, second)
+
+
+def _size(sizes: Sizes | None, name: str) -> tuple[Number, Number] | None:
+    return None if sizes is None else sizes.get(name, (0, 0))
 
 
 class Seen(NamedTuple):
@@ -109,40 +114,25 @@ class Seen(NamedTuple):
     corrections: Mapping[str, Float[Array, ""]]
 
 
-def _directions(seen: Seen, kind: type[Optimizer] | Int[Array, ""], stacks: Sequence[Stack]) -> Arrays:
-    """Return a direction by path; AdamW and Lion have it element by element, the others from whole matrices."""
-
-    def is_(other: type[Optimizer]) -> bool | Array:
-        return kind is other if isinstance(kind, type) else kind == OPTIMIZERS.index(other)
-
-    of_matrices = _by_stack(seen, kind, stacks)
-    directions = {}
-    for stack, matrices in zip(stacks, of_matrices, strict=True):
-        whole = is_(Adafactor) | is_(Muon) if stack.kind == "matrix" else is_(Adafactor)
-        for name, array in stack.arrays(matrices).items():
-            way = seen.ways[name]
-            single = _pick(is_(Lion), lion(way), adamw(way, seen.second[name], seen.corrections[name]))
-            directions[name] = _pick(whole, array, single)
-    return directions
-
-
-def _by_stack(seen: Seen, kind: type[Optimizer] | Int[Array, ""], stacks: Sequence[Stack]) -> list[Matrices]:
-    def of(kind: type[Optimizer], seen: Seen) -> list[Matrices]:
-        match kind.__name__:
-            case "Adafactor":
-                return adafactor(stacks, seen.parameters, seen.ways, seen.second)
-            case "Muon":
-                return muon(stacks, seen.ways)
-            case _:
-                return [jnp.zeros((len(stack.growth), *stack.sides), stack.growth.dtype) for stack in stacks]
+def _directions(stacks: Mapping[str, Stack], seen: Seen, kind: type[Optimizer] | Int[Array, ""]) -> Arrays:
+    def of(kind: type[Optimizer], seen: Seen) -> Arrays:
+        return {name: _direction(kind, stack, *(part[name] for part in seen)) for name, stack in stacks.items()}
 
     if isinstance(kind, type):
         return of(kind, seen)
-    switched: list[Matrices] = jax.lax.switch(kind, [partial(of, each) for each in OPTIMIZERS], seen)
+    switched: Arrays = jax.lax.switch(kind, [partial(of, each) for each in OPTIMIZERS], seen)
     return switched
 
 
-def _pick(condition: bool | Bool[Array, ""], one: Array, other: Array) -> Array:
-    if isinstance(condition, bool):
-        return one if condition else other
-    return jnp.where(condition, one, other)
+def _direction(
+    kind: type[Optimizer], stack: Stack, parameter: Array, way: Array, second: Array, correction: Array
+) -> Array:
+    match kind.__name__:
+        case "Lion":
+            return lion(way)
+        case "Adafactor":
+            return adafactor(stack, parameter, way, second)
+        case "Muon" if stack.form.kind == "matrix":
+            return muon(stack, way)
+        case _:
+            return adamw(way, second, correction)

@@ -13,9 +13,9 @@ from optax.contrib import muon as published_muon
 
 from automl.models.parameters import Form
 from automl.training.directions import orthogonalised
+from automl.training.matrices import Stack
 from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, updated
 from automl.training.schedules import pace
-from automl.training.stacks import Member
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
 from search_spaces.seq2seq import Seq2Seq
@@ -164,7 +164,7 @@ def trained(kind: Any, true: Any, padded: Any, dtype: Any) -> tuple[list[float],
     shapes = padded or true
     start = {name: laid(0.3 * random(*shape, seed=5), shapes[name], dtype) for name, shape in true.items()}
     aim = laid(random(8, true["out"][2], seed=6), (8, shapes["out"][2]), dtype)
-    sizes = {name: Member(NETWORK[name], shape).size for name, shape in true.items()}
+    sizes = {name: Stack.of(NETWORK[name], shape)[2:] for name, shape in true.items()}
     traced = {name: (jnp.int32(rows), jnp.int32(columns)) for name, (rows, columns) in sizes.items()}
 
     def loss_of(p: Any) -> Any:
