@@ -240,7 +240,7 @@ def test_spaces_as_json_leaves_out_what_a_preset_rules_out(capsys: pytest.Captur
     found = json.loads(capsys.readouterr().out)
     dials = {entry["dial"]: entry for entry in found["dials"]}
     assert dials["encoder"]["kinds"] == ["Transformer"]
-    assert dials["encoder.Transformer.num_layers"]["values"] == [1, 2, 3, 4]
+    assert dials["encoder.Transformer.num_layers"]["values"] == [1, 2, 3, 4, 6]
     assert not any("Recurrent" in name for name in dials)
     assert {entry["kind"] for entry in found["kinds"]} >= {"encoder.Transformer", "optimizer.AdamW"}
 
