@@ -121,12 +121,11 @@ def forms(model: nnx.Module) -> dict[str, Form]:
 
 
 def true_shapes(model: nnx.Module) -> dict[str, tuple[int, int]]:
-    """Return rows and columns of each matrix; of a stack, those of one."""
+    """Return rows and columns of each parameter; of a stack, those of one matrix, and a vector is one row."""
     shapes = {}
     for path, param in declared(model).items():
         form, shape = param.get_metadata("form"), param.get_value().shape
-        if form.kind == "matrix":
-            shapes[path] = (shape[form.rows], shape[form.columns])
+        shapes[path] = (1 if form.kind == "vector" else shape[form.rows], shape[form.columns])
     return shapes
 
 
