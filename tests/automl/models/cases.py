@@ -31,30 +31,52 @@ SILENCE = noise()
 HEADS = attention.MultiHead(2)
 ENCODERS: dict[str, encoders.Encoder] = {
     "recurrent": encoders.Recurrent("lstm", 6, 2, True, True),
+    "GRU": encoders.Recurrent("gru", 8, 1, False),
     "minGRU": encoders.Recurrent("mingru", 6, 1, True),
-    "convolution": encoders.Convolution(6, 1, 3, embeddings.Learned(16)),
+    "convolution": encoders.Convolution(6, 1, 3, embeddings.Learned(4)),
+    "wide convolution": encoders.Convolution(8, 2, 5, embeddings.NoPositions(), "rms"),
     "transformer": encoders.Transformer(8, 1, 2, HEADS),
     "rotary transformer": encoders.Transformer(
         8, 1, 2, attention.MultiHead(4, 2), embeddings.Rotary(), "rms", False, "swiglu"
     ),
+    "ALiBi transformer": encoders.Transformer(8, 1, 2, HEADS, embeddings.ALiBi(), "layer", False, "relu", 2),
+    "relative transformer": encoders.Transformer(6, 1, 2, attention.MultiHead(1), embeddings.RelativeBias(8), "rms"),
+    "learned transformer": encoders.Transformer(8, 1, 2, HEADS, embeddings.Learned(4)),
+    "unordered transformer": encoders.Transformer(8, 1, 2, HEADS, embeddings.NoPositions()),
 }
 DECODERS: dict[str, decoders.Decoder] = {
     "recurrent, additive": decoders.Recurrent("lstm", 8, 2, attention.Additive(6)),
     "recurrent, multi-head": decoders.Recurrent("gru", 8, 1, HEADS),
     "recurrent, general": decoders.Recurrent("gru", 8, 1, attention.General()),
-    "transformer": decoders.Transformer(8, 2, 2, HEADS, embeddings.RelativeBias(8)),
+    "recurrent, concat": decoders.Recurrent("lstm", 8, 1, attention.Concat(6)),
+    "recurrent, dot": decoders.Recurrent("gru", 8, 2, attention.Dot()),
+    "recurrent, local": decoders.Recurrent("lstm", 8, 1, attention.Local(2)),
+    "transformer": decoders.Transformer(8, 1, 2, HEADS),
+    "relative transformer": decoders.Transformer(8, 2, 2, HEADS, embeddings.RelativeBias(8)),
+    "rotary transformer": decoders.Transformer(
+        8, 1, 2, attention.MultiHead(4, 2), embeddings.Rotary(), "rms", False, "swiglu", 2
+    ),
+    "ALiBi transformer": decoders.Transformer(8, 1, 2, HEADS, embeddings.ALiBi(), "layer", False, "relu"),
+    "learned transformer": decoders.Transformer(8, 1, 2, HEADS, embeddings.Learned(4)),
+    "unordered transformer": decoders.Transformer(8, 1, 2, HEADS, embeddings.NoPositions()),
     "simple recurrent": decoders.SimpleRecurrent(8, 2, 2, HEADS),
 }
 PAIRS = (
     ("recurrent", "recurrent, additive"),
-    ("recurrent", "transformer"),
+    ("recurrent", "relative transformer"),
     ("minGRU", "recurrent, multi-head"),
     ("convolution", "recurrent, general"),
-    ("convolution", "simple recurrent"),
-    ("transformer", "transformer"),
-    ("transformer", "recurrent, multi-head"),
+    ("GRU", "recurrent, concat"),
+    ("wide convolution", "recurrent, dot"),
+    ("ALiBi transformer", "recurrent, local"),
+    ("transformer", "rotary transformer"),
     ("rotary transformer", "simple recurrent"),
+    ("learned transformer", "ALiBi transformer"),
+    ("unordered transformer", "learned transformer"),
+    ("relative transformer", "unordered transformer"),
 )
+ALONE = ("recurrent, dot", "transformer", "simple recurrent")
+"""Decoders without an encoder; the other positions and cells are those of the pairs."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +133,7 @@ CASES = {
     )
     for place, (encoder, decoder) in enumerate(PAIRS)
 }
+LANGUAGE_MODELS = {name: Case(seq2seq.Seq2Seq(encoders.Identity(), DECODERS[name])) for name in ALONE}
 
 
 def inputs_of(target: Any) -> Any:

@@ -1,9 +1,13 @@
+import json
+
 import jax
 import numpy as np
 
 from automl.models.parameters import declared
 from automl.models.seq2seq import Seq2Seq
 from search_spaces import costs
+from search_spaces.dials import from_dict, to_dict
+from search_spaces.seq2seq import Seq2Seq as Configuration
 from search_spaces.spaces import space
 from tests.automl.models.cases import VOCABULARY, Case, inputs_of, noise, tokens, widened
 from tests.search_spaces.sampling import sampled
@@ -71,8 +75,9 @@ def test_noise_changes_the_logits_by_its_rate_and_key(case: Case) -> None:
     assert logits(0.0, 0) == logits(0.0, 1)
 
 
-def test_every_sampled_configuration_builds_a_model_of_the_size_it_is_said_to_cost() -> None:
+def test_every_sampled_configuration_is_json_and_back_and_builds_a_model_of_the_size_it_is_said_to_cost() -> None:
     for configuration in [*sampled(space(), 1800), *sampled(space(sources=False), 200)]:
+        assert from_dict(Configuration, json.loads(json.dumps(to_dict(configuration)))) == configuration
         model = Seq2Seq(configuration, VOCABULARY, VOCABULARY + 3)
         count = sum(param.get_value().size for param in declared(model).values())
         assert count == costs.parameters(configuration, VOCABULARY, VOCABULARY + 3), configuration
