@@ -428,7 +428,7 @@ def is_spent(row: SearchRow, limits: Budget) -> bool:
     if row.state != "finished" or row.summary is None:
         return False
     earlier = row.summary.get("budget", {})
-    pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials"))
+    pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials", "device_time"))
     grown = any(old is not None and (now is None or now > old) for old, now in pairs)
     return not grown and earlier.get("target") == _plain_target(limits)
 
@@ -441,7 +441,7 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
     return {
         "best": None if outcome.best is None else asdict(outcome.best),
         "trials": dict(outcome.trials),
-        "budget": {"time": limits.time, "trials": limits.trials, "target": _plain_target(limits)},
+        "budget": {**asdict(limits), "target": _plain_target(limits)},
     }
 
 

@@ -23,6 +23,7 @@ from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end,
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
 from automl.control.prospects import prospects
+from automl.control.remaining import Remaining, computed_seconds, remaining
 from automl.control.scheduler import decide
 from automl.control.tally import Tally
 from automl.errors import FailureReason, Obstacle, TrialFailure
@@ -85,9 +86,9 @@ class Controller:
         self._tally = Tally(self._trials.values(), plan.metric)
         self._fresh = list(self._trials.values())
         self._planned: list[Segment] = []
-        self._running: dict[Future[Result], Segment] = {}
+        self._running: dict[Future[Result], tuple[Segment, float]] = {}
         self._rung_tokens = search.rung_tokens
-        if plan.budget.time is None and self._rung_tokens is None:
+        if plan.budget.time is None and plan.budget.device_time is None and self._rung_tokens is None:
             self._set_rung_tokens(min(max(plan.pass_tokens, 5_000), 500_000))
         self._measure_rung()
         self._began = clock()
@@ -170,7 +171,7 @@ class Controller:
         reason = early_end(self._unjudged(), self._plan.budget.target)
         if reason:
             self._end(reason)
-        elif self._running and (self._seconds_left() or 1.0) < 0:
+        elif self._running and (self._remaining().left or 1.0) < 0:
             self._end("the time is spent")
 
     def _unjudged(self) -> Collection[Trial]:
@@ -254,7 +255,8 @@ class Controller:
         self._flush()
         while self._planned:
             try:
-                self._running[self._executor.submit(self._planned[0])] = self._planned[0]
+                begun = self._clock()
+                self._running[self._executor.submit(self._planned[0])] = (self._planned[0], begun)
             except BaseException:
                 self._call_off()
                 raise
@@ -277,7 +279,7 @@ class Controller:
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
-            segment = self._running.pop(future)
+            segment, _ = self._running.pop(future)
             trial = self._trials[segment.trial]
             trial.in_flight = False
             match future.exception():
@@ -367,20 +369,20 @@ class Controller:
     def _consumed(self) -> float:
         return self._search.seconds + self._plan.spent + self._clock() - self._began
 
-    def _seconds_left(self) -> float | None:
+    def _remaining(self) -> Remaining:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
-        if self._plan.budget.time is None:
-            return None
-        guess = min(0.1 * self._plan.budget.time, FIRST_EVALUATION)
+        budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
+        guess = min(0.1 * (budget.time or budget.device_time or 0.0), FIRST_EVALUATION)
         after = self._tally.seconds_after_training(guess)
-        return self._plan.budget.time - self._plan.kept - self._consumed() - after
+        computed = computed_seconds(trials, (now - begun for _, begun in self._running.values()))
+        return remaining(self._plan, self._executor.workers, self._consumed(), computed, after)
 
     def _outlook(self) -> Outlook:
-        time = self._plan.budget.time
+        remaining = self._remaining()
         return Outlook(
             workers=self._executor.workers,
-            seconds_left=self._seconds_left(),
-            seconds_total=None if time is None else time - self._plan.kept,
+            seconds_left=remaining.left,
+            seconds_total=remaining.total,
             trials_left=self._trials_left(),
             rung_tokens=self._rung_tokens,
             max_tokens=PASSES * self._plan.pass_tokens,

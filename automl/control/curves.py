@@ -13,8 +13,10 @@ PATIENCE = 3
 """Measurements without an improvement after which a trial is not continued."""
 OBJECTIVE_RUNG = 2
 """Lower rungs compare the loss: there the objective is still near its worst for everybody."""
-ENOUGH = 6
+ENOUGH = 4
 """Measurements of the objective from which its scale against the loss is known."""
+ASLEEP = 0.2
+"""Share of the objective's range next to its worst in which it says little: there the loss speaks."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +112,23 @@ def tokens_per_second(candidate: Candidate) -> float:
     return (latest.tokens - tokens) / max(latest.training - training, 1e-3)
 
 
-def smooth_scores(candidates: Sequence[Candidate], rung_tokens: int) -> dict[int, list[tuple[int, float]]]:
+def smooth_scores(candidates: Sequence[Candidate]) -> dict[int, list[tuple[int, float]]]:
     """Return the curve of each measured trial: (tokens, best score so far in nats), lower is better.
 
-    Low rungs give the loss, higher ones the objective brought to the loss's middle and spread. What a trial scored
-    after its rate has cooled down is no part of its curve.
+    Where the objective has left its worst it counts, brought to the loss's middle and spread; elsewhere, as early in
+    training, the loss does. What a trial scored after its rate has cooled down is no part of its curve.
     """
     curves = {c.number: (c.points[:-1] if c.state == "finished" else c.points) for c in candidates}
-    threshold = rung_tokens * 2**OBJECTIVE_RUNG
-    high = [p for points in curves.values() for p in points if p.tokens >= threshold]
-    spread = pstdev([p.objective for p in high]) if len(high) >= ENOUGH else 0.0
-    scale = pstdev([p.loss for p in high]) / spread if spread > 0 else 0.0
-    shift = fmean(p.loss - scale * p.objective for p in high) if scale > 0 else 0.0
+    everything = [p for points in curves.values() for p in points]
+    worst, best = (end((p.objective for p in everything), default=0.0) for end in (max, min))
+    threshold = worst - ASLEEP * (worst - best)
+    awake = [p for p in everything if p.objective < threshold]
+    spread = pstdev([p.objective for p in awake]) if len(awake) >= ENOUGH else 0.0
+    scale = pstdev([p.loss for p in awake]) / spread if spread > 0 else 0.0
+    shift = fmean(p.loss - scale * p.objective for p in awake) if scale > 0 else 0.0
 
     def score(point: Point) -> float:
-        return shift + scale * point.objective if scale > 0 and point.tokens >= threshold else point.loss
+        return shift + scale * point.objective if scale > 0 and point.objective < threshold else point.loss
 
     return {
         number: list(zip([p.tokens for p in points], accumulate(map(score, points), min), strict=True))

@@ -54,7 +54,7 @@ def best_move(
 
 def _forecast(candidates: Sequence[Candidate], unit: int, forecaster: Forecaster) -> tuple[Forecast, float]:
     """Fit the trials' curves; also return the best smooth score so far."""
-    curves = smooth_scores(candidates, unit)
+    curves = smooth_scores(candidates)
     best = min(score for curve in curves.values() for _, score in curve)
     dials = {c.number: c.dials for c in candidates}
     rows = [(number, tokens / unit, score) for number in _informative(curves) for tokens, score in curves[number]]

@@ -29,6 +29,8 @@ NOISE = 0.01
 PRIOR = ((0.3, 0.6), (0.2, 0.6), (0.15, 0.6), (0.1, 0.7), (0.1, 0.7), (0.1, 0.7), (0.6, 0.4), (0.3, 0.5))
 """Middle and spread (of the logarithm) of the settings, in the order of `Kernel`'s fields, the lengths left out."""
 LENGTH_SPREAD = 0.7
+TREND = 0.5
+"""Weight of a linear trend along the dials: with few trials that is all that can be seen."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Kernel:
         def part(level: float, slope: float, walk: float) -> Float[np.ndarray, "a b"]:
             return level**2 + slope**2 * decay + walk**2 * walked
 
-        alike = _matern(a.dials / self.lengths, b.dials / self.lengths)
+        alike = _alike(a.dials, b.dials, self.lengths)
         same = a.trial[:, None] == b.trial[None]
         own = part(self.own_level, self.own_slope, self.own_walk)
         of_dials = alike * part(self.level, self.slope, self.walk)
@@ -79,10 +81,15 @@ class Kernel:
 
     def variance(self, places: Places) -> Float[np.ndarray, " places"]:
         """Return the prior variance at each place."""
-        levels = COMMON[0] ** 2 + self.level**2 + self.own_level**2
-        slopes = COMMON[1] ** 2 + self.slope**2 + self.own_slope**2
-        walks = COMMON[2] ** 2 + self.walk**2 + self.own_walk**2
-        return levels + slopes * places.tokens ** (-2 * self.exponent) + walks * self._walked(places.tokens)
+        decay, walked = places.tokens ** (-2 * self.exponent), self._walked(places.tokens)
+
+        def part(level: float, slope: float, walk: float) -> Float[np.ndarray, " places"]:
+            return level**2 + slope**2 * decay + walk**2 * walked
+
+        likeness = 1 + TREND**2 * (((places.dials - 0.5) / self.lengths) ** 2).sum(1)
+        of_dials = likeness * part(self.level, self.slope, self.walk)
+        total: Float[np.ndarray, " places"] = part(*COMMON) + of_dials
+        return total + part(self.own_level, self.own_slope, self.own_walk)
 
     def _walked(self, tokens: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the variance of a walk up to there; its first rung adds about 1."""
@@ -186,8 +193,12 @@ def _kernel(settings: Float[np.ndarray, " settings"]) -> Kernel:
     return Kernel(lengths, *numbers)
 
 
-def _matern(a: Float[np.ndarray, "a dials"], b: Float[np.ndarray, "b dials"]) -> Float[np.ndarray, "a b"]:
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    distance = np.sqrt(5 * np.maximum(squares, 0.0))
-    alike: Float[np.ndarray, "a b"] = (1 + distance + distance**2 / 3) * np.exp(-distance)
+def _alike(
+    a: Float[np.ndarray, "a dials"], b: Float[np.ndarray, "b dials"], lengths: Float[np.ndarray, " dials"]
+) -> Float[np.ndarray, "a b"]:
+    """Return how much configurations resemble each other: Matérn 5/2, and a linear trend along each dial."""
+    a, b = (a - 0.5) / lengths, (b - 0.5) / lengths
+    product = a @ b.T
+    distance = np.sqrt(5 * np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * product, 0.0))
+    alike: Float[np.ndarray, "a b"] = (1 + distance + distance**2 / 3) * np.exp(-distance) + TREND**2 * product
     return alike

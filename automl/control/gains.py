@@ -18,6 +18,9 @@ from jaxtyping import Float
 
 from automl.control.forecast import Forecast, Places
 
+FACTOR = 2
+"""From one horizon to the next."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -83,8 +86,8 @@ def improvement(
 
 
 def _horizons(way: Way) -> list[float]:
-    """The end of the next segment, then twice as much each time, up to what is possible."""
+    """The end of the next segment, then some times as much, up to what is possible."""
     horizons = [way.stop]
-    while horizons[-1] * 2 < way.limit:
-        horizons.append(horizons[-1] * 2)
+    while horizons[-1] * FACTOR < way.limit:
+        horizons.append(horizons[-1] * FACTOR)
     return [*horizons, way.limit] if way.limit > way.stop else horizons

@@ -36,7 +36,7 @@ BEST = 3
 """Neighbours of so many are drawn."""
 TURNED = 1.5
 """Dials in which a neighbour differs, in the middle."""
-RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 16, 24
+RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 32, 64
 """Configurations of each kind to choose among."""
 
 

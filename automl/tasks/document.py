@@ -185,7 +185,7 @@ class TaskDocument(Section):
     def is_endless(self) -> bool:
         """Whether it sets no limit, so that a search would go on for ever."""
         limits = self.limits
-        return limits.time is None and limits.trials is None and limits.target is None
+        return limits == Budget()
 
     @property
     def max_parameters(self) -> int | None:
@@ -293,7 +293,6 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
         f'kind = "{document.kind}"': document.kind not in TASKS,
         "[data] source with several columns": len(_listed(data.source)) > 1,
         "[metric] name with several metrics": document.kind in TASKS and len(document.metrics) != 1,
-        "[budget] device_time": document.budget.device_time is not None,
         "[constraints] latency": document.constraints.latency is not None,
         "[pretraining]": document.pretraining is not None,
     }

@@ -46,6 +46,7 @@ def promotion(table: Table, seed: int) -> Run:
     """Asynchronous successive halving that resumes what it promotes (Li et al., 2020), with random models."""
     waiting = list(table.curves)
     Random(seed).shuffle(waiting)
+    waiting.sort(key=lambda row: row == table.default)
     rungs: dict[int, dict[Row, float]] = {}
     done: dict[Row, int] = {}
     cost = 0
@@ -99,6 +100,7 @@ def _optuna(table: Table, seed: int, pruner: BasePruner) -> Run:
     with _quiet():
         sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=10)
         study = optuna.create_study(sampler=sampler, pruner=pruner)
+        study.enqueue_trial(table.parameters(table.default))
         while left:
             trial = study.ask()
             row = table.nearest(table.sample(trial), left)

@@ -1,7 +1,6 @@
 """Our search over a table: the product's scheduler, forecasts and proposals; training is looked up."""
 
 from dataclasses import dataclass, field, replace
-from random import Random
 
 from automl.control.curves import Candidate, Point, rung_of
 from automl.control.decisions import Outlook, Prospect, Start, Thaw
@@ -13,8 +12,6 @@ from benchmarks.recorded_curves.tables import Row, Table
 
 CHECKPOINT = 1_000
 """Target tokens that stand for one checkpoint of a curve; a checkpoint costs one second."""
-FINISHED = 2**6
-"""Checkpoints that stand for the training of a finished model."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +24,22 @@ class Run:
 
 @dataclass
 class Search:
-    """One worker, a budget of as many trials as the table has rows, no limit of time."""
+    """One worker, a budget of as many trials as the table has rows, no limit of time.
+
+    Attributes:
+        earlier: What was best in searches of other tables.
+        cost: Checkpoints trained so far.
+    """
 
     table: Table
     seed: int
+    earlier: tuple[Row, ...] = ()
     cost: int = 0
     rows: list[Row] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        default = Random(self.seed).choice(list(self.table.curves))
-        self.table = replace(self.table, default=default)
-        self.proposals = Proposals(self.table, self.seed, self.table.curves.__contains__)
+        self.proposals = Proposals(self.table, self.seed, self.table.curves.__contains__, self.earlier)
         self.encode = encoder(self.table.ranges)
         self.forecaster = Forecaster()
         self.longest = CHECKPOINT * max(map(len, self.table.curves.values()))
@@ -65,7 +66,7 @@ class Search:
             workers=1,
             trials_left=len(self.table.curves) - len(self.rows) if prospects else 0,
             rung_tokens=CHECKPOINT,
-            max_tokens=FINISHED * CHECKPOINT if self.table.scores else self.longest,
+            max_tokens=self.longest,
         )
         match decide(self.candidates, outlook, prospects, self.forecaster):
             case Start(prospect=prospect):
@@ -83,8 +84,7 @@ class Search:
         row, candidate = self.rows[number], self.candidates[number]
         curve = self.table.curves[row]
         if self.table.scores:
-            tokens, objective = FINISHED * CHECKPOINT, self.table.scores[row]
-            point = Point(tokens, FINISHED, FINISHED, curve[-1], objective)
+            point = Point(CHECKPOINT, 1.0, 1.0, curve[-1], self.table.scores[row])
             self.candidates[number] = replace(candidate, points=(point,))
             return
         done = candidate.latest.tokens // CHECKPOINT if candidate.points else 0

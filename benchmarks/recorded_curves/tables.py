@@ -1,14 +1,16 @@
 """The recorded models as spaces that can be searched (Zhang and Duh, TACL 2020; AMTA 2024)."""
 
 import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import log
 from pathlib import Path
 
+from automl.control.encoding import encoder
 from search_spaces.dials import Choice, Trial, Value
 
 DIALS = ("initial_lr", "model_size", "ff_num_hidden", "num_layers")
@@ -38,14 +40,12 @@ class Table:
     Attributes:
         curves: Of each row the loss in nats a token after each checkpoint, the best so far; the worst first.
         scores: Of each row the final score, lower is better; none where curves are searched.
-        default: The configuration that a search begins with.
     """
 
     name: str
     names: tuple[str, ...]
     curves: dict[Row, tuple[float, ...]]
     scores: dict[Row, float]
-    default: Row | None = None
 
     @cached_property
     def ranges(self) -> dict[str, Choice]:
@@ -58,9 +58,15 @@ class Table:
         """Perplexity within 1 % of the best, in nats."""
         return min(curve[-1] for curve in self.curves.values()) + log(1.01)
 
+    @cached_property
+    def default(self) -> Row:
+        """The middle of each range, the smaller value of two: what every search begins with, whatever its way."""
+        middle = Row(tuple(dial.values[(len(dial.values) - 1) // 2] for dial in self.ranges.values()))
+        return self.nearest(middle, list(self.curves))
+
     def defaults(self) -> list[Row]:
         """Return what a search begins with."""
-        return [self.default or next(iter(self.curves))]
+        return [self.default]
 
     def around(self, configuration: Row, free: Sequence[str]) -> "Table":
         """Return the same space: here every dial is trained from the start."""
@@ -81,14 +87,18 @@ class Table:
         return self.ranges
 
     def nearest(self, wanted: Row, among: Sequence[Row]) -> Row:
-        """Return the row that differs from `wanted` by the fewest places in the ranges."""
-        places = [dial.values.index for dial in self.ranges.values()]
+        """Return the row that is nearest to `wanted`, each range counted as 1 and on a logarithmic scale."""
+        target = self._point(wanted)
+        return min(among, key=lambda row: math.dist(self._point(row), target))
 
-        def distance(row: Row) -> float:
-            pairs = zip(places, row.values, wanted.values, strict=True)
-            return sum(abs(place(a) - place(b)) for place, a, b in pairs)
+    def best(self) -> Row:
+        """Return the configuration with the best score, or the best end of its curve."""
+        return min(self.curves, key=lambda row: self.scores[row] if self.scores else self.curves[row][-1])
 
-        return min(among, key=distance)
+    @cached_property
+    def _point(self) -> Callable[[Row], tuple[float, ...]]:
+        encode = encoder(self.ranges)
+        return lambda row: encode(self.parameters(row))
 
 
 def curve_tables(folder: Path) -> list[Table]:

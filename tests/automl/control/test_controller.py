@@ -108,6 +108,16 @@ def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):
     assert [job.checkpoint for job in bench.executor.jobs if isinstance(job, Evaluation)] == [best.checkpoint]
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_device_time_is_shared_by_all_workers(bench, workers):
+    bench.executor.workers = workers
+    outcome = bench.run(budget=Budget(device_time=240.0))
+    assert outcome.state == "finished"
+    used = sum(sum(segment.seconds.values()) for segment in bench.segments())
+    assert 0.8 * 240 < used < 240 + 10 * workers
+    assert outcome.seconds == pytest.approx(used / workers, rel=0.25)
+
+
 def test_the_default_is_the_first_trial_and_its_first_segment_sets_the_rungs(bench):
     bench.run()
     assert [t.origin for t in bench.trials()[:2]] == ["default", "family default"]

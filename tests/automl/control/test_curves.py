@@ -1,6 +1,15 @@
 import pytest
 
-from automl.control.curves import Candidate, Point, has_stalled, rung_of, tokens_per_second, value_after, value_at
+from automl.control.curves import (
+    Candidate,
+    Point,
+    has_stalled,
+    rung_of,
+    smooth_scores,
+    tokens_per_second,
+    value_after,
+    value_at,
+)
 
 
 def point(tokens, objective, loss=1.0):
@@ -36,3 +45,26 @@ def test_speed_is_that_of_the_last_segment_without_compiling():
     points = (Point(100, 9.0, 4.0, 1.0, 1.0), Point(300, 15.0, 6.0, 1.0, 1.0))
     assert tokens_per_second(Candidate(0, "paused", points)) == 100
     assert tokens_per_second(Candidate(0, "paused", points[:1])) == 25
+
+
+def trial(number, *scores, state="paused"):
+    """A trial measured at 100, 200, ... tokens: (objective, loss)."""
+    points = [point(100 * 2**rung, objective, loss) for rung, (objective, loss) in enumerate(scores)]
+    return Candidate(number, state, tuple(points))
+
+
+def test_while_the_objective_is_near_its_worst_the_loss_is_the_score():
+    scores = smooth_scores([trial(0, (1.0, 3.0), (0.99, 2.5)), trial(1, (1.0, 2.0))])
+    assert scores == {0: [(100, 3.0), (200, 2.5)], 1: [(100, 2.0)]}
+
+
+def test_once_it_has_left_its_worst_the_objective_orders_trials_whose_loss_misleads():
+    smoothed = [trial(n, (1.0, 3.0), (0.2 + n / 10, 2.0 - n / 10)) for n in range(5)]
+    last = [scores[-1][1] for scores in smooth_scores(smoothed).values()]
+    assert last == sorted(last)
+    assert sum(last) / 5 == pytest.approx(1.8)
+
+
+def test_a_curve_never_rises_and_ends_before_the_rate_cools_down():
+    rising = trial(0, (1.0, 2.0), (1.0, 1.5), (1.0, 1.9), (1.0, 1.0), state="finished")
+    assert smooth_scores([rising]) == {0: [(100, 2.0), (200, 1.5), (400, 1.5)]}

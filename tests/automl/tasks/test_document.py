@@ -108,7 +108,6 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
         ({"kind": "haiku"}, "kind: input should be 'sequence_to_sequence', 'translation'"),
         ({"metric": {"name": ["bleu", "chrf"]}}, "several metrics is not available yet"),
         ({"constraints": {"latency": "20ms"}}, "[constraints] latency is not available yet"),
-        ({"budget": {"device_time": "1h"}}, "[budget] device_time is not available yet"),
         ({"pretraining": {"unlabelled": "a.txt"}}, "[pretraining] is not available yet"),
         ({"pretraining": {"from": "bundle"}}, "[pretraining] is not available yet"),
         ({"name": "../escape"}, "name: a name is at most 100 letters, digits"),
