@@ -88,8 +88,9 @@ class Kernel:
 
         likeness = 1 + TREND**2 * (((places.dials - 0.5) / self.lengths) ** 2).sum(1)
         of_dials = likeness * part(self.level, self.slope, self.walk)
-        total: Float[np.ndarray, " places"] = part(*COMMON) + of_dials
-        return total + part(self.own_level, self.own_slope, self.own_walk)
+        own = part(self.own_level, self.own_slope, self.own_walk)
+        total: Float[np.ndarray, " places"] = part(*COMMON) + of_dials + own
+        return total
 
     def _walked(self, tokens: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the variance of a walk up to there; its first rung adds about 1."""
