@@ -374,7 +374,8 @@ class Controller:
         budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
         guess = min(0.1 * (budget.time or budget.device_time or 0.0), FIRST_EVALUATION)
         after = self._tally.seconds_after_training(guess)
-        computed = computed_seconds(trials, (now - begun for _, begun in self._running.values()))
+        in_flight = (now - begun for _, begun in self._running.values())
+        computed = 0.0 if budget.device_time is None else computed_seconds(trials, in_flight)
         return remaining(self._plan, self._executor.workers, self._consumed(), computed, after)
 
     def _outlook(self) -> Outlook:

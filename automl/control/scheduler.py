@@ -10,7 +10,8 @@ takes its turn with the others.
 Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from automl.control.curves import (
     OBJECTIVE_RUNG,
@@ -56,11 +57,15 @@ def decide(
     before_final = _seconds_before_final(outlook)
     if before_final is not None and before_final < LEAST_SHARE * (outlook.seconds_total or 0.0):
         return _finish_by_time(candidates, outlook)
-    explored = _explore(candidates, outlook, prospects, forecaster or Forecaster())
+
+    @cache
+    def explore() -> Decision | None:
+        return _explore(candidates, outlook, prospects, forecaster or Forecaster())
+
     return (
-        _continue_leader(candidates, outlook, explored)
+        _continue_leader(candidates, outlook, explore)
         or _train_out_stalled(candidates, outlook)
-        or explored
+        or explore()
         or _finish_by_trials(candidates, outlook)
     )
 
@@ -121,7 +126,9 @@ def _seconds_before_final(outlook: Outlook) -> float | None:
     return outlook.seconds_left - FINAL_SHARE * outlook.seconds_total
 
 
-def _continue_leader(candidates: Sequence[Candidate], outlook: Outlook, explored: Decision | None) -> Decision | None:
+def _continue_leader(
+    candidates: Sequence[Candidate], outlook: Outlook, explore: Callable[[], Decision | None]
+) -> Decision | None:
     """Keep the leader going where time is short; without a limit it waits its turn and loses nothing."""
     leader = find_leader(candidates, outlook)
     if outlook.seconds_total is None or leader is None or leader.state != "paused":
@@ -129,7 +136,7 @@ def _continue_leader(candidates: Sequence[Candidate], outlook: Outlook, explored
     if not _may_continue(leader, outlook) or (outlook.trials_left == 0 and _is_trained_out(candidates, leader)):
         return None
     others = sum(c.latest.seconds for c in candidates if c.points and c is not leader)
-    if outlook.workers == 1 and leader.latest.seconds > others and explored:
+    if outlook.workers == 1 and leader.latest.seconds > others and explore():
         return None
     return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
 
