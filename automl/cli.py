@@ -19,6 +19,7 @@ COMMANDS = (
     search.search,
     studies.status,
     studies.leaderboard,
+    studies.report,
     winners.export,
     winners.predict,
     winners.evaluate,

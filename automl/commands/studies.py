@@ -1,9 +1,15 @@
-"""What a database holds: `automl status`, `automl leaderboard`."""
+"""What a database holds: `automl status`, `automl leaderboard`, `automl report`."""
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from automl.commands.options import Json, Name, Storage, opened, read_settings
+from automl.errors import InputError
 from automl.terminal.console import print_json, print_leaderboard, say, status_line, worker_line
+
+MOST_EVENTS = 10_000
 
 
 def status(name: Name = None, storage: Storage = None, as_json: Json = False) -> None:
@@ -37,3 +43,34 @@ def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = Fals
         print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
     else:
         print_leaderboard(record)
+
+
+def report(
+    name: Name = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Page to write; NAME.html if absent.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Write what a search has learnt, of the latest where none is named, as one HTML page that needs nothing else."""
+    from automl.records import read_record
+    from automl.report import findings, page
+    from automl.searches import space_of
+    from automl.tasks.document import document_from_mapping
+    from storage.events import list_events
+
+    with opened(storage or read_settings().storage) as database:
+        record = read_record(database, name)
+        events = list_events(database, record.row.id, limit=MOST_EVENTS)
+    space = space_of(document_from_mapping(record.row.document, Path()))
+    found = findings(record, space, events)
+    if as_json:
+        print_json(found.to_mapping())
+        return
+    file = out or Path(f"{record.row.name}.html")
+    try:
+        file.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror}); name another place by --out") from None
+    typer.echo(file)

@@ -72,9 +72,9 @@ class Proposal:
 class Proposals:
     """Proposes configurations of a space; the same trials and seed give the same proposals.
 
-    First come the defaults: of the space, of each family, then what was best in earlier searches. Beside them, and
-    after them, there are several kinds of draws to choose among: from Optuna's TPE, from the neighbourhood of the best,
-    evenly from all, and other recipes for the architecture that leads, whose programs are compiled already.
+    First come the defaults: of the space, of each family, then what was best in earlier searches, and beside each other
+    recipes for the architecture that leads, whose programs are compiled already. After some trials there is all to
+    choose among: what is left of those, and draws from Optuna's TPE, from the neighbourhood of the best and evenly.
 
     Configurations that are not `admissible` are never proposed.
 
@@ -110,13 +110,14 @@ class Proposals:
     def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq]) -> list[Proposal]:
         known = {t.configuration for t in tried}
         found: dict[Seq2Seq, str] = {}
-        first = next((p for p in self._firsts() if p.configuration not in known), None)
-        if first is not None:
+        firsts = [p for p in self._firsts() if p.configuration not in known]
+        if firsts and not best:
+            return firsts[:1]
+        wide = not firsts or len(tried) >= STARTUP_TRIALS
+        for first in firsts if wide else firsts[:1]:
             found[first.configuration] = first.origin
-            if not best:
-                return [first]
         repeated: list[Seq2Seq] = []
-        for origin, wanted, draws in self._draws(tried, best, wide=first is None):
+        for origin, wanted, draws in self._draws(tried, best, wide=wide):
             count = 0
             for configuration in itertools.islice(draws, wanted * REDRAWS):
                 if not self._admissible(configuration):
@@ -166,10 +167,10 @@ class Proposals:
     def _sampled(self, tried: Sequence[Tried], seed: int) -> Iterator[Seq2Seq]:
         from optuna.trial import TrialState
 
-        with _quiet():
-            study = _study(self._space, tried, seed)
+        with quiet():
+            study = study_of(self._space, tried, seed)
         while True:
-            with _quiet():
+            with quiet():
                 trial = study.ask()
                 configuration = self._space.sample(trial)
                 study.tell(trial, state=TrialState.FAIL)
@@ -222,7 +223,8 @@ def informative(scores: Sequence[Score]) -> dict[Score, int]:
     return {ordered[rank]: rank for rank in ranks}
 
 
-def _study(space: Space, tried: Sequence[Tried], seed: int) -> "Study":
+def study_of(space: Space, tried: Sequence[Tried], seed: int) -> "Study":
+    """Return a study in memory of what was tried, the ranks of the trials as values."""
     from optuna import create_study
     from optuna.samplers import TPESampler
 
@@ -247,16 +249,15 @@ def _row(space: Space, trial: Tried, rank: int | None) -> "FrozenTrial":
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna's remarks on experimental options and new studies from the person who searches."""
+def quiet() -> Iterator[None]:
+    """Keep Optuna's remarks on experimental options, new studies and few trials from the person who searches."""
     from optuna import logging
-    from optuna.exceptions import ExperimentalWarning
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.set_verbosity(verbosity)

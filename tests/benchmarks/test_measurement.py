@@ -28,5 +28,6 @@ def test_a_result_is_one_document_or_a_table_with_its_goals(capsys: pytest.Captu
 def test_the_makefile_names_every_benchmark() -> None:
     folder = Path(benchmarks.__file__).parent
     runnable = {file.stem for file in folder.glob("*.py") if "__main__" in file.read_text(encoding="utf-8")}
+    runnable |= {file.parent.name for file in folder.glob("*/__main__.py")}
     (named,) = re.findall(r"^BENCHMARKS \?= (.*)$", (folder.parent / "Makefile").read_text(encoding="utf-8"), re.M)
     assert set(named.split()) == runnable

@@ -1,0 +1,28 @@
+"""Which dials mattered: PED-ANOVA over the ranking of the trials (Watanabe et al., 2023)."""
+
+from collections.abc import Sequence
+
+from automl.control.proposals import Tried, quiet, study_of
+from search_spaces.spaces import Space
+
+LEAST_TRIALS = 8
+TOP = 0.25
+"""A dial matters as far as its values among this share of the trials, the best, differ from those of all."""
+
+
+def importances(space: Space, tried: Sequence[Tried]) -> dict[str, float]:
+    """Return the share of each free dial, the largest first; nothing while too few trials are measured.
+
+    The ranking is that of the proposals: a higher rung, then the objective there. A dial that the best trials do not
+    differ in from the others has no share.
+    """
+    if sum(t.score is not None for t in tried) < LEAST_TRIALS:
+        return {}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    with quiet():
+        study = study_of(space, tried, seed=0)
+        shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=TOP))
+    if len(set(shares.values())) <= 1:  # equal shares are Optuna's way to say that it sees no difference
+        return {}
+    return {path: float(share) for path, share in shares.items() if share > 0}

@@ -1,0 +1,155 @@
+"""What was learnt: how the best score fell, which dials mattered, what each family reached, what failed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from automl.control import history
+from automl.control.history import Trial
+from automl.control.importance import importances
+from automl.metrics import Metric
+from automl.records import Record
+from automl.terminal.leaderboard import Row, leaderboard
+from search_spaces.spaces import Space
+from storage.events import EventRow
+
+DECISIONS = ("start", "thaw", "train out", "finish")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A score of the objective on valid, as it came in.
+
+    Attributes:
+        seconds: Since the search began, pauses between its runs included.
+        best: The best score up to then.
+    """
+
+    seconds: float
+    trial: int
+    tokens: int
+    score: float
+    loss: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """What an encoder with a decoder reached.
+
+    Attributes:
+        seconds: What its trials have cost in all.
+        score: The best of the objective on valid; none where no trial of it was measured.
+    """
+
+    name: str
+    trials: int
+    failed: int
+    seconds: float
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that could not go on, and why."""
+
+    trial: int
+    family: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A decision of the scheduler, `seconds` after the search began."""
+
+    seconds: float
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a search has learnt.
+
+    Attributes:
+        search: As `automl status` says it.
+        importance: Path of each free dial → its share of what explains the ranking; empty with too few trials.
+    """
+
+    search: Mapping[str, Any]
+    metric: Metric
+    leaderboard: Sequence[Row]
+    measurements: Sequence[Measurement]
+    importance: Mapping[str, float]
+    families: Sequence[Family]
+    failures: Sequence[Failure]
+    decisions: Sequence[Step]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the findings as plain JSON values."""
+        parts = ("measurements", "families", "failures", "decisions")
+        return {
+            **self.search,
+            "metric": self.metric.name,
+            "leaderboard": [row.to_mapping() for row in self.leaderboard],
+            "importance": dict(self.importance),
+            **{part: [asdict(entry) for entry in getattr(self, part)] for part in parts},
+        }
+
+
+def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> Findings:
+    """Return what a search has learnt so far."""
+    trials = list(record.trials.values())
+    began = record.row.created
+    return Findings(
+        search=record.to_mapping(),
+        metric=record.metric,
+        leaderboard=leaderboard(trials, record.metric),
+        measurements=_measurements(trials, record),
+        importance=importances(space, history.tried(trials, record.metric, record.row.rung_tokens)),
+        families=_families(trials, record.metric),
+        failures=[
+            Failure(t.row.number, t.families, t.row.reason or "", t.row.message or "")
+            for t in trials
+            if t.row.state == "FAILED"
+        ],
+        decisions=[
+            Step((event.created - began).total_seconds(), event.kind, event.message)
+            for event in events
+            if event.kind in DECISIONS
+        ],
+    )
+
+
+def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:
+    name, better = record.metric.name, min if record.metric.direction == "minimize" else max
+    segments = [s for t in trials for s in t.segments if name in s.scores and "loss" in s.scores]
+    found: list[Measurement] = []
+    for s in sorted(segments, key=lambda s: s.created):
+        score = s.scores[name]
+        best = better(found[-1].best, score) if found else score
+        seconds = (s.created - record.row.created).total_seconds()
+        found.append(Measurement(seconds, s.trial, s.tokens, score, s.scores["loss"], best))
+    return found
+
+
+def _families(trials: Sequence[Trial], metric: Metric) -> list[Family]:
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.families].append(trial)
+    found = [_family(name, members, metric) for name, members in groups.items()]
+    sign = 1 if metric.direction == "minimize" else -1
+    return sorted(found, key=lambda family: (family.score is None, sign * (family.score or 0.0)))
+
+
+def _family(name: str, members: Sequence[Trial], metric: Metric) -> Family:
+    best = history.best(members, metric)
+    return Family(
+        name=name,
+        trials=len(members),
+        failed=sum(trial.row.state == "FAILED" for trial in members),
+        seconds=round(sum(sum(s.seconds.values()) for trial in members for s in trial.segments), 3),
+        score=best[1].scores.get(metric.name) if best else None,
+    )

@@ -1,0 +1,147 @@
+"""One HTML page with everything in it: it opens without a network, from any folder, for years."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from automl.report.drawing import described, drawing
+from automl.report.figures import figures
+from automl.report.findings import Findings
+from search_spaces.dials import from_dict
+from search_spaces.seq2seq import Seq2Seq
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#0f172a;background:#f8fafc;margin:0}
+main{max-width:1060px;margin:0 auto;padding:24px}
+h1{margin:0 0 4px}h2{margin:36px 0 8px;font-size:19px}
+section,figure{background:#fff;border:1px solid #e2e8f0;border-radius:8px;padding:16px;margin:0;overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:4px 10px;border-bottom:1px solid #e2e8f0;white-space:nowrap}
+td.number,th.number{text-align:right}td.long{white-space:normal}tr.winner{font-weight:600;background:#eff6ff}
+.figures{display:flex;gap:14px;flex-wrap:wrap;margin-top:14px}
+.figures div{background:#fff;border:1px solid #e2e8f0;border-radius:8px;padding:8px 16px}
+.figures b{display:block;font-size:20px}
+.architecture{max-width:720px;width:100%;display:block;margin:auto}.architecture rect{stroke:#94a3b8;fill:#fff}
+.architecture rect.tokens{fill:#f1f5f9;stroke-dasharray:4 3}.architecture rect.embedding{fill:#fef3c7}
+.architecture rect.layer{fill:#dbeafe}.architecture rect.output{fill:#dcfce7}
+.architecture text{text-anchor:middle;font-size:13px}.architecture text.detail{font-size:11px;fill:#475569}
+.architecture .line{stroke:#64748b;fill:none;stroke-width:1.5}.architecture .tip{fill:#64748b}
+details{margin-top:10px}summary{cursor:pointer}footer{color:#64748b;margin:32px 0}
+"""
+
+
+def page(found: Findings) -> str:
+    """Return the report as HTML, with Plotly in it."""
+    from plotly.offline import get_plotlyjs
+
+    drawn = figures(found)
+    body = "\n".join([_head(found), _winner(found), _figures(drawn), _tables(found)])
+    title = escape(f"{found.search['search']}: what the search has learnt")
+    script = f"<script>{get_plotlyjs()}</script>" if drawn else ""
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">"
+        f"<style>{STYLE}</style>{script}</head><body><main>{body}"
+        f"<footer>Scores are on valid unless they say test.</footer></main>{_plots(drawn)}</body></html>\n"
+    )
+
+
+def _head(found: Findings) -> str:
+    search, best = found.search, found.search["best"]
+    facts: dict[str, Any] = {"state": search["state"], "seconds": f"{search['seconds']:,.0f}"}
+    facts["trials"] = ", ".join(f"{count} {state}" for state, count in search["trials"].items()) or "none"
+    for split, key in (("valid", "scores"), ("test", "test_scores")):
+        for name, score in (best or {}).get(key, {}).items():
+            facts[f"{name}, {split}"] = f"{score:.4g}"
+    if best is not None and best["parameters"] is not None:
+        facts["parameters"] = f"{best['parameters']:,}"
+    boxes = "".join(f"<div>{escape(name)}<b>{escape(str(value))}</b></div>" for name, value in facts.items())
+    why = escape(search.get("why") or "")
+    return f'<h1>{escape(search["search"])}</h1><p>{why}</p><div class="figures">{boxes}</div>'
+
+
+def _winner(found: Findings) -> str:
+    best = found.search["best"]
+    if best is None:
+        return "<h2>The winner</h2><section>No trial has a result yet.</section>"
+    configuration = from_dict(Seq2Seq, best["configuration"])
+    return (
+        f"<h2>The winner: trial {best['trial']}</h2><section>{drawing(configuration)}"
+        f"<details><summary>Every dial</summary><p>{escape(described(configuration))}</p></details></section>"
+    )
+
+
+def _figures(drawn: Mapping[str, Any]) -> str:
+    return "".join(
+        f'<h2>{escape(title)}</h2><figure><div id="figure{number}"></div></figure>'
+        for number, title in enumerate(drawn)
+    )
+
+
+def _plots(drawn: Mapping[str, Any]) -> str:
+    calls = [
+        f'Plotly.newPlot("figure{number}",{_json(figure["data"])},{_json(figure["layout"])},'
+        "{responsive:true,displaylogo:false});"
+        for number, figure in enumerate(drawn.values())
+    ]
+    return f"<script>{''.join(calls)}</script>" if calls else ""
+
+
+def _tables(found: Findings) -> str:
+    name = found.metric.name
+    board = [
+        (
+            row.trial,
+            f"{row.encoder} → {row.decoder}",
+            row.state if row.reason is None else f"{row.state} {row.reason}",
+            None if row.parameters is None else f"{row.parameters:,}",
+            f"{row.tokens:,}",
+            f"{row.seconds:,.1f}",
+            _score(row.scores.get("loss")),
+            _score(row.scores.get(name)),
+        )
+        for row in found.leaderboard
+    ]
+    winners = [row.winner for row in found.leaderboard]
+    heads = ("trial", "encoder → decoder", "state", "parameters", "tokens", "seconds", "loss", name)
+    families = [(f.name, f.trials, f.failed, f"{f.seconds:,.0f}", _score(f.score)) for f in found.families]
+    parts = [
+        ("Leaderboard", _table(heads, board, winners)),
+        ("Families", _table(("encoder → decoder", "trials", "failed", "seconds", f"best {name}"), families)),
+    ]
+    if found.failures:
+        failures = [(f.trial, f.family, f.reason, f.message) for f in found.failures]
+        parts.append(("Failures", _table(("trial", "encoder → decoder", "reason", "message"), failures)))
+    if found.decisions:
+        steps = [(f"{s.seconds:,.1f}", s.kind, s.message) for s in found.decisions]
+        table = _table(("second", "decision", "why"), steps)
+        parts.append(("Decisions", f"<details><summary>All {len(steps)}</summary>{table}</details>"))
+    return "".join(f"<h2>{title}</h2><section>{table}</section>" for title, table in parts)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]], marked: Sequence[bool] = ()) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    lines = []
+    for number, row in enumerate(rows):
+        mark = ' class="winner"' if number < len(marked) and marked[number] else ""
+        cells = "".join(f"<td{_class(cell)}>{escape('' if cell is None else str(cell))}</td>" for cell in row)
+        lines.append(f"<tr{mark}>{cells}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _class(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    if text.replace(",", "").replace(".", "").isdigit():
+        return ' class="number"'
+    return ' class="long"' if len(text) > 60 else ""
+
+
+def _score(score: float | None) -> str | None:
+    return None if score is None else f"{score:.4f}"
+
+
+def _json(value: Any) -> str:
+    """Return JSON that cannot end the script that it stands in."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

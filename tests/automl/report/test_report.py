@@ -1,0 +1,125 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from automl.budget import Budget
+from automl.control.controller import Controller
+from automl.control.plan import Plan
+from automl.errors import FailureReason
+from automl.metrics import metric
+from automl.records import read_record
+from automl.report import findings, page
+from automl.report.drawing import described, drawing
+from automl.report.figures import figures
+from search_spaces.spaces import space
+from storage.database import open_database
+from storage.events import list_events
+from storage.searches import claim, create_search, get_search
+from tests.automl.control.pretended_training import PretendingExecutor
+from tests.automl.control.simulation import Curve, space_of
+
+VOID = {"meta", "path", "rect", "marker"}
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """What is learnt from a search with a failed trial, without training."""
+    folder = tmp_path_factory.mktemp("searched")
+    database = open_database(f"sqlite:///{folder / 'automl.db'}")
+    document = {"kind": "sequence_to_sequence", "metric": {"name": "sequence_error_rate"}, "data": {"train": "<b>.tsv"}}
+    create_search(database, "<i>words</i>", document, "0" * 64)
+    executor = PretendingExecutor(folder / "objects", space_of(3, Curve(floor=0.08, scale=3000.0)))
+    executor.failures = {2: [FailureReason.NAN_LOSS]}
+    plan = Plan(space(), metric("sequence_error_rate"), Budget(time=180.0), folder / "objects", 20_000)
+    lease = claim(database, "<i>words</i>", "a test", 60.0)
+    search = get_search(database, "<i>words</i>")
+    Controller(database, search, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
+    record = read_record(database, "<i>words</i>")
+    yield findings(record, space(), list_events(database, record.row.id))
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def html(searched):
+    return page(searched)
+
+
+def test_the_best_score_never_rises_and_ends_at_the_winners(searched):
+    best = [m.best for m in searched.measurements]
+    assert best == sorted(best, reverse=True)
+    assert best[-1] == searched.leaderboard[0].scores["sequence_error_rate"]
+    assert [m.seconds for m in searched.measurements] == sorted(m.seconds for m in searched.measurements)
+
+
+def test_every_trial_belongs_to_a_family_and_the_best_family_has_the_winner(searched):
+    assert sum(family.trials for family in searched.families) == len(searched.leaderboard)
+    assert searched.families[0].score == searched.leaderboard[0].scores["sequence_error_rate"]
+
+
+def test_failures_and_decisions_are_told_with_their_reasons(searched):
+    assert [(f.trial, f.reason) for f in searched.failures] == [(2, "NAN_LOSS")]
+    assert {"start", "thaw", "train out", "finish"} >= {step.kind for step in searched.decisions} != set()
+
+
+def test_findings_are_plain_json(searched):
+    mapping = json.loads(json.dumps(searched.to_mapping(), allow_nan=False))
+    assert {"search", "leaderboard", "measurements", "importance", "families", "failures", "decisions"} <= set(mapping)
+
+
+class Balance(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.opened, self.wrong = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.opened.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        if not self.opened or self.opened.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_a_page_is_well_formed_and_escapes_names(html):
+    parser = Balance()
+    parser.feed(html)
+    assert (parser.wrong, parser.opened) == ([], [])
+    assert "<i>words</i>" not in html
+    assert "&lt;i&gt;words&lt;/i&gt;" in html
+
+
+def test_a_page_needs_nothing_from_elsewhere(html):
+    own = re.sub(r"<script>.*?</script>", "", html, flags=re.S)
+    assert not re.search(r"(?:src|href)=", own.replace('xmlns="http://www.w3.org/2000/svg"', ""))
+    assert "default-src 'none'" in html
+
+
+def test_a_page_draws_every_figure_once(searched, html):
+    for number in range(len(figures(searched))):
+        assert html.count(f'Plotly.newPlot("figure{number}"') == 1
+        assert html.count(f'<div id="figure{number}">') == 1
+
+
+def test_a_search_without_results_has_a_page_too(searched):
+    mapping = {**searched.search, "best": None, "trials": {}}
+    empty = replace(
+        searched, search=mapping, leaderboard=[], measurements=[], importance={}, families=[], failures=[], decisions=[]
+    )
+    written = page(empty)
+    assert "No trial has a result yet." in written
+    assert "Plotly" not in written
+
+
+@pytest.mark.parametrize("configuration", space().defaults(), ids=str)
+def test_every_family_can_be_drawn(configuration):
+    drawn = drawing(configuration)
+    for kind in (configuration.encoder, configuration.decoder):
+        assert type(kind).__name__ in drawn
+        layers = getattr(kind, "num_layers", 1)
+        assert drawn.count(f"{type(kind).__name__} ") >= min(layers, 1)
+    assert "learning rate" in described(configuration)
