@@ -13,7 +13,7 @@ Target = tuple[str, Operator, float]
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[dhms])\s*", re.IGNORECASE)
-_PARAMETERS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,28 @@ def parse_parameters(text: str | int) -> int:
     Raises:
         InputError: It is malformed or not above zero.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
-    count = round(float(match[1]) * _PARAMETERS[match[2].upper()]) if match else 0
-    if count < 1:
+    count = _count(text)
+    if count is None:
         raise InputError(f'number of parameters {text!r} is not understood; write it like "250k" or "5M"')
     return count
+
+
+def parse_operations(text: str | int) -> int:
+    """Read a number of floating-point operations such as "50M" or "1.5G".
+
+    Raises:
+        InputError: It is malformed or not above zero.
+    """
+    count = _count(text)
+    if count is None:
+        raise InputError(f'number of operations {text!r} is not understood; write it like "50M" or "1.5G"')
+    return count
+
+
+def _count(text: str | int) -> int | None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
+    count = round(float(match[1]) * _COUNTS[match[2].upper()]) if match else 0
+    return count if count >= 1 else None
 
 
 def parse_target(text: str) -> Target:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.numpy import load
 from automl.budget import Budget
 from automl.bundle import Bundle, check_replaceable, write_bundle
 from automl.card import model_card
+from automl.constraints import Constraints
 from automl.control.controller import Controller
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
@@ -27,7 +27,7 @@ from automl.settings import Settings, checkpoint_folder, cores, has_accelerator,
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
-from search_spaces import costs, tokenizers
+from search_spaces import tokenizers
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -234,19 +234,7 @@ def check_objective(document: TaskDocument, space: Space) -> None:
 
 def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:
     """Return what the controller has to know; `spent` seconds of the budget are gone already."""
-    limit = document.max_parameters
-    sizes = cache(lambda tokens: tokenized(table.corpus, tokens).meta["vocabulary"])
-
-    def admissible(configuration: Seq2Seq) -> bool:
-        if limit is None:
-            return True
-        tokens = tokens_of(configuration)
-        most = tokenizers.most(*tokens)
-        if most is not None and costs.parameters(configuration, *most) <= limit:
-            return True
-        vocabulary = sizes(tokens)
-        return costs.parameters(configuration, vocabulary["source"], vocabulary["target"]) <= limit
-
+    constraints = Constraints(document.most, table)
     return Plan(
         space=space,
         metric=metric(document.metrics[0]),
@@ -254,7 +242,8 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         checkpoints=checkpoints,
         pass_tokens=table.said_tokens("train"),
         seed=document.seed.value,
-        admissible=admissible,
+        admissible=constraints.admit,
+        why_none=constraints.explain,
         spent=spent,
         lease_seconds=LEASE_SECONDS,
     )

@@ -226,7 +226,7 @@ class Controller:
         if not offered:
             self._no_more_proposals = True
             if not self._trials:
-                self._end("no configuration is within the constraints")
+                self._end(self._plan.why_none())
             return
         trial = self._orphan() or self._add_trial(offered[decision.prospect])
         reason = decision.reason if trial.row.attempts == 0 else "began again: its first segment was lost"

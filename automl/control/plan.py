@@ -18,6 +18,7 @@ class Plan:
     Attributes:
         space: The configurations that may be tried.
         admissible: Hard constraint on a configuration, checked before it is trained.
+        why_none: Says why no configuration is admissible, in one sentence.
         metric: The objective.
         checkpoints: Folder of checkpoint bytes.
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
@@ -33,6 +34,7 @@ class Plan:
     pass_tokens: int
     seed: int = 0
     admissible: Callable[[Seq2Seq], bool] = lambda _: True
+    why_none: Callable[[], str] = lambda: "no configuration is within the constraints"
     reserve: float | None = None
     spent: float = 0.0
     lease_seconds: float = 60.0

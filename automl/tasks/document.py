@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from automl.budget import Budget, parse_duration, parse_parameters, parse_target
+from automl.budget import Budget, parse_duration, parse_operations, parse_parameters, parse_target
 from automl.data.sources import Column, Columns
 from automl.errors import InputError
 from automl.metrics import metric
@@ -134,6 +134,9 @@ class ConstraintsSection(Section):
     parameters: Annotated[str | int, _checked(parse_parameters)] | None = Field(
         default=None, description='a number like "5M"'
     )
+    operations: Annotated[str | int, _checked(parse_operations)] | None = Field(
+        default=None, description='a number like "50M"'
+    )
     latency: Duration = None
 
 
@@ -188,9 +191,13 @@ class TaskDocument(Section):
         return limits == Budget()
 
     @property
-    def max_parameters(self) -> int | None:
-        """The most parameters that a model may have."""
-        return None if self.constraints.parameters is None else parse_parameters(self.constraints.parameters)
+    def most(self) -> dict[str, int]:
+        """The most of each cost that a model may have, of those that are limited."""
+        limits = {
+            "parameters": (self.constraints.parameters, parse_parameters),
+            "operations": (self.constraints.operations, parse_operations),
+        }
+        return {name: parse(limit) for name, (limit, parse) in limits.items() if limit is not None}
 
     @property
     def narrowed_space(self) -> dict[str, Any]:

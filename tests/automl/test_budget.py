@@ -1,6 +1,6 @@
 import pytest
 
-from automl.budget import Budget, parse_duration, parse_parameters, parse_target, reached
+from automl.budget import Budget, parse_duration, parse_operations, parse_parameters, parse_target, reached
 from automl.errors import InputError
 
 
@@ -29,13 +29,15 @@ def test_other_durations_are_refused_with_an_example(text: str | float) -> None:
 
 @pytest.mark.parametrize(("text", "count"), [("5M", 5_000_000), ("250k", 250_000), ("1.5m", 1_500_000), (1000, 1000)])
 def test_numbers_of_parameters_are_read(text: str | int, count: int) -> None:
-    assert parse_parameters(text) == count
+    assert parse_parameters(text) == parse_operations(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "five", "5X", 0, -3, "0.1"])
 def test_other_numbers_of_parameters_are_refused(text: str | int) -> None:
     with pytest.raises(InputError, match='write it like "250k" or "5M"'):
         parse_parameters(text)
+    with pytest.raises(InputError, match=r'write it like "50M" or "1\.5G"'):
+        parse_operations(text)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,53 @@
+import random
+from dataclasses import fields, is_dataclass
+from typing import Any
+
 import pytest
 
 from automl.models.parameters import declared
 from automl.models.seq2seq import Seq2Seq as Model
-from search_spaces.costs import parameters
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces import attention, decoders, embeddings, encoders, outputs, presets
+from search_spaces.costs import Extent, decoding_operations, forward_operations, parameters, step_operations
+from search_spaces.dials import OneOf
+from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
+from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import space
+from tests.search_spaces import unrolled
 from tests.search_spaces.sampling import sampled
+
+POINTER, HEADS, SHARED = outputs.PointerGenerator(), attention.MultiHead(4), attention.MultiHead(8, 4)
+LSTM, CONVOLUTION = (
+    encoders.Recurrent("lstm", 64, 2, True, True),
+    encoders.Convolution(64, 2, 5, embeddings.Learned(64)),
+)
+PAIRS = [
+    (LSTM, decoders.Transformer(64, 1, 4, HEADS, embeddings.RelativeBias(32), "rms", False, "relu"), POINTER, Muon()),
+    (encoders.Recurrent("mingru", 64), decoders.SimpleRecurrent(64, 1, 4, HEADS), outputs.Softmax(), Lion()),
+    (CONVOLUTION, decoders.Recurrent("gru", 64, 1, SHARED), POINTER, Adafactor()),
+    (encoders.Convolution(64, 1), decoders.SimpleRecurrent(64, 1, 2, HEADS), outputs.Softmax(), AdamW()),
+    (encoders.Identity(), decoders.Transformer(128, 1, 2, SHARED, embeddings.ALiBi()), outputs.Softmax(), Adafactor()),
+    (
+        encoders.Transformer(64, 1, 4, SHARED, embeddings.Rotary(), "layer", True, "swiglu", 4),
+        decoders.Recurrent("lstm", 128, 2, attention.Additive(64)),
+        outputs.Softmax(),
+        AdamW(),
+    ),
+    *(
+        (encoders.Recurrent("gru", 64, 1, False), decoders.Recurrent("gru", 64, 1, kind), outputs.Softmax(), AdamW())
+        for kind in (attention.Dot(), attention.General(), attention.Concat(64), attention.Local())
+    ),
+    (
+        encoders.Transformer(64, 1, 2, HEADS, embeddings.NoPositions()),
+        decoders.SimpleRecurrent(64, 1, 2, HEADS, "rms", False, "relu"),
+        POINTER,
+        AdamW(),
+    ),
+]
+CASES = [
+    Seq2Seq(encoder, decoder, output, place % 2 == 0, optimizer)
+    for place, (encoder, decoder, output, optimizer) in enumerate(PAIRS)
+]
+EXTENT = Extent(source_vocabulary=40, target_vocabulary=50, rows=4, source=7, target=6)
 
 
 @pytest.mark.parametrize("configuration", [*space().defaults(), *sampled(space(), 60)])
@@ -13,3 +55,50 @@ def test_parameters_are_counted_exactly(configuration: Seq2Seq) -> None:
     model = Model(configuration, 41, 29)
     count = sum(param.get_value().size for param in declared(model).values())
     assert parameters(configuration, 41, 29) == count
+
+
+def kinds_in(value: Any) -> set[type]:
+    if not is_dataclass(value):
+        return set()
+    return {type(value)}.union(*(kinds_in(getattr(value, item.name)) for item in fields(value)))
+
+
+def test_every_kind_of_a_model_is_among_the_cases_whose_operations_are_counted() -> None:
+    ranges = [*space().ranges.items(), *space(sources=False).ranges.items()]
+    told = [path for path, dial in ranges if path.split(".")[0] not in {*RECIPE, "source_tokens", "target_tokens"}]
+    every = {kind for path, dial in ranges if path in told and isinstance(dial, OneOf) for kind in dial.kinds}
+    assert len(every) > 20
+    assert {*every, AdamW, Lion, Adafactor, Muon} <= set().union(*map(kinds_in, CASES))
+
+
+def assert_counted(configuration: Seq2Seq, extent: Extent) -> None:
+    assert forward_operations(configuration, extent) == pytest.approx(unrolled.forward(configuration, extent), rel=0.05)
+    assert step_operations(configuration, extent) == pytest.approx(unrolled.step(configuration, extent), rel=0.05)
+    decoded = unrolled.decoding(configuration, extent)
+    assert decoding_operations(configuration, extent) == pytest.approx(decoded, rel=0.05)
+
+
+@pytest.mark.parametrize("configuration", CASES)
+def test_operations_are_within_a_twentieth_of_those_that_xla_counts(configuration: Seq2Seq) -> None:
+    assert_counted(configuration, EXTENT)
+
+
+@pytest.mark.slow
+def test_operations_are_so_over_a_sample_of_all_configurations_and_shapes() -> None:
+    draw = random.Random(0)
+    wide = {
+        "model_size": [64, 128, 256],
+        "hidden_size": [64, 128, 256],
+        "size": [64, 128, 256],
+        "num_layers": [1, 2, 3],
+    }
+    for configuration in [*sampled(space(wide), 60), *sampled(space(wide, sources=False), 10)]:
+        rows, source, target = (draw.choice(choices) for choices in ((1, 2, 8), (3, 8, 12), (3, 8, 12)))
+        assert_counted(configuration, Extent(draw.choice([20, 150]), draw.choice([20, 150]), rows, source, target))
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_a_step_of_two_batches_costs_less_than_two_steps_and_more_than_one(name: str) -> None:
+    configuration = presets.preset(name).default()
+    one, two = (step_operations(configuration, EXTENT, batches) for batches in (1, 2))
+    assert one < two < 2 * one

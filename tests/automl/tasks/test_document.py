@@ -27,6 +27,7 @@ trials = 5
 target = "token_error_rate<=0.25"
 [constraints]
 parameters = "5M"
+operations = "50M"
 [space]
 preset = "small"
 attention = ["Additive", "MultiHead"]
@@ -46,10 +47,10 @@ def test_every_available_field_is_understood(tmp_path: Path) -> None:
     assert document.data.files == {"train": tmp_path / "data/train.tsv", "valid": Path("/elsewhere/valid.tsv")}
     assert document.data.columns == Columns("word", ("phones", "variant"))
     assert document.limits == Budget(600.0, 5, None, ("token_error_rate", "<=", 0.25))
-    assert (document.name, document.metrics, document.max_parameters) == (
+    assert (document.name, document.metrics, document.most) == (
         "english-pronunciation",
         ("token_error_rate",),
-        5_000_000,
+        {"parameters": 5_000_000, "operations": 50_000_000},
     )
     assert document.narrowed_space == {"preset": "small", "attention": ["Additive", "MultiHead"]}
     assert document.seed.value == 7
@@ -88,6 +89,7 @@ def test_a_mapping_and_a_file_say_the_same(tmp_path: Path) -> None:
         ("[budget]\ntrials = '5'\n", "[budget] trials: input should be a valid integer"),
         ("[budget]\ntarget = 'bleu<=3'\n", "[budget] target: bleu is better higher; write bleu>="),
         ("[constraints]\nparameters = 'many'\n", "[constraints] parameters: number of parameters 'many'"),
+        ("[constraints]\noperations = 'few'\n", "[constraints] operations: number of operations 'few'"),
         ("[seed]\nvalue = -1\n", "[seed] value: input should be greater than or equal to 0"),
         ("budget = 3\n", "budget must be a table, [budget]"),
         ("budget = {}\nspace = 3\n", "space must be a table, [space]"),
