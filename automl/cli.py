@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from automl.commands import search, studies, surroundings, winners, worker
+from automl.commands import care, search, studies, surroundings, winners, worker
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
 from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
@@ -23,6 +23,11 @@ COMMANDS = (
     winners.export,
     winners.predict,
     winners.evaluate,
+    care.verify,
+    care.prune,
+    care.backup,
+    care.export_study,
+    care.import_study,
     surroundings.spaces,
     surroundings.doctor,
     worker.worker,

@@ -8,19 +8,22 @@ from typing import Any
 from automl.bundle import Bundle
 from automl.control import history
 from automl.control.history import Trial
+from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
 from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
 from automl.errors import InputError
 from automl.metrics import Metric, metric
-from automl.searches import bundle_of, describe
+from automl.searches import bundle_of, describe, space_of
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
 from automl.tasks import TASKS
+from automl.tasks.document import document_from_mapping
 from search_spaces.dials import SpaceError
 from storage.database import Database, open_database
 from storage.leases import describe_owner
 from storage.searches import SearchRow, list_searches
 from storage.segments import SegmentRow, list_segments
+from storage.study import delete_mirror
 from storage.trials import list_trials
 from storage.workers import list_workers
 
@@ -93,13 +96,38 @@ def read_record(database: Database, name: str | None) -> Record:
     Raises:
         InputError: There is none.
     """
+    return _record(database, search_row(database, name))
+
+
+def search_row(database: Database, name: str | None) -> SearchRow:
+    """Return the row of the search of that name, or of the one that was worked on last.
+
+    Raises:
+        InputError: There is none.
+    """
     rows = list_searches(database)
     named = [row for row in rows if name in (None, row.name)]
     row = max(named, key=lambda row: row.updated, default=None)
     if row is None:
         known = ", ".join(other.name for other in rows) or "none"
         raise InputError(f"database {database.place} has no search{f' {name!r}' if name else ''}; it has {known}")
-    return _record(database, row)
+    return row
+
+
+def rewrite_mirror(database: Database, row: SearchRow) -> None:
+    """Write the Optuna study of a search anew from our rows.
+
+    Raises:
+        InputError: A process that lives runs the search, and writes the study itself.
+    """
+    if row.held:
+        raise InputError(f"search {row.name!r} is running and writes its Optuna study itself; wait for it or stop it")
+    record = _record(database, row)
+    space = space_of(document_from_mapping(row.document, Path()))
+    delete_mirror(database.url, row.name)
+    warning = ContainedMirror(database, None, row.name, space, record.metric).update(record.trials.values())
+    if warning:
+        raise InputError(f"search {row.name!r}: {warning.partition(';')[0]}")
 
 
 def worker_mappings(database: Database, name: str | None = None) -> list[dict[str, Any]]:

@@ -133,7 +133,14 @@ def end_open_attempt(transaction: Transaction, lease: Lease, trial: int, reason:
 def close_attempt(transaction: Transaction, trial: LockedTrial, reason: str, seconds: float | None = None) -> bool:
     """End the trial's open attempt; False if none is open."""
     values = {"trial": trial.id, "attempt": trial.attempts, "moment": utc_now(), "why": reason, "spent": seconds}
-    return transaction.run(CLOSE, values).rowcount > 0
+    return transaction.run(CLOSE, values) > 0
+
+
+def was_fruitful(transaction: Transaction, search_id: int, epoch: int) -> bool:
+    """Whether an attempt that was begun under an epoch has brought a segment."""
+    ours = select(ATTEMPTS.c.number).join(TRIALS, TRIALS.c.id == ATTEMPTS.c.trial_id)
+    brought = (TRIALS.c.search_id == search_id, ATTEMPTS.c.epoch == epoch, ATTEMPTS.c.end_reason == "COMMITTED")
+    return transaction.connection.execute(ours.where(*brought).limit(1)).first() is not None
 
 
 def close_lost(transaction: Transaction, search_id: int, *, charged: bool) -> None:

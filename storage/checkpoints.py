@@ -1,6 +1,6 @@
 """Table of checkpoints: what lies in the folder of objects, by digest."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, String, bindparam, delete, select, union
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,7 +27,7 @@ ADD = insertion(CHECKPOINTS, "digest", "bytes", "created")
 
 def record(transaction: Transaction, digest: str, size: int) -> None:
     """Add the row of an object of so many bytes unless it is there."""
-    if transaction.run(KNOWN, {"wanted": digest}).first() is None:
+    if not transaction.rows(KNOWN, {"wanted": digest}):
         transaction.run(ADD, {"digest": digest, "bytes": size, "created": utc_now()})
 
 
@@ -54,11 +54,16 @@ def sizes(database: Database) -> dict[str, int]:
         return {row[0]: row[1] for row in session.execute(select(CHECKPOINTS.c.digest, CHECKPOINTS.c.bytes))}
 
 
-def forget_unreferenced(database: Database) -> int:
-    """Delete the rows that no trial and no segment points to, as after a search was deleted; returns how many."""
+def forget_unreferenced(database: Database, seconds: float = 0.0) -> int:
+    """Delete the rows that no trial and no segment points to, as after a search was deleted; returns how many.
+
+    Args:
+        seconds: Rows that were added since then are left.
+    """
     from storage.segments import SEGMENTS
     from storage.trials import TRIALS
 
     pointed = union(select(SEGMENTS.c.checkpoint), select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None)))
     statement = delete(CHECKPOINTS).where(CHECKPOINTS.c.digest.not_in(pointed))
+    statement = statement.where(CHECKPOINTS.c.created <= utc_now() - timedelta(seconds=seconds))
     return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount)

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, CursorResult, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -57,29 +57,67 @@ class Transaction:
         self.connection = connection
         self.known: dict[Any, Any] = {}
         self._prepared = prepared
+        self._last: list[Callable[[], None]] = []
 
     @cached_property
     def session(self) -> Session:
         """A session within this transaction, for what is rare."""
         return Session(self.connection)
 
-    def run(self, statement: Statement, values: Mapping[str, Any]) -> CursorResult[Any]:
-        """Run a statement that is compiled once for the database; rows come as the driver gives them."""
-        prepared = self._compiled(statement)
-        return self.connection.exec_driver_sql(prepared.text, prepared.parameters(values))
+    def run(self, statement: Statement, values: Mapping[str, Any]) -> int:
+        """Run a statement that is compiled once for the database; returns how many rows it found."""
+        cursor = self._execute(statement, values)
+        return int(cursor.rowcount)
+
+    def rows(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+        """Run such a query; rows come as the driver gives them."""
+        return list(self._execute(statement, values).fetchall())
 
     def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run such a statement for every row."""
-        prepared = self._compiled(statement)
         if rows:
-            self.connection.exec_driver_sql(prepared.text, [prepared.parameters(values) for values in rows])
+            prepared = self._compiled(statement)
+            parameters = [prepared.parameters(values) for values in rows]
+            with self._translated():
+                self._cursor.executemany(prepared.text, parameters)
+
+    def before_end(self, work: Callable[[], None]) -> None:
+        """Call `work` before the transaction is committed."""
+        self._last.append(work)
 
     def close(self, *, keep: bool) -> None:
-        """End what was done by the session."""
+        """Write what was put off, and end what was done by the session."""
+        if keep:
+            for work in self._last:
+                work()
         if "session" in self.__dict__:
             if keep:
                 self.session.flush()
             self.session.close()
+
+    @cached_property
+    def _cursor(self) -> Any:
+        return self.connection.connection.cursor()
+
+    def _execute(self, statement: Statement, values: Mapping[str, Any]) -> Any:
+        prepared = self._compiled(statement)
+        parameters = prepared.parameters(values)
+        with self._translated():
+            self._cursor.execute(prepared.text, parameters)
+        return self._cursor
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The driver's errors as SQLAlchemy's, whose own way round a statement costs three times the statement."""
+        dialect = self.connection.dialect
+        errors: Any = dialect.loaded_dbapi.Error
+        try:
+            yield
+        except errors as error:
+            lost = dialect.is_disconnect(error, self.connection.connection.dbapi_connection, self._cursor)
+            if lost:
+                self.connection.invalidate(error)
+            raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
     def _compiled(self, statement: Statement) -> Prepared:
         found = self._prepared.get(statement)

@@ -45,7 +45,8 @@ def append_event(database: Database, lease: Lease, kind: str, message: str) -> N
     database.transact(lambda transaction: note(transaction, lease, kind, message))
 
 
-NOTE = insertion(Event.rows(), "search_id", "created", "kind", "message")
+EVENTS = Event.rows()
+NOTE = insertion(EVENTS, "search_id", "created", "kind", "message")
 
 
 def note(transaction: Transaction, lease: Lease, kind: str, message: str) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -25,11 +27,18 @@ def path(folder: Path, digest: str) -> Path:
     return folder / digest[:2] / digest
 
 
+def digest_of(data: bytes) -> str:
+    """The sha256 that names bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def write(folder: Path, data: bytes) -> str:
     """Keep bytes durably and return their sha256; an object that is there, and sound, is left as it is."""
-    digest = hashlib.sha256(data).hexdigest()
+    digest = digest_of(data)
     target = path(folder, digest)
-    if not _holds(target, data):
+    if _holds(target, data):
+        os.utime(target)
+    else:
         _create_folder(target.parent)
         _replace(target, data)
     flush(target.parent)
@@ -46,7 +55,7 @@ def read(folder: Path, digest: str) -> bytes:
         data = path(folder, digest).read_bytes()
     except FileNotFoundError:
         raise CorruptObject(f"object {digest[:12]} is missing from {folder}") from None
-    if hashlib.sha256(data).hexdigest() != digest:
+    if digest_of(data) != digest:
         raise CorruptObject(f"object {digest[:12]} in {folder} does not have the bytes it was written with")
     return data
 
@@ -60,19 +69,33 @@ def is_sound(folder: Path, digest: str) -> bool:
     return True
 
 
-def delete_unreferenced(folder: Path, referenced: set[str]) -> int:
-    """Delete objects that nothing points to and files of interrupted writes; returns how many.
+def delete_unreferenced(folder: Path, referenced: Callable[[], set[str]], seconds: float = 0.0) -> tuple[int, int]:
+    """Delete objects that nothing points to and files of interrupted writes; returns how many, and their bytes.
 
-    Call it only while nothing writes to the folder: a new object is there before the row that points to it.
+    Args:
+        referenced: Asked for the digests that are pointed to after the files were listed, so that an object whose row
+            is committed meanwhile is kept.
+        seconds: What was written, or written again, since then is left: its row may be to come.
     """
-    unwanted = [
-        file
-        for file in folder.glob("[0-9a-f][0-9a-f]/*")
-        if file.name.startswith(TEMPORARY) or (DIGEST.fullmatch(file.name) and file.name not in referenced)
-    ]
-    for file in unwanted:
-        file.unlink(missing_ok=True)
-    return len(unwanted)
+    before = time.time() - seconds
+    files = [file for file in folder.glob("[0-9a-f][0-9a-f]/*") if _is_ours(file)]
+    kept = referenced()
+    number = size = 0
+    for file in files:
+        if file.name in kept:
+            continue
+        try:
+            found = file.stat()
+            if found.st_mtime <= before:
+                file.unlink()
+                number, size = number + 1, size + found.st_size
+        except FileNotFoundError:
+            continue
+    return number, size
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name.startswith(TEMPORARY) or DIGEST.fullmatch(file.name) is not None
 
 
 def _holds(target: Path, data: bytes) -> bool:

@@ -52,6 +52,8 @@ class Message(TypeDecorator[str]):
         """A failure is recorded whatever its message holds (PostgreSQL refuses NUL)."""
         if value is None:
             return None
+        if value.isprintable():
+            return value[:MESSAGE_CHARACTERS]
         line = "".join(character if character.isprintable() else " " for character in value)
         return line[:MESSAGE_CHARACTERS]
 

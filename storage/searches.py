@@ -235,10 +235,10 @@ def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRo
             search = transaction.session.scalar(one.execution_options(populate_existing=True))
             if search is None or _is_held(search, now):
                 continue
-            if search.takeovers + 1 >= MOST_TAKEOVERS:
+            lease = _take(transaction, search, owner, now, seconds)
+            if search.takeovers >= MOST_TAKEOVERS:
                 _give_up(search)
                 continue
-            lease = _take(transaction, search, owner, now, seconds)
             return _row(search, now), lease
         return None
 
@@ -307,7 +307,6 @@ SPEND = (
     .values(seconds=SEARCHES.c.seconds + bindparam("elapsed"), updated=bindparam("moment"))
 )
 TURN = SPEND.where(SEARCHES.c.turn == bindparam("next_turn") - 1).values(turn=bindparam("next_turn"))
-BEAR = SPEND.values(takeovers=0)
 
 
 def guard(transaction: Transaction, lease: Lease) -> None:
@@ -320,16 +319,15 @@ def guard(transaction: Transaction, lease: Lease) -> None:
         _fence(transaction, lease)
 
 
-def bear_fruit(transaction: Transaction, lease: Lease, elapsed: float) -> None:
-    """Note that the holder has brought something, and add seconds to what the search has consumed.
+def spend(transaction: Transaction, lease: Lease, elapsed: float) -> None:
+    """Add seconds to what the search has consumed.
 
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
     values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
-    if transaction.run(BEAR, values).rowcount == 0:
+    if transaction.run(SPEND, values) == 0:
         raise LeaseLost
-    transaction.known[lease] = True
 
 
 def take_turn(transaction: Transaction, lease: Lease, turn: int, elapsed: float) -> bool:
@@ -339,7 +337,7 @@ def take_turn(transaction: Transaction, lease: Lease, turn: int, elapsed: float)
         LeaseLost: A newer epoch exists, or the search is no more.
     """
     values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
-    if transaction.run(TURN, {**values, "next_turn": turn}).rowcount == 0:
+    if transaction.run(TURN, {**values, "next_turn": turn}) == 0:
         _fence(transaction, lease)
         return False
     transaction.known[lease] = True
@@ -347,8 +345,8 @@ def take_turn(transaction: Transaction, lease: Lease, turn: int, elapsed: float)
 
 
 def _fence(transaction: Transaction, lease: Lease) -> None:
-    row = transaction.run(FENCE, {"search": lease.search_id}).first()
-    if row is None or row[0] != lease.epoch:
+    rows = transaction.rows(FENCE, {"search": lease.search_id})
+    if not rows or rows[0][0] != lease.epoch:
         raise LeaseLost
     transaction.known[lease] = True
 
@@ -371,9 +369,10 @@ def write_search(transaction: Transaction, lease: Lease, values: Mapping[str, An
 
 
 def _take(transaction: Transaction, search: Search, owner: str, now: Instant, seconds: float) -> Lease:
-    from storage.attempts import close_lost
+    from storage.attempts import close_lost, was_fruitful
 
-    search.takeovers = 0 if search.owner is None else search.takeovers + 1
+    lost_again = search.owner is not None and not was_fruitful(transaction, search.id, search.epoch)
+    search.takeovers = search.takeovers + 1 if lost_again else 0
     search.owner, search.epoch = owner, search.epoch + 1
     search.lease_boot, search.lease_until = now.boot, now.seconds + seconds
     search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
@@ -384,7 +383,7 @@ def _take(transaction: Transaction, search: Search, owner: str, now: Instant, se
 
 def _give_up(search: Search) -> None:
     search.state, search.owner, search.lease_until, search.lease_boot = "failed", None, None, None
-    search.message = f"its worker was lost {search.takeovers + 1} times in a row; queue it again to try once more"
+    search.message = f"its worker was lost {search.takeovers} times in a row; queue it again to try once more"
     search.updated = utc_now()
 
 

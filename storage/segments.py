@@ -14,8 +14,8 @@ from storage.checkpoints import Checkpoint, record
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
 from storage.schema import TABLE_OPTIONS, Base, detach, insertion, utc_now
-from storage.searches import bear_fruit
-from storage.trials import LockedTrial, Trial, TrialRow, TrialState, change_trial, lock_trial
+from storage.searches import spend
+from storage.trials import LockedTrial, Trial, TrialRow, TrialState, change_trial, flush_trial, lock_trial
 
 
 class SegmentRecord(Base):
@@ -186,6 +186,7 @@ def drop_segments(database: Database, lease: Lease, trial: int, indices: Collect
         elif last.checkpoint != locked.checkpoint:
             place = {"step": last.to_step, "tokens": last.tokens, "checkpoint": last.checkpoint}
             change_trial(transaction, locked, state="PAUSED", **place)
+        flush_trial(transaction, locked)
         return detach(TrialRow, transaction.session.get_one(Trial, locked.id))
 
     return database.transact(work)
@@ -233,7 +234,8 @@ def write_segment(
     transaction.run(INSERT, {**vars(row), "trial_id": trial.id})
     close_attempt(transaction, trial, "COMMITTED", sum(segment.seconds.values()))
     _advance(transaction, trial, segment, complete=complete)
-    bear_fruit(transaction, lease, elapsed)
+    if elapsed:
+        spend(transaction, lease, elapsed)
     return row
 
 

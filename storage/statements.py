@@ -15,31 +15,29 @@ class Prepared:
     """A statement in the words of one driver.
 
     Attributes:
-        processors: What turns a value into what the driver takes, by the name of its parameter.
-        order: Names of the parameters where the driver takes them by position, else nothing.
+        slots: Of each parameter, in the driver's order, its name and what turns a value into what the driver takes.
+        by_name: Whether the driver takes them by name.
         constants: Values that the statement itself brings along.
     """
 
     text: str
-    processors: Mapping[str, Callable[[Any], Any] | None]
-    order: tuple[str, ...] | None
+    slots: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    by_name: bool
     constants: Mapping[str, Any]
 
     def parameters(self, values: Mapping[str, Any]) -> Parameters:
         """The values as the driver takes them; every parameter of the statement must be among them."""
-        given: dict[str, Any] = {}
-        for name, process in self.processors.items():
-            value = values[name] if name in values else self.constants[name]
-            given[name] = value if process is None else process(value)
-        return given if self.order is None else tuple([given[name] for name in self.order])
+        if self.constants:
+            values = {**self.constants, **values}
+        given = [values[name] if process is None else process(values[name]) for name, process in self.slots]
+        return dict(zip((name for name, _ in self.slots), given, strict=True)) if self.by_name else tuple(given)
 
 
 def prepare(statement: Statement, dialect: Dialect) -> Prepared:
-    """Compile a statement whose values are all bound parameters, for `Connection.exec_driver_sql`."""
+    """Compile a statement whose values are all bound parameters, for the driver of a dialect."""
     compiled: Any = statement.compile(dialect=dialect)
-    processors = {
-        name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
-    }
+    names = compiled.positiontup if compiled.positional else compiled.binds
+    types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
+    slots = tuple((name, types[name].bind_processor(dialect)) for name in names)
     constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-    order = tuple(compiled.positiontup) if compiled.positional else None
-    return Prepared(str(compiled), processors, order, constants)
+    return Prepared(str(compiled), slots, not compiled.positional, constants)

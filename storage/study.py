@@ -124,8 +124,7 @@ class Mirror:
         ]
         transaction.run_many(tables.add_trial, rows)
         values = {"study": self._study, "least": new[0].number}
-        found: Any = transaction.run(tables.added, values)
-        identities = {number: identity for identity, number in found}
+        identities = {number: identity for identity, number in transaction.rows(tables.added, values)}
         transaction.run_many(
             tables.add_parameter, [part for row in new for part in tables.parameters(identities[row.number], row)]
         )

@@ -1,7 +1,7 @@
 """Table of trials: one configuration each, with its state and its newest checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal, get_args
@@ -156,7 +156,7 @@ def new_trial(number: int, configuration: Mapping[str, Any], seed: int, origin: 
     )
 
 
-INSERT = insertion(TRIALS, "search_id", *(field.name for field in fields(TrialRow)))
+INSERT = insertion(TRIALS, "search_id", *(item.name for item in fields(TrialRow)))
 
 
 def insert_trial(transaction: Transaction, lease: Lease, row: TrialRow) -> None:
@@ -235,10 +235,12 @@ class LockedTrial:
     attempts: int
     failures: int
     segments: int
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
+KNOWN_OF_TRIAL = {item.name for item in fields(LockedTrial)} - {"changes"}
 NEXT = select(func.max(TRIALS.c.number) + 1).where(TRIALS.c.search_id == bindparam("search"))
-LOCKED = select(*(TRIALS.c[field.name] for field in fields(LockedTrial))).where(
+LOCKED = select(*(TRIALS.c[item.name] for item in fields(LockedTrial) if item.name in KNOWN_OF_TRIAL)).where(
     TRIALS.c.search_id == bindparam("search"), TRIALS.c.number == bindparam("wanted")
 )
 
@@ -253,8 +255,8 @@ def lock_trial(transaction: Transaction, lease: Lease, number: int, *states: Tri
     guard(transaction, lease)
     key = (lease.search_id, number)
     if key not in transaction.known:
-        row: Any = transaction.run(LOCKED, {"search": lease.search_id, "wanted": number}).first()
-        transaction.known[key] = None if row is None else LockedTrial(*row)
+        rows = transaction.rows(LOCKED, {"search": lease.search_id, "wanted": number})
+        transaction.known[key] = LockedTrial(*rows[0]) if rows else None
     trial: LockedTrial | None = transaction.known[key]
     if trial is None:
         raise StorageError(f"search has no trial {number}")
@@ -270,8 +272,17 @@ def _change(names: tuple[str, ...]) -> Update:
 
 
 def change_trial(transaction: Transaction, trial: LockedTrial, **values: Any) -> None:
-    """Set columns of a locked trial, and what is known of it."""
-    statement = _change((*values, "updated"))
-    transaction.run(statement, {**values, "updated": utc_now(), "trial": trial.id})
-    for name in values.keys() & vars(trial).keys():
+    """Set columns of a locked trial: at once in what is known of it, in the table before the transaction ends."""
+    if not trial.changes:
+        transaction.before_end(lambda: flush_trial(transaction, trial))
+    trial.changes.update(values)
+    for name in values.keys() & KNOWN_OF_TRIAL:
         setattr(trial, name, values[name])
+
+
+def flush_trial(transaction: Transaction, trial: LockedTrial) -> None:
+    """Write the changes of a locked trial that were put off."""
+    if trial.changes:
+        statement = _change((*trial.changes, "updated"))
+        transaction.run(statement, {**trial.changes, "updated": utc_now(), "trial": trial.id})
+        trial.changes.clear()

@@ -1,6 +1,7 @@
 """The search as an Optuna study in the same database, for Optuna's own tools; a search does not stop when it fails."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from automl.control.history import Trial
 from automl.control.proposals import distributions
@@ -10,41 +11,52 @@ from storage.database import Database
 from storage.leases import Lease
 from storage.study import Mirror, MirrorTrial
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
 
 class ContainedMirror:
     """Writes the mirror and turns whatever goes wrong there into a warning."""
 
-    def __init__(self, database: Database, lease: Lease, search: str, space: Space, metric: Metric) -> None:
+    def __init__(self, database: Database, lease: Lease | None, search: str, space: Space, metric: Metric) -> None:
         self._database = database
         self._lease = lease
         self._search = search
         self._space = space
         self._metric = metric
         self._mirror: Mirror | None = None
+        self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Iterable[Trial]) -> str | None:
         """Bring the mirror up to date with trials that have changed; returns what went wrong, if anything did."""
         try:
             mirror = self._mirror or Mirror(self._database, self._search, (self._metric.direction,))
             self._mirror = mirror
-            rows = [mirrored(trial, self._space, self._metric, new=trial.row.number not in mirror) for trial in trials]
-            mirror.update(rows, self._lease)
+            mirror.update([self._row(trial, new=trial.row.number not in mirror) for trial in trials], self._lease)
         except Exception as error:
             self._mirror = None
             return f"the Optuna study was not brought up to date ({type(error).__name__}); the search goes on"
         return None
 
+    def _row(self, trial: Trial, *, new: bool) -> MirrorTrial:
+        params = self._space.parameters(trial.configuration) if new else {}
+        if not params.keys() <= self._distributions.keys():
+            self._distributions |= distributions(self._space, trial.configuration)
+        return mirrored(trial, self._metric, params, {path: self._distributions[path] for path in params})
 
-def mirrored(trial: Trial, space: Space, metric: Metric, *, new: bool = True) -> MirrorTrial:
-    """Return a trial as Optuna's own tools shall show it; without its parameters unless it is new to them."""
+
+def mirrored(
+    trial: Trial, metric: Metric, params: Mapping[str, Any], ranges: "Mapping[str, BaseDistribution]"
+) -> MirrorTrial:
+    """Return a trial as Optuna's own tools shall show it; its parameters count where it is new to them."""
     measured = {s.tokens: s.scores[metric.name] for s in trial.segments if metric.name in s.scores}
     finished = trial.state == "finished"
     ended = trial.row.updated if trial.state in ("finished", "failed") else None
     return MirrorTrial(
         number=trial.row.number,
         state=trial.row.state,
-        params=space.parameters(trial.configuration) if new else {},
-        distributions=distributions(space, trial.configuration) if new else {},
+        params=params,
+        distributions=ranges,
         intermediate_values=measured,
         values=(list(measured.values())[-1],) if finished and measured else (),
         user_attrs={"origin": trial.row.origin, "reason": trial.row.reason},

@@ -1,15 +1,12 @@
 """Brings the schema of a database up to what this code works with."""
 
-import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from storage.backups import copy_file
 from storage.database import StorageError
-from storage.objects import flush
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -53,7 +50,7 @@ def _migrate_file(engine: Engine, place: str, found: str | None) -> None:
     and checked before it is kept. They can be turned on and off only between transactions.
     """
     if found is not None and found in _known():
-        back_up_file(engine, Path(f"{place}.{found}"))
+        copy_file(engine, Path(f"{place}.{found}"))
     with engine.execution_options(automl_begin="").connect() as connection:
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -67,23 +64,6 @@ def _migrate_file(engine: Engine, place: str, found: str | None) -> None:
             raise
         finally:
             connection.exec_driver_sql("PRAGMA foreign_keys = ON")
-
-
-def back_up_file(engine: Engine, target: Path) -> None:
-    """Copy an SQLite database while it is in use; the copy appears whole or not at all, readable by its owner."""
-    temporary = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    temporary.touch(mode=0o600)
-    try:
-        with closing(sqlite3.connect(temporary)) as copy, engine.connect() as connection:
-            source = connection.connection.driver_connection
-            assert isinstance(source, sqlite3.Connection)
-            source.rollback()  # a copy within our own transaction would wait for itself
-            source.backup(copy)
-        flush(temporary)
-        temporary.replace(target)
-        flush(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _revision(connection: Connection) -> str | None:

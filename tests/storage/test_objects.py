@@ -59,14 +59,15 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_the_file_of_an_interrupted_write_is_no_object_and_is_cleaned_up(tmp_path: Path) -> None:
     digest = objects.write(tmp_path, b"state")
     (objects.path(tmp_path, digest).parent / f"{objects.TEMPORARY}abc").write_bytes(b"sta")
-    assert objects.delete_unreferenced(tmp_path, {digest}) == 1
+    assert objects.delete_unreferenced(tmp_path, lambda: {digest}) == (1, 3)
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == [digest]
 
 
 def test_what_nothing_points_to_is_deleted_and_strangers_are_left(tmp_path: Path) -> None:
     kept, dropped = objects.write(tmp_path, b"kept"), objects.write(tmp_path, b"dropped")
     (tmp_path / kept[:2] / "notes.txt").write_text("mine")
-    assert objects.delete_unreferenced(tmp_path, {kept}) == 1
+    assert objects.delete_unreferenced(tmp_path, lambda: {kept}, 60.0) == (0, 0)
+    assert objects.delete_unreferenced(tmp_path, lambda: {kept}) == (1, 7)
     assert objects.read(tmp_path, kept) == b"kept"
     assert (tmp_path / kept[:2] / "notes.txt").exists()
     assert not objects.path(tmp_path, dropped).exists()

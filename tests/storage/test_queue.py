@@ -151,9 +151,12 @@ def test_what_was_in_flight_is_blamed_from_the_third_loss_in_a_row_on(database: 
     assert blamed == [0, 0, 1, 2]
     begin_attempt(database, lease, 0, 0)
     commit_segment(database, lease, a_segment(0))
-    search = get_search(database, "dates")
+    renew(database, lease, -1)
+    claim(database, "dates", "third", 60)
+    search, row = get_search(database, "dates"), get_trial(database, lease.search_id, 0)
     assert search is not None
-    assert search.takeovers == 0
+    assert row is not None
+    assert (search.takeovers, row.failures) == (0, 0)
 
 
 def test_a_worker_is_listed_while_it_may_live(database: Database) -> None:

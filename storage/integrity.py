@@ -1,0 +1,136 @@
+"""Whether a database and its checkpoints are what they must be: one pass over the rows of a search and its files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+from storage import objects
+from storage.attempts import AttemptRow, list_attempts
+from storage.checkpoints import sizes
+from storage.database import Database
+from storage.searches import SearchRow
+from storage.segments import SegmentRow, list_segments
+from storage.trials import TrialRow, list_trials
+
+R = TypeVar("R", AttemptRow, SegmentRow)
+
+MOST_FAILURES = 3
+TERMINAL = ("COMPLETE", "FAILED")
+
+
+def violations(database: Database, search: SearchRow, folder: Path) -> list[str]:
+    """What is wrong with a search, one line each; nothing is wrong with one whose process was killed.
+
+    Checked are: every checkpoint that a trial or a segment points to is there with its size and its sha256; one outcome
+    for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open where none
+    can run; at most so many failures; at most so many trials as the budget had; and what the database itself can check.
+    """
+    trials = list_trials(database, search.id)
+    attempts = _by_trial(list_attempts(database, search.id))
+    segments = _by_trial(list_segments(database, search.id))
+    found = list(_of_database(database))
+    found += _of_search(search, trials)
+    for trial in trials:
+        name = f"trial {trial.number}"
+        ours, tried = segments.get(trial.number, []), attempts.get(trial.number, [])
+        found += [f"{name}: {what}" for what in _of_trial(search, trial, ours, tried)]
+    return found + list(_of_files(folder, trials, segments, sizes(database)))
+
+
+def _of_database(database: Database) -> Iterator[str]:
+    if database.reading.dialect.name == "sqlite":
+        with database.read() as session:
+            connection = session.connection()
+            for row in connection.exec_driver_sql("PRAGMA integrity_check(10)").all():
+                if row[0] != "ok":
+                    yield f"database: {row[0]}"
+            for row in connection.exec_driver_sql("PRAGMA foreign_key_check").all():
+                yield f"database: a row of {row[0]} points to a row of {row[2]} that is not there"
+
+
+def _of_search(search: SearchRow, trials: Sequence[TrialRow]) -> Iterator[str]:
+    numbers = [trial.number for trial in trials]
+    if numbers != list(range(len(numbers))):
+        yield "search: its trials are not numbered from 0 without gaps"
+    most = ((search.summary or {}).get("budget") or {}).get("trials")
+    if most is not None and len(trials) > most:
+        yield f"search: it has {len(trials)} trials, {len(trials) - most} more than its budget"
+    if search.seconds < 0:
+        yield "search: it has consumed less than nothing"
+
+
+def _of_trial(
+    search: SearchRow, trial: TrialRow, segments: Sequence[SegmentRow], attempts: Sequence[AttemptRow]
+) -> Iterator[str]:
+    yield from _of_outcome(trial, segments)
+    yield from _of_attempts(search, trial, attempts)
+    yield from _of_segments(trial, segments, attempts)
+
+
+def _of_outcome(trial: TrialRow, segments: Sequence[SegmentRow]) -> Iterator[str]:
+    if trial.state in ("PAUSED", "COMPLETE") and trial.checkpoint is None:
+        yield f"is {trial.state} without a checkpoint"
+    if (trial.state == "FAILED") != (trial.reason is not None):
+        yield f"is {trial.state} and has {'a' if trial.reason else 'no'} reason"
+    if trial.failures > MOST_FAILURES and trial.state != "FAILED":
+        yield f"has failed {trial.failures} times in a row and is not FAILED"
+    last = segments[-1] if segments else None
+    if trial.state == "COMPLETE" and (last is None or last.checkpoint != trial.checkpoint):
+        yield "is COMPLETE at a checkpoint that no segment brought"
+    if last is not None and trial.step < last.to_step and trial.state in TERMINAL:
+        yield f"ended at step {trial.step}, before its last segment at {last.to_step}"
+
+
+def _of_attempts(search: SearchRow, trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
+    if [attempt.number for attempt in attempts] != list(range(1, trial.attempts + 1)):
+        yield f"counts {trial.attempts} attempts and has others"
+    unended = [attempt.number for attempt in attempts if attempt.ended is None]
+    if any(number != trial.attempts for number in unended):
+        yield f"has an attempt open behind its newest: {unended}"
+    if unended and trial.state != "RUNNING":
+        yield f"is {trial.state} with an attempt open"
+    if unended and search.state in ("finished", "failed", "queued") and not search.held:
+        yield f"has an attempt open in a search that is {search.state}"
+    epochs = [attempt.epoch for attempt in attempts if attempt.epoch is not None]
+    if any(later < earlier for earlier, later in pairwise(epochs)) or max(epochs, default=0) > search.epoch:
+        yield f"has attempts under epochs that were not: {epochs}, where the search is at {search.epoch}"
+
+
+def _of_segments(trial: TrialRow, segments: Sequence[SegmentRow], attempts: Sequence[AttemptRow]) -> Iterator[str]:
+    committed = [attempt.number for attempt in attempts if attempt.end_reason == "COMMITTED"]
+    if len(committed) != trial.segments:
+        yield f"counts {trial.segments} segments and {len(committed)} attempts that brought one"
+    brought = [segment.attempt for segment in segments if segment.attempt is not None]
+    if len(set(brought)) < len(brought) or not set(brought) <= set(committed):
+        yield f"has segments of attempts {brought}, where {committed} brought one"
+    if any(segment.index >= trial.segments for segment in segments):
+        yield "has a segment beyond those that it counts"
+    if any(later is not None and earlier is not None and later <= earlier for earlier, later in pairwise(brought)):
+        yield f"has segments out of the order of their attempts: {brought}"
+
+
+def _of_files(
+    folder: Path, trials: Sequence[TrialRow], segments: Mapping[int, Sequence[SegmentRow]], known: Mapping[str, int]
+) -> Iterator[str]:
+    pointing: dict[str, str] = {}
+    for trial in trials:
+        for segment in segments.get(trial.number, ()):
+            pointing.setdefault(segment.checkpoint, f"trial {trial.number} at step {segment.to_step}")
+        if trial.checkpoint is not None:
+            pointing.setdefault(trial.checkpoint, f"trial {trial.number} at step {trial.step}")
+    for digest, who in pointing.items():
+        try:
+            size = len(objects.read(folder, digest))
+        except (objects.CorruptObject, OSError) as error:
+            yield f"{who}: {error}"
+            continue
+        if size != known.get(digest):
+            yield f"{who}: checkpoint {digest[:12]} has {size} bytes and was written with {known.get(digest)}"
+
+
+def _by_trial(rows: Sequence[R]) -> dict[int, list[R]]:
+    found: dict[int, list[R]] = {}
+    for row in rows:
+        found.setdefault(row.trial, []).append(row)
+    return found

@@ -1,0 +1,144 @@
+"""A search as one file and back, on every kind of database."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import objects
+from storage.archive import DOCUMENT, OBJECTS, export_search, import_search
+from storage.attempts import list_attempts
+from storage.database import Database, StorageError
+from storage.events import list_events
+from storage.integrity import violations
+from storage.searches import SearchExists, claim, get_search
+from storage.segments import list_segments
+from storage.trials import list_trials
+
+from .kept_search import commit, keep_search
+
+
+@pytest.fixture
+def file(sqlite: Database, tmp_path: Path) -> Path:
+    kept = keep_search(sqlite, tmp_path / "objects")
+    assert export_search(sqlite, kept, tmp_path / "objects", tmp_path / "dates.zip") == 3
+    return tmp_path / "dates.zip"
+
+
+def rewrite(file: Path, change: Any) -> Path:
+    """Write the archive again with its entries changed."""
+    with zipfile.ZipFile(file) as archive:
+        entries = {info.filename: archive.read(info) for info in archive.infolist()}
+    change(entries)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return file
+
+
+def test_a_search_comes_back_whole_under_another_name_and_goes_on(
+    database: Database, sqlite: Database, file: Path, tmp_path: Path
+) -> None:
+    row = import_search(database, tmp_path / "others", file, "taken over")
+    original = get_search(sqlite, "dates")
+    assert original is not None
+    assert (row.name, row.state, row.seconds, row.document) == ("taken over", "interrupted", 2.25, {"name": "dates"})
+    assert list_trials(database, row.id) == list_trials(sqlite, original.id)
+    assert list_segments(database, row.id) == list_segments(sqlite, original.id)
+    assert len(list_attempts(database, row.id)) == len(list_attempts(sqlite, original.id))
+    assert [event.message for event in list_events(database, row.id)] == ["trial 3: started"]
+    assert violations(database, row, tmp_path / "others") == []
+    lease = claim(database, "taken over", "a test", -1)
+    commit(database, lease, tmp_path / "others", 1, 10)
+    after = get_search(database, "taken over")
+    assert after is not None
+    assert violations(database, after, tmp_path / "others") == []
+
+
+def test_a_name_that_is_taken_is_refused(sqlite: Database, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SearchExists, match="--name"):
+        import_search(sqlite, tmp_path / "objects", file)
+
+
+def test_a_search_with_a_damaged_checkpoint_is_not_exported_and_leaves_no_file(
+    sqlite: Database, tmp_path: Path
+) -> None:
+    kept = keep_search(sqlite, tmp_path / "objects")
+    objects.path(tmp_path / "objects", list_segments(sqlite, kept.id)[0].checkpoint).write_bytes(b"x")
+    with pytest.raises(StorageError, match="automl verify dates"):
+        export_search(sqlite, kept, tmp_path / "objects", tmp_path / "dates.zip")
+    assert list(tmp_path.glob("*.zip*")) == list(tmp_path.glob(".*zip*")) == []
+
+
+def test_a_file_that_is_there_is_not_overwritten(sqlite: Database, file: Path, tmp_path: Path) -> None:
+    kept = get_search(sqlite, "dates")
+    assert kept is not None
+    with pytest.raises(StorageError, match="is there already"):
+        export_search(sqlite, replace(kept, name="other"), tmp_path / "objects", file)
+
+
+def edit(**changes: Any) -> Any:
+    def change(entries: dict[str, bytes]) -> None:
+        document = json.loads(entries[DOCUMENT])
+        document.update(changes)
+        entries[DOCUMENT] = json.dumps(document).encode()
+
+    return change
+
+
+def spoil_object(entries: dict[str, bytes]) -> None:
+    name = next(name for name in entries if name.startswith(OBJECTS))
+    entries[name] = b"other bytes"
+
+
+def drop_object(entries: dict[str, bytes]) -> None:
+    entries.pop(next(name for name in entries if name.startswith(OBJECTS)))
+
+
+def rename_field(entries: dict[str, bytes]) -> None:
+    entries[DOCUMENT] = entries[DOCUMENT].replace(b'"origin"', b'"original"')
+
+
+HOSTILE = {
+    "path": (lambda entries: entries.update({"../../etc/passwd": b"x"}), "no part of a search"),
+    "absolute": (lambda entries: entries.update({"/objects/" + "a" * 64: b"x"}), "no part of a search"),
+    "nested": (lambda entries: entries.update({"objects/../" + "a" * 64: b"x"}), "no part of a search"),
+    "another file": (lambda entries: entries.update({"run.py": b"print()"}), "no part of a search"),
+    "spoilt": (spoil_object, "does not have the bytes"),
+    "dropped": (drop_object, "lacks checkpoints"),
+    "no document": (lambda entries: entries.pop(DOCUMENT), "not a search"),
+    "no JSON": (lambda entries: entries.update({DOCUMENT: b"{"}), "not a search"),
+    "a list": (lambda entries: entries.update({DOCUMENT: b"[]"}), "not a search"),
+    "other fields": (rename_field, "not those of a search"),
+    "rows missing": (lambda entries: entries.update({DOCUMENT: b'{"format": 1, "schema": "0002"}'}), "not a search"),
+    "newer": (edit(schema="9999"), "schema 9999, and this program knows"),
+    "no trials": (edit(trials=[]), "not those of a search"),
+    "a number": (edit(trials=3), "not a search"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), HOSTILE.values(), ids=HOSTILE)
+def test_a_file_that_is_something_else_is_refused_and_changes_no_row(
+    sqlite: Database, file: Path, tmp_path: Path, change: Any, words: str
+) -> None:
+    with pytest.raises(StorageError, match=words) as caught:
+        import_search(sqlite, tmp_path / "others", rewrite(file, change), "other")
+    assert "\n" not in str(caught.value)
+    assert get_search(sqlite, "other") is None
+    assert {path.parent.parent for path in tmp_path.rglob("*") if len(path.name) == 64} <= {
+        tmp_path / "objects",
+        tmp_path / "others",
+    }
+
+
+def test_a_compressed_bomb_and_a_file_that_is_no_archive_are_refused(sqlite: Database, tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(DOCUMENT, b" " * 10_000_000)
+    (tmp_path / "notes.zip").write_text("notes")
+    for file in (bomb, tmp_path / "notes.zip"):
+        with pytest.raises(StorageError, match="not a search"):
+            import_search(sqlite, tmp_path / "others", file)
