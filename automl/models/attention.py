@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -303,7 +303,8 @@ class SourceAttention(nnx.Module):
 
 
 def _module(heads: Sequence[tuple[Any, int]], size: int) -> nnx.Module:
-    match heads[0][0]:
+    first: kinds.Attention = heads[0][0]
+    match first:
         case kinds.Additive():
             return AdditiveAttention(size, max(kind.size for kind, _ in heads), bias=True)
         case kinds.Concat():
@@ -317,7 +318,7 @@ def _module(heads: Sequence[tuple[Any, int]], size: int) -> nnx.Module:
         case kinds.MultiHead():
             return MultiHeadContext(heads, size)
         case other:
-            raise TypeError(other)
+            assert_never(other)
 
 
 def window_mask(
