@@ -120,6 +120,7 @@ def orders(trainer: Any, configuration: Any) -> Iterator[Any]:
     from automl.training.signature import signature
     from automl.training.trainer import Course
     from search_spaces.dials import to_dict
+    from search_spaces.optimizers import alike
 
     dataset = trainer.dataset(configuration)
     sizes, order = dataset.table.meta["vocabulary"], dataset.plan.of_tokens(configuration.batch_tokens)
@@ -130,8 +131,9 @@ def orders(trainer: Any, configuration: Any) -> Iterator[Any]:
         other = replace(configuration, encoder=replace(configuration.encoder, hidden_size=size))
         static = signature(other, sizes["source"], sizes["target"], dataset.plan.batch_size)
         inputs = (new_state(initialise(model_of(static), 0)), dataset.data, chunk)
-        source = Source("automl.training.executables:train_program", (static, run.bucket))
-        prepared.append((repr(("train", static, run.bucket)), source, inputs))
+        key = (static, run.bucket, alike(configuration.optimizer))
+        source = Source("automl.training.executables:train_program", key)
+        prepared.append((repr(("train", *key)), source, inputs))
     return iter(prepared)
 
 

@@ -38,3 +38,12 @@ class Muon:
 
 
 Optimizer = AdamW | Lion | Adafactor | Muon
+
+
+ALIKE: tuple[tuple[type[Optimizer], ...], ...] = ((AdamW, Lion), (Adafactor,), (Muon,))
+"""Optimizers that share a compiled program: those whose steps cost the same, element by element."""
+
+
+def alike(optimizer: Optimizer) -> tuple[type[Optimizer], ...]:
+    """Return the optimizers that share a compiled program with this one."""
+    return next(kinds for kinds in ALIKE if type(optimizer) in kinds)

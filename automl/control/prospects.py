@@ -6,6 +6,7 @@ from statistics import median
 
 from automl.control.decisions import Prospect
 from automl.control.history import Trial
+from search_spaces.optimizers import alike
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
 Encode = Callable[[Seq2Seq], tuple[float, ...]]
@@ -30,8 +31,9 @@ def cost_of(configuration: Seq2Seq, measured: Sequence[Trial]) -> float:
 
 
 def architecture(configuration: Seq2Seq) -> Hashable:
-    """Return what a model is, without how it is trained."""
-    return tuple((f.name, getattr(configuration, f.name)) for f in fields(configuration) if f.name not in RECIPE)
+    """Return what a model is and which optimizers its program knows, without how it is trained beyond that."""
+    model = tuple((f.name, getattr(configuration, f.name)) for f in fields(configuration) if f.name not in RECIPE)
+    return model, alike(configuration.optimizer)
 
 
 def _speed(configuration: Seq2Seq, measured: Sequence[Trial]) -> float | None:

@@ -24,6 +24,7 @@ from automl.training.optimizers import Moments, Recipe, initial_moments, updated
 from automl.training.programs import Programs
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
+from search_spaces.optimizers import Optimizer
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
@@ -159,9 +160,9 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
 
 @cache
 def train_program(
-    signature: Signature, bucket: Bucket
+    signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]
 ) -> Callable[[TrainState, DeviceSplit, Chunk], tuple[TrainState, Float[Array, "steps"]]]:
-    """Return the program that takes a chunk of steps; it consumes the state that it is given.
+    """Return the program that takes a chunk of steps by one of some optimizers; it consumes the state that it is given.
 
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0.
     """
@@ -190,7 +191,9 @@ def train_program(
             now, losses = carry
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
             loss, gradient = gradient_of(now.parameters, index, further(chunk.noise, now.step))
-            parameters, moments = updated(now.parameters, gradient, now.optimizer, pace, chunk.recipe, of_parameters)
+            parameters, moments = updated(
+                now.parameters, gradient, now.optimizer, pace, chunk.recipe, of_parameters, kinds=optimizers
+            )
             average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
             return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
 

@@ -3,7 +3,7 @@
 All keep the same state, a first and a second moment of each parameter, so that a checkpoint has one form.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ def updated(
     forms: Mapping[str, Form],
     *,
     sizes: Sizes | None = None,
-    kind: type[Optimizer] | None = None,
+    kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
 ) -> tuple[Arrays, Moments]:
     """Return parameters and state after a step; gradients are clipped to a global norm (Pascanu et al., 2013).
 
@@ -74,7 +74,7 @@ def updated(
         recipe: Dials; those of a model are not read.
         forms: What each parameter is.
         sizes: True sizes where arrays are padded.
-        kind: The recipe's kind where a program shall know no other one, and then has no switch.
+        kinds: Those that the recipe may be of; of one alone, the program has no switch.
     """
     clip = recipe.clipping / jnp.maximum(optax.tree.norm(dict(gradients)), recipe.clipping)
     numbers = {name: pace.matrices if forms[name].kind == "matrix" else pace.rest for name in parameters}
@@ -86,7 +86,7 @@ def updated(
         second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)
     stacks = {name: Stack.of(forms[name], value.shape, _size(sizes, name)) for name, value in parameters.items()}
     seen = Seen(parameters, ways, second, {name: own.correction for name, own in numbers.items()})
-    directions = _directions(stacks, seen, recipe.kind if kind is None else kind)
+    directions = _directions(stacks, seen, recipe.kind, kinds)
     moved = {}
     for name, value in parameters.items():
         decay = recipe.weight_decay if forms[name].kind == "matrix" else 0.0
@@ -114,13 +114,16 @@ class Seen(NamedTuple):
     corrections: Mapping[str, Float[Array, ""]]
 
 
-def _directions(stacks: Mapping[str, Stack], seen: Seen, kind: type[Optimizer] | Int[Array, ""]) -> Arrays:
+def _directions(
+    stacks: Mapping[str, Stack], seen: Seen, kind: Int[Array, ""], kinds: Sequence[type[Optimizer]]
+) -> Arrays:
     def of(kind: type[Optimizer], seen: Seen) -> Arrays:
         return {name: _direction(kind, stack, *(part[name] for part in seen)) for name, stack in stacks.items()}
 
-    if isinstance(kind, type):
-        return of(kind, seen)
-    switched: Arrays = jax.lax.switch(kind, [partial(of, each) for each in OPTIMIZERS], seen)
+    if len(kinds) == 1:
+        return of(kinds[0], seen)
+    place = jnp.asarray([kinds.index(each) if each in kinds else 0 for each in OPTIMIZERS])[kind]
+    switched: Arrays = jax.lax.switch(place, [partial(of, each) for each in kinds], seen)
     return switched
 
 

@@ -48,6 +48,7 @@ from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from search_spaces.dials import from_dict
+from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
 
 MOST_DATASETS = 4
@@ -179,7 +180,8 @@ class Trainer:
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
-            key, inputs = (static, run.bucket, dataset.table.digest), (state, dataset.data, chunk)
+            key = (static, run.bucket, alike(configuration.optimizer), dataset.table.digest)
+            inputs = (state, dataset.data, chunk)
             if begun and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
@@ -195,7 +197,7 @@ class Trainer:
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:2])), inputs)
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
@@ -204,7 +206,7 @@ class Trainer:
             with watch.part("compiling"):
                 begun = time.monotonic()
                 self.compiled[key] = self.programs.get(
-                    repr(("train", *key[:2])), lambda: train_program(*key[:2]), inputs
+                    repr(("train", *key[:3])), lambda: train_program(*key[:3]), inputs
                 )
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))

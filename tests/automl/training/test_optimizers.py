@@ -16,7 +16,7 @@ from automl.training.directions import orthogonalised
 from automl.training.matrices import Stack
 from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, updated
 from automl.training.schedules import pace
-from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
+from search_spaces.optimizers import ALIKE, Adafactor, AdamW, Lion, Muon, Optimizer, alike
 from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
 from search_spaces.seq2seq import Seq2Seq
 from tests.automl.models.cases import random
@@ -36,10 +36,17 @@ RATE, DECAY, LARGEST = 0.01, 0.1, 20.0
 PARAMETERS = {name: random(*shape, seed=2) for name, shape in SHAPES.items()}
 
 
-@pytest.fixture(params=["all kinds", "one kind"])
-def known(request: pytest.FixtureRequest) -> bool:
-    """Whether the program knows its optimizer, or holds all of them."""
-    return bool(request.param == "one kind")
+KNOWN: dict[str, Any] = {
+    "all kinds": lambda optimizer: OPTIMIZERS,
+    "those alike": alike,
+    "one kind": lambda optimizer: (type(optimizer),),
+}
+
+
+@pytest.fixture(params=KNOWN)
+def known(request: pytest.FixtureRequest) -> str:
+    """Which optimizers the program holds."""
+    return str(request.param)
 
 
 def pace_at(optimizer: Optimizer, step: int) -> Any:
@@ -51,10 +58,10 @@ def recipe_of(optimizer: Optimizer) -> Recipe:
     return Recipe.of(Seq2Seq(optimizer=optimizer, clipping=LARGEST))
 
 
-def steps(optimizer: Optimizer, gradients: list[Any], known: bool) -> Iterator[Any]:
+def steps(optimizer: Optimizer, gradients: list[Any], known: str = "all kinds") -> Iterator[Any]:
     parameters = {name: jnp.asarray(value) for name, value in PARAMETERS.items()}
-    moments, kind = initial_moments(parameters), type(optimizer) if known else None
-    update = jax.jit(lambda *inputs: updated(*inputs, FORMS, kind=kind))
+    moments, kinds = initial_moments(parameters), KNOWN[known](optimizer)
+    update = jax.jit(lambda *inputs: updated(*inputs, FORMS, kinds=kinds))
     for step, gradient in enumerate(gradients):
         parameters, moments = update(parameters, gradient, moments, pace_at(optimizer, step), recipe_of(optimizer))
         yield parameters
@@ -112,7 +119,7 @@ def gradients_of(count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_three_steps_are_those_that_optax_takes(kind: Any, known: bool) -> None:
+def test_three_steps_are_those_that_optax_takes(kind: Any, known: str) -> None:
     seen: Any = apart if kind is Adafactor else dict
     ours, theirs = steps(kind(RATE, DECAY), gradients_of(3), known), published_steps(kind, gradients_of(3))
     for step, (found, wanted) in enumerate(zip(ours, theirs, strict=True)):
@@ -121,13 +128,14 @@ def test_three_steps_are_those_that_optax_takes(kind: Any, known: bool) -> None:
             assert not np.allclose(wanted[name], seen(PARAMETERS)[name], rtol=1e-5, atol=0), name
 
 
-def test_every_kind_is_known() -> None:
+def test_every_kind_is_known_and_shares_programs_with_some() -> None:
+    assert sorted(kind.__name__ for kinds in ALIKE for kind in kinds) == sorted(kind.__name__ for kind in KINDS)
     assert set(KINDS) == set(OPTIMIZERS) == set(get_args(Optimizer))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_a_gradient_matrices_shrink_and_all_else_stays(kind: Any) -> None:
-    (found,) = steps(kind(RATE, DECAY), [{name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}], False)
+    (found,) = steps(kind(RATE, DECAY), [{name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}])
     for name, value in PARAMETERS.items():
         np.testing.assert_allclose(found[name], value * (1 - RATE * DECAY * MATRICES[name]), rtol=1e-6)
 

@@ -7,6 +7,7 @@ import pytest
 
 from automl.training.executables import Chunk, TrainState
 from automl.training.trainer import Course, Trainer
+from search_spaces.optimizers import alike
 from tests.automl.training.trials import CONFIGURATION, After, segment, trained
 
 STEPS = 4
@@ -16,7 +17,9 @@ STEPS = 4
 def program(trainer: Trainer) -> Any:
     trained(trainer, segment(), stop=After(1))
     data = trainer.dataset(CONFIGURATION)
-    return trainer.compiled[(trainer._static(CONFIGURATION), data.plan.buckets[0], data.table.digest)]
+    return trainer.compiled[
+        (trainer._static(CONFIGURATION), data.plan.buckets[0], alike(CONFIGURATION.optimizer), data.table.digest)
+    ]
 
 
 @pytest.fixture(scope="module")
