@@ -185,7 +185,7 @@ def _train(scratch: Path, seconds: float) -> tuple[int, float]:
     document = document_from_mapping({"name": "doctor", "data": {"train": "train.tsv"}}, scratch)
     table = build_table(document, scratch)
     tokens = table.meta["splits"]["train"]["target"]["tokens"]
-    target = STEPS * 64 * tokens // table.meta["splits"]["train"]["rows"]
+    target = STEPS * 128 * tokens // table.meta["splits"]["train"]["rows"]
     workload = Workload(str(table.folder), str(scratch / "checkpoints"), document.metrics)
     executor = EXECUTORS["processes"](workload, 1)
     try:

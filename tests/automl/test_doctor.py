@@ -8,6 +8,7 @@ from automl import cli, doctor
 from automl.doctor import STEPS, Check
 from automl.errors import FailureReason, TrialFailure
 from storage.database import open_database
+from storage.migrations import HEAD
 
 
 def test_the_versions_of_what_is_needed_are_found() -> None:
@@ -48,7 +49,7 @@ def test_a_database_that_is_not_there_is_fine_and_is_not_made(tmp_path: Path) ->
 
 def test_a_database_says_its_schema_and_a_file_that_is_none_fails(tmp_path: Path) -> None:
     open_database(f"sqlite:///{tmp_path / 'a.db'}").close()
-    assert "schema 0001, searches: 0" in doctor.database(f"sqlite:///{tmp_path / 'a.db'}").found
+    assert f"schema {HEAD}, searches: 0" in doctor.database(f"sqlite:///{tmp_path / 'a.db'}").found
     (tmp_path / "b.db").write_text("this is no database, whatever its name says" * 9)
     assert doctor.database(f"sqlite:///{tmp_path / 'b.db'}").level == "fail"
 
