@@ -26,6 +26,10 @@ class Bucket:
     source: int
     target: int
 
+    def fits(self, other: "Bucket") -> bool:
+        """Say whether whatever has this shape can be padded to another one."""
+        return self.source <= other.source and self.target <= other.target
+
 
 @dataclass(frozen=True)
 class Run:
@@ -83,6 +87,12 @@ class BatchPlan:
     def tokens_per_epoch(self) -> int:
         """Target tokens in one pass over the rows."""
         return int(self.lengths.sum())
+
+    @cached_property
+    def largest(self) -> Bucket:
+        """The shape that the rows of every other one fit in, where there is one; else the first."""
+        hull = Bucket(max(b.source for b in self.buckets), max(b.target for b in self.buckets))
+        return hull if hull in self.buckets else self.buckets[0]
 
     def runs(self, seed: int, from_step: int) -> Iterator[Run]:
         """Yield the runs from a step on, without end; the first may be the rest of one that had begun."""

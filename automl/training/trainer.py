@@ -180,7 +180,7 @@ class Trainer:
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
-            key = (static, run.bucket, alike(configuration.optimizer), dataset.table.digest)
+            key = self._key(segment, static, run, course, dataset)
             inputs = (state, dataset.data, chunk)
             if begun and not self._fits(course, key, inputs, watch):
                 break
@@ -194,6 +194,18 @@ class Trainer:
                 said = f"{dataset.base_tokens(tokens):,} tokens, training loss {loss:.2f}"
                 report(Beat("training", run.first_step + len(run.rows), said))
         return Checkpoint(state, tokens)
+
+    def _key(self, segment: Segment, static: Signature, run: Run, course: "Course", dataset: Dataset) -> Any:
+        """Return what the program of a run is known by.
+
+        A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
+        for a first look one compilation is enough, and padding changes no number but by rounding.
+        """
+        rest = (alike(course.configuration.optimizer), dataset.table.digest)
+        own, largest = (static, run.bucket, *rest), course.order.largest
+        if segment.from_step > 0 or own in self.compiled or not run.bucket.fits(largest):
+            return own
+        return (static, largest, *rest)
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""

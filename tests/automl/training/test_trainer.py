@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from automl.data.table import build_table
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import initialise
 from automl.segments import Beat, Evaluation, EvaluationResult, SegmentResult, Workload
@@ -33,6 +35,7 @@ from tests.automl.training.trials import (
     trained,
     varied,
 )
+from tests.conftest import Data, Document
 
 TOKENS = 6_000
 
@@ -100,8 +103,6 @@ def test_the_seed_decides_the_trial(trainer: Trainer, begin: SegmentResult) -> N
         {"optimizer": AdamW(0.01, 0.09)},
         {"optimizer": AdamW(0.02, 0.01)},
         {"optimizer": Lion(0.001, 0.01)},
-        {"optimizer": Adafactor(0.01, 0.01)},
-        {"optimizer": Muon(0.01, 0.01)},
     ],
 )
 def test_dials_that_are_data_change_the_trial_and_compile_nothing(
@@ -111,6 +112,16 @@ def test_dials_that_are_data_change_the_trial_and_compile_nothing(
     other = trained(trainer, segment(varied(**dials)), stop=After(2))
     assert other.checkpoint != begin.checkpoint
     assert (set(trainer.compiled), other.seconds["compiling"]) == (programs, 0)
+
+
+@pytest.mark.parametrize("optimizer", [Adafactor(0.01, 0.01), Muon(0.01, 0.01)])
+def test_an_optimizer_that_works_on_whole_matrices_has_a_program_of_its_own(
+    trainer: Trainer, begin: SegmentResult, optimizer: Any
+) -> None:
+    programs = len(trainer.compiled)
+    other = trained(trainer, segment(varied(optimizer=optimizer)), stop=After(2))
+    assert len(trainer.compiled) == programs + 1
+    assert other.scores["loss"] < 3
 
 
 def test_another_size_has_a_program_of_its_own(trainer: Trainer, begin: SegmentResult) -> None:
@@ -253,3 +264,27 @@ def test_a_tiny_task_is_learned_and_decoding_agrees_with_the_teacher_on_the_way(
         assert isinstance(decoded, EvaluationResult)
         assert decoded.rows == 71
         assert {name: result.scores[name] for name in decoded.scores} == pytest.approx(decoded.scores)
+
+
+@pytest.fixture(scope="module")
+def two_shapes(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A trainer on words of which half are short and a few are long, in a process of its own, as it were."""
+    folder = tmp_path_factory.mktemp("shapes")
+    texts = ["".join(letters) for letters in product("abcdef", repeat=3)][:160] + [letter * 20 for letter in "abcdef"]
+    for name, part in (("train", texts), ("valid", texts[::9])):
+        (folder / f"{name}.tsv").write_text("".join(f"{text}\t{text}\n" for text in part), encoding="utf-8")
+    data = Data({name: folder / f"{name}.tsv" for name in ("train", "valid")})
+    table = build_table(Document(data), folder / "cache")
+    return Trainer(Workload(str(table.folder), str(folder / "checkpoints"), ("exact_match",), threads=1))
+
+
+def test_a_new_trial_compiles_one_shape_and_the_others_when_it_goes_on(two_shapes: Trainer) -> None:
+    order = two_shapes.dataset(CONFIGURATION).plan
+    assert (len(order.buckets), order.largest) == (2, order.buckets[1])
+    begin = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
+    assert [key[1] for key in two_shapes.compiled] == [order.largest]
+    trained(two_shapes, onward(begin, to_tokens=2 * order.tokens_per_epoch))
+    assert [key[1] for key in two_shapes.compiled] == [order.largest, order.buckets[0]]
+    again = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
+    assert again.scores["loss"] == pytest.approx(begin.scores["loss"], rel=1e-4)
+    assert again.checkpoint != begin.checkpoint  # in its own shapes, that is with other roundings
