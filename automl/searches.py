@@ -14,6 +14,7 @@ from automl.bundle import Bundle, check_replaceable, write_bundle
 from automl.card import model_card
 from automl.constraints import Constraints
 from automl.control.controller import Controller
+from automl.control.earlier import Profile, best_of_earlier
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.corpus import Corpus, build_corpus
@@ -36,7 +37,16 @@ from search_spaces.tokenizers import LikeSource
 from storage import objects
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, current_owner
-from storage.searches import SearchRow, claim, create_search, delete_search, get_search, release, update_search
+from storage.searches import (
+    SearchRow,
+    claim,
+    create_search,
+    delete_search,
+    get_search,
+    list_searches,
+    release,
+    update_search,
+)
 from storage.study import delete_mirror
 from storage.trials import list_trials
 
@@ -171,9 +181,12 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
+            profile = profile_of(table)
+            earlier = best_of_earlier(list_searches(database), row.name, document.kind, profile, space)
             plan = plan_of(document, space, table, checkpoints, monotonic() - began)
+            plan = replace(plan, earlier=earlier)
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
-            update_search(database, lease, summary=_summary(outcome, document.limits))
+            update_search(database, lease, summary={**_summary(outcome, document.limits), "data": asdict(profile)})
             _check_time(outcome, plan)
         return _export(database, lease, document, corpus, checkpoints, out if options.export else None)
 
@@ -247,6 +260,13 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         spent=spent,
         lease_seconds=LEASE_SECONDS,
     )
+
+
+def profile_of(table: TokenTable) -> Profile:
+    """Return what train looks like, to be found by later searches."""
+    train, vocabulary = table.split("train"), table.meta["vocabulary"]
+    source, target = (int(offsets[-1]) / train.rows for offsets in (train.source_offsets, train.target_offsets))
+    return Profile(train.rows, max(source, 1.0), max(target, 1.0), vocabulary["source"], vocabulary["target"])
 
 
 def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Options) -> Workload:

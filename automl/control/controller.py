@@ -78,7 +78,7 @@ class Controller:
         self._clock = clock
         self._on_change = on_change
         self._waiting = waiting
-        self._proposals = Proposals(plan.space, plan.seed, plan.admissible)
+        self._proposals = Proposals(plan.space, plan.seed, plan.admissible, plan.earlier)
         self._forecaster = Forecaster()
         self._encoder = encoder(plan.space.ranges)
         self._batch = Batch(database, lease)

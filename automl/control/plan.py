@@ -1,6 +1,6 @@
 """What one search is to do: the space, the objective, and how long."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,7 @@ class Plan:
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
+        earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         lease_seconds: The lease is renewed for so long, three times as often.
     """
 
@@ -38,6 +39,7 @@ class Plan:
     reserve: float | None = None
     spent: float = 0.0
     lease_seconds: float = 60.0
+    earlier: Sequence[Seq2Seq] = ()
 
     def trial_seed(self, number: int) -> int:
         """Return the seed of a trial: parameters, data order and dropout."""

@@ -83,7 +83,7 @@ def _figures(drawn: Mapping[str, Any]) -> str:
 def _plots(drawn: Mapping[str, Any]) -> str:
     calls = [
         f'Plotly.newPlot("figure{number}",{_json(figure["data"])},{_json(figure["layout"])},'
-        "{responsive:true,displaylogo:false});"
+        "{responsive:true,displayModeBar:false});"
         for number, figure in enumerate(drawn.values())
     ]
     return f"<script>{''.join(calls)}</script>" if calls else ""
@@ -122,7 +122,8 @@ def _tables(found: Findings) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]], marked: Sequence[bool] = ()) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    first = rows[0] if rows else [""] * len(heads)
+    head = "".join(f"<th{_class(cell)}>{escape(name)}</th>" for name, cell in zip(heads, first, strict=True))
     lines = []
     for number, row in enumerate(rows):
         mark = ' class="winner"' if number < len(marked) and marked[number] else ""
