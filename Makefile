@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := check
-.PHONY: search test check lint format lock docs compatibility bench clean
+.PHONY: search test check torture lint format lock docs compatibility bench clean
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -28,6 +28,10 @@ test: check
 
 check: lint
 	$(BIN)/python -m pytest -n 2
+
+# The counted form of what tests/torture does: hundreds of kills, every crash point. Minutes.
+torture: .venv/installed
+	AUTOML_TORTURE=1 $(BIN)/python -m pytest tests/torture -s
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

@@ -1,0 +1,162 @@
+"""Every crash point, and an error at every point, of what is done to a search."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from storage import objects
+from storage.archive import export_search, import_search
+from storage.attempts import open_attempt
+from storage.batches import Batch
+from storage.database import Database, StorageError, open_database
+from storage.events import note
+from storage.integrity import violations
+from storage.leases import Lease
+from storage.searches import SearchExists, claim, create_search, get_search, release, renew
+from storage.segments import NewSegment, list_segments, save_progress, write_segment
+from storage.trials import insert_trial, list_trials, new_trial
+from tests.storage.kept_search import keep_search
+from tests.torture import FULL
+from tests.torture.faults import Faults, in_a_child
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+SEGMENTS = 2
+DUMP = Path(__file__).parents[1] / "storage" / "schemas" / "0001.sql"
+
+
+def search_on(folder: Path) -> None:
+    """Do what is left of a search of one trial with two segments."""
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        with suppress(SearchExists):
+            create_search(database, "dates", {"name": "dates"}, "d" * 64)
+        lease = claim(database, "dates", "a controller", -1)
+        renew(database, lease, -1)
+        batch = Batch(database, lease, patience=0.0)
+        if not list_trials(database, lease.search_id):
+            batch.add(insert_trial, new_trial(0, {"width": 8}, 0, "default"))
+            batch.commit(0.25)
+        while list_trials(database, lease.search_id)[0].state != "COMPLETE":
+            train_on(database, lease, batch, folder / "objects")
+        release(database, lease)
+
+
+def train_on(database: Database, lease: Lease, batch: Batch, folder: Path) -> None:
+    trial = list_trials(database, lease.search_id)[0]
+    batch.add(open_attempt, 0, trial.step)
+    batch.add(note, "thaw", f"trial 0 from step {trial.step}")
+    batch.commit(0.25)
+    end = (trial.step // 10 + 1) * 10
+    if trial.step < end - 5:
+        half = f"state at {end - 5}".encode()
+        digest = objects.write(folder, half)
+        save_progress(database, lease, 0, step=end - 5, tokens=50 * (end - 5), checkpoint=digest, size=len(half))
+    data = f"state at {end}".encode()
+    segment = NewSegment(0, trial.step, end, 50 * end, {"loss": 1.0 / end}, objects.write(folder, data), len(data), 9)
+    batch.add(write_segment, segment, complete=end == 10 * SEGMENTS)
+    batch.commit(0.25)
+
+
+def check_search(folder: Path) -> None:
+    search_on(folder)
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        row = get_search(database, "dates")
+        assert row is not None
+        assert violations(database, row, folder / "objects") == []
+        (trial,) = list_trials(database, row.id)
+        assert (trial.state, trial.step) == ("COMPLETE", 10 * SEGMENTS)
+        assert [segment.to_step for segment in list_segments(database, row.id)] == [10, 20]
+
+
+def prepare_nothing(folder: Path) -> None:
+    open_database(f"sqlite:///{folder / 'automl.db'}").close()
+
+
+def prepare_old(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "automl.db")) as connection:
+        connection.executescript(DUMP.read_text(encoding="utf-8"))
+
+
+def migrate(folder: Path) -> None:
+    open_database(f"sqlite:///{folder / 'automl.db'}").close()
+
+
+def check_migrated(folder: Path) -> None:
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        row = get_search(database, "dates")
+        assert row is not None
+        assert (
+            len(list_segments(database, row.id)) == sum(trial.segments for trial in list_trials(database, row.id)) > 0
+        )
+        lines = violations(database, row, folder / "objects")
+        assert [line for line in lines if "missing" not in line] == []
+
+
+def prepare_kept(folder: Path) -> None:
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        keep_search(database, folder / "objects")
+
+
+def export(folder: Path) -> None:
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        row = get_search(database, "dates")
+        assert row is not None
+        export_search(database, row, folder / "objects", folder / "dates.zip")
+
+
+def check_exported(folder: Path) -> None:
+    if not (folder / "dates.zip").exists():
+        export(folder)
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        row = import_search(database, folder / "others", folder / "dates.zip", "again")
+        assert violations(database, row, folder / "others") == []
+
+
+WAYS = {
+    "search": (prepare_nothing, search_on, check_search),
+    "migrate": (prepare_old, migrate, check_migrated),
+    "export": (prepare_kept, export, check_exported),
+}
+Step = Callable[[Path], None]
+
+
+def count_points(folder: Path, prepare: Step, work: Step) -> int:
+    folder.mkdir()
+    prepare(folder)
+    with Faults(-1, "kill").installed() as faults:
+        work(folder)
+    return faults.points
+
+
+@pytest.mark.parametrize("kind", ["kill", "ENOSPC", "EIO"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_fault_at_any_point_violates_nothing(tmp_path: Path, way: str, kind: str) -> None:
+    prepare, work, check = WAYS[way]
+    points = count_points(tmp_path / "counted", prepare, work)
+    chosen = range(1, points + 1) if FULL else range(1 + len(kind) % 3, points + 1, max(points // 6, 1))
+    struck = 0
+    for at in chosen:
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        prepare(folder)
+        struck += strike(folder, work, Faults(at, kind))
+        check(folder)
+    print(f"{way}, {kind}: {struck} of {points} points, 0 violations")
+    assert struck > 0
+
+
+def strike(folder: Path, work: Step, faults: Faults) -> bool:
+    """Whether the fault came to be."""
+    if faults.kind == "kill":
+
+        def child() -> None:
+            with faults.installed():
+                work(folder)
+
+        return in_a_child(child) == -9
+    with faults.installed(), suppress(StorageError, OSError):
+        work(folder)
+        return False
+    return True
