@@ -77,6 +77,19 @@ def parse_operations(text: str | int) -> int:
     return count
 
 
+def parse_memory(text: str | int) -> int:
+    """Read a number of bytes such as "2G" or "500M", in thousands.
+
+    Raises:
+        InputError: It is malformed or not above zero.
+    """
+    match = re.fullmatch(r"(.*\d\s*[KMG]?)B?", str(text).strip(), re.IGNORECASE)
+    count = _count(match[1]) if match else None
+    if count is None:
+        raise InputError(f'memory {text!r} is not understood; write it like "500M" or "2G"')
+    return count
+
+
 def _count(text: str | int) -> int | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGB]?)", str(text).strip(), re.IGNORECASE)
     count = round(float(match[1]) * _COUNTS[match[2].upper()]) if match else 0

@@ -1,36 +1,63 @@
-"""Constraints: what every model of a search must keep to, measured on the search's data before anything is trained."""
+"""Constraints: what every model of a search must keep to, counted on the search's data before anything is trained."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
+from automl.data.batching import BATCH_TOKENS, plan, rows_of
 from automl.data.table import TokenTable, tokenized, tokens_of
 from search_spaces import costs, tokenizers
 from search_spaces.costs import Extent
 from search_spaces.seq2seq import Seq2Seq
 
-Limits = Mapping[str, int]
-"""Most of each cost in `COSTS` that a model may have."""
 
-COSTS: Mapping[str, tuple[str, Callable[[Seq2Seq, Extent], int]]] = {
-    "parameters": (
-        "parameters",
-        lambda configuration, typical: costs.parameters(
-            configuration, typical.source_vocabulary, typical.target_vocabulary
-        ),
+class Shapes(NamedTuple):
+    """What a model is given on some data: a row of median lengths, and the largest batch of training."""
+
+    row: Extent
+    batch: Extent
+
+    @staticmethod
+    def of(table: TokenTable) -> "Shapes":
+        """Return the shapes of train; a target's tokens include its begin or end."""
+        split, sizes = table.split("train"), table.meta["vocabulary"]
+        offsets = (split.source_offsets, split.target_offsets)
+        source, target = (int(np.median(np.diff(each))) for each in offsets)
+        batches = plan(split, rows_of(split, BATCH_TOKENS), 1)
+        longest = [max(bucket.source for bucket in batches.buckets), max(bucket.target for bucket in batches.buckets)]
+        vocabularies = sizes["source"], sizes["target"]
+        return Shapes(
+            Extent(*vocabularies, 1, max(source, 1), target + 1), Extent(*vocabularies, batches.batch_size, *longest)
+        )
+
+
+class Cost(NamedTuple):
+    """What can be limited: what it is called, and how it is computed."""
+
+    called: str
+    measure: Callable[[Seq2Seq, Shapes], int]
+
+
+COSTS: Mapping[str, Cost] = {
+    "parameters": Cost(
+        "parameters", lambda c, shapes: costs.parameters(c, shapes.row.source_vocabulary, shapes.row.target_vocabulary)
     ),
-    "operations": ("floating-point operations a forward pass", costs.forward_operations),
+    "operations": Cost(
+        "floating-point operations a forward pass", lambda c, shapes: costs.forward_operations(c, shapes.row)
+    ),
+    "memory": Cost("bytes in training", lambda c, shapes: costs.step_memory(c, shapes.batch)),
 }
-"""Costs that can be limited: what they are called, and how they are counted for one row of typical lengths."""
 
 
 class Constraints:
     """The limits of a search; also knows which of the configurations it was asked about came nearest to them."""
 
-    def __init__(self, limits: Limits, table: TokenTable) -> None:
+    def __init__(self, limits: Mapping[str, int], table: TokenTable) -> None:
+        """Take the most of each of `COSTS` that is limited, and a table of the search's corpus."""
         self._limits = limits
-        self._typical = cache(lambda tokens: typical(tokenized(table.corpus, tokens)))
+        self._shapes = cache(lambda tokens: Shapes.of(tokenized(table.corpus, tokens)))
         self._nearest: tuple[float, str] | None = None
 
     def admit(self, configuration: Seq2Seq) -> bool:
@@ -47,16 +74,8 @@ class Constraints:
         most = tokenizers.most(*tokens)
         if name == "parameters" and most is not None and costs.parameters(configuration, *most) <= limit:
             return True  # whatever the vocabulary is, so that no table is built
-        called, count = COSTS[name]
-        found = count(configuration, self._typical(tokens))
+        found = COSTS[name].measure(configuration, self._shapes(tokens))
         if found > limit and (self._nearest is None or found / limit < self._nearest[0]):
             families = " → ".join(type(kind).__name__ for kind in (configuration.encoder, configuration.decoder))
-            self._nearest = found / limit, f"{families}, has {found:,} {called}, and {limit:,} are allowed"
+            self._nearest = found / limit, f"{families}, has {found:,} {COSTS[name].called}, and {limit:,} are allowed"
         return found <= limit
-
-
-def typical(table: TokenTable) -> Extent:
-    """Return one row of the median lengths of train, its vocabularies being those of the table."""
-    split, sizes = table.split("train"), table.meta["vocabulary"]
-    source, target = (int(np.median(np.diff(offsets))) for offsets in (split.source_offsets, split.target_offsets))
-    return Extent(sizes["source"], sizes["target"], 1, max(source, 1), target + 1)

@@ -19,6 +19,7 @@ from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.corpus import Corpus, build_corpus
 from automl.data.table import TokenTable, tokenized, tokens_of
+from automl.data.tokenizers import PAD
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Limits
 from automl.executors.limits import GIGABYTE
@@ -30,6 +31,7 @@ from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from search_spaces import tokenizers
 from search_spaces.dials import SpaceError, from_dict
+from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
@@ -171,6 +173,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     space = space_of(document, corpus)
     check_objective(document, space)
     table = tokenized(corpus, tokens_of(space.default()))
+    space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
     with (
@@ -243,6 +246,21 @@ def check_objective(document: TaskDocument, space: Space) -> None:
             f"[metric] {name} counts tokens, and the dial {free[0]} is searched; "
             "use character_error_rate or word_error_rate, or pin the tokens by [data] target_tokens"
         )
+
+
+def without_idle_copying(document: TaskDocument, space: Space, table: TokenTable) -> Space:
+    """Leave pointer-generators out where no source token is a target token too; tokens that are searched may be.
+
+    Raises:
+        InputError: The document asks for them by name.
+    """
+    name, kinds = PointerGenerator.__name__, space.kinds("output")
+    is_open = any(True for side in ("source_tokens", "target_tokens") for _ in space.free(side))
+    if name not in kinds or is_open or (table.copies != PAD).any():
+        return space
+    if name in (_listed(document.space.get("output")) or ()):
+        raise InputError(f"[space] output: no source token is also a target token for a {name} to copy; leave it out")
+    return space.narrowed("output", [kind for kind in kinds if kind != name])
 
 
 def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:

@@ -37,6 +37,20 @@ class Space:
         same_first = sorted(combinations, key=lambda c: (c != combinations[0], len(set(c.values()))))
         return [self._configure({**self.preferred, **combination}.__getitem__) for combination in same_first]
 
+    def configured(self, values: Mapping[str, Value]) -> Seq2Seq:
+        """Return the configuration of some values by path, and of the preferred ones elsewhere."""
+        return self._configure({**self.preferred, **values}.__getitem__)
+
+    def narrowed(self, path: str, wanted: Any) -> "Space":
+        """Return the space in which a dial is pinned, or left fewer choices.
+
+        Raises:
+            SpaceError: A value lies outside of its range.
+        """
+        dial = _narrowed(path, self.ranges[path], wanted)
+        preferred = {**self.preferred, path: _nearest(dial, self.preferred[path])}
+        return Space({**self.ranges, path: dial}, preferred)
+
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
         return self._configure(lambda path: _suggest(trial, path, self.ranges[path]))

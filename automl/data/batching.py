@@ -17,6 +17,8 @@ from automl.data.table import Split
 
 MOST_BUCKETS = 2
 MULTIPLE = 4
+BATCH_TOKENS = 512
+"""Target tokens of a batch, about; steps of more take several."""
 
 
 @dataclass(frozen=True, order=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from automl.budget import Budget, parse_duration, parse_operations, parse_parameters, parse_target
+from automl.budget import Budget, parse_duration, parse_memory, parse_operations, parse_parameters, parse_target
 from automl.data.sources import Column, Columns
 from automl.errors import InputError
 from automl.metrics import metric
@@ -137,6 +137,9 @@ class ConstraintsSection(Section):
     operations: Annotated[str | int, _checked(parse_operations)] | None = Field(
         default=None, description='a number like "50M"'
     )
+    memory: Annotated[str | int, _checked(parse_memory)] | None = Field(
+        default=None, description='a number of bytes like "2G"'
+    )
     latency: Duration = None
 
 
@@ -196,6 +199,7 @@ class TaskDocument(Section):
         limits = {
             "parameters": (self.constraints.parameters, parse_parameters),
             "operations": (self.constraints.operations, parse_operations),
+            "memory": (self.constraints.memory, parse_memory),
         }
         return {name: parse(limit) for name, (limit, parse) in limits.items() if limit is not None}
 

@@ -4,24 +4,30 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
+from search_spaces.costs import fewest_and_most_parameters
 from search_spaces.dials import Choice, Dial, OneOf, Uniform
 from search_spaces.presets import PRESETS, preset
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 
+VOCABULARY = 100
+"""Tokens of each side for which parameters are counted here; every further one adds a vector of its side's size."""
+
 
 def catalogue(name: str) -> dict[str, Any]:
-    """Return a preset as plain JSON values: its dials, the kinds they choose among, and the number of configurations.
+    """Return a preset as plain JSON values: its dials, the kinds they choose among, and how much they make.
 
     Raises:
         SpaceError: No preset has that name.
     """
     space = preset(name)
+    fewest, most = fewest_and_most_parameters(space, VOCABULARY, VOCABULARY)
     reached = list(_reached(space, Seq2Seq, ""))
     return {
         "preset": name,
         "presets": {key: dict(narrowing) for key, narrowing in PRESETS.items()},
         "configurations": round(space.size()),
+        "parameters": {"vocabulary": VOCABULARY, "fewest": fewest, "most": most},
         "dials": [{"dial": path, "default": space.preferred[path], **_range(space.ranges[path])} for path in reached],
         "kinds": [
             {"kind": f"{path}.{kind.__name__}", "description": description(kind)}
@@ -33,23 +39,40 @@ def catalogue(name: str) -> dict[str, Any]:
 
 def printed(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines that say the same to people."""
-    yield f"preset {found['preset']}: {found['configurations']:,} configurations, real-valued dials counted once"
-    yield from _tree(found, "", "  ")
+    size = found["parameters"]
+    yield f"preset {found['preset']}: {found['configurations']:,} configurations, real-valued dials counted once;"
+    yield f"{size['fewest']:,} to {size['most']:,} parameters where source and target have {size['vocabulary']} tokens"
+    yield from _tree(found, "", "  ", set())
     yield "presets ([space] preset, narrowed further by any dial above, by its full path or the end of it):"
     for name, narrowing in found["presets"].items():
-        yield f"  {name}: " + (", ".join(f"{dial} = {left}" for dial, left in narrowing.items()) or "everything")
+        yield f"  {name}: " + (", ".join(f"{dial} = {_listed(left)}" for dial, left in narrowing.items()))
 
 
-def _tree(found: Mapping[str, Any], prefix: str, indent: str) -> Iterator[str]:
+def _tree(found: Mapping[str, Any], prefix: str, indent: str, said: set[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the dials below a prefix; a kind that was said before with the same dials is not said again."""
     kinds = {entry["kind"]: entry["description"] for entry in found["kinds"]}
     for entry in found["dials"]:
         path, name = entry["dial"], entry["dial"].removeprefix(prefix)
         if not path.startswith(prefix) or "." in name:
             continue
-        yield f"{indent}{name} = {entry['default']}  ({_words(entry)})"
+        words = _words(entry)
+        yield f"{indent}{name} = {entry['default']}" + (f"  ({words})" if words != str(entry["default"]) else "")
+        again = []
         for kind in entry.get("kinds", ()):
-            yield f"{indent}  {kind}: {kinds[f'{path}.{kind}']}"
-            yield from _tree(found, f"{path}.{kind}.", indent + "    ")
+            below = [*_tree(found, f"{path}.{kind}.", indent + "    ", set())]
+            whole = (f"{kind}: {kinds[f'{path}.{kind}']}", *(line.strip() for line in below))
+            if whole in said:
+                again.append(kind)
+                continue
+            yield f"{indent}  {whole[0]}"
+            yield from _tree(found, f"{path}.{kind}.", indent + "    ", said)
+            said.add(whole)
+        if again:
+            yield f"{indent}  {', '.join(again)}: as above"
+
+
+def _listed(left: Any) -> str:
+    return " | ".join(map(str, left)) if isinstance(left, list) else str(left)
 
 
 def description(kind: type) -> str:

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from functools import cache, cached_property
 
-from automl.data.batching import BatchPlan, plan, rows_of
+from automl.data.batching import BATCH_TOKENS, BatchPlan, plan, rows_of
 from automl.data.table import TokenTable
 from automl.metrics import Metric
 from automl.training.evaluation import Evaluator
 from automl.training.executables import DeviceSplit, on_device
 from automl.training.programs import Programs
 
-BATCH_TOKENS = 512
-"""Target tokens of a batch, about; steps of more take several."""
 CHUNK = 16
 """Batches of a chunk, at most."""
 

@@ -1,7 +1,17 @@
-"""What a configuration costs, counted in plain Python: parameters and floating-point operations."""
+"""What a configuration costs, counted in plain Python: parameters, floating-point operations, memory."""
 
+from search_spaces.costs.extremes import fewest_and_most_parameters
+from search_spaces.costs.memory import step_memory
 from search_spaces.costs.operations import decoding_operations, forward_operations, step_operations
 from search_spaces.costs.weights import parameters
 from search_spaces.costs.work import Extent
 
-__all__ = ["Extent", "decoding_operations", "forward_operations", "parameters", "step_operations"]
+__all__ = [
+    "Extent",
+    "decoding_operations",
+    "fewest_and_most_parameters",
+    "forward_operations",
+    "parameters",
+    "step_memory",
+    "step_operations",
+]

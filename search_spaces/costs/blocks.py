@@ -12,8 +12,8 @@ SelfAttentive = encoders.Transformer | decoders.Transformer
 SourceAttentive = decoders.Transformer | decoders.SimpleRecurrent
 Block = SelfAttentive | SourceAttentive
 
-ACTIVATIONS = {"relu": (1, 2), "gelu": (8, 14), "swiglu": (5, 8)}
-"""Operations for each hidden value, forwards and backwards."""
+ACTIVATIONS = {"relu": (1, 2, 1), "gelu": (8, 14, 2), "swiglu": (5, 8, 2)}
+"""Operations for each hidden value, forwards and backwards, and values kept."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pairs:
 
 def embedding(positions: Positions, entries: int) -> Work:
     """Return looking up tokens, scaling them, and adding positions."""
-    found = each(entries, 2, 2) + dropout(entries) + each(entries, 0, 2)
+    found = each(entries, 2, 2, 2) + dropout(entries) + each(entries, 0, 2)
     match positions:
         case Sinusoidal():
             return found + each(entries, 1, 0)
@@ -51,7 +51,7 @@ def relations(positions: Positions, heads: MultiHead, size: int, pairs: Pairs) -
     match positions:
         case Rotary():
             entries = pairs.rows * (pairs.queries * size + pairs.fresh * shared_size(heads, size))
-            return each(entries, 3.3, 4.5)
+            return each(entries, 3.3, 4.5, 1)
         case ALiBi():
             return each(scores, 1, 0) + each(table, 4 + heads.num_heads, 0)
         case RelativeBias():
@@ -76,10 +76,10 @@ def keys_values(kind: MultiHead, size: int, positions: int) -> Work:
 def looking(kind: MultiHead, size: int, pairs: Pairs) -> Work:
     """Return attention of queries to keys that are there, their own map and that of the outcome included."""
     maps = linear(pairs.rows * pairs.queries, size, size) * 2
-    products = each(2 * pairs.count * size, 1, 2) * 2
+    products = each(2 * pairs.count * size, 1, 2) * 2 + each(pairs.rows * pairs.queries * size, 0, 0, 1)
     scores = kind.num_heads * pairs.count
     spread = each(pairs.rows * pairs.keys * size, 0, 2) if kind.key_value_heads < kind.num_heads else NONE
-    return maps + products + each(scores, 6, 10) + dropout(scores) + spread
+    return maps + products + each(scores, 6, 10, 3) + dropout(scores) + spread
 
 
 def self_attention(kind: SelfAttentive, pairs: Pairs) -> Work:
@@ -111,7 +111,7 @@ def feed_forward(kind: Block, positions: int) -> Work:
 def simple_recurrent(kind: decoders.SimpleRecurrent, positions: int) -> Work:
     """Return a simpler simple recurrent unit over each position."""
     size = kind.model_size
-    gates = product(positions, size, 2 * size) + each(positions * size, 14, 28)
+    gates = product(positions, size, 2 * size) + each(positions * size, 14, 28, 8)
     return norm(kind.norm, positions, size) + gates + added(positions * size)
 
 
@@ -122,4 +122,4 @@ def final(kind: Block, positions: int) -> Work:
 
 def added(entries: int) -> Work:
     """Return dropping what a sublayer gave and adding it to what came in."""
-    return dropout(entries) + each(entries, 1, 3)
+    return dropout(entries) + each(entries, 1, 3, 1)

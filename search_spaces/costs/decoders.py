@@ -96,10 +96,10 @@ def _looking(kind: attention.Attention, size: int, rows: int, source: int) -> Lo
     if not source:
         return Looking(NONE, NONE, 0)
     positions = rows * source
-    found = each(positions * size, 2, 4) + each(positions, 5, 7)
+    found = each(positions * size, 2, 4) + each(positions, 5, 7, 3)
     match kind:
         case attention.Additive(hidden) | attention.Concat(hidden):
-            scored = linear(rows, size, hidden) + each(positions * hidden, 3, 10)
+            scored = linear(rows, size, hidden) + each(positions * hidden, 3, 10, 3)
             gathered = size * hidden + positions * (hidden + size)
             return Looking(product(positions, size, hidden), scored + found, gathered)
         case attention.Dot():
@@ -109,14 +109,16 @@ def _looking(kind: attention.Attention, size: int, rows: int, source: int) -> Lo
         case attention.MultiHead():
             gathered = 2 * size * size + 2 * positions * shared_size(kind, size)
             step = looking(kind, size, Pairs(rows, 1, source, 0))
-            return Looking(keys_values(kind, size, positions), Work(step.forward, step.backward), gathered)
+            return Looking(
+                keys_values(kind, size, positions), Work(step.forward, step.backward, kept=step.kept), gathered
+            )
         case other:
             assert_never(other)
 
 
 def _answer(positions: int, size: int, source: int) -> Work:
     context = product(positions, size, size) + each(positions * size, 1, 0) if source else NONE
-    return linear(positions, size, size) + context + dropout(positions * size) + each(positions * size, 0, 5)
+    return linear(positions, size, size) + context + dropout(positions * size) + each(positions * size, 0, 5, 2)
 
 
 def _end(kind: decoders.Transformer | decoders.SimpleRecurrent, positions: int) -> Work:

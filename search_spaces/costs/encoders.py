@@ -8,8 +8,8 @@ from search_spaces.costs.layers import GATES
 from search_spaces.costs.work import NONE, Work, dropout, each, linear, norm, product
 from search_spaces.embeddings import NoPositions
 
-CELLS = {"lstm": (17, 36), "gru": (14, 32), "mingru": (12, 25)}
-"""Operations for each value of a state, forwards and backwards; minGRU's associative scan included."""
+CELLS = {"lstm": (17, 36, 12), "gru": (14, 32, 10), "mingru": (12, 25, 8)}
+"""Operations for each value of a state, forwards and backwards, and values kept; minGRU's associative scan included."""
 MASKS = (3, 8)
 """Operations by which padded positions leave a state alone."""
 
@@ -31,7 +31,7 @@ def encoded(kind: encoders.Encoder, rows: int, length: int, wanted: int) -> Work
             return ends + block * layers + _bridge(positions, size, wanted) + masked
         case encoders.Convolution(size, layers, taps, places, name):
             kernel = each(2 * taps * size * size, 1, 1)
-            convolved = product(positions, taps * size, 2 * size) + each(positions * size, 8, 7 + 2.5 * taps)
+            convolved = product(positions, taps * size, 2 * size) + each(positions * size, 8, 7 + 2.5 * taps, 4 + taps)
             block = norm(name, positions, size) + kernel + convolved + dropout(positions * size)
             ends = embedding(places, positions * size) + norm(name, positions, size)
             return ends + block * layers + _bridge(positions, size, wanted) + masked

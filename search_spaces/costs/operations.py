@@ -25,15 +25,14 @@ NEWTON_SCHULZ_STEPS = 5
 
 def forward_operations(configuration: Seq2Seq, extent: Extent) -> int:
     """Return those from a batch to its logits, without dropout."""
-    return round(_model(configuration, extent).forward)
+    return round(model(configuration, extent).forward)
 
 
 def step_operations(configuration: Seq2Seq, extent: Extent, batches: int = 1) -> int:
     """Return those of a step of training on so many batches: loss, gradient, optimizer and average."""
-    entries = extent.rows * extent.target * extent.target_vocabulary
     own = [*weights(configuration, extent.source_vocabulary, extent.target_vocabulary)]
     gathered = sum(weight.size for weight in own) if batches > 1 else 0
-    gradient = (_model(configuration, extent) + each(entries, 5, 5)).training + gathered
+    gradient = loss(configuration, extent).training + gathered
     return round(batches * gradient + sum(_updates(configuration.optimizer, own)))
 
 
@@ -44,7 +43,14 @@ def decoding_operations(configuration: Seq2Seq, extent: Extent) -> int:
     return round((vector + _logits(configuration, extent, 1)).forward)
 
 
-def _model(configuration: Seq2Seq, extent: Extent) -> Work:
+def loss(configuration: Seq2Seq, extent: Extent) -> Work:
+    """Return the work of a batch's loss."""
+    entries = extent.rows * extent.target * extent.target_vocabulary
+    return model(configuration, extent) + each(entries, 5, 5, 3)
+
+
+def model(configuration: Seq2Seq, extent: Extent) -> Work:
+    """Return the work of a batch's logits."""
     size = decoders.size_of(configuration.decoder)
     source = 0 if isinstance(configuration.encoder, encoders.Identity) else extent.source
     memory = encoded(configuration.encoder, extent.rows, extent.source, size)
@@ -61,8 +67,8 @@ def _logits(configuration: Seq2Seq, extent: Extent, target: int) -> Work:
             return said
         case outputs.PointerGenerator():
             pairs, entries = positions * extent.source, positions * vocabulary
-            mixed = each(pairs * vocabulary, 2, 2) + each(entries, 19, 29) + linear(positions, size, 1)
-            one_hot = each(extent.rows * extent.source * vocabulary, 2, 0)
+            mixed = each(pairs * vocabulary, 2, 2) + each(entries, 19, 29, 9) + linear(positions, size, 1)
+            one_hot = each(extent.rows * extent.source * vocabulary, 2, 0, 1)
             return said + mixed + one_hot + _averaged_heads(configuration.decoder, pairs)
         case other:
             assert_never(other)

@@ -1,4 +1,4 @@
-"""Work: the floating-point operations of a piece of a model, forwards, backwards, and of its dropout.
+"""Work: the floating-point operations of a piece of a model, and what it keeps in memory for the gradient.
 
 Counted as XLA counts them: a product of matrices is two an entry and term, whatever is done to an entry of an array is
 one, comparisons and the integers of dropout included; exponentials, roots and the like are counted apart, and not here.
@@ -28,19 +28,32 @@ class Extent:
 
 @dataclass(frozen=True)
 class Work:
-    """Operations by what they are for; `+` does one after another, `*` one several times."""
+    """Work of a piece of a model; `+` does one after another, `*` one several times.
+
+    Attributes:
+        forward: Operations of its outputs.
+        backward: Those of its gradient.
+        noise: Those of its dropout, in training.
+        kept: Values of four bytes that lie in memory from the forward to the backward pass.
+    """
 
     forward: float = 0.0
     backward: float = 0.0
     noise: float = 0.0
+    kept: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
         """Return both."""
-        return Work(self.forward + other.forward, self.backward + other.backward, self.noise + other.noise)
+        return Work(
+            self.forward + other.forward,
+            self.backward + other.backward,
+            self.noise + other.noise,
+            self.kept + other.kept,
+        )
 
     def __mul__(self, times: int) -> "Work":
         """Return the same several times."""
-        return Work(times * self.forward, times * self.backward, times * self.noise)
+        return Work(times * self.forward, times * self.backward, times * self.noise, times * self.kept)
 
     @property
     def training(self) -> float:
@@ -51,14 +64,14 @@ class Work:
 NONE = Work()
 
 
-def each(entries: float, forward: float, backward: float) -> Work:
-    """Return so many operations for each entry of an array, and for its gradient."""
-    return Work(entries * forward, entries * backward)
+def each(entries: float, forward: float, backward: float, kept: float = 0.0) -> Work:
+    """Return so many operations for each entry of an array, for its gradient, and values kept in between."""
+    return Work(entries * forward, entries * backward, kept=entries * kept)
 
 
 def product(rows: int, inputs: int, outputs: int) -> Work:
     """Return a product of matrices, and the two of its gradients."""
-    return each(2 * rows * inputs * outputs, 1, 2)
+    return each(2 * rows * inputs * outputs, 1, 2) + each(rows * outputs, 0, 0, 1)
 
 
 def linear(rows: int, inputs: int, outputs: int) -> Work:
@@ -68,9 +81,9 @@ def linear(rows: int, inputs: int, outputs: int) -> Work:
 
 def dropout(entries: int) -> Work:
     """Return hashing the coordinates of each entry, and zeroing or scaling it."""
-    return Work(noise=16.0 * entries)
+    return Work(noise=16.0 * entries, kept=1.25 * entries)
 
 
 def norm(kind: str, rows: int, size: int) -> Work:
     """Return a layer normalisation, or one by the root mean square."""
-    return each(rows * size, 7, 13) if kind == "layer" else each(rows * size, 4, 9)
+    return each(rows * size, 7, 13, 2) if kind == "layer" else each(rows * size, 4, 9, 2)

@@ -1,6 +1,14 @@
 import pytest
 
-from automl.budget import Budget, parse_duration, parse_operations, parse_parameters, parse_target, reached
+from automl.budget import (
+    Budget,
+    parse_duration,
+    parse_memory,
+    parse_operations,
+    parse_parameters,
+    parse_target,
+    reached,
+)
 from automl.errors import InputError
 
 
@@ -30,6 +38,19 @@ def test_other_durations_are_refused_with_an_example(text: str | float) -> None:
 @pytest.mark.parametrize(("text", "count"), [("5M", 5_000_000), ("250k", 250_000), ("1.5m", 1_500_000), (1000, 1000)])
 def test_numbers_of_parameters_are_read(text: str | int, count: int) -> None:
     assert parse_parameters(text) == parse_operations(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("2G", 2 * 10**9), ("500MB", 5 * 10**8), ("1.5 gb", 15 * 10**8), (4096, 4096), ("64B", 64)]
+)
+def test_memory_is_read_in_bytes(text: str | int, count: int) -> None:
+    assert parse_memory(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "G", "2 cups", "2BB", 0, -1])
+def test_other_memory_is_refused(text: str | int) -> None:
+    with pytest.raises(InputError, match='write it like "500M" or "2G"'):
+        parse_memory(text)
 
 
 @pytest.mark.parametrize("text", ["", "five", "5X", 0, -3, "0.1"])

@@ -231,7 +231,10 @@ def test_spaces_says_every_dial_and_what_its_kinds_are(capsys: pytest.CaptureFix
     assert run(["spaces"]) == 0
     printed = capsys.readouterr().out
     assert f"preset small: {round(preset('small').size()):,} configurations" in printed
-    assert "Transformer: Self-attention and feed-forward blocks" in printed
+    assert "\n62,820 to " in printed
+    assert printed.count("Transformer: Self-attention and feed-forward blocks") == 1
+    assert printed.count("MultiHead: Scaled dot products") == 1
+    assert "Sinusoidal, NoPositions, Learned: as above" in printed
     assert "learning_rate = 0.002  (0.0002 to 0.008, logarithmic)" in printed
 
 

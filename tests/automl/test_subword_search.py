@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import automl
-from automl.constraints import COSTS, typical
+from automl.constraints import COSTS, Shapes
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
 from automl.searches import Options, check_objective, plan_of, run_search, space_of
@@ -110,18 +110,18 @@ def test_tokens_that_the_document_pins_are_not_dials(tmp_path: Path) -> None:
         space_of(document)
 
 
-@pytest.mark.parametrize("cost", ["parameters", "operations"])
+@pytest.mark.parametrize("cost", list(COSTS))
 def test_a_limit_counts_the_vocabulary_that_there_is(tmp_path: Path, cost: str) -> None:
     document = task(tmp_path)
     corpus = build_corpus(document, tmp_path / "cache")
     space = space_of(document, corpus)
     default = space.default()
     table = tokenized(corpus, tokens_of(default))
-    size = COSTS[cost][1](default, typical(table))
+    size = COSTS[cost].measure(default, Shapes.of(table))
     for limit, admitted in ((size, True), (size - 1, False)):
         plan = plan_of(task(tmp_path, constraints={cost: limit}), space, table, tmp_path, 0.0)
         assert plan.admissible(default) == admitted
-    assert plan.why_none().endswith(f"{size:,} {COSTS[cost][0]}, and {size - 1:,} are allowed")
+    assert plan.why_none().endswith(f"{size:,} {COSTS[cost].called}, and {size - 1:,} are allowed")
 
 
 def test_what_is_within_the_limit_at_its_full_size_is_admitted_without_being_tokenized(tmp_path: Path) -> None:

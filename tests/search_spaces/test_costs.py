@@ -7,12 +7,20 @@ import pytest
 from automl.models.parameters import declared
 from automl.models.seq2seq import Seq2Seq as Model
 from search_spaces import attention, decoders, embeddings, encoders, outputs, presets
-from search_spaces.costs import Extent, decoding_operations, forward_operations, parameters, step_operations
+from search_spaces.costs import (
+    Extent,
+    decoding_operations,
+    fewest_and_most_parameters,
+    forward_operations,
+    parameters,
+    step_memory,
+    step_operations,
+)
 from search_spaces.dials import OneOf
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import space
-from tests.search_spaces import unrolled
+from tests.search_spaces import compiled, unrolled
 from tests.search_spaces.sampling import sampled
 
 POINTER, HEADS, SHARED = outputs.PointerGenerator(), attention.MultiHead(4), attention.MultiHead(8, 4)
@@ -102,3 +110,54 @@ def test_a_step_of_two_batches_costs_less_than_two_steps_and_more_than_one(name:
     configuration = presets.preset(name).default()
     one, two = (step_operations(configuration, EXTENT, batches) for batches in (1, 2))
     assert one < two < 2 * one
+
+
+def assert_bounded(configuration: Seq2Seq, extent: Extent) -> None:
+    peak = compiled.peak_memory(configuration, extent)
+    assert peak <= step_memory(configuration, extent) <= 2 * peak, (configuration, extent)
+
+
+@pytest.mark.parametrize(
+    ("place", "extent"),
+    [
+        (1, Extent(40, 200, rows=8, source=24, target=12)),
+        (2, Extent(100, 50, rows=16, source=16, target=16)),
+        (4, Extent(40, 60, rows=16, source=8, target=20)),
+        (7, Extent(50, 500, rows=4, source=12, target=12)),
+    ],
+)
+def test_memory_is_an_upper_bound_and_at_most_twice_what_xla_allots(place: int, extent: Extent) -> None:
+    assert_bounded(CASES[place], extent)
+
+
+@pytest.mark.slow
+def test_memory_is_so_over_a_sample_of_all_configurations_and_shapes() -> None:
+    draw = random.Random(0)
+    sizes = [32, 64, 128, 256]
+    narrowing = {"model_size": sizes, "hidden_size": sizes, "size": [64, 128], "num_layers": [1, 2]}
+    for configuration in [*sampled(space(narrowing), 40), *sampled(space(narrowing, sources=False), 8)]:
+        vocabularies = draw.choice([30, 200, 1000]), draw.choice([30, 200, 1000])
+        rows, source, target = draw.choice([8, 32, 64]), draw.choice([8, 24, 48]), draw.choice([8, 24, 48])
+        assert_bounded(configuration, Extent(*vocabularies, rows, source, target))
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_no_model_of_a_preset_is_smaller_or_larger_than_its_extremes(name: str) -> None:
+    whole = presets.preset(name)
+    fewest, most = fewest_and_most_parameters(whole, 100, 100)
+    assert all(fewest <= parameters(configuration, 100, 100) <= most for configuration in sampled(whole, 30))
+
+
+def test_the_extremes_are_models_of_the_space() -> None:
+    sizes = {
+        "hidden_size": [32, 64],
+        "model_size": [32, 64],
+        "kernel_size": 3,
+        "num_layers": 1,
+        "length": 64,
+        "size": 32,
+    }
+    kinds = {"encoder": "Convolution", "decoder": "Recurrent", "output": "Softmax", "cell": "gru", "norm": "layer"}
+    few = space({**sizes, **kinds, "positions": ["NoPositions", "Learned"], "attention": ["Dot", "Additive"]})
+    counts = {parameters(configuration, 20, 30) for configuration in sampled(few, 200)}
+    assert fewest_and_most_parameters(few, 20, 30) == (min(counts), max(counts))

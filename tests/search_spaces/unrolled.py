@@ -68,7 +68,7 @@ def step(configuration: Seq2Seq, extent: Extent) -> float:
 
     def program(p: Any, moments: Any, average: Any, batch: Any, noise: Noise, pace: Pace, recipe: Recipe) -> Any:
         loss, gradient = jax.value_and_grad(loss_of)(p, batch, noise, recipe.label_smoothing)
-        p, moments = updated(p, gradient, moments, pace, recipe, of_parameters, kind=kind)
+        p, moments = updated(p, gradient, moments, pace, recipe, of_parameters, kinds=(kind,))
         return p, moments, {name: old + pace.average * (p[name] - old) for name, old in average.items()}, loss
 
     state = (parameters, Moments(parameters, parameters), parameters)

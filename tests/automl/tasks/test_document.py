@@ -28,6 +28,7 @@ target = "token_error_rate<=0.25"
 [constraints]
 parameters = "5M"
 operations = "50M"
+memory = "2G"
 [space]
 preset = "small"
 attention = ["Additive", "MultiHead"]
@@ -50,7 +51,7 @@ def test_every_available_field_is_understood(tmp_path: Path) -> None:
     assert (document.name, document.metrics, document.most) == (
         "english-pronunciation",
         ("token_error_rate",),
-        {"parameters": 5_000_000, "operations": 50_000_000},
+        {"parameters": 5_000_000, "operations": 50_000_000, "memory": 2_000_000_000},
     )
     assert document.narrowed_space == {"preset": "small", "attention": ["Additive", "MultiHead"]}
     assert document.seed.value == 7
@@ -90,6 +91,7 @@ def test_a_mapping_and_a_file_say_the_same(tmp_path: Path) -> None:
         ("[budget]\ntarget = 'bleu<=3'\n", "[budget] target: bleu is better higher; write bleu>="),
         ("[constraints]\nparameters = 'many'\n", "[constraints] parameters: number of parameters 'many'"),
         ("[constraints]\noperations = 'few'\n", "[constraints] operations: number of operations 'few'"),
+        ("[constraints]\nmemory = '2 cups'\n", "[constraints] memory: memory '2 cups'"),
         ("[seed]\nvalue = -1\n", "[seed] value: input should be greater than or equal to 0"),
         ("budget = 3\n", "budget must be a table, [budget]"),
         ("budget = {}\nspace = 3\n", "space must be a table, [space]"),
