@@ -29,9 +29,10 @@ test: check
 check: lint
 	$(BIN)/python -m pytest -n 2
 
-# The counted form of what tests/torture does: hundreds of kills, every crash point. Minutes.
+# The counted form of what tests/torture does: hundreds of kills, every crash point; then what every kind of model learns. Minutes.
 torture: .venv/installed
 	AUTOML_TORTURE=1 $(BIN)/python -m pytest tests/torture -s
+	$(BIN)/python -m pytest tests/automl -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

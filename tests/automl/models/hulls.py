@@ -32,8 +32,8 @@ RECURRENT = {
     ),
 }
 TRANSFORMERS = {
-    "sinusoidal, layer norm first, GELU": Seq2Seq(
-        encoders.Transformer(8, 1, 2, heads(2)), decoders.Transformer(8, 1, 2, heads(2))
+    "sinusoidal; none; layer norm first, GELU": Seq2Seq(
+        encoders.Transformer(8, 1, 2, heads(2)), decoders.Transformer(8, 1, 2, heads(2), embeddings.NoPositions())
     ),
     "rotary, grouped, RMS norm last, SwiGLU, window; copying, tied": Seq2Seq(
         encoders.Transformer(8, 1, 2, heads(4, 2), embeddings.Rotary(), "rms", False, "swiglu", 1),
@@ -41,8 +41,8 @@ TRANSFORMERS = {
         COPYING,
         True,
     ),
-    "ALiBi, ReLU": Seq2Seq(
-        encoders.Transformer(8, 1, 4, heads(2), embeddings.ALiBi(), "layer", False, "relu"),
+    "learned; ALiBi; ReLU": Seq2Seq(
+        encoders.Transformer(8, 1, 4, heads(2), embeddings.Learned(8), "layer", False, "relu"),
         decoders.Transformer(8, 1, 2, heads(4, 4), embeddings.ALiBi(), "rms", True, "relu"),
     ),
     "relative bias; tied": Seq2Seq(
@@ -50,10 +50,6 @@ TRANSFORMERS = {
         decoders.Transformer(6, 1, 4, heads(1), embeddings.RelativeBias(8), "layer", True, "swiglu"),
         SOFTMAX,
         True,
-    ),
-    "learned; none": Seq2Seq(
-        encoders.Transformer(8, 1, 2, heads(2), embeddings.Learned(8)),
-        decoders.Transformer(8, 1, 2, heads(2), embeddings.NoPositions()),
     ),
 }
 SIMPLE = {

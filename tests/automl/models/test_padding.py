@@ -6,13 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from automl.models.facts import bind, encoded, facts, number
-from automl.models.parameters import declared, initialise, padded, unpadded
+from automl.models.parameters import declared, forms, initialise, padded, true_shapes, unpadded
 from automl.models.seq2seq import Seq2Seq as Model
 from automl.training.losses import smoothed_cross_entropy
+from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, updated
+from automl.training.schedules import pace
+from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
+from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
 from tests.automl.models.cases import inputs_of, noise
 from tests.automl.models.hulls import CASES, LARGER
 
@@ -20,6 +23,11 @@ STEPS = 50
 VOCABULARY, LARGER_VOCABULARY = (11, 9), (17, 16)
 LENGTHS, LARGER_LENGTHS = (5, 6), (8, 9)
 DIALS = noise(0.2, seed=3, locked=True, tokens=0.1, attention=0.1)
+RATES: dict[Any, float] = {AdamW: 0.01, Lion: 0.001, Adafactor: 0.03, Muon: 0.02}
+OPTIMIZER: dict[str, Any] = {"recurrent": Lion, "transformer": Adafactor, "simple recurrent": Muon, "alone": AdamW}
+"""The optimizer that trains a family here; `make torture` tries every one with every family."""
+EACH = [(family, name, OPTIMIZER[family]) for family, name in CASES]
+EVERY = [(family, name, optimizer) for family, name in CASES for optimizer in OPTIMIZERS]
 
 
 def batches(lengths: tuple[int, int]) -> tuple[Any, Any]:
@@ -33,9 +41,9 @@ def batches(lengths: tuple[int, int]) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def trained(model: Model, lengths: tuple[int, int]) -> Any:
-    """Program that takes steps of Adam with every kind of dropout; it returns the parameters and the losses."""
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.98, eps=1e-9), optax.scale(-0.01))
+def trained(model: Model, lengths: tuple[int, int], kind: Any) -> Any:
+    """Program that trains with every kind of dropout; it returns the parameters, the moments and the losses."""
+    of = forms(model)
 
     def loss_of(parameters: Any, given: Any, source: Any, target: Any, step: Any) -> Any:
         bound = bind(model, parameters, given)
@@ -45,62 +53,82 @@ def trained(model: Model, lengths: tuple[int, int]) -> Any:
         size = bound.decoder.pick(lambda decoder: jnp.asarray(number(decoder.output.size)))
         return smoothed_cross_entropy(logits, target, target != 0, jnp.asarray(0.1, logits.dtype), size)
 
-    def step(carry: Any, batch: Any, given: Any) -> Any:
-        parameters, state = carry
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, given, *batch)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises floats to the power of an integer step
-            updates, state = optimizer.update(gradients, state, parameters)
-        return (optax.apply_updates(parameters, updates), state), loss
-
     @jax.jit
-    def run(parameters: Any, given: Any) -> Any:
-        items = (*batches(lengths), jnp.arange(STEPS, dtype=jnp.uint32))
-        start = (parameters, optimizer.init(parameters))
-        (parameters, _), losses = jax.lax.scan(lambda carry, batch: step(carry, batch, given), start, items)
-        return parameters, losses
+    def run(parameters: Any, given: Any, sizes: Any) -> Any:
+        dtype = next(iter(parameters.values())).dtype
+        recipe = Recipe(jnp.int32(OPTIMIZERS.index(kind)), *(jnp.asarray(x, dtype) for x in (0.1, 1.0, 0.1)))
+        paces = pace(kind(RATES[kind]), WarmupStableDecay(5), ExponentialAverage(), 0, STEPS, None)
+
+        def step(carry: Any, item: Any) -> Any:
+            (parameters, moments), (now, *batch) = carry, item
+            loss, gradients = jax.value_and_grad(loss_of)(parameters, given, *batch)
+            return updated(parameters, gradients, moments, now, recipe, of, sizes=sizes, kinds=[kind]), loss
+
+        paces = jax.tree.map(lambda numbers: jnp.asarray(numbers, dtype), paces)
+        items = (paces, *batches(lengths), jnp.arange(STEPS, dtype=jnp.uint32))
+        (parameters, moments), losses = jax.lax.scan(step, (parameters, initial_moments(parameters)), items)
+        return {"parameters": parameters, **moments._asdict()}, losses
 
     return run
 
 
 @cache
-def hull(family: str) -> tuple[Model, Any]:
-    """The model that can be any of a family's cases, and its program."""
+def hull(family: str) -> Model:
+    """The model that can be any of a family's cases."""
     cases, larger = LARGER[family]
-    model = Model([*cases.values(), *larger], *LARGER_VOCABULARY)
-    return model, trained(model, LARGER_LENGTHS)
+    return Model([*cases.values(), *larger], *LARGER_VOCABULARY)
 
 
-def check(family: str, name: str, dtype: Any, losses_within: float, parameters_within: float) -> None:
-    true, (model, together) = Model(LARGER[family][0][name], *VOCABULARY), hull(family)
+@cache
+def together(family: str, kind: Any) -> Any:
+    """The program that trains any of a family's cases."""
+    return trained(hull(family), LARGER_LENGTHS, kind)
+
+
+def check(family: str, name: str, kind: Any, dtype: Any, losses_within: float, parameters_within: float) -> None:
+    true, model = Model(LARGER[family][0][name], *VOCABULARY), hull(family)
     start = {path: value.astype(dtype) for path, value in initialise(true, 0).items()}
-    own, alone = trained(true, LENGTHS)(start, None)
+    own, alone = trained(true, LENGTHS, kind)(start, None, None)
     laid = {path: value.astype(dtype) for path, value in padded(start, true, model).items()}
     given = {path: jnp.int32(value) for path, value in encoded(model, facts(true)).items()}
-    laid, losses = jax.tree.map(np.asarray, together(laid, given))
+    shapes = true_shapes(true)
+    sizes = {path: tuple(map(jnp.int32, shapes.get(path, (0, 0)))) for path in laid}
+    larger, losses = jax.tree.map(np.asarray, together(family, kind)(laid, given, sizes))
     np.testing.assert_allclose(losses, alone, atol=losses_within)
-    cut = unpadded(laid, true, model)
-    for path, value in own.items():
-        np.testing.assert_allclose(cut[path], value, atol=parameters_within, err_msg=path)
-    again = padded(cut, true, model)
-    for path, value in laid.items():
-        np.testing.assert_array_equal(value, again[path], err_msg=path)
+    for part, arrays in larger.items():
+        cut = unpadded(arrays, true, model)
+        for path, value in own[part].items():
+            np.testing.assert_allclose(cut[path], value, atol=parameters_within, err_msg=f"{part} {path}")
+        again = padded(cut, true, model)
+        for path, value in arrays.items():
+            np.testing.assert_array_equal(value, again[path], err_msg=f"{part} {path}")
 
 
-@pytest.mark.parametrize(("family", "name"), CASES)
-def test_a_padded_model_trains_as_the_true_one_and_its_padding_stays_0(family: str, name: str) -> None:
+def check_in_double_precision(family: str, name: str, kind: Any) -> None:
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # places are then of 64 bits, facts of 32
-        check(family, name, np.float64, 1e-5, 1e-6)
+        check(family, name, kind, np.float64, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(("family", "name", "kind"), EACH)
+def test_a_padded_model_trains_as_the_true_one_and_its_padding_stays_0(family: str, name: str, kind: Any) -> None:
+    check_in_double_precision(family, name, kind)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "name"), CASES)
-def test_a_padded_model_trains_as_the_true_one_in_single_precision(family: str, name: str) -> None:
-    check(family, name, np.float32, 1e-3, 1e-2)
+@pytest.mark.parametrize(("family", "name", "kind"), [each for each in EVERY if each not in EACH])
+def test_by_every_other_optimizer_too(family: str, name: str, kind: Any) -> None:
+    check_in_double_precision(family, name, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "name", "kind"), EVERY)
+def test_a_padded_model_trains_as_the_true_one_in_single_precision(family: str, name: str, kind: Any) -> None:
+    check(family, name, kind, np.float32, 1e-3, 1e-2)
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
 def test_parameters_laid_into_a_larger_model_come_back_as_they_were(family: str, name: str) -> None:
-    true, (model, _) = Model(LARGER[family][0][name], *VOCABULARY), hull(family)
+    true, model = Model(LARGER[family][0][name], *VOCABULARY), hull(family)
     values = initialise(true, 1)
     back = unpadded(padded(values, true, model), true, model)
     assert back.keys() == declared(true).keys()
