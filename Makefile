@@ -29,9 +29,10 @@ test: check
 check: lint
 	$(BIN)/python -m pytest -n 2
 
-# The counted form of what tests/torture does: hundreds of kills, every crash point; then what every kind of model learns. Minutes.
+# The counted form of what tests/torture and tests/storm do: hundreds of kills, every crash point; then what every kind of model learns.
 torture: .venv/installed
 	AUTOML_TORTURE=1 $(BIN)/python -m pytest tests/torture -s
+	$(BIN)/python -m pytest tests/storm -m slow -s
 	$(BIN)/python -m pytest tests/automl -m slow
 
 lint: .venv/installed
