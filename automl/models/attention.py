@@ -191,57 +191,32 @@ class AdditiveAttention(nnx.Module):
         return looked_at(jnp.tanh(self.query(query)[:, None, :] + keys) @ self.score, memory.mask, memory)
 
 
-class DotAttention(nnx.Module):
-    """`softmax(q · k)` over the source (Luong et al., 2015, section 3.1, `dot`)."""
+class ProductAttention(nnx.Module):
+    """`softmax(q · W k)` over the source (Luong et al., 2015, section 3.1), for one query a row.
+
+    Args:
+        size: Size of queries and memory.
+        general: Whether there is a `W` (`general`), or none (`dot`).
+        window: How far from the place of the target token a position may be (section 3.2, local-m), or any.
+    """
+
+    def __init__(self, size: int, *, general: bool = True, window: int | None = None) -> None:
+        self.key = Linear(size, size, bias=False) if general else None
+        self.window = None if window is None else fact(window)
 
     def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
         """Return what can be computed once a source."""
-        return memory.states
+        return memory.states if self.key is None else self.key(memory.states)
 
     def __call__(
         self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
     ) -> Attended:
-        """Look at the memory with a query."""
-        del place
-        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask, memory)
-
-
-class GeneralAttention(nnx.Module):
-    """`softmax(q · W k)` over the source (Luong et al., 2015, section 3.1, `general`)."""
-
-    def __init__(self, size: int) -> None:
-        self.key = Linear(size, size, bias=False)
-
-    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
-        """Return what can be computed once a source."""
-        return self.key(memory.states)
-
-    def __call__(
-        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
-    ) -> Attended:
-        """Look at the memory with a query."""
-        del place
-        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask, memory)
-
-
-class LocalAttention(nnx.Module):
-    """`general`, within a window around the place of the target token (Luong et al., 2015, section 3.2, local-m)."""
-
-    def __init__(self, size: int, window: int) -> None:
-        self.window = fact(window)
-        self.general = GeneralAttention(size)
-
-    def keys(self, memory: Memory) -> Float[Array, "batch source size"]:
-        """Return what can be computed once a source."""
-        return self.general.keys(memory)
-
-    def __call__(
-        self, query: Float[Array, "batch query"], keys: Array, memory: Memory, place: Int[Array, ""]
-    ) -> Attended:
-        """Look at the memory with a query; past the end of the source, at its end."""
-        centre = jnp.minimum(place, memory.mask.sum(axis=1) - 1)
-        near = jnp.abs(jnp.arange(keys.shape[1])[None, :] - centre[:, None]) <= number(self.window)
-        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), memory.mask & near, memory)
+        """Look at the memory with a query; with a window past the end of the source, at its end."""
+        mask = memory.mask
+        if self.window is not None:
+            centre = jnp.minimum(place, mask.sum(axis=1) - 1)
+            mask &= jnp.abs(jnp.arange(keys.shape[1])[None, :] - centre[:, None]) <= number(self.window)
+        return looked_at(jnp.einsum("bd,bsd->bs", query, keys), mask, memory)
 
 
 class MultiHeadContext(nnx.Module):
@@ -310,11 +285,11 @@ def _module(heads: Sequence[tuple[Any, int]], size: int) -> nnx.Module:
         case kinds.Concat():
             return AdditiveAttention(size, max(kind.size for kind, _ in heads), bias=False)
         case kinds.Dot():
-            return DotAttention()
+            return ProductAttention(size, general=False)
         case kinds.General():
-            return GeneralAttention(size)
+            return ProductAttention(size)
         case kinds.Local():
-            return LocalAttention(size, max(kind.window for kind, _ in heads))
+            return ProductAttention(size, window=max(kind.window for kind, _ in heads))
         case kinds.MultiHead():
             return MultiHeadContext(heads, size)
         case other:

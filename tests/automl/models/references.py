@@ -230,7 +230,7 @@ def looked_at(v: Any, kind: attention.Attention, query: Any, memory: Any, place:
         case attention.Local():
             centre = min(place, len(memory) - 1)
             far = np.abs(np.arange(len(memory)) - centre) > kind.window
-            scores = np.where(far, -np.inf, memory @ v["Local.general.key.kernel"] @ query)
+            scores = np.where(far, -np.inf, memory @ v["Local.key.kernel"] @ query)
     weights = softmax(scores)
     return weights @ memory, weights
 

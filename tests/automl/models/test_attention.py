@@ -68,7 +68,7 @@ def test_the_context_is_the_mean_of_the_memory_under_the_softmax_of_the_scores(k
 def test_local_attention_sees_what_is_near_the_place_of_the_target(place: int, seen: tuple[int, ...]) -> None:
     found, v = attended(kinds.Local(1), MEMORY, place)
     real = MEMORY[0, list(seen)]
-    weights = softmax(real @ v["general.key.kernel"] @ QUERY[0])
+    weights = softmax(real @ v["key.kernel"] @ QUERY[0])
     np.testing.assert_allclose(found.weights[0, list(seen)], weights, atol=1e-5)
     assert found.weights[0].sum() == pytest.approx(1, abs=1e-5)
 
