@@ -76,7 +76,7 @@ def _says(table: TokenTable, text: str) -> Any:
     """Stands for a program that answers every source with one text, letter by letter."""
     letters = table.target_tokenizer.encode_batch([text])[0]
 
-    def program(parameters: Any, source: Any) -> Decoded:
+    def program(parameters: Any, source: Any, copies: Any) -> Decoded:
         tokens = np.tile(np.array(letters, np.int32), (len(source), 1))
         return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
 
