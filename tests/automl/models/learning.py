@@ -94,12 +94,16 @@ OTHERS: dict[str, tuple[str, str]] = {
     **{name: ALONE for name in COMBINATIONS if name.startswith("no encoder")},
     **{f"{encoder} → GRU, local": NARROW for encoder in list(ENCODERS)[:3]},
     "Transformer, no positions → Transformer, no positions": ("sorted copy", "the encoder knows no order"),
+    "Transformer, relative bias → Transformer, relative bias": (
+        "sorted copy",
+        "a place is told by what stands beside it, and letters repeat: 93 % right at reverse copy, still rising",
+    ),
     "Transformer, ALiBi → Transformer, ALiBi": (
         "sorted copy",
         "the bias is the same on both sides, so that the encoder gives a string and its mirror image the same vectors",
     ),
 }
-"""Combinations that cannot learn reverse copy, with the task that they learn and the reason."""
+"""Combinations that do not learn reverse copy in these steps, with the task that they learn and the reason."""
 
 
 def task_of(name: str) -> str:
