@@ -26,8 +26,10 @@ search: .venv/installed examples/dates/train.tsv
 
 test: check
 
+# What forks runs by itself: no process may fork once it has loaded JAX, as those of the other tests do.
 check: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest tests/torture
+	$(BIN)/python -m pytest -n 2 --ignore tests/torture
 
 # The counted form of what tests/torture and tests/storm do: hundreds of kills, every crash point; then what every kind of model learns.
 torture: .venv/installed

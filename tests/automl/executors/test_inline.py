@@ -7,6 +7,14 @@ from automl.executors import InlineExecutor
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
 
 
+@pytest.fixture(autouse=True)
+def control_c():
+    """Control-C interrupts, even where the tests were started by a shell that keeps it from them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def executor():
     return InlineExecutor(lambda: PretendingRunner(WORKLOAD))
