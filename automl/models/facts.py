@@ -63,13 +63,6 @@ def of_kind(declared: Any, branches: Mapping[str, Callable[[], T]]) -> T:
     return chosen
 
 
-def where(condition: bool | Array, x: Callable[[], Float[Array, "..."]], y: Callable[[], Float[Array, "..."]]) -> Array:
-    """Choose between two arrays of one shape; a Python truth value computes one of them only."""
-    if isinstance(condition, bool):
-        return x() if condition else y()
-    return jnp.where(condition, x(), y())
-
-
 def times(flag: bool | Array, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return `x` where the flag holds, and 0 otherwise."""
     if isinstance(flag, bool):
