@@ -24,7 +24,8 @@ def search(
     """Search for the best model of a task.
 
     Args:
-        task: A task document: the path of a TOML file, or the same fields as a mapping (it needs a `name`).
+        task: A task document: the path of a TOML file, or the same fields as a mapping (it needs a `name`);
+            or the path of data, for which a document is proposed.
         budget: A duration such as `"10m"`, or the fields of `[budget]`; those of the document when absent,
             and ten minutes where that sets no limit either.
         options: Fields of `automl.searches.Options`: `storage`, `executor`, `out`, `workers`, `new`.
@@ -33,9 +34,10 @@ def search(
         InputError: The task or an option is wrong.
     """
     from automl.searches import Options, run_search
-    from automl.tasks.document import DEFAULT_TIME, document_from_mapping, read_document, with_budget
+    from automl.tasks.document import document_from_mapping, with_budget
+    from automl.tasks.draft import DEFAULT_TIME, document_for
 
-    document = document_from_mapping(task, Path()) if isinstance(task, Mapping) else read_document(Path(task))
+    document = document_from_mapping(task, Path()) if isinstance(task, Mapping) else document_for(Path(task))[0]
     if budget is not None:
         document = with_budget(document, {"time": budget} if isinstance(budget, str) else budget)
     if document.is_endless:

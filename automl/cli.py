@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from automl.commands import care, search, studies, surroundings, winners, worker
+from automl.commands import care, init, search, studies, surroundings, winners, worker
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
 from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
 
 COMMANDS = (
+    init.init,
     search.search,
     studies.status,
     studies.leaderboard,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def search(  # noqa: PLR0913
-    task: Annotated[Path, typer.Argument(metavar="TASK.toml", help="Task document.")],
+    task: Annotated[Path, typer.Argument(metavar="TASK.toml", help="Task document; or data, to be looked at.")],
     *,
     time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
@@ -94,9 +94,14 @@ def _watched(document: "TaskDocument", options: "Options") -> "Search":
 
 
 def _document(task: Path, name: str | None, time: str | None, trials: int | None) -> "TaskDocument":
-    from automl.tasks.document import DEFAULT_TIME, document_from_mapping, read_document, with_budget
+    from automl.tasks.document import document_from_mapping, with_budget
+    from automl.tasks.draft import DEFAULT_TIME, document_for
 
-    document = read_document(task)
+    document, proposed = document_for(task)
+    if proposed is not None:
+        for warning in proposed.warnings:
+            say(warning)
+        say(f"taken for {document.kind}: {proposed.why}; automl init {task} writes it down to be changed")
     if name is not None:
         document = document_from_mapping({**document.to_mapping(), "name": name}, Path(), "--name")
     limits = {"time": time, "trials": trials}

@@ -127,7 +127,7 @@ def _known_suffixes() -> str:
     return ", ".join(READERS)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, ends included, never holding more than `LINE_LIMIT` bytes of one."""
     offset = 0
     try:
@@ -156,15 +156,21 @@ def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
 
 
 def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
-    return _pick(path, columns, (line.rstrip("\r\n").split("\t") for line in _lines(path)))
+    return _pick(path, columns, tsv_fields(path))
+
+
+def tsv_fields(path: Path) -> Iterator[list[str]]:
+    """Yield the fields of each line of a TSV file, which has no quoting."""
+    return (line.rstrip("\r\n").split("\t") for line in lines(path))
 
 
 def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
-    return _pick(path, columns, _csv_fields(path))
+    return _pick(path, columns, csv_fields(path))
 
 
-def _csv_fields(path: Path) -> Iterator[list[str]]:
-    reader = csv.reader(_lines(path), strict=True)
+def csv_fields(path: Path) -> Iterator[list[str]]:
+    """Yield the fields of each row of a CSV file; a row may go over several lines."""
+    reader = csv.reader(lines(path), strict=True)
     try:
         yield from reader
     except csv.Error:
@@ -231,8 +237,8 @@ def _names(path: Path, columns: Columns) -> tuple[str, tuple[str, ...]]:
 
 def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
     source, targets = _names(path, columns)
-    for number, line in enumerate(_lines(path), start=1):
-        record = _record(path, number, line)
+    for number, line in enumerate(lines(path), start=1):
+        record = json_object(path, number, line)
         if number == 1:
             for name in (source, *targets):
                 if name not in record:
@@ -241,7 +247,8 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
         yield _text(path, f"line {number}", source, record.get(source)), values
 
 
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Return the object on a line of a file; an empty line holds an empty one."""
     try:
         record = json.loads(line) if line.strip() else {}
     except (ValueError, RecursionError):

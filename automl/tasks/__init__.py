@@ -3,5 +3,7 @@
 from collections.abc import Mapping
 
 from automl.tasks.sequence_to_sequence import SequenceToSequence
+from automl.tasks.task import Task
 
-TASKS: Mapping[str, type[SequenceToSequence]] = {SequenceToSequence.kind: SequenceToSequence}
+TASKS: Mapping[str, type[Task]] = {task.kind: task for task in (SequenceToSequence,)}
+"""Kinds of task by name; those that data can be told by come before those that suit more."""

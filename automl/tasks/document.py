@@ -310,10 +310,6 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
     yield from (feature for feature, used in candidates.items() if used)
 
 
-DEFAULT_TIME = "10m"
-"""Time budget of a search whose document sets no limit."""
-
-
 def with_budget(document: TaskDocument, budget: Mapping[str, Any]) -> TaskDocument:
     """Return a document with some limits of its budget replaced.
 

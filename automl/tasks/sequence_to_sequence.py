@@ -1,13 +1,18 @@
-"""A text in, a text out: pronunciation, translation, normalisation and the like."""
+"""A text in, a text out: pronunciation, normalisation and the like."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
+
+from automl.tasks.profile import Profile
+from automl.tasks.task import Task
 
 
-class SequenceToSequence:
+class SequenceToSequence(Task):
     """What holds for every task of (source, target) texts."""
 
     kind: ClassVar[str] = "sequence_to_sequence"
     default_metric: ClassVar[str] = "sequence_error_rate"
-    narrowed_space: ClassVar[Mapping[str, Any]] = {}
-    """Dials that this kind of task pins; a document's `[space]` goes on top of them."""
+
+    @classmethod
+    def suits(cls, profile: Profile) -> str | None:
+        """Say that it suits any pairs."""
+        return None if profile.source is None else "pairs of texts that look like no kind of their own"

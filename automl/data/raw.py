@@ -1,0 +1,147 @@
+"""Raw tables: files as they stand, before anything is known of their columns."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from automl.data.sources import csv_fields, json_object, lines, tsv_fields
+from automl.errors import InputError
+
+MOST_ROWS = 200_000
+"""Rows that are looked at, at most."""
+SOURCE_NAMES = ("source", "src", "input", "text", "sentence", "document", "article", "question", "prompt", "word")
+TARGET_NAMES = (
+    *("target", "tgt", "output", "label", "class", "category", "summary", "answer", "response", "translation"),
+    *("phones", "pronunciation"),
+)
+OTHER_NAMES = ("id", "index", "weight", "title", "context", "history", "sentiment", "language", "split", "headline")
+SPLIT_STEMS = {"train": ("train", "training"), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The rows of one file.
+
+    Attributes:
+        header: Names of the columns, where the file has them.
+        rows: Texts of each row, as many as it has; missing ones at its end may be left out.
+        whole: Whether these are all of its rows; else they are the first.
+    """
+
+    path: Path
+    header: tuple[str, ...] | None
+    rows: Sequence[Sequence[str]]
+    whole: bool = True
+
+    @property
+    def width(self) -> int:
+        """Columns of the widest row."""
+        return max(map(len, chain([self.header or ()], self.rows)), default=0)
+
+    def column(self, index: int) -> list[str]:
+        """Return the texts of a column, empty where a row ends before it."""
+        return [row[index] if index < len(row) else "" for row in self.rows]
+
+
+def read_raw(path: Path, most: int = MOST_ROWS) -> RawTable:
+    """Read the first rows of a file of texts; the first row is a header where it names columns.
+
+    Raises:
+        InputError: The file is of an unknown kind, cannot be read, or has no row.
+    """
+    if path.suffix.lower() not in RAW_READERS:
+        raise InputError(
+            f"{path}: {path.suffix or 'a file without suffix'} is not looked at; use {', '.join(RAW_READERS)}"
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a file or a folder of data")
+    named, rows = RAW_READERS[path.suffix.lower()](path)
+    read = list(islice(rows, most + 2))
+    header = tuple(read.pop(0)) if read and (named or is_header(read[0], read[1:1001])) else None
+    if not read:
+        raise InputError(f"{path}: the file has no rows; it needs some to learn from")
+    return RawTable(path, header, read[:most], whole=len(read) <= most)
+
+
+def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row names columns: most of its texts are usual names, and none is a value of its column."""
+    names = [name.strip().casefold() for name in first]
+    usual = sum(name in SOURCE_NAMES + TARGET_NAMES + OTHER_NAMES for name in names)
+    if len(names) < 2 or len(set(names)) < len(names) or 2 * usual < len(names):
+        return False
+    return not any(row[index : index + 1] == [name] for row in rows for index, name in enumerate(first))
+
+
+def find_files(data: Path) -> dict[str, Path]:
+    """Return the files of `train`, `valid` and `test` in a folder, or a file alone as `train`.
+
+    Raises:
+        InputError: There is nothing there, or nothing that is called train.
+    """
+    if data.is_file():
+        return {"train": data}
+    if not data.is_dir():
+        raise InputError(f"{data}: there is no such file or folder; name what holds the data")
+    known = [path for path in sorted(data.iterdir()) if path.suffix.lower() in RAW_READERS and path.is_file()]
+    found = {name: path for name, stems in SPLIT_STEMS.items() for path in known if path.stem.casefold() in stems}
+    if "train" not in found and len(known) == 1:
+        return {"train": known[0]}
+    if "train" not in found:
+        held = ", ".join(path.name for path in known[:6]) or "no file of a known kind"
+        raise InputError(f"{data}: no file is called train (it has {held}); name one file, or call it train.tsv")
+    return found
+
+
+Read = tuple[bool, Iterator[list[str]]]
+"""Whether the first row names the columns, and the rows."""
+
+
+def _jsonl(path: Path) -> Read:
+    objects = (json_object(path, number, line) for number, line in enumerate(lines(path), start=1))
+    return True, _flat(objects)
+
+
+def _parquet(path: Path) -> Read:
+    import polars
+
+    try:
+        frame = polars.scan_parquet(path).head(MOST_ROWS + 1).collect()
+    except (OSError, polars.exceptions.PolarsError):
+        raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
+    return True, _flat(frame.iter_rows(named=True))
+
+
+def _flat(objects: Iterable[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the keys of the first object, then the values of each as texts."""
+    keys: list[str] | None = None
+    for values in objects:
+        if keys is None:
+            keys = list(values)
+            yield keys
+        yield [_text(values.get(key)) for key in keys]
+
+
+def _text(value: object) -> str:
+    """Return a value as text; of a list the first."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, default=str)
+
+
+def _text_lines(path: Path) -> Read:
+    return False, ([re.sub(r"[\r\n]+$", "", line)] for line in lines(path))
+
+
+RAW_READERS: Mapping[str, Callable[[Path], Read]] = {
+    ".tsv": lambda path: (False, tsv_fields(path)),
+    ".csv": lambda path: (False, csv_fields(path)),
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+    ".txt": _text_lines,
+}

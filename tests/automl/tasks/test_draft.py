@@ -1,0 +1,81 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from automl.errors import InputError
+from automl.tasks.document import document_from_mapping, read_document
+from automl.tasks.draft import draft, name_of
+from tests.automl.command_line import automl, write_task
+
+
+@pytest.fixture
+def phones(tmp_path: Path) -> Path:
+    rows = [f"wo{chr(97 + i)}\tw o {chr(97 + i)}\n" for i in range(26)]
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "train.tsv").write_text("".join([*rows, rows[0]]))
+    (tmp_path / "words" / "test.tsv").write_text(rows[1])
+    return tmp_path / "words"
+
+
+def test_a_draft_is_a_valid_document_that_says_what_was_seen(phones: Path) -> None:
+    text = draft(phones).to_toml(phones)
+    document = document_from_mapping(tomllib.loads(text), phones)
+    assert (document.name, document.kind) == ("words", "sequence_to_sequence")
+    assert document.data.files == {"train": phones / "train.tsv", "test": phones / "test.tsv"}
+    for seen in (
+        "27 rows",
+        "26 different texts, 0 empty",
+        "3 to 3 (mean 3.0",
+        "26 different characters; letters: Latin 100%",
+        "valid will be held out of train",
+        "rows that say again what another one says, which are dropped: 1",
+        "test: sources that are also in train, where they are dropped: 1",
+    ):
+        assert seen in text
+
+
+def test_columns_are_named_where_they_are_not_the_first_two(tmp_path: Path) -> None:
+    rows = [f"{i},word {i},s{i}\n" for i in range(20)]
+    (tmp_path / "data.csv").write_text("id,text,summary\n" + "".join(rows))
+    document = document_from_mapping(tomllib.loads(draft(tmp_path / "data.csv").to_toml(tmp_path)), tmp_path)
+    assert (document.data.source, document.data.target) == ("text", "summary")
+
+
+def test_paths_outside_the_folder_are_absolute(phones: Path) -> None:
+    assert draft(phones).data(Path("/elsewhere"))["train"] == str(phones / "train.tsv")
+
+
+def test_a_name_is_one_that_a_search_may_have() -> None:
+    assert [name_of(Path(path)) for path in ("/a/my words!.tsv", "/a/.b", "/fre/train.tsv")] == [
+        "my-words-",
+        "b",
+        "fre",
+    ]
+
+
+def test_one_column_is_refused_with_what_would_be_right(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("one\ntwo\n")
+    with pytest.raises(InputError, match="a row needs a source and a target"):
+        draft(tmp_path / "a.tsv")
+
+
+def test_init_writes_the_document_once_and_search_runs_it(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    finished = automl(tmp_path, "init", "train.tsv", "--out", "drafted.toml")
+    assert (finished.code, finished.out, finished.computes) == (0, "drafted.toml\n", False)
+    assert read_document(tmp_path / "drafted.toml").data.train == tmp_path / "train.tsv"
+    assert automl(tmp_path, "init", "train.tsv", "--out", "drafted.toml").code == 2
+    described = automl(tmp_path, "init", "train.tsv", "--json").json
+    assert described["document"]["kind"] == "sequence_to_sequence"
+    assert described["profile"]["rows"] == {"train": 50}
+
+
+def test_search_takes_data_without_a_document(tmp_path: Path) -> None:
+    write_task(tmp_path)
+    finished = automl(
+        tmp_path, "search", "train.tsv", "--trials", "1", "--time", "8s", "--executor", "inline", "--json"
+    )
+    assert finished.code == 0
+    assert finished.json["bundle"]
+    assert "taken for sequence_to_sequence" in finished.err
