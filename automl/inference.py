@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from automl.bundle import Bundle, read_bundle
+from automl.data.batching import Bucket
 from automl.data.sources import Columns, read_pairs
 from automl.data.splits import group
+from automl.data.table import Split
 from automl.data.tokenizers import Tokenizer, copies, normalise
 from automl.decoding import decode
 from automl.errors import InputError
-from automl.metrics import metric
+from automl.metrics import Likelihood, LikelihoodMetric, TextMetric, metric, signatures
 from automl.models.parameters import declared
 from automl.segments import ProgramFolder
-from automl.training.executables import decoder, model_of
+from automl.training.evaluation import flat, forced_sums
+from automl.training.executables import decoder, model_of, on_device
 from automl.training.programs import Programs
 from automl.training.signature import Signature, signature
 from search_spaces import seq2seq
@@ -42,10 +46,11 @@ class Model:
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
         self._copies = copies(self._source, self._target)
-        static = _signature(bundle)
+        static = self._static = _signature(bundle)
+        self._programs = Programs(programs)
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = int(bundle.config["max_source_length"])
-        self._program = decoder(Programs(programs), static, int(bundle.config["decoding"]["max_length"]))
+        self._program = decoder(self._programs, static, int(bundle.config["decoding"]["max_length"]))
 
     def predict(self, sources: Iterable[str]) -> list[str]:
         """Return one output for each source, decoded as the bundle says.
@@ -69,7 +74,8 @@ class Model:
             metrics: Names of metrics; those of the search when none are named.
 
         Returns:
-            `metrics` (name → value) and `rows`, the number of distinct sources.
+            `metrics` (name → value), `signatures` of those that packages compute, and `rows`, the number of distinct
+            sources.
 
         Raises:
             InputError: The file or a metric is wrong.
@@ -79,10 +85,29 @@ class Model:
         target = columns["target"]
         pairs = read_pairs(data, Columns(columns["source"], tuple(target) if target is not None else None))
         references = group(pairs)[0].references
-        outputs = self._outputs(self._encoded(references))
-        acceptable = list(references.values())
-        scores = {m.name: m.function(outputs, acceptable, self._target.tokens) for m in chosen}
-        return {"metrics": scores, "rows": len(outputs)}
+        encoded, acceptable = self._encoded(references), list(references.values())
+        scores: dict[str, float] = {}
+        if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
+            outputs = self._outputs(encoded)
+            scores |= {m.name: m.function(outputs, acceptable, self._target.tokens) for m in of_texts}
+        if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
+            found = self._likelihood(encoded, [texts[0] for texts in acceptable])
+            scores |= {m.name: m.function(found) for m in of_likelihood}
+        return {
+            "metrics": {m.name: scores[m.name] for m in chosen},
+            "signatures": signatures(scores, acceptable),
+            "rows": len(acceptable),
+        }
+
+    def _likelihood(self, sources: Sequence[Sequence[int]], texts: Sequence[str]) -> Likelihood:
+        """Return what the model makes of one text for each source, of any length."""
+        targets = self._target.encode_batch(texts)
+        split = Split(*flat(sources), *flat(targets), rows=len(texts))
+        bucket = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
+        device = on_device(split, self._copies)
+        sums = forced_sums(self._programs, self._static, self._parameters, device, split.rows, bucket)
+        loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
+        return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
 
     def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
         return self._source.encode_batch([normalise(source) for source in sources])

@@ -23,7 +23,7 @@ from automl.data.tokenizers import PAD
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Limits
 from automl.executors.limits import GIGABYTE
-from automl.metrics import PER_TOKEN, metric
+from automl.metrics import PER_TOKEN, metric, signatures
 from automl.segments import ProgramFolder, Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
@@ -241,10 +241,10 @@ def check_objective(document: TaskDocument, space: Space) -> None:
     """
     alike = LikeSource.__name__ in space.kinds("target_tokens")
     free = [*space.free("target_tokens"), *(space.free("source_tokens") if alike else ())]
-    for name in PER_TOKEN.intersection(document.metrics) if free else ():
+    for name in PER_TOKEN.keys() & set(document.metrics) if free else ():
         raise InputError(
             f"[metric] {name} counts tokens, and the dial {free[0]} is searched; "
-            "use character_error_rate or word_error_rate, or pin the tokens by [data] target_tokens"
+            f"use {PER_TOKEN[name]}, or pin the tokens by [data] target_tokens"
         )
 
 
@@ -341,6 +341,7 @@ def bundle_of(
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
     columns = row.document["data"]
     names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].default_metric)
+    named = [names] if isinstance(names, str) else list(names)
     config = {
         "kind": row.document["kind"],
         "configuration": configuration,
@@ -348,14 +349,19 @@ def bundle_of(
         "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
         "max_source_length": table.meta["max_source_length"],
         "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
-        "metrics": [names] if isinstance(names, str) else list(names),
+        "metrics": named,
     }
     return Bundle(
         config=config,
         weights={name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)},
         source_tokenizer=table.source_tokenizer.to_json(),
         target_tokenizer=table.target_tokenizer.to_json(),
-        metrics={"search": row.name, "scores": scores, "seconds": round(row.seconds, 1)},
+        metrics={
+            "search": row.name,
+            "scores": scores,
+            "signatures": signatures(named, corpus.references("test")),
+            "seconds": round(row.seconds, 1),
+        },
         card=model_card(row.name, config, scores, table.meta, row.seconds),
     )
 

@@ -95,6 +95,8 @@ def evaluate(
     for name, score in result["metrics"].items():
         typer.echo(f"{name} {score:.6g}")
     typer.echo(f"rows {result['rows']}")
+    for name, signature in result["signatures"].items():
+        typer.echo(f"{name}: {signature}", err=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automl.data.batching import Bucket, rounded
 from automl.data.table import Split, TokenTable
 from automl.decoding import Program, decode
-from automl.metrics import Metric
+from automl.metrics import Likelihood, LikelihoodMetric, Metric, TextMetric
 from automl.models.parameters import Parameters
 from automl.training.executables import BATCHES, DeviceSplit, capacity, evaluate_program, filled, on_device
 from automl.training.losses import TokenCounts
@@ -25,11 +25,12 @@ BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy":
 
 
 class Counts(NamedTuple):
-    """Teacher-forced sums over a split."""
+    """Teacher-forced sums over a split; the likelihood is of what a model can say."""
 
     loss: float
     token_accuracy: float
     right: NDArray[np.bool_]
+    likelihood: Likelihood
 
 
 class Evaluator:
@@ -69,7 +70,7 @@ class Evaluator:
         texts = [text for acceptable in self.references for text in acceptable]
         sources = [row for row, count in zip(self._sources(), counts, strict=True) for _ in range(count)]
         targets = self.table.target_tokenizer.encode_batch(texts)
-        return Split(*_flat(sources), *_flat(targets), rows=len(texts))
+        return Split(*flat(sources), *flat(targets), rows=len(texts))
 
     @cached_property
     def firsts(self) -> NDArray[np.int64]:
@@ -86,7 +87,12 @@ class Evaluator:
     def needs_decoding(self) -> bool:
         """Whether some metric cannot be had from teacher-forced counts."""
         learnt = self.table.target_tokenizer.kind in LEARNT  # one text may then be said in several ways
-        return learnt or not all(metric.name in BY_EXACT_MATCH for metric in self.metrics)
+        return any(learnt or metric.name not in BY_EXACT_MATCH for metric in self.text_metrics)
+
+    @property
+    def text_metrics(self) -> list[TextMetric]:
+        """The metrics that score outputs."""
+        return [metric for metric in self.metrics if isinstance(metric, TextMetric)]
 
     @property
     def bucket(self) -> Bucket:
@@ -95,32 +101,21 @@ class Evaluator:
         longest = min(int(source.max()), self.table.meta["max_source_length"])
         return Bucket(max(longest, 1), min(int(target.max()), self.table.meta["max_target_length"]) + 1)
 
-    @property
-    def batches(self) -> int:
-        """Batches of forced rows."""
-        return -(-self.forced.rows // BATCH_SIZE)
-
-    def rows(self) -> NDArray[np.int32]:
-        """Return the numbers of the forced rows as batches, -1 for none."""
-        size = capacity(self.batches, BATCHES) * BATCH_SIZE
-        return filled(np.arange(self.forced.rows), size, -1).reshape(-1, BATCH_SIZE)
-
     def counts(self, signature: Signature, parameters: Parameters) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
         loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in self.sums(signature, parameters))
         fits = np.diff(self.forced.target_offsets) < self.bucket.target
         fits &= np.diff(self.forced.source_offsets) <= self.bucket.source
         matched = np.logical_or.reduceat((right == tokens) & fits, self.firsts)
-        total = tokens[self.firsts].sum()
-        return Counts(float(loss[self.firsts].sum() / total), float(right[self.firsts].sum() / total), matched)
+        first, total = self.firsts, tokens[self.firsts].sum()
+        said = fits[first]
+        characters = sum(len(texts[0]) + 1 for texts, is_said in zip(self.references, said, strict=True) if is_said)
+        likelihood = Likelihood(float(loss[first][said].sum()), int(tokens[first][said].sum()), characters)
+        return Counts(float(loss[first].sum() / total), float(right[first].sum() / total), matched, likelihood)
 
     def sums(self, signature: Signature, parameters: Parameters) -> TokenCounts:
         """Run the compiled program over the forced rows."""
-        shape = Bucket(rounded(self.bucket.source), rounded(self.bucket.target))
-        inputs = (parameters, self.device, self.rows(), np.int32(self.batches))
-        build = partial(evaluate_program, signature, shape)
-        sums: TokenCounts = self.programs.get(repr(("evaluate", signature, shape)), build, inputs)(*inputs)
-        return sums
+        return forced_sums(self.programs, signature, parameters, self.device, self.forced.rows, self.bucket)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
@@ -135,19 +130,48 @@ class Evaluator:
     def scores(self, signature: Signature, parameters: Parameters, program: Program) -> Mapping[str, float]:
         """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it."""
         counts = self.counts(signature, parameters)
-        scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy}
+        scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
         if self.needs_decoding:
             return scores | self.decoded_scores(parameters, program)
         share = float(counts.right.mean())
-        return scores | {m.name: share if BY_EXACT_MATCH[m.name] else 1 - share for m in self.metrics}
+        return scores | {m.name: share if BY_EXACT_MATCH[m.name] else 1 - share for m in self.text_metrics}
+
+    def final_scores(self, signature: Signature, parameters: Parameters, program: Program) -> dict[str, float]:
+        """Return every metric, those of texts from decoded outputs."""
+        scores = self.decoded_scores(parameters, program) if self.text_metrics else {}
+        if len(self.text_metrics) == len(self.metrics):
+            return scores
+        return scores | self._likely(self.counts(signature, parameters))
 
     def decoded_scores(self, parameters: Parameters, program: Program) -> dict[str, float]:
         """Return every metric of the decoded outputs."""
         outputs = self.outputs(program, parameters)
         tokenize: Any = self.table.target_tokenizer.tokens
-        return {m.name: m.function(outputs, self.references, tokenize) for m in self.metrics}
+        return {m.name: m.function(outputs, self.references, tokenize) for m in self.text_metrics}
+
+    def _likely(self, counts: Counts) -> dict[str, float]:
+        return {m.name: m.function(counts.likelihood) for m in self.metrics if isinstance(m, LikelihoodMetric)}
 
 
-def _flat(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def forced_sums(
+    programs: Programs, signature: Signature, parameters: Parameters, device: DeviceSplit, rows: int, bucket: Bucket
+) -> TokenCounts:
+    """Return what the evaluation program counts in the first `rows` rows of a split."""
+    batches = -(-rows // BATCH_SIZE)
+    shape = Bucket(rounded(bucket.source), rounded(bucket.target))
+    inputs = (parameters, device, row_numbers(rows), np.int32(batches))
+    build = partial(evaluate_program, signature, shape)
+    sums: TokenCounts = programs.get(repr(("evaluate", signature, shape)), build, inputs)(*inputs)
+    return sums
+
+
+def row_numbers(rows: int) -> NDArray[np.int32]:
+    """Return the numbers of rows as batches, -1 for none."""
+    size = capacity(-(-rows // BATCH_SIZE), BATCHES) * BATCH_SIZE
+    return filled(np.arange(rows), size, -1).reshape(-1, BATCH_SIZE)
+
+
+def flat(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return rows of ids end to end, and where each begins."""
     lengths = [len(row) for row in rows]
     return np.array([token for row in rows for token in row], np.int32), np.cumsum([0, *lengths], dtype=np.int64)

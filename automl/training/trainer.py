@@ -139,7 +139,7 @@ class Trainer:
         report(Beat("evaluating", note=f"decoding {job.split}"))
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
         evaluator = dataset.evaluator(job.split)
-        scores = evaluator.decoded_scores(state.average, self._greedy(static, dataset))
+        scores = evaluator.final_scores(static, state.average, self._greedy(static, dataset))
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
 
     def _greedy(self, static: Signature, dataset: Dataset) -> Program:

@@ -35,12 +35,14 @@ def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, fou
 def test_evaluating_the_bundle_gives_the_test_score_of_the_search(folder: Path, found: Finished) -> None:
     evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--json")
     assert evaluated.code == 0, evaluated.err
-    assert evaluated.json == {"version": 1, "metrics": found.json["best"]["test_scores"], "rows": 10}
+    assert evaluated.json == {"version": 1, "metrics": found.json["best"]["test_scores"], "signatures": {}, "rows": 10}
 
 
 def test_evaluating_prints_the_metrics_that_are_named(folder: Path, found: Finished) -> None:
-    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--metric", "bleu", "--metric", "exact_match")
-    assert [line.split()[0] for line in evaluated.out.splitlines()] == ["bleu", "exact_match", "rows"]
+    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--metric", "bleu", "--metric", "perplexity")
+    assert [line.split()[0] for line in evaluated.out.splitlines()] == ["bleu", "perplexity", "rows"]
+    assert float(evaluated.out.split()[3]) > 1
+    assert evaluated.err.startswith("bleu: nrefs:1|case:mixed")
 
 
 def test_predicting_answers_each_line_with_one_line(folder: Path, found: Finished) -> None:

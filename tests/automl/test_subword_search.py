@@ -12,6 +12,7 @@ import automl
 from automl.constraints import COSTS, Shapes
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
+from automl.metrics import PER_TOKEN
 from automl.searches import Options, check_objective, plan_of, run_search, space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.tokenizers import Unigram
@@ -86,10 +87,20 @@ def test_an_error_rate_of_tokens_that_are_searched_is_refused(tmp_path: Path, ch
         check_objective(document, space)
 
 
+@pytest.mark.parametrize("name", PER_TOKEN)
+def test_every_objective_of_tokens_that_are_searched_is_refused_with_another(tmp_path: Path, name: str) -> None:
+    document = task(tmp_path, metric={"name": name})
+    space = space_of(document, build_corpus(document, tmp_path / "cache"))
+    with pytest.raises(automl.InputError, match=f"{name} counts tokens, .*; use {PER_TOKEN[name]}, or pin"):
+        check_objective(document, space)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"metric": {"name": "character_error_rate"}},
+        {"metric": {"name": "bits_per_character"}},
+        {"metric": {"name": "perplexity"}, "data": {"target_tokens": "bytes"}},
         {"metric": {"name": "token_error_rate"}, "data": {"target_tokens": "whitespace"}},
         {
             "metric": {"name": "token_error_rate"},

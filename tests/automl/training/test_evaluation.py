@@ -80,6 +80,16 @@ def test_metrics_that_count_exact_matches_of_one_reference_need_no_decoding(reve
     assert evaluator(reversals, "sequence_error_rate", "token_error_rate").needs_decoding
 
 
+@pytest.mark.parametrize("name", ["bits_per_token", "perplexity", "bits_per_character"])
+def test_likelihoods_need_no_decoding_and_hold_no_smoothing(reversals: TokenTable, counts: Counts, name: str) -> None:
+    one = evaluator(reversals, name)
+    assert not one.needs_decoding
+    texts = [acceptable[0] for acceptable in one.references]
+    characters = sum(len(text) + 1 for text in texts)  # a token is a character here
+    assert (counts.likelihood.tokens, counts.likelihood.characters) == (characters, characters)
+    assert counts.likelihood.nats == pytest.approx(counts.loss * characters, rel=1e-5)
+
+
 def test_any_of_several_references_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = "".join(f"{a}{b}\t{b}{a}\n" for a in "abcd" for b in "abcd")
     (tmp_path / "train.tsv").write_text(train, encoding="utf-8")

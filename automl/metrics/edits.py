@@ -1,55 +1,13 @@
-"""Scores of predicted texts against the acceptable ones: the best reference counts for each source."""
+"""Edit distances, and the metrics that count them: the best reference counts for each source."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError
-
-Direction = Literal["minimize", "maximize"]
-Tokenize = Callable[[str], Sequence[str]]
-Score = Callable[[Sequence[str], Sequence[Sequence[str]], Tokenize], float]
+from automl.metrics.scores import Tokenize
 
 CELLS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric by its full name.
-
-    Attributes:
-        direction: Whether lower or higher is better.
-        worst: Score of a useless model; none where there is no bound.
-        perfect: Score of a model without error; none where there is none.
-        function: Takes outputs, the acceptable targets of each, and what splits a target into tokens.
-    """
-
-    name: str
-    direction: Direction
-    worst: float | None
-    perfect: float | None
-    function: Score
-
-    def better(self, score: float, than: float) -> bool:
-        """Whether a score beats another."""
-        return score < than if self.direction == "minimize" else score > than
-
-
-def metric(name: str) -> Metric:
-    """Find a metric by name.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    if name in METRICS:
-        return METRICS[name]
-    close = get_close_matches(name, METRICS, n=1, cutoff=0)
-    raise InputError(f"metric {name!r} is not known; did you mean {close[0]!r}? There are {', '.join(METRICS)}")
 
 
 def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
@@ -139,56 +97,3 @@ def _padded(rows: Sequence[Sequence[int]], fill: int) -> tuple[NDArray[np.int64]
     padded = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = [token for row in rows for token in row]
     return padded, lengths
-
-
-SacrebleuMetric = Literal["bleu", "chrf"]
-
-
-def _sacrebleu(name: SacrebleuMetric) -> Any:
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    return BLEU() if name == "bleu" else CHRF()
-
-
-def _corpus_score(
-    name: SacrebleuMetric, outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize
-) -> float:
-    """Score of sacreBLEU, 0 to 100, with its default settings."""
-    if len(outputs) != len(references):
-        raise ValueError("outputs and references differ in length")
-    if not outputs:
-        return 0.0
-    score = float(_sacrebleu(name).corpus_score(list(outputs), _streams(references)).score)
-    return min(score, 100.0)  # rounding carries a perfect score a little above
-
-
-def _streams(references: Iterable[Sequence[str]]) -> list[list[str | None]]:
-    """One list for the first references, one for the second, and so on; none where a source has fewer."""
-    rows = [list(acceptable) for acceptable in references]
-    return [[row[index] if index < len(row) else None for row in rows] for index in range(max(map(len, rows)))]
-
-
-def signature(name: SacrebleuMetric, references: Sequence[Sequence[str]]) -> str:
-    """What sacreBLEU calls the signature of `bleu` or `chrf` over these references, to be published with a score."""
-    scorer = _sacrebleu(name)
-    scorer.corpus_score([acceptable[0] for acceptable in references], _streams(references))
-    return str(scorer.get_signature())
-
-
-PER_TOKEN = frozenset({"token_error_rate"})
-"""Metrics that mean something else for other target tokens."""
-
-METRICS: Mapping[str, Metric] = {
-    entry.name: entry
-    for entry in (
-        Metric("sequence_error_rate", "minimize", 1.0, 0.0, sequence_error_rate),
-        Metric("token_error_rate", "minimize", 1.0, 0.0, token_error_rate),
-        Metric("word_error_rate", "minimize", 1.0, 0.0, word_error_rate),
-        Metric("character_error_rate", "minimize", 1.0, 0.0, character_error_rate),
-        Metric("exact_match", "maximize", 0.0, 1.0, exact_match),
-        Metric("accuracy", "maximize", 0.0, 1.0, exact_match),
-        Metric("bleu", "maximize", 0.0, 100.0, partial(_corpus_score, "bleu")),
-        Metric("chrf", "maximize", 0.0, 100.0, partial(_corpus_score, "chrf")),
-    )
-}

@@ -1,0 +1,65 @@
+"""What a metric is: of texts, or of the likelihood that a model gives to the right ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["minimize", "maximize"]
+Tokenize = Callable[[str], Sequence[str]]
+References = Sequence[Sequence[str]]
+Score = Callable[[Sequence[str], References, Tokenize], float]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What a model makes of the first reference of each source, ends included, without label smoothing.
+
+    Attributes:
+        nats: Negative logarithm of the likelihood of all of them.
+        tokens: Their tokens.
+        characters: Their Unicode characters; the end counts as one.
+    """
+
+    nats: float
+    tokens: int
+    characters: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by its full name.
+
+    Attributes:
+        direction: Whether lower or higher is better.
+        worst: Score of a useless model; none where there is no bound.
+        perfect: Score of a model without error; none where there is none.
+    """
+
+    name: str
+    direction: Direction
+    worst: float | None
+    perfect: float | None
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether a score beats another."""
+        return score < than if self.direction == "minimize" else score > than
+
+
+@dataclass(frozen=True)
+class TextMetric(Metric):
+    """A metric of outputs.
+
+    Attributes:
+        function: Takes outputs, the acceptable targets of each, and what splits a target into tokens.
+        signature: Says of references how the package behind it has scored them, to be published with a score.
+    """
+
+    function: Score
+    signature: Callable[[References], str] | None = None
+
+
+@dataclass(frozen=True)
+class LikelihoodMetric(Metric):
+    """A metric of likelihoods, which needs no output."""
+
+    function: Callable[[Likelihood], float]
