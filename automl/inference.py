@@ -13,7 +13,7 @@ from automl.data.sources import Columns, read_pairs
 from automl.data.splits import group
 from automl.data.table import Split
 from automl.data.tokenizers import Tokenizer, copies, normalise
-from automl.decoding import decode
+from automl.decoding.answers import decode
 from automl.errors import InputError
 from automl.metrics import Likelihood, LikelihoodMetric, TextMetric, metric, signatures
 from automl.models.parameters import declared

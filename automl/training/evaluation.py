@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from automl.data.batching import Bucket, rounded
 from automl.data.table import Split, TokenTable
-from automl.decoding import Program, decode
+from automl.decoding.answers import Program, decode
 from automl.metrics import Likelihood, LikelihoodMetric, Metric, TextMetric
 from automl.models.parameters import Parameters
 from automl.training.executables import BATCHES, DeviceSplit, capacity, evaluate_program, filled, on_device

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD
-from automl.decoding import Decoded, Program, allotted, greedy_program, sayable
+from automl.decoding.answers import Decoded, Program, Request, allotted
+from automl.decoding.programs import greedy_program
+from automl.decoding.steps import sayable
 from automl.models.dropout import Noise, mixed
 from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
@@ -240,7 +242,8 @@ def decoder(programs: Programs, signature: Signature, most: int) -> Program:
     def program(
         parameters: Parameters, source: Int[Array, "batch source"], copies: Int[Array, "source_vocabulary"]
     ) -> Decoded:
-        inputs = (parameters, source, copies, np.int32(most))
+        asked: Any = np.int32(most)
+        inputs = (parameters, source, copies, Request(asked))
         decoded: Decoded = programs.get(key, lambda: greedy_program(model_of(signature), length), inputs)(*inputs)
         return decoded
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-SOURCES = ("automl/models", "automl/training", "automl/decoding.py", "automl/data/tokenizers.py", "search_spaces")
+SOURCES = ("automl/models", "automl/training", "automl/decoding", "automl/data/tokenizers.py", "search_spaces")
 """Files and folders of our own whose code decides programs."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NPROC", "PJRT_NPROC", "OMP_NUM_THREADS")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from automl.data.batching import BatchPlan, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
-from automl.decoding import Program
+from automl.decoding.answers import Program
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
 from automl.models.dropout import Noise

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.data.table import TokenTable, tokenized
-from automl.decoding import Decoded
+from automl.decoding.answers import Decoded
 from automl.metrics import metric
 from automl.training.dataset import Dataset
 from automl.training.evaluation import Evaluator

@@ -9,7 +9,7 @@ import pytest
 
 from automl.data.table import TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding import Decoded
+from automl.decoding.answers import Decoded
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise

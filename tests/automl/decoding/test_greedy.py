@@ -8,35 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding import LENGTHS, Decoded, decode, greedy_program, padded, sayable
-from tests.automl.models.cases import CASES, VOCABULARY, Case, tokens
+from automl.decoding.answers import LENGTHS, MOST_TOKENS, Decoded, allotted, batches, decode, padded
+from automl.decoding.programs import greedy_program
+from automl.decoding.steps import sayable
+from tests.automl.decoding.slow import COPIES, LENGTH, SOURCE, opinionated
+from tests.automl.models.cases import CASES, tokens
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
-SOURCE, LENGTH = tokens(3, (4, 1, 6), 6), 5
-COPIES = np.arange(VOCABULARY, dtype=np.int32)
 PROGRAMS = {name: greedy_program(case.model, LENGTH) for name, case in CASES.items()}
 
 
 @pytest.fixture(params=CASES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def opinionated(case: Case, **biases: float) -> dict[str, Any]:
-    """Parameters whose logits lie far apart, with biases for some tokens."""
-    bias = np.zeros(VOCABULARY, np.float32)
-    for token, value in biases.items():
-        bias[{"pad": PAD, "bos": BOS, "eos": EOS, "unk": UNK}[token]] = value
-    changed = dict(case.parameters)
-    for path, value in case.parameters.items():
-        if path.endswith("output.kernel") or (path.endswith("embedding.table") and path.startswith("decoder")):
-            changed[path] = 8 * value
-        if path.endswith("output.bias"):
-            changed[path] = jnp.asarray(bias)
-        if path.endswith("output.share.bias"):
-            changed[path] = value - 20  # what is copied knows nothing of the biases
-    return changed
 
 
 def said(name: str, source: Any = SOURCE, **biases: float) -> tuple[Any, Any]:
@@ -93,7 +78,15 @@ def test_answers_come_in_the_order_of_the_sources(sources: list[list[int]], batc
 def test_batches_have_few_shapes() -> None:
     shapes = {padded([[4] * n for n in range(length)], 3 + length).shape for length in range(1, 30)}
     assert {columns for _, columns in shapes} == {8, 16, 32}
-    assert padded([[4] * 3000], 1).shape == (1, 3000)
+    assert {allotted(length) for length in range(2049, 6144)} == {4096, 6144}
+
+
+def test_long_sources_come_in_smaller_batches() -> None:
+    sources = [[4] * 9, [4] * 9000, *[[4] * 600] * 70, [4] * 9001]
+    taken = list(batches(sources, longest=9000))
+    assert [(len(members), rows) for members, rows in taken] == [(1, 1), *[(8, 8)] * 8, (7, 8)]
+    assert sorted(index for members, _ in taken for index in members) == list(range(72))
+    assert all(rows * allotted(len(sources[members[0]])) <= MOST_TOKENS for members, rows in taken)
 
 
 def test_a_source_that_is_too_long_is_not_read() -> None:

@@ -1,0 +1,147 @@
+"""Answers: what decoding takes and returns as arrays, and sources in batches of few shapes.
+
+Nothing here needs a model, so that programs that are found compiled run without one being built.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+from numpy.typing import NDArray
+
+from automl.data.tokenizers import PAD
+
+LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+MOST_TOKENS = 2**15
+"""Source tokens of a batch, its padding included, at most: longer sources come in smaller batches."""
+ROWS = (1, 8, 64)
+
+
+class Decoded(NamedTuple):
+    """Tokens of each row, without begin and end, padded with `PAD`; and the log-probability of the whole."""
+
+    tokens: Int[Array, "batch target"]
+    scores: Float[Array, "batch"]
+
+
+class Hypotheses(NamedTuple):
+    """The best targets of each row, the best first, as `Decoded`; `ranks` are what they are compared by."""
+
+    tokens: Int[Array, "batch beam target"]
+    scores: Float[Array, "batch beam"]
+    ranks: Float[Array, "batch beam"]
+
+
+class Request(NamedTuple):
+    """What a target has to be, beside likely.
+
+    Attributes:
+        most: Most tokens.
+        prefix: Tokens that it begins with, then `PAD`.
+        allowed: Which tokens may be said; none says all but the special ones.
+        stops: Sequences of tokens of which each ends a target, `PAD` before them.
+    """
+
+    most: Int[Array, ""]
+    prefix: Int[Array, "batch target"] | None = None
+    allowed: Bool[Array, "vocabulary"] | None = None
+    stops: Int[Array, "stops width"] | None = None
+
+
+class Draw(NamedTuple):
+    """How tokens are drawn; the seeds are one a row, so that no row depends on the others of its batch."""
+
+    seeds: UInt32[Array, "batch"]
+    temperature: Float[Array, ""]
+    top_k: Int[Array, ""]
+    top_p: Float[Array, ""]
+
+
+class Penalty(NamedTuple):
+    """How a beam compares targets, and how many of the best are asked for."""
+
+    power: Float[Array, ""]
+    wanted: Int[Array, ""]
+
+
+class Answer(NamedTuple):
+    """One source's target tokens, and their log-probability."""
+
+    tokens: list[int]
+    score: float
+
+
+Program = Callable[
+    [Mapping[str, Float[Array, "..."]], Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Any
+]
+"""Takes parameters, sources, and for each source token the target token that it could be copied as."""
+
+
+def allotted(length: int) -> int:
+    """Return the length of arrays for sequences of up to so many tokens: one of few."""
+    beyond = -(-length // LENGTHS[-1]) * LENGTHS[-1]
+    return next((size for size in LENGTHS if size >= length), beyond)
+
+
+def batches(sources: Sequence[Sequence[int]], longest: int, rows: int | None = None) -> Iterator[tuple[list[int], int]]:
+    """Yield which sources go into a batch, sorted by length, and how many rows it has.
+
+    Args:
+        sources: Those of more than `longest` tokens are in no batch.
+        longest: Most tokens that are read.
+        rows: Rows of every batch; where absent one of `ROWS`, and fewer where sources are long.
+    """
+    order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: -len(sources[i]))
+    while order:
+        size = rows or _rows(len(order), allotted(len(sources[order[0]])))
+        yield order[:size], size
+        order = order[size:]
+
+
+def _rows(count: int, length: int) -> int:
+    within = [size for size in ROWS if size * length <= MOST_TOKENS] or [1]
+    return next((size for size in within if size >= count), within[-1])
+
+
+def decode(
+    program: Program,
+    parameters: Mapping[str, Float[Array, "..."]],
+    sources: Sequence[Sequence[int]],
+    copies: NDArray[np.int32],
+    batch_size: int,
+    longest: int,
+) -> list[Answer]:
+    """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given.
+
+    A source of more than `longest` tokens is not read: its answer is empty, with the score of the impossible.
+    """
+    answers = [Answer([], -math.inf)] * len(sources)
+    for members, rows in batches(sources, longest, batch_size):
+        batch = padded([sources[i] for i in members], rows)
+        decoded = program(parameters, *jax.device_put((batch, copies)))
+        for index, found in zip(members, answered(decoded), strict=False):
+            answers[index] = found[0]
+    return answers
+
+
+def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
+    """Return the answers of each row, the best first; of `Decoded` there is one."""
+    tokens, scores = np.asarray(decoded.tokens), np.asarray(decoded.scores)
+    if tokens.ndim == 2:
+        tokens, scores = tokens[:, None], scores[:, None]
+    return [
+        [Answer([int(t) for t in one if t != PAD], float(score)) for one, score in zip(many, of_row, strict=True)]
+        for many, of_row in zip(tokens, scores, strict=True)
+    ]
+
+
+def padded(sources: Sequence[Sequence[int]], rows: int, length: int | None = None) -> NDArray[np.int32]:
+    """Return the sources as one array, padded to one of a few lengths and to `rows` rows."""
+    longest = max(1, *map(len, sources)) if sources else 1
+    batch = np.full((rows, length or allotted(longest)), PAD, np.int32)
+    for row, source in enumerate(sources):
+        batch[row, : len(source)] = source
+    return batch

@@ -1,0 +1,117 @@
+"""Programs: every way of decoding a model, and of scoring what it might have said, under `jax.jit`.
+
+All take parameters, sources, and for each source token the target token that it could be copied as.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from automl.decoding.answers import Decoded, Draw, Hypotheses, Penalty, Request
+from automl.decoding.beam import beam_search
+from automl.decoding.sampling import drawing
+from automl.decoding.steps import Choice, Walk, begin, likeliest, walk
+from automl.models.attention import Memory
+from automl.models.facts import bind
+from automl.models.parameters import Parameters
+from automl.models.seq2seq import Seq2Seq
+
+Tokens = Int[Array, "batch source"]
+Copies = Int[Array, "source_vocabulary"]
+
+
+def greedy(
+    model: Seq2Seq, source: Tokens, copies: Tokens, length: int, request: Request, choose: Choice = likeliest
+) -> Decoded:
+    """Take the likeliest token at each step, until the end token or `request.most` tokens.
+
+    A row of padding alone ends at once. The tokens come in an array of `length`. `copies` holds the target token that
+    each source token could be copied as.
+    """
+    memory = model.encode(source, copies=copies)
+
+    def decoded(decoder: Any) -> Decoded:
+        return walk(decoder, memory, begin(decoder, memory, source, length), choose, request).decoded
+
+    found: Decoded = model.decoder.pick(decoded)
+    return found
+
+
+def greedy_program(model: Seq2Seq, length: int) -> Callable[..., Decoded]:
+    """Return greedy decoding of a `Request`, by default of up to `length` tokens."""
+
+    def program(parameters: Parameters, source: Tokens, copies: Copies, request: Request | None = None) -> Decoded:
+        asked = Request(jnp.asarray(np.int32(length))) if request is None else request
+        return greedy(bind(model, parameters), source, copies[source], length, asked)
+
+    return jax.jit(program)
+
+
+def sampling_program(model: Seq2Seq, length: int) -> Callable[..., Decoded]:
+    """Return the decoding of a `Request` by a `Draw`."""
+
+    def program(parameters: Parameters, source: Tokens, copies: Copies, request: Request, draw: Draw) -> Decoded:
+        return greedy(bind(model, parameters), source, copies[source], length, request, drawing(draw))
+
+    return jax.jit(program)
+
+
+def beam_program(model: Seq2Seq, length: int, beam: int) -> Callable[..., Hypotheses]:
+    """Return the search for a `Request` with so many partial targets, compared by a `Penalty`."""
+
+    def program(
+        parameters: Parameters, source: Tokens, copies: Copies, request: Request, penalty: Penalty
+    ) -> Hypotheses:
+        bound = bind(model, parameters)
+        memory = bound.encode(source, copies=copies[source])
+        found: Hypotheses = bound.decoder.pick(
+            lambda decoder: beam_search(decoder, memory, source, length, beam, penalty, request)
+        )
+        return found
+
+    return jax.jit(program)
+
+
+def begin_program(model: Seq2Seq, length: int) -> Callable[..., tuple[Memory, Walk]]:
+    """Return the encoding of sources and where their rows stand before the first token, for `advance_program`."""
+
+    def program(parameters: Parameters, source: Tokens, copies: Copies) -> tuple[Memory, Walk]:
+        bound = bind(model, parameters)
+        memory = bound.encode(source, copies=copies[source])
+        begun: Walk = bound.decoder.pick(lambda decoder: begin(decoder, memory, source, length))
+        return memory, begun
+
+    return jax.jit(program)
+
+
+def advance_program(model: Seq2Seq) -> Callable[..., Walk]:
+    """Return decoding from where rows stand up to a position, by a `Draw`; it consumes where they stood."""
+
+    def program(
+        parameters: Parameters, begun: Walk, memory: Memory, request: Request, draw: Draw, until: Int[Array, ""]
+    ) -> Walk:
+        bound = bind(model, parameters)
+        after: Walk = bound.decoder.pick(lambda decoder: walk(decoder, memory, begun, drawing(draw), request, until))
+        return after
+
+    return jax.jit(program, donate_argnums=1)
+
+
+def score_program(model: Seq2Seq) -> Callable[..., Float[Array, "batch target"]]:
+    """Return the log-probability of each token of known targets, of all that the model might have said.
+
+    It takes the targets behind `BOS` (`inputs`), and before `EOS` (`targets`).
+    """
+
+    def program(
+        parameters: Parameters, source: Tokens, copies: Copies, inputs: Int[Array, "batch target"], targets: Array
+    ) -> Float[Array, "batch target"]:
+        logits = bind(model, parameters)(source, inputs, None, copies[source])
+        scores = jax.nn.log_softmax(logits, axis=-1)
+        return jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+
+    return jax.jit(program)

@@ -1,0 +1,106 @@
+"""Steps: one token a row at a time, by whatever rule chooses it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from automl.data.tokenizers import BOS, EOS, PAD, UNK
+from automl.decoding.answers import Decoded, Request
+from automl.models.attention import MASKED, Memory
+from automl.models.decoders import Decoder
+
+NEVER = (PAD, BOS, UNK)
+
+Choice = Callable[[Float[Array, "batch vocabulary"], Int[Array, ""]], Int[Array, "batch"]]
+"""Takes the log-probabilities of a step and its position, and returns a token a row."""
+
+
+class Walk(NamedTuple):
+    """How far the rows have come: the next position, the last tokens, which rows have ended, and what was said."""
+
+    position: Int[Array, ""]
+    last: Int[Array, "batch"]
+    ended: Bool[Array, "batch"]
+    carry: Any
+    decoded: Decoded
+
+
+def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch vocabulary"]:
+    """Rule out padding, begin and unknown, which no output may hold."""
+    return logits.at[..., jnp.array(NEVER)].set(MASKED)
+
+
+def likely(logits: Float[Array, "batch vocabulary"], request: Request) -> Float[Array, "batch vocabulary"]:
+    """Return log-probabilities among the tokens that may be said."""
+    logits = sayable(logits)
+    if request.allowed is not None:
+        logits = jnp.where(jnp.broadcast_to(request.allowed, logits.shape), logits, MASKED)
+    return jax.nn.log_softmax(logits, axis=-1)
+
+
+def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:
+    """Choose the likeliest token of each row."""
+    del position
+    return scores.argmax(axis=-1).astype(jnp.int32)
+
+
+def begin(decoder: Decoder, memory: Memory, source: Int[Array, "batch source"], length: int) -> Walk:
+    """Return where every row stands before its first token; a row of padding alone has ended."""
+    rows = source.shape[0]
+    return Walk(
+        jnp.zeros((), jnp.int32),
+        jnp.full((rows,), BOS, jnp.int32),
+        (source == PAD).all(axis=1),
+        decoder.start(memory, length),
+        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
+    )
+
+
+def walk(
+    decoder: Decoder,
+    memory: Memory,
+    begun: Walk,
+    choose: Choice,
+    request: Request,
+    until: int | Int[Array, ""] | None = None,
+) -> Walk:
+    """Say one token a row after another, until every row has ended or has `until` (or `request.most`) tokens."""
+
+    def step(state: Walk) -> Walk:
+        carry, logits = decoder.step(memory, state.carry, state.last, state.position)
+        scores = likely(logits, request)
+        chosen = _prefixed(choose(scores, state.position), request, state.position)
+        gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
+        ended = state.ended | (chosen == EOS)
+        tokens = state.decoded.tokens.at[:, state.position].set(jnp.where(ended, PAD, chosen))
+        total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
+        stopped = ended | _stopped(tokens, request, state.position)
+        return Walk(state.position + 1, jnp.where(stopped, EOS, chosen), stopped, carry, Decoded(tokens, total))
+
+    last = request.most if until is None else jnp.minimum(request.most, until)
+    return jax.lax.while_loop(lambda s: (s.position < last) & ~s.ended.all(), step, begun)
+
+
+def _prefixed(chosen: Int[Array, "batch"], request: Request, position: Int[Array, ""]) -> Int[Array, "batch"]:
+    """Take the token of the prefix in place of the chosen one, where there is one."""
+    if request.prefix is None:
+        return chosen
+    forced = jax.lax.dynamic_index_in_dim(request.prefix, position, axis=1, keepdims=False)
+    return jnp.where(forced == PAD, chosen, forced)
+
+
+def _stopped(
+    tokens: Int[Array, "batch target"], request: Request, position: Int[Array, ""]
+) -> bool | Bool[Array, "batch"]:
+    """Say which rows have just said one of the sequences that end them."""
+    if request.stops is None:
+        return False
+    width = request.stops.shape[1]
+    before = jnp.full((tokens.shape[0], width - 1), PAD, tokens.dtype)
+    recent = jax.lax.dynamic_slice_in_dim(jnp.concatenate([before, tokens], axis=1), position, width, axis=1)
+    matters = request.stops != PAD
+    same = (recent[:, None, :] == request.stops[None]) | ~matters[None]
+    return (same.all(axis=-1) & matters.any(axis=-1)[None]).any(axis=-1)
