@@ -140,15 +140,15 @@ def in_single_batches(dataset: Any) -> None:
     dataset.plan = plan(dataset.table.split("train"), dataset.plan.batch_size, 1)
 
 
-def table_of(folder: Path, letters: str, train: int, valid: int, seed: int) -> Path:
-    """Write words of five to eight letters, each with itself backwards, and return the folder of their token table."""
+def table_of(folder: Path, letters: str, train: int, valid: int, seed: int, lengths: tuple[int, int] = (5, 8)) -> Path:
+    """Write words of so many letters, each with itself backwards, and return the folder of their token table."""
     from automl.data.table import build_table
     from automl.tasks.document import document_from_mapping
 
     folder.mkdir()
     generator = random.Random(seed)
     for name, rows in (("train", train), ("valid", valid), ("test", 50)):
-        words = ["".join(generator.choices(letters, k=generator.randint(5, 8))) for _ in range(rows)]
+        words = ["".join(generator.choices(letters, k=generator.randint(*lengths))) for _ in range(rows)]
         lines = [f"{word}\t{word[::-1]}\n" for word in words]
         (folder / f"{name}.tsv").write_text("".join(lines), encoding="utf-8")
     data = {name: f"{name}.tsv" for name in ("train", "valid", "test")}
