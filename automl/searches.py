@@ -428,7 +428,9 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
     return 1 if has_accelerator() else max(min(cores(), most), 1)
 
 
-def search_row(database: Database, document: TaskDocument, corpus: Corpus, *, new: bool) -> SearchRow:
+def search_row(
+    database: Database, document: TaskDocument, corpus: Corpus, *, new: bool, account: int | None = None
+) -> SearchRow:
     """Return the row of a search, made where there is none yet.
 
     Raises:
@@ -443,7 +445,7 @@ def search_row(database: Database, document: TaskDocument, corpus: Corpus, *, ne
             delete_mirror(database.url, row.name)
         row = None
     if row is None:
-        return create_search(database, document.name, document.to_mapping(), corpus.digest)
+        return create_search(database, document.name, document.to_mapping(), corpus.digest, account_id=account)
     mapping = document.to_mapping()
     changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
     if row.data_digest != corpus.digest:

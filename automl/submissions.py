@@ -54,8 +54,8 @@ class Submission:
         return Submission(**{**mapping, "data": data})
 
 
-def submit(document: TaskDocument, options: Options) -> Search:
-    """Queue a search, or say again how it ended where its budget is spent.
+def submit(document: TaskDocument, options: Options, account: int | None = None) -> Search:
+    """Queue a search, or say again how it ended where its budget is spent; `account` is whose it becomes.
 
     Raises:
         InputError: The document or an option is wrong.
@@ -70,7 +70,7 @@ def submit(document: TaskDocument, options: Options) -> Search:
     for notice in corpus.notices:
         options.on_notice(notice)
     with closing(open_database(url)) as database:
-        row = search_row(database, document, corpus, new=options.new)
+        row = search_row(database, document, corpus, new=options.new, account=account)
         if not is_spent(row, document.limits):
             queue_search(database, row.name, _submission(document, options, checkpoints).to_mapping())
         return _described(database, document.name)

@@ -18,9 +18,11 @@ from automl.submissions import Submission, document_of
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, LeaseLost, current_owner
 from storage.searches import SearchRow, claim_next, release, update_search
+from storage.wishes import Wish, forget_wish, wish_of
 from storage.workers import forget_worker, see_worker
 
 POLL_SECONDS = 2.0
+WISH_SECONDS = 1.0
 SEEN_SECONDS = 15.0
 PAUSES = (2.0, 5.0, 15.0, 60.0)
 """Seconds that a worker waits after so many obstacles in a row."""
@@ -108,6 +110,44 @@ class Presence:
             self._changed.clear()
 
 
+class Wishes:
+    """Ends the run of a search in good order when somebody asks so, while the context is open.
+
+    Attributes:
+        heard: What was asked.
+    """
+
+    def __init__(self, database: Database, search: int) -> None:
+        self.heard: Wish | None = None
+        self._database = database
+        self._search = search
+        self._controller: Controller | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def watch(self, controller: Controller) -> None:
+        """Say which controller is to be ended; before there is one, a wish waits."""
+        self._controller = controller
+
+    def __enter__(self) -> "Wishes":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._ended.is_set():
+            if self._controller is not None:
+                with suppress(StorageError):  # the next time will do
+                    self.heard = wish_of(self._database, self._search)
+                if self.heard is not None:
+                    self._controller.interrupt()
+                    return
+            self._ended.wait(WISH_SECONDS)
+
+
 class Worker:
     """Runs queued searches one after another, in the thread that calls it."""
 
@@ -144,8 +184,11 @@ class Worker:
         self._presence.show(row.id)
         self._unfinished = lease
         try:
-            with Heartbeat(self._database, lease, self._options.lease_seconds, lambda: None):
-                found = self._search(row, lease)
+            with (
+                Heartbeat(self._database, lease, self._options.lease_seconds, lambda: None),
+                Wishes(self._database, row.id) as wishes,
+            ):
+                found = self._search(row, lease, wishes)
         except LeaseLost:
             self._unfinished = None
             self._options.say(f"search {row.name!r} was taken over by another worker")
@@ -158,14 +201,18 @@ class Worker:
         finally:
             self._presence.show(None)
             self._options.watch(None)
-        return self._end(row, lease, found)
+        return self._end(row, lease, found, wishes.heard)
 
-    def _end(self, row: SearchRow, lease: Lease, found: Search) -> bool:
+    def _end(self, row: SearchRow, lease: Lease, found: Search, wish: Wish | None) -> bool:
         interrupted = found.state == "interrupted"
-        release(self._database, lease, queue=interrupted)
+        held_back = interrupted and wish in ("pause", "cancel")
+        if wish is not None and not held_back:
+            forget_wish(self._database, row.id)
+        release(self._database, lease, queue=interrupted and not held_back)
         self._unfinished, self._obstacles = None, 0
-        self._options.say(f"search {row.name!r} is {'queued again' if interrupted else found.state}: {found.why}")
-        return not interrupted
+        state = f"ended by {wish!r}" if held_back else "queued again" if interrupted else found.state
+        self._options.say(f"search {row.name!r} is {state}: {found.why}")
+        return not interrupted or wish is not None
 
     def close(self) -> None:
         """Give back what is still held, for another worker."""
@@ -177,9 +224,14 @@ class Worker:
             release(self._database, self._unfinished, queue=True)
             self._unfinished = None
 
-    def _search(self, row: SearchRow, lease: Lease) -> Search:
+    def _search(self, row: SearchRow, lease: Lease, wishes: Wishes) -> Search:
         options, settings = self._options, Settings()
         submission = Submission.from_mapping(row.options or {})
+
+        def watch(controller: Controller) -> None:
+            options.watch(controller)
+            wishes.watch(controller)
+
         checkpoints = settings.checkpoints or Path(submission.checkpoints)
         return run_search(
             document_of(row, submission, checkpoints, private_folder(settings.cache)),
@@ -194,7 +246,7 @@ class Worker:
                 checkpoints=checkpoints,
                 on_change=options.on_change,
                 on_notice=options.say,
-                on_controller=options.watch,
+                on_controller=watch,
             ),
         )
 

@@ -1,11 +1,10 @@
-"""Table of accounts: who may use the service, known by the sha256 of a token that is shown once."""
+"""Table of accounts: who may use the service; what opens it is in `storage.keys`."""
 
-import hashlib
-import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import String, select, update
+from sqlalchemy import JSON, String, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,9 +20,9 @@ class Account(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(255), unique=True)
-    token_digest: Mapped[str] = mapped_column(String(64), unique=True)
     created: Mapped[datetime]
     disabled: Mapped[datetime | None]
+    quotas: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
 
 
 ACCOUNTS = Account.rows()
@@ -31,24 +30,28 @@ ACCOUNTS = Account.rows()
 
 @dataclass(frozen=True)
 class AccountRow:
-    """An account as it was when read; its token is known to nobody but its owner."""
+    """An account as it was when read.
+
+    Attributes:
+        quotas: What it may use, where that is not what all may.
+    """
 
     id: int
     name: str
     created: datetime
     disabled: datetime | None
+    quotas: Mapping[str, float] | None
 
 
-def add_account(database: Database, name: str) -> tuple[AccountRow, str]:
-    """Add an account; returns it with its token of 256 random bits, which is kept nowhere.
+def add_account(database: Database, name: str, quotas: Mapping[str, float] | None = None) -> AccountRow:
+    """Add an account.
 
     Raises:
         StorageError: The name is taken.
     """
-    token = secrets.token_urlsafe(32)
 
     def work(transaction: Transaction) -> AccountRow:
-        account = Account(name=name, token_digest=_digest(token), created=utc_now())
+        account = Account(name=name, created=utc_now(), quotas=None if quotas is None else dict(quotas))
         transaction.session.add(account)
         try:
             transaction.session.flush()
@@ -56,14 +59,13 @@ def add_account(database: Database, name: str) -> tuple[AccountRow, str]:
             raise StorageError(f"database {database.place} has an account {name!r}; choose another name") from None
         return detach(AccountRow, account)
 
-    return database.transact(work, repeatable=False), token
+    return database.transact(work, repeatable=False)
 
 
-def find_account(database: Database, token: str) -> AccountRow | None:
-    """The account of a token, unless it is disabled."""
-    statement = select(Account).where(Account.token_digest == _digest(token), Account.disabled.is_(None))
+def find_account(database: Database, name: str) -> AccountRow | None:
+    """The account of that name."""
     with database.read() as session:
-        account = session.scalar(statement)
+        account = session.scalar(select(Account).where(Account.name == name))
         return None if account is None else detach(AccountRow, account)
 
 
@@ -74,10 +76,13 @@ def list_accounts(database: Database) -> list[AccountRow]:
 
 
 def disable_account(database: Database, name: str) -> bool:
-    """Let an account's token open nothing from now on; False if there is no such account."""
+    """Let an account's keys open nothing from now on; False if there is no such account."""
     statement = update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(disabled=utc_now())
     return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount > 0)
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def set_quotas(database: Database, name: str, quotas: Mapping[str, float] | None) -> bool:
+    """Say what an account may use; none for what all may. False if there is no such account."""
+    statement = update(ACCOUNTS).where(ACCOUNTS.c.name == name)
+    statement = statement.values(quotas=None if quotas is None else dict(quotas))
+    return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount > 0)

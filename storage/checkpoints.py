@@ -32,20 +32,26 @@ def record(transaction: Transaction, digest: str, size: int) -> None:
 
 
 def referenced(database: Database, search_id: int | None = None) -> set[str]:
-    """Digests that a search points to: its trials, its segments, and the data that it was queued with; or all do."""
+    """Digests that a search points to: its trials, its segments, and the data that it was queued with; or all do.
+
+    What was uploaded is pointed to, too, where no search is named.
+    """
     from storage.searches import SEARCHES
     from storage.segments import SEGMENTS
     from storage.trials import TRIALS
+    from storage.uploads import UPLOADS
 
     trials = select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None))
     segments = select(SEGMENTS.c.checkpoint).join(TRIALS, TRIALS.c.id == SEGMENTS.c.trial_id)
     queued = select(SEARCHES.c.options).where(SEARCHES.c.options.is_not(None))
+    pointed = union(trials, segments, select(UPLOADS.c.digest))
     if search_id is not None:
         trials, segments = (statement.where(TRIALS.c.search_id == search_id) for statement in (trials, segments))
         queued = queued.where(SEARCHES.c.id == search_id)
+        pointed = union(trials, segments)
     with database.read() as session:
         carried = [options.get("data", {}) for options in session.scalars(queued)]
-        return {*session.scalars(union(trials, segments)), *(file[0] for data in carried for file in data.values())}
+        return {*session.scalars(pointed), *(file[0] for data in carried for file in data.values())}
 
 
 def sizes(database: Database) -> dict[str, int]:

@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -91,6 +91,20 @@ def delete_unreferenced(folder: Path, referenced: Callable[[], set[str]], second
                 number, size = number + 1, size + found.st_size
         except FileNotFoundError:
             continue
+    return number, size
+
+
+def delete(folder: Path, digests: Iterable[str]) -> tuple[int, int]:
+    """Delete objects; returns how many were there, and their bytes."""
+    number = size = 0
+    for digest in digests:
+        file = path(folder, digest)
+        try:
+            found = file.stat().st_size
+            file.unlink()
+        except FileNotFoundError:
+            continue
+        number, size = number + 1, size + found
     return number, size
 
 

@@ -220,6 +220,21 @@ def queue_search(database: Database, name: str, options: Mapping[str, Any] | Non
     database.transact(work)
 
 
+def withdraw_search(database: Database, name: str) -> bool:
+    """Let no worker take a search that waits for one; False if it does not wait, as while a live process holds it."""
+
+    def work(transaction: Transaction) -> bool:
+        search = transaction.session.scalar(_named(name).with_for_update())
+        if search is None or search.state not in ("queued", "running"):
+            return False
+        if _is_held(search, read_clock(transaction.connection)):
+            return False
+        search.state, search.updated = "interrupted", utc_now()
+        return True
+
+    return database.transact(work)
+
+
 def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRow, Lease] | None:
     """Claim the queued search that waits longest, or one whose worker is lost; none if there is neither.
 

@@ -2,11 +2,28 @@
 
 from alembic import context
 
-from storage import accounts, attempts, checkpoints, events, searches, segments, trials, workers
+from storage import (
+    accounts,
+    attempts,
+    audit,
+    checkpoints,
+    events,
+    keys,
+    receipts,
+    searches,
+    segments,
+    trials,
+    uploads,
+    wishes,
+    workers,
+)
 from storage.migrations import VERSION_TABLE
 from storage.schema import PREFIX, Base
 
-TABLES = (accounts, attempts, checkpoints, events, searches, segments, trials, workers)
+TABLES = (
+    *(accounts, attempts, audit, checkpoints, events, keys, receipts, searches, segments, trials, uploads, wishes),
+    workers,
+)
 
 
 def is_ours(name: str | None, kind: str, _parents: object) -> bool:

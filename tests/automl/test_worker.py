@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from storage.database import StorageError, open_database
 from storage.leases import Lease
 from storage.searches import claim, get_search, renew
 from storage.trials import list_trials
+from storage.wishes import ask, wish_of
 from storage.workers import list_workers
 
 WORDS = "".join(f"{number:03d}\t{number:03d}\n" for number in range(40))
@@ -261,3 +263,41 @@ def test_files_that_are_missing_are_named_before_anything_is_queued(place):
     with pytest.raises(InputError, match=r"train\.tsv"):
         place.queue()
     assert place.search() is None
+
+
+def wishing(place, wish):
+    """Asks once, and lets trials take long enough for the worker to hear it before the budget is spent."""
+
+    def meanwhile(job):
+        row = place.search()
+        if job.trial == 2:
+            place.read(ask, row.id, wish)
+        if job.trial >= 2:
+            time.sleep(0.05)
+
+    return meanwhile
+
+
+def test_a_search_is_paused_while_its_worker_goes_on_with_others(place, monkeypatch):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    place.queue(trials=200)
+    place.meanwhile = wishing(place, "pause")
+    place.work()
+    row = place.search()
+    assert (row.state, row.held, place.read(wish_of, row.id)) == ("interrupted", False, "pause")
+    assert place.said[-1].startswith("search 'numbers' is ended by 'pause'")
+    place.queue("other")
+    place.work(once=False)
+    assert (place.search().state, place.search("other").state) == ("interrupted", "finished")
+
+
+def test_a_search_that_is_to_begin_its_run_again_does_so_at_once_with_the_new_budget(place, monkeypatch):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    place.queue(trials=200)
+    place.meanwhile = wishing(place, "restart")
+    place.work()
+    assert place.search().state == "queued"
+    place.meanwhile = lambda job: None
+    place.queue(trials=3)
+    place.work(once=False)
+    assert (place.search().state, place.read(wish_of, place.search().id)) == ("finished", None)

@@ -1,4 +1,4 @@
-"""Queued searches, the workers that take them, and accounts, on every kind of database."""
+"""Queued searches and the workers that take them, on every kind of database."""
 
 import subprocess
 import sys
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from storage import leases
-from storage.accounts import add_account, disable_account, find_account, list_accounts
 from storage.attempts import begin_attempt, list_attempts
 from storage.database import Database, StorageError
 from storage.leases import LeaseHeld, LeaseLost
@@ -21,6 +20,7 @@ from storage.searches import (
     release,
     renew,
     update_search,
+    withdraw_search,
 )
 from storage.segments import commit_segment
 from storage.trials import add_trial, get_trial
@@ -180,14 +180,9 @@ def test_a_worker_shows_its_search_and_outlives_it(database: Database, lease: le
     forget_worker(database, leases.current_owner())
 
 
-def test_an_account_is_found_by_its_token_alone_until_it_is_disabled(database: Database) -> None:
-    name = f"ada {id(database)}"
-    account, token = add_account(database, name)
-    assert find_account(database, token) == account
-    assert find_account(database, name) is None
-    assert token not in str(list_accounts(database))
-    with pytest.raises(StorageError, match="choose another"):
-        add_account(database, name)
-    assert disable_account(database, name)
-    assert find_account(database, token) is None
-    assert not disable_account(database, "nobody")
+def test_a_search_that_waits_is_withdrawn_and_one_that_is_held_is_not(database: Database, lease: leases.Lease) -> None:
+    assert not withdraw_search(database, "dates")
+    release(database, lease, queue=True)
+    assert withdraw_search(database, "dates")
+    assert claim_next(database, "first", 60) is None
+    assert not withdraw_search(database, "nothing")

@@ -1,0 +1,79 @@
+"""Table of uploads: files that people gave the service; their bytes lie among the checkpoints."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, String, delete, func, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.accounts import Account
+from storage.database import Database, Transaction
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, detach, utc_now
+
+
+class Upload(Base):
+    """One upload."""
+
+    __tablename__ = "automl_uploads"
+    __table_args__ = NUMBERED_TABLE_OPTIONS
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id, ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created: Mapped[datetime]
+
+
+UPLOADS = Upload.rows()
+
+
+@dataclass(frozen=True)
+class UploadRow:
+    """An upload as it was when read; `name` is what its owner called the file."""
+
+    id: int
+    account_id: int
+    name: str
+    digest: str
+    bytes: int
+    created: datetime
+
+
+def add_upload(database: Database, account_id: int, name: str, digest: str, size: int) -> UploadRow:
+    """Add a file whose bytes are among the checkpoints already."""
+
+    def work(transaction: Transaction) -> UploadRow:
+        upload = Upload(account_id=account_id, name=name, digest=digest, bytes=size, created=utc_now())
+        transaction.session.add(upload)
+        transaction.session.flush()
+        return detach(UploadRow, upload)
+
+    return database.transact(work, repeatable=False)
+
+
+def get_upload(database: Database, upload_id: int) -> UploadRow | None:
+    """The upload of that id."""
+    with database.read() as session:
+        upload = session.get(Upload, upload_id)
+        return None if upload is None else detach(UploadRow, upload)
+
+
+def list_uploads(database: Database, account_id: int, after: int = 0, limit: int = 1000) -> list[UploadRow]:
+    """The first uploads of an account with an id above `after`, oldest first."""
+    statement = select(Upload).where(Upload.account_id == account_id, Upload.id > after)
+    with database.read() as session:
+        return [detach(UploadRow, upload) for upload in session.scalars(statement.order_by(Upload.id).limit(limit))]
+
+
+def uploaded_bytes(database: Database, account_id: int) -> int:
+    """Bytes of all that an account has uploaded."""
+    statement = select(func.coalesce(func.sum(Upload.bytes), 0)).where(Upload.account_id == account_id)
+    with database.read() as session:
+        return int(session.scalar(statement) or 0)
+
+
+def delete_upload(database: Database, upload_id: int) -> bool:
+    """Forget an upload; its bytes stay for whatever else points to them. False if there is none."""
+    statement = delete(UPLOADS).where(UPLOADS.c.id == upload_id)
+    return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount > 0)

@@ -1,0 +1,58 @@
+"""Table of wishes: what somebody has asked of a search that a worker may be running."""
+
+from typing import Literal
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, delete, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.database import Database, Transaction
+from storage.schema import TABLE_OPTIONS, Base
+from storage.searches import Search
+
+Wish = Literal["pause", "cancel", "restart"]
+"""`restart` ends a run so that the next one begins with what has changed, such as a larger budget."""
+
+
+class SearchWish(Base):
+    """The wish of one search; it stays for as long as it holds."""
+
+    __tablename__ = "automl_wishes"
+    __table_args__ = (CheckConstraint("wish IN ('pause', 'cancel', 'restart')", name="wish"), TABLE_OPTIONS)
+
+    search_id: Mapped[int] = mapped_column(ForeignKey(Search.id, ondelete="CASCADE"), primary_key=True)
+    wish: Mapped[Wish] = mapped_column(String(16))
+
+
+WISHES = SearchWish.rows()
+
+
+def ask(database: Database, search_id: int, wish: Wish) -> None:
+    """Ask something of a search instead of whatever was asked before."""
+
+    def work(transaction: Transaction) -> None:
+        statement = update(WISHES).where(WISHES.c.search_id == search_id).values(wish=wish)
+        known = select(WISHES.c.search_id).where(WISHES.c.search_id == search_id)
+        if transaction.connection.execute(known).first() is None:
+            transaction.session.add(SearchWish(search_id=search_id, wish=wish))
+        else:
+            transaction.connection.execute(statement)
+
+    database.transact(work)
+
+
+def wish_of(database: Database, search_id: int) -> Wish | None:
+    """What is asked of a search."""
+    with database.read() as session:
+        return session.scalar(select(SearchWish.wish).where(SearchWish.search_id == search_id))
+
+
+def list_wishes(database: Database) -> dict[int, Wish]:
+    """What is asked of each search of which anything is."""
+    with database.read() as session:
+        return {row.search_id: row.wish for row in session.execute(select(SearchWish.search_id, SearchWish.wish))}
+
+
+def forget_wish(database: Database, search_id: int) -> None:
+    """Ask nothing of a search any more."""
+    statement = delete(WISHES).where(WISHES.c.search_id == search_id)
+    database.transact(lambda transaction: transaction.connection.execute(statement))

@@ -1,0 +1,102 @@
+"""What the service keeps: accounts, keys, uploads, wishes, receipts and the audit log, on every kind of database."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
+from storage.audit import forget_entries, list_entries, write_entry
+from storage.checkpoints import referenced
+from storage.database import Database, StorageError
+from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_key
+from storage.leases import Lease
+from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
+from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes
+from storage.wishes import ask, forget_wish, list_wishes, wish_of
+
+
+@pytest.fixture
+def account(database: Database) -> AccountRow:
+    return add_account(database, f"ada {uuid.uuid4().hex}")
+
+
+def test_an_account_has_a_name_of_its_own_and_quotas(database: Database, account: AccountRow) -> None:
+    with pytest.raises(StorageError, match="choose another"):
+        add_account(database, account.name)
+    assert set_quotas(database, account.name, {"searches": 2})
+    found = find_account(database, account.name)
+    assert found is not None
+    assert found.quotas == {"searches": 2}
+    assert account.name in [row.name for row in list_accounts(database)]
+    assert not set_quotas(database, "nobody", None)
+
+
+def test_a_key_opens_by_its_token_alone_until_it_is_revoked(database: Database, account: AccountRow) -> None:
+    key, token = add_key(database, account.id, "run", "laptop")
+    assert find_key(database, token) == (key, account)
+    assert find_key(database, token, session=True) is None
+    assert find_key(database, account.name) is None
+    assert token not in str(list_keys(database))
+    assert not revoke_key(database, key.id, account.id + 1)
+    assert revoke_key(database, key.id, account.id)
+    assert find_key(database, token) is None
+
+
+def test_a_key_opens_nothing_once_it_has_expired_or_its_account_is_disabled(
+    database: Database, account: AccountRow
+) -> None:
+    _, late = add_key(database, account.id, "read", lifetime=timedelta(seconds=-1))
+    _, token = add_key(database, account.id, "read", lifetime=timedelta(hours=1))
+    assert find_key(database, late) is None
+    assert forget_expired(database) == 1
+    assert find_key(database, token) is not None
+    assert disable_account(database, account.name)
+    assert find_key(database, token) is None
+    assert not disable_account(database, "nobody")
+
+
+def test_an_upload_is_pointed_to_until_it_is_deleted(database: Database, account: AccountRow) -> None:
+    upload = add_upload(database, account.id, "words.tsv", "e" * 64, 7)
+    assert get_upload(database, upload.id) == upload
+    assert list_uploads(database, account.id) == [upload]
+    assert list_uploads(database, account.id, after=upload.id) == []
+    assert uploaded_bytes(database, account.id) == 7
+    assert "e" * 64 in referenced(database)
+    assert delete_upload(database, upload.id)
+    assert "e" * 64 not in referenced(database)
+    assert not delete_upload(database, upload.id)
+
+
+def test_the_last_wish_holds_until_it_is_forgotten(database: Database, lease: Lease) -> None:
+    assert wish_of(database, lease.search_id) is None
+    ask(database, lease.search_id, "pause")
+    ask(database, lease.search_id, "cancel")
+    assert wish_of(database, lease.search_id) == "cancel"
+    assert list_wishes(database) == {lease.search_id: "cancel"}
+    forget_wish(database, lease.search_id)
+    assert wish_of(database, lease.search_id) is None
+
+
+def test_a_request_is_served_once_for_each_idempotency_key(database: Database, account: AccountRow) -> None:
+    assert open_receipt(database, account.id, "k", "a" * 64) is None
+    waiting = open_receipt(database, account.id, "k", "a" * 64)
+    assert waiting is not None
+    assert waiting.answer is None
+    close_receipt(database, account.id, "k", "dates")
+    served = find_receipt(database, account.id, "k")
+    assert served is not None
+    assert served.answer == "dates"
+    close_receipt(database, account.id, "k", None)
+    assert open_receipt(database, account.id, "k", "b" * 64) is None
+    assert forget_receipts(database, timedelta(seconds=-1)) == 1
+
+
+def test_the_audit_log_is_read_from_its_end_and_forgets_what_is_old(database: Database) -> None:
+    for number in range(3):
+        write_entry(database, "ada", "submit", f"search {number}", 202, "127.0.0.1")
+    newest = list_entries(database, limit=2)
+    assert [row.subject for row in newest] == ["search 2", "search 1"]
+    assert [row.subject for row in list_entries(database, before=newest[-1].id)] == ["search 0"]
+    assert forget_entries(database, timedelta(days=1)) == 0
+    assert forget_entries(database, timedelta(seconds=-1)) == 3
