@@ -10,11 +10,10 @@ import threading
 import time
 from pathlib import Path
 
-from sqlalchemy import Engine, event
-from sqlalchemy.pool import Pool
-
 from automl.segments import Beat, Job, Report, Result, Stop, Workload
 from automl.training.trainer import Trainer
+from storage import segments
+from storage.database import Database, Transaction
 
 FOLDER = Path(os.environ["AUTOML_STORM"])
 HITS = FOLDER / "hits"
@@ -69,13 +68,18 @@ def observe_commits() -> None:
     """Let a process that writes segments be `committing` from the first statement of one until the transaction's end."""
     PHASES.role = "worker"
     PHASES.enter("waiting")
+    execute, attempt = Transaction._execute, Database._attempt
 
-    @event.listens_for(Engine, "before_cursor_execute")
-    def _begin(connection, cursor, statement, parameters, context, executemany):
-        if statement.startswith("INSERT INTO automl_segments"):
+    def observed(self, statement, values):
+        if statement is segments.INSERT:
             PHASES.enter("committing")
+        return execute(self, statement, values)
 
-    @event.listens_for(Pool, "checkin")
-    def _end(connection, record):
-        if PHASES.now == "committing":
-            PHASES.now = "deciding"
+    def ended(self, work):
+        try:
+            return attempt(self, work)
+        finally:
+            if PHASES.now == "committing":
+                PHASES.now = "deciding"
+
+    Transaction._execute, Database._attempt = observed, ended

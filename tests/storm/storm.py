@@ -30,7 +30,7 @@ RUNG_TOKENS = 700
 SECONDS_WITHOUT_PROGRESS = 600.0
 TICK_SECONDS = 0.2
 
-DELAYS = {"training": 0.03, "evaluating": 0.02, "writing": 0.006, "committing": 0.004, "compiling": 0.2, "loading": 0.5}
+DELAYS = {"training": 0.03, "evaluating": 0.02, "writing": 0.006, "committing": 0.002, "compiling": 0.2, "loading": 0.5}
 """Phases in which a trap may be set, and the seconds within which SIGKILL follows their beginning."""
 WEIGHTS = {"training": 5, "writing": 4, "committing": 5, "evaluating": 2, "compiling": 1, "loading": 1, "any worker": 2}
 AIMED = ("training", "writing", "committing")
