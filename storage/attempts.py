@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
 from storage.leases import Lease
-from storage.schema import TABLE_OPTIONS, Base, detach, insertion, utc_now
+from storage.schema import TABLE_OPTIONS, Base, detach, insertion
 from storage.trials import TRIALS, LockedTrial, Trial, change_trial, lock_trial
 
 
@@ -116,7 +116,7 @@ def open_attempt(transaction: Transaction, lease: Lease, trial: int, from_step: 
         close_attempt(transaction, locked, "LOST")
     number = locked.attempts + 1
     change_trial(transaction, locked, state="RUNNING", attempts=number)
-    values = {"trial_id": locked.id, "number": number, "from_step": from_step, "started": utc_now()}
+    values = {"trial_id": locked.id, "number": number, "from_step": from_step, "started": transaction.moment}
     transaction.run(OPEN, {**values, "worker": worker, "epoch": lease.epoch})
     return number
 
@@ -132,7 +132,13 @@ def end_open_attempt(transaction: Transaction, lease: Lease, trial: int, reason:
 
 def close_attempt(transaction: Transaction, trial: LockedTrial, reason: str, seconds: float | None = None) -> bool:
     """End the trial's open attempt; False if none is open."""
-    values = {"trial": trial.id, "attempt": trial.attempts, "moment": utc_now(), "why": reason, "spent": seconds}
+    values = {
+        "trial": trial.id,
+        "attempt": trial.attempts,
+        "moment": transaction.moment,
+        "why": reason,
+        "spent": seconds,
+    }
     return transaction.run(CLOSE, values) > 0
 
 
@@ -153,7 +159,7 @@ def close_lost(transaction: Transaction, search_id: int, *, charged: bool) -> No
     running = list(transaction.connection.scalars(ours))
     unended = (ATTEMPTS.c.trial_id.in_(running), ATTEMPTS.c.ended.is_(None))
     lost = list(transaction.connection.scalars(select(ATTEMPTS.c.trial_id).where(*unended)))
-    now = utc_now()
+    now = transaction.moment
     transaction.connection.execute(update(ATTEMPTS).where(*unended).values(ended=now, end_reason="LOST"))
     failures = update(TRIALS).where(TRIALS.c.id.in_(lost)).values(failures=TRIALS.c.failures + int(charged))
     transaction.connection.execute(failures)

@@ -6,7 +6,7 @@ A search costs a transaction a segment: the result of the last one, the decision
 import random
 import time
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from storage.database import BusyError, ConnectionLost, Database, Transaction
 from storage.leases import Lease
@@ -23,6 +23,8 @@ class Batch:
     """Collects writes and commits them together.
 
     Each batch has a number that the search's row counts, so that one whose commit was in doubt is not written twice.
+    What the rows of trials say is remembered from batch to batch, since the holder of a lease alone writes to them;
+    whoever writes to a trial past the batch says so by `forget`.
     """
 
     def __init__(self, database: Database, lease: Lease, *, patience: float = PATIENCE) -> None:
@@ -31,6 +33,8 @@ class Batch:
         self._patience = patience
         self._turn = 0
         self._writes: list[Callable[[Transaction], object]] = []
+        self._trials: dict[Any, Any] = {}
+        self._remembers = True
 
     @property
     def is_due(self) -> bool:
@@ -54,13 +58,22 @@ class Batch:
             return
 
         def work(transaction: Transaction) -> None:
+            if not self._remembers:
+                self._trials.clear()
+            self._remembers = False
+            transaction.trials = self._trials
             if take_turn(transaction, self._lease, self._turn + 1, elapsed):
                 for write in self._writes:
                     write(transaction)
 
         self._persist(work)
         self._turn += 1
+        self._remembers = True
         self._writes.clear()
+
+    def forget(self) -> None:
+        """Read the rows of trials anew, since they were written to otherwise."""
+        self._remembers = False
 
     def _persist(self, work: Callable[[Transaction], None]) -> None:
         until = time.monotonic() + self._patience

@@ -1,8 +1,10 @@
 """Table of checkpoints: what lies in the folder of objects, by digest."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import BigInteger, String, bindparam, delete, select, union
+from sqlalchemy import BigInteger, BindParameter, Insert, String, bindparam, delete, select, union
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
@@ -21,14 +23,18 @@ class Checkpoint(Base):
 
 
 CHECKPOINTS = Checkpoint.rows()
-KNOWN = select(CHECKPOINTS.c.digest).where(CHECKPOINTS.c.digest == bindparam("wanted"))
-ADD = insertion(CHECKPOINTS, "digest", "bytes", "created")
+COLUMNS: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in ("digest", "bytes", "created")}
+ADD: dict[str, Insert] = {
+    "sqlite": sqlite.insert(CHECKPOINTS).values(COLUMNS).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(CHECKPOINTS).values(COLUMNS).on_conflict_do_nothing(),
+}
+ADD_ELSEWHERE = insertion(CHECKPOINTS, *COLUMNS).prefix_with("IGNORE")
 
 
 def record(transaction: Transaction, digest: str, size: int) -> None:
     """Add the row of an object of so many bytes unless it is there."""
-    if not transaction.rows(KNOWN, {"wanted": digest}):
-        transaction.run(ADD, {"digest": digest, "bytes": size, "created": utc_now()})
+    add = ADD.get(transaction.dialect, ADD_ELSEWHERE)
+    transaction.run(add, {"digest": digest, "bytes": size, "created": transaction.moment})
 
 
 def referenced(database: Database, search_id: int | None = None) -> set[str]:

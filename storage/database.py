@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,15 +50,39 @@ class Transaction:
     """Writes that are committed together at its end, or not at all.
 
     Attributes:
-        connection: For statements that are compiled anew.
+        dialect: Name of the database's dialect.
         known: What was read under a lock in this transaction, by whatever names it.
+        trials: The trials among it.
     """
 
-    def __init__(self, connection: Connection, prepared: dict[Statement, Prepared]) -> None:
-        self.connection = connection
+    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared]) -> None:
+        self.dialect = engine.dialect.name
         self.known: dict[Any, Any] = {}
+        self.trials: dict[Any, Any] = {}
+        self._engine = engine
         self._prepared = prepared
         self._last: list[Callable[[], None]] = []
+        self._borrowed: Any = None
+        self._errors: Any = engine.dialect.loaded_dbapi.Error
+        try:
+            self._borrowed = engine.raw_connection()
+            self._cursor: Any = self._borrowed.cursor()
+            begin = engine.get_execution_options().get("automl_begin")
+            if begin and self.dialect == "sqlite":
+                engine.dialect.do_execute(self._cursor, begin, ())
+        except self._errors as error:
+            self.close(keep=False)
+            raise self._translated(error) from error
+
+    @cached_property
+    def moment(self) -> datetime:
+        """The time of all that is written, for people to read."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def connection(self) -> Connection:
+        """A connection within this transaction, for statements that are compiled anew."""
+        return Connection(self._engine.execution_options(automl_begin=""), self._borrowed)
 
     @cached_property
     def session(self) -> Session:
@@ -78,51 +103,62 @@ class Transaction:
         if rows:
             prepared = self._compiled(statement)
             parameters = [prepared.parameters(values) for values in rows]
-            with self._translated():
+            try:
                 self._cursor.executemany(prepared.text, parameters)
+            except self._errors as error:
+                raise self._translated(error) from error
 
     def before_end(self, work: Callable[[], None]) -> None:
         """Call `work` before the transaction is committed."""
         self._last.append(work)
 
     def close(self, *, keep: bool) -> None:
-        """Write what was put off, and end what was done by the session."""
-        if keep:
-            for work in self._last:
-                work()
-        if "session" in self.__dict__:
+        """Commit, or roll back, and give the connection back."""
+        try:
             if keep:
-                self.session.flush()
-            self.session.close()
+                self._commit()
+        finally:
+            if "session" in self.__dict__:
+                self.session.close()
+            if "connection" in self.__dict__:
+                self.connection.close()
+            elif self._borrowed is not None:
+                self._borrowed.close()
 
-    @cached_property
-    def _cursor(self) -> Any:
-        return self.connection.connection.cursor()
+    def _commit(self) -> None:
+        """Write what was put off, and end what was done by the session."""
+        for work in self._last:
+            work()
+        if "session" in self.__dict__:
+            self.session.flush()
+        if "connection" in self.__dict__ and self.connection.in_transaction():
+            self.connection.commit()
+        else:
+            try:
+                self._engine.dialect.do_commit(self._borrowed)
+            except self._errors as error:
+                raise self._translated(error) from error
 
     def _execute(self, statement: Statement, values: Mapping[str, Any]) -> Any:
         prepared = self._compiled(statement)
         parameters = prepared.parameters(values)
-        with self._translated():
+        try:
             self._cursor.execute(prepared.text, parameters)
+        except self._errors as error:
+            raise self._translated(error) from error
         return self._cursor
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The driver's errors as SQLAlchemy's, whose own way round a statement costs three times the statement."""
-        dialect = self.connection.dialect
-        errors: Any = dialect.loaded_dbapi.Error
-        try:
-            yield
-        except errors as error:
-            lost = dialect.is_disconnect(error, self.connection.connection.dbapi_connection, self._cursor)
-            if lost:
-                self.connection.invalidate(error)
-            raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost) from error
+    def _translated(self, error: Any) -> DBAPIError:
+        """The driver's error as SQLAlchemy's, whose own way round a statement costs three times the statement."""
+        lost = self._engine.dialect.is_disconnect(error, self._borrowed and self._borrowed.dbapi_connection, None)
+        if lost and self._borrowed is not None:
+            self._borrowed.invalidate(error)
+        return DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=lost)
 
     def _compiled(self, statement: Statement) -> Prepared:
         found = self._prepared.get(statement)
         if found is None:
-            found = self._prepared[statement] = prepare(statement, self.connection.dialect)
+            found = self._prepared[statement] = prepare(statement, self._engine.dialect)
         return found
 
 
@@ -152,8 +188,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that is committed at the end."""
-        with self._in_words(), self.writing.begin() as connection:
-            transaction = Transaction(connection, self.prepared)
+        with self._in_words():
+            transaction = Transaction(self.writing, self.prepared)
             try:
                 yield transaction
             except BaseException:
@@ -272,7 +308,7 @@ def _create_engine(url: URL) -> Engine:
     backend = url.get_backend_name()
     options: dict[str, Any] = {
         "hide_parameters": True,
-        "json_serializer": partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":")),
+        "json_serializer": json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode,
     }
     if backend == "sqlite":
         options |= {"connect_args": {"timeout": BUSY_SECONDS}}

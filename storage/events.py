@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
 from storage.leases import Lease
-from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, insertion, utc_now
+from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, insertion
 from storage.searches import Search, guard
 
 
@@ -52,7 +52,7 @@ NOTE = insertion(EVENTS, "search_id", "created", "kind", "message")
 def note(transaction: Transaction, lease: Lease, kind: str, message: str) -> None:
     """`append_event` within a transaction."""
     guard(transaction, lease)
-    values = {"search_id": lease.search_id, "created": utc_now(), "kind": kind, "message": message}
+    values = {"search_id": lease.search_id, "created": transaction.moment, "kind": kind, "message": message}
     transaction.run(NOTE, values)
 
 

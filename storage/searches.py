@@ -340,7 +340,7 @@ def spend(transaction: Transaction, lease: Lease, elapsed: float) -> None:
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
-    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
+    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": transaction.moment}
     if transaction.run(SPEND, values) == 0:
         raise LeaseLost
 
@@ -351,7 +351,7 @@ def take_turn(transaction: Transaction, lease: Lease, turn: int, elapsed: float)
     Raises:
         LeaseLost: A newer epoch exists, or the search is no more.
     """
-    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": utc_now()}
+    values = {"search": lease.search_id, "fence": lease.epoch, "elapsed": elapsed, "moment": transaction.moment}
     if transaction.run(TURN, {**values, "next_turn": turn}) == 0:
         _fence(transaction, lease)
         return False
@@ -368,7 +368,7 @@ def _fence(transaction: Transaction, lease: Lease) -> None:
 
 def set_fields(transaction: Transaction, lease: Lease, **changes: Unpack[SearchFields]) -> None:
     """`update_search` within a transaction."""
-    write_search(transaction, lease, {**changes, "updated": utc_now()})
+    write_search(transaction, lease, {**changes, "updated": transaction.moment})
 
 
 def write_search(transaction: Transaction, lease: Lease, values: Mapping[str, Any]) -> None:

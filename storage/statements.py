@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import Delete, Dialect, Insert, Select, Update
+
+from storage.schema import Moment
 
 Statement = Insert | Update | Delete | Select[Any]
 Parameters = dict[str, Any] | tuple[Any, ...]
@@ -15,13 +18,15 @@ class Prepared:
     """A statement in the words of one driver.
 
     Attributes:
-        slots: Of each parameter, in the driver's order, its name and what turns a value into what the driver takes.
+        names: Of the parameters, in the driver's order.
+        processors: By place, what turns a value into what the driver takes.
         by_name: Whether the driver takes them by name.
         constants: Values that the statement itself brings along.
     """
 
     text: str
-    slots: tuple[tuple[str, Callable[[Any], Any] | None], ...]
+    names: tuple[str, ...]
+    processors: tuple[tuple[int, Callable[[Any], Any]], ...]
     by_name: bool
     constants: Mapping[str, Any]
 
@@ -29,15 +34,28 @@ class Prepared:
         """The values as the driver takes them; every parameter of the statement must be among them."""
         if self.constants:
             values = {**self.constants, **values}
-        given = [values[name] if process is None else process(values[name]) for name, process in self.slots]
-        return dict(zip((name for name, _ in self.slots), given, strict=True)) if self.by_name else tuple(given)
+        given = [values[name] for name in self.names]
+        for place, process in self.processors:
+            given[place] = process(given[place])
+        return dict(zip(self.names, given, strict=True)) if self.by_name else tuple(given)
 
 
 def prepare(statement: Statement, dialect: Dialect) -> Prepared:
     """Compile a statement whose values are all bound parameters, for the driver of a dialect."""
     compiled: Any = statement.compile(dialect=dialect)
-    names = compiled.positiontup if compiled.positional else compiled.binds
-    types = {name: bind.type.dialect_impl(dialect) for name, bind in compiled.binds.items()}
-    slots = tuple((name, types[name].bind_processor(dialect)) for name in names)
+    names = tuple(compiled.positiontup if compiled.positional else compiled.binds)
+    found = (_processor(compiled.binds[name].type.dialect_impl(dialect), dialect) for name in names)
+    processors = tuple((place, process) for place, process in enumerate(found) if process is not None)
     constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-    return Prepared(str(compiled), slots, not compiled.positional, constants)
+    return Prepared(str(compiled), names, processors, not compiled.positional, constants)
+
+
+def _processor(kind: Any, dialect: Dialect) -> Callable[[Any], Any] | None:
+    process: Callable[[Any], Any] | None = kind.bind_processor(dialect)
+    return _moment_processor(dialect, kind) if isinstance(kind, Moment) and process else process
+
+
+@cache
+def _moment_processor(dialect: Dialect, kind: Any) -> Callable[[Any], Any]:
+    """One for all statements that remembers the last values: what a transaction writes has one moment."""
+    return lru_cache(maxsize=4)(kind.bind_processor(dialect))

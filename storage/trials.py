@@ -254,12 +254,12 @@ def lock_trial(transaction: Transaction, lease: Lease, number: int, *states: Tri
     """
     guard(transaction, lease)
     key = (lease.search_id, number)
-    if key not in transaction.known:
-        rows = transaction.rows(LOCKED, {"search": lease.search_id, "wanted": number})
-        transaction.known[key] = LockedTrial(*rows[0]) if rows else None
-    trial: LockedTrial | None = transaction.known[key]
+    trial: LockedTrial | None = transaction.trials.get(key)
     if trial is None:
-        raise StorageError(f"search has no trial {number}")
+        rows = transaction.rows(LOCKED, {"search": lease.search_id, "wanted": number})
+        if not rows:
+            raise StorageError(f"search has no trial {number}")
+        trial = transaction.trials[key] = LockedTrial(*rows[0])
     if trial.state not in states:
         raise StorageError(f"trial {number} is {trial.state}; it would have to be {' or '.join(states)}")
     return trial
@@ -284,5 +284,5 @@ def flush_trial(transaction: Transaction, trial: LockedTrial) -> None:
     """Write the changes of a locked trial that were put off."""
     if trial.changes:
         statement = _change((*trial.changes, "updated"))
-        transaction.run(statement, {**trial.changes, "updated": utc_now(), "trial": trial.id})
+        transaction.run(statement, {**trial.changes, "updated": transaction.moment, "trial": trial.id})
         trial.changes.clear()

@@ -276,6 +276,7 @@ class Controller:
             consumed = self._consumed()
             self._batch.commit(consumed - self._committed_seconds)
             self._committed_seconds = consumed
+            self._saved = self._clock()
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
@@ -349,6 +350,7 @@ class Controller:
         """Forget segments whose checkpoints are damaged."""
         self._flush()
         trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
+        self._batch.forget()
         trial.segments = [segment for segment in trial.segments if segment not in segments]
         self._tally.recount(self._trials.values())
 

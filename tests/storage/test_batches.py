@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from storage import database as databases
-from storage.attempts import list_attempts, open_attempt
+from storage.attempts import end_open_attempt, list_attempts, open_attempt
 from storage.batches import Batch
 from storage.database import BusyError, ConnectionLost, Database, Transaction
 from storage.events import list_events, note
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, get_search
-from storage.segments import list_segments, write_segment
-from storage.trials import add_trial
+from storage.segments import drop_segments, list_segments, write_segment
+from storage.trials import add_trial, list_trials
 
 from .test_segments import a_segment
 
@@ -106,4 +106,36 @@ def test_a_segment_costs_one_transaction_of_few_statements(
     batch.add(open_attempt, 0, 10)
     batch.add(note, "thaw", "trial 0")
     batch.commit(1.0)
-    assert 1 < len(statements) <= 9
+    assert 1 < len(statements) <= 7
+
+
+def test_what_a_batch_remembers_of_trials_is_nothing_that_was_rolled_back(
+    database: Database, lease: Lease, batch: Batch
+) -> None:
+    broken = [True]
+
+    def fail(_: Transaction, __: Lease) -> None:
+        if broken:
+            raise databases.StorageError("no space left")
+
+    batch.add(open_attempt, 0, 0)
+    batch.commit(0.0)
+    batch.add(write_segment, a_segment(0))
+    batch.add(fail)
+    with pytest.raises(databases.StorageError, match="no space left"):
+        batch.commit(1.0)
+    broken.clear()
+    batch.commit(1.0)
+    assert [segment.to_step for segment in list_segments(database, lease.search_id)] == [10]
+
+
+def test_a_batch_that_forgets_sees_what_was_written_past_it(database: Database, lease: Lease, batch: Batch) -> None:
+    batch.add(open_attempt, 0, 0)
+    batch.add(write_segment, a_segment(0))
+    batch.commit(0.0)
+    drop_segments(database, lease, 0, [0])
+    batch.forget()
+    batch.add(open_attempt, 0, 0)
+    batch.add(end_open_attempt, 0, "TIMEOUT")
+    batch.commit(0.0)
+    assert [(trial.state, trial.step) for trial in list_trials(database, lease.search_id)] == [("RUNNING", 0)]
