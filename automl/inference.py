@@ -9,7 +9,7 @@ import numpy as np
 
 from automl.bundle import Bundle, read_bundle
 from automl.data.batching import Bucket
-from automl.data.sources import Columns, read_pairs
+from automl.data.sources import Columns, check_file
 from automl.data.splits import group
 from automl.data.table import Split
 from automl.data.tokenizers import Tokenizer, copies, normalise
@@ -18,6 +18,7 @@ from automl.errors import InputError
 from automl.metrics import Likelihood, LikelihoodMetric, TextMetric, metric, signatures
 from automl.models.parameters import declared
 from automl.segments import ProgramFolder
+from automl.tasks import TASKS
 from automl.training.evaluation import flat, forced_sums
 from automl.training.executables import decoder, model_of, on_device
 from automl.training.programs import Programs
@@ -83,7 +84,9 @@ class Model:
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         columns = self.config["data"]
         target = columns["target"]
-        pairs = read_pairs(data, Columns(columns["source"], tuple(target) if target is not None else None))
+        form = TASKS[self.config["kind"]].form
+        check_file(data, form.suffixes)
+        pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
         references = group(pairs)[0].references
         encoded, acceptable = self._encoded(references), list(references.values())
         scores: dict[str, float] = {}

@@ -176,7 +176,7 @@ def _record(database: Database, row: SearchRow) -> Record:
 
 
 def _objective(document: Mapping[str, Any]) -> str:
-    names = document.get("metric", {}).get("name", TASKS[document["kind"]].default_metric)
+    names = document.get("metric", {}).get("name", TASKS[document["kind"]].metrics[0])
     return str(names if isinstance(names, str) else names[0])
 
 

@@ -228,7 +228,7 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     name = str(narrowing.pop("preset", "small"))
     left = {} if corpus is None else tokenizers.narrowing(*corpus.tokens)
     try:
-        return preset(name, {**left, **narrowing})
+        return preset(name, {**left, **narrowing}, sources=document.form.has_sources)
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
 
@@ -340,7 +340,7 @@ def bundle_of(
         raise StorageError(f"{error}; export another trial") from error
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
     columns = row.document["data"]
-    names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].default_metric)
+    names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
     named = [names] if isinstance(names, str) else list(names)
     config = {
         "kind": row.document["kind"],

@@ -58,5 +58,5 @@ class Seq2Seq:
     token_dropout: float = uniform(0.0, 0.0, 0.2)
     attention_dropout: float = uniform(0.0, 0.0, 0.2)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
-    source_tokens: Tokenizer = one_of(*tokenizers.SOURCE)
-    target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource)
+    source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole)
+    target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)

@@ -49,7 +49,12 @@ class LikeSource:
     shared: bool = choice(True, True, False)
 
 
-Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram
+@dataclass(frozen=True)
+class Whole:
+    """The whole text as one token: a class."""
+
+
+Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram | Whole
 TargetTokenizer = Tokenizer | LikeSource
 
 SOURCE = (Characters, Whitespace, Bytes, BytePairs, Unigram)
@@ -61,6 +66,7 @@ KINDS: Mapping[str, tuple[type[Tokenizer], ...]] = {
     "whitespace": (Whitespace,),
     "bytes": (Bytes,),
     "subwords": LEARNT,
+    "whole": (Whole,),
 }
 """What a task document may call tokens → the kinds that are then left to a search."""
 

@@ -29,6 +29,7 @@ from itertools import islice
 import hypothesis
 import pytest
 
+from automl.data.forms import PAIRS, Form
 from automl.data.sources import Columns
 from automl.data.table import TokenTable, build_table
 
@@ -47,6 +48,7 @@ class Data:
 @dataclass(frozen=True)
 class Document:
     data: Data
+    form: Form = PAIRS
 
 
 def written_pairs(folder: Path, rewrite: Callable[[str], str], rows: dict[str, int]) -> Document:

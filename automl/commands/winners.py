@@ -82,12 +82,12 @@ def evaluate(
 ) -> None:
     """Score a winner on a file of pairs, decoded as it predicts."""
     from automl.bundle import read_bundle
-    from automl.data.sources import check_file
     from automl.metrics import metric
 
     for name in metrics or ():
         metric(name)
-    check_file(data)
+    if not data.is_file():
+        raise InputError(f"{data}: there is no such file; name one with the task's columns")
     result = _loaded(read_bundle(bundle)).evaluate(data, metrics or ())
     if as_json:
         print_json(result)

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 from automl.data import artifact
 from automl.data.artifact import Meta
-from automl.data.sources import Columns, check_file, read_pairs, unreadable
+from automl.data.forms import PAIRS, Form
+from automl.data.sources import Columns, check_file, unreadable
 from automl.data.splits import Part, Splits, split
 from automl.data.tokenizers import automatic_tokens
 from automl.errors import InputError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SPLITS = ("train", "valid", "test")
 
 
@@ -44,6 +45,10 @@ class Described(Protocol):
     @property
     def data(self) -> DataDescription:
         """The `[data]` part."""
+
+    @property
+    def form(self) -> Form:
+        """How its files become pairs."""
 
 
 class Corpus:
@@ -105,12 +110,15 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
         InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
     """
     data = document.data
-    digest = data_digest(data)
+    digest = data_digest(data, document.form)
     folder = corpus_folder(cache, digest)
     if not artifact.is_intact(folder, FORMAT_VERSION):
-        splits = split(**{name: read_pairs(path, data.columns) for name, path in data.files.items()})
-        wishes = (data.source_tokens, data.target_tokens)
-        artifact.build(folder, FORMAT_VERSION, lambda scratch: _write(scratch, digest, wishes, splits), cache)
+        files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
+        seen = document.form.inspect(files)
+        splits = split(**files)
+        artifact.build(
+            folder, FORMAT_VERSION, lambda scratch: {"digest": digest, **_write(scratch, document, splits, seen)}, cache
+        )
     return open_corpus(folder)
 
 
@@ -119,18 +127,18 @@ def corpus_folder(cache: Path, digest: str) -> Path:
     return cache / "corpora" / digest
 
 
-def data_digest(data: DataDescription) -> str:
-    """Sha256 over the contents of the files, the columns, the token choices and the format of the corpus.
+def data_digest(data: DataDescription, form: Form = PAIRS) -> str:
+    """Sha256 over the contents of the files, their form, columns, token choices and the format of the corpus.
 
     Raises:
         InputError: A file is missing, unreadable or of an unknown kind.
     """
     for path in data.files.values():
-        check_file(path)
+        check_file(path, form.suffixes)
     digests = {name: _file_sha256(path) for name, path in data.files.items()}
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns = [data.columns.source, data.columns.target]
-    choices = [FORMAT_VERSION, digests, suffixes, columns, data.source_tokens, data.target_tokens]
+    choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
@@ -141,27 +149,31 @@ def _file_sha256(path: Path) -> str:
         raise unreadable(path, error) from error
 
 
-def _write(folder: Path, digest: str, wishes: tuple[str, str], splits: Splits) -> Meta:
+def _write(folder: Path, document: Described, splits: Splits, seen: Sequence[str]) -> Meta:
+    data, form = document.data, document.form
     for name in SPLITS:
-        _write_texts(folder / f"{name}.jsonl", splits.parts[name])
+        _write_texts(folder / f"{name}.jsonl", splits.parts[name], has_sources=form.has_sources)
     train = splits.parts["train"].references
     texts: tuple[Sequence[str], Sequence[str]] = (list(train), list(chain.from_iterable(train.values())))
+    wishes = (data.source_tokens, data.target_tokens)
     words = [automatic_tokens(side) if wish == "auto" else wish for side, wish in zip(texts, wishes, strict=True)]
     said = [
         f"{side}: running text, so that subwords are searched; [data] {side}_tokens pins others"
         for side, word, wish in zip(("source", "target"), words, wishes, strict=True)
-        if word == "subwords" != wish
+        if word == "subwords" != wish and (form.has_sources or side == "target")
     ]
     return {
-        "digest": digest,
         "rows_of_file": {name: splits.parts[name].rows for name in SPLITS},
         "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
         "tokens": {"source": words[0], "target": words[1]},
-        "notices": [*splits.notices, *said],
+        "notices": [*splits.notices, *seen, *said],
     }
 
 
-def _write_texts(path: Path, part: Part) -> None:
+def _write_texts(path: Path, part: Part, *, has_sources: bool) -> None:
     with path.open("w", encoding="utf-8") as file:
         for source, references in part.references.items():
-            file.write(json.dumps({"source": source, "references": references}, ensure_ascii=False) + "\n")
+            file.write(
+                json.dumps({"source": source if has_sources else "", "references": references}, ensure_ascii=False)
+                + "\n"
+            )

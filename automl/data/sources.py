@@ -4,8 +4,8 @@ import csv
 import json
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
@@ -42,17 +42,28 @@ class Columns:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The rows of one file, in Unicode NFC; `rows_in` equals the rows kept plus those dropped, by reason."""
+    """The rows of one file, in Unicode NFC; `rows_in` equals the rows kept plus those dropped, by reason.
+
+    Attributes:
+        numbers: The line (of .csv and .parquet the row) that each kept row stands on, from 1.
+        first_dropped: The first such number of each reason.
+    """
 
     path: Path
     sources: list[str]
     targets: list[list[str]]
     rows_in: int
     dropped: Mapping[str, int]
+    numbers: Sequence[int] = ()
+    first_dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, number: int) -> str:
+        """Return what an error or a notice calls a place of the file."""
+        return f"{'row' if self.path.suffix.lower() in {'.csv', '.parquet'} else 'line'} {number:,}"
 
 
-Row = tuple[str | None, Sequence[str | None]]
-"""A source and its acceptable targets; a source of none stands for a row of one column."""
+Row = tuple[int, str | None, Sequence[str | None]]
+"""Its number in the file, a source and its acceptable targets; a source of none stands for a row of one column."""
 
 
 def read_pairs(path: Path, columns: Columns) -> Pairs:
@@ -62,25 +73,32 @@ def read_pairs(path: Path, columns: Columns) -> Pairs:
         InputError: The file cannot be read, a line is malformed, a column is missing, or no row is left.
     """
     check_file(path)
-    reader = READERS[path.suffix.lower()]
-    sources: list[str] = []
-    targets: list[list[str]] = []
+    return collect(path, READERS[path.suffix.lower()](path, columns))
+
+
+def collect(path: Path, rows: Iterable[Row]) -> Pairs:
+    """Keep the rows that have a source and a target, and count the others.
+
+    Raises:
+        InputError: No row is left.
+    """
+    kept: list[tuple[int, str, list[str]]] = []
     dropped: Counter[str] = Counter()
-    rows_in = 0
-    for source, row_targets in reader(path, columns):
-        rows_in += 1
+    first_dropped: dict[str, int] = {}
+    for number, source, row_targets in rows:
         clean_source = normalise(source or "")
         clean_targets = list(dict.fromkeys(filter(None, (normalise(target or "") for target in row_targets))))
-        if source is None:
-            dropped[ONE_COLUMN] += 1
-        elif not clean_source or not clean_targets:
-            dropped[NO_TARGET if clean_source else NO_SOURCE] += 1
-        else:
-            sources.append(clean_source)
-            targets.append(clean_targets)
-    if not sources:
+        if source is not None and clean_source and clean_targets:
+            kept.append((number, clean_source, clean_targets))
+            continue
+        reason = ONE_COLUMN if source is None else NO_TARGET if clean_source else NO_SOURCE
+        dropped[reason] += 1
+        first_dropped.setdefault(reason, number)
+    rows_in = len(kept) + dropped.total()
+    if not kept:
         raise InputError(_nothing_left(path, rows_in, dropped))
-    return Pairs(path, sources, targets, rows_in, dict(dropped))
+    numbers, sources, targets = (list(column) for column in zip(*kept, strict=True))
+    return Pairs(path, sources, targets, rows_in, dict(dropped), numbers, first_dropped)
 
 
 def _nothing_left(path: Path, rows_in: int, dropped: Counter[str]) -> str:
@@ -93,8 +111,8 @@ def _nothing_left(path: Path, rows_in: int, dropped: Counter[str]) -> str:
     return f"{path}: none of the {rows_in} rows has both a source and a target ({reasons})"
 
 
-def check_file(path: Path) -> None:
-    """Make sure that a file is there and of a kind that `read_pairs` reads.
+def check_file(path: Path, suffixes: Sequence[str] | None = None) -> None:
+    """Make sure that a file is there and of a kind that is read: by `read_pairs`, or of some suffixes.
 
     Raises:
         InputError: It is not.
@@ -105,26 +123,25 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path}: there is no such file; paths are relative to the task document") from None
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
+    known = ", ".join(suffixes or READERS)
     if not stat.S_ISREG(mode):
         what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise InputError(f"{path}: this is {what}; name a file of pairs ({_known_suffixes()})")
+        raise InputError(f"{path}: this is {what}; name a file of pairs ({known})")
     suffix = path.suffix.lower()
+    if suffix in (suffixes or READERS):
+        return
     if suffix == ".txt":
-        raise InputError(f"{path}: a .txt file holds no targets; put source, tab, target on each line of a .tsv file")
-    if suffix in {".npz", ".json"}:
-        raise InputError(f"{path}: {suffix} (images, COCO boxes) is not available yet; use {_known_suffixes()}")
-    if suffix not in READERS:
-        raise InputError(f"{path}: {suffix or 'a file without suffix'} is not known; use {_known_suffixes()}")
+        raise InputError(
+            f"{path}: a .txt file holds no targets; put source, tab, target on each line of a .tsv file, "
+            'or learn to go on with its texts by kind = "generation"'
+        )
+    raise InputError(f"{path}: {suffix or 'a file without suffix'} is not known for this kind of task; use {known}")
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
     """The error for a file that the system does not let us read."""
     reason = error.strerror if isinstance(error, OSError) else "not a valid path"
     return InputError(f"{path}: cannot be read ({reason}); check the file and its permissions")
-
-
-def _known_suffixes() -> str:
-    return ", ".join(READERS)
 
 
 def lines(path: Path) -> Iterator[str]:
@@ -186,13 +203,13 @@ class _Choice:
     targets: tuple[int, ...] = ()
     further: int | None = None
 
-    def row(self, fields: list[str]) -> Row:
+    def row(self, number: int, fields: list[str]) -> Row:
         if len(fields) == 1 and fields[0].strip():
-            return None, ()
+            return number, None, ()
         width = len(fields)
         further = () if self.further is None else range(self.further, width)
         chosen = (*self.targets, *(index for index in further if index != self.source))
-        return fields[self.source] if self.source < width else "", [fields[i] for i in chosen if i < width]
+        return number, fields[self.source] if self.source < width else "", [fields[i] for i in chosen if i < width]
 
 
 def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[Row]:
@@ -204,8 +221,8 @@ def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[R
         choice = _by_name(path, columns, header)
     else:
         choice = _by_index(path, columns, len(first))
-        yield choice.row(first)
-    yield from map(choice.row, rows)
+        yield choice.row(1, first)
+    yield from (choice.row(number, fields) for number, fields in enumerate(rows, start=2))
 
 
 def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
@@ -244,7 +261,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
                 if name not in record:
                     raise InputError(f"{path}: line 1 has no key {name!r}; its keys are {_listed(list(record))}")
         values = [text for name in targets for text in _texts(path, f"line {number}", name, record.get(name))]
-        yield _text(path, f"line {number}", source, record.get(source)), values
+        yield number, _text(path, f"line {number}", source, record.get(source)), values
 
 
 def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -269,7 +286,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
         raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
     for number, record in enumerate(frame.iter_rows(named=True), start=1):
         values = [text for name in targets for text in _texts(path, f"row {number}", name, record[name])]
-        yield _text(path, f"row {number}", source, record[source]), values
+        yield number, _text(path, f"row {number}", source, record[source]), values
 
 
 def _texts(path: Path, where: str, column: str, value: object) -> list[str]:

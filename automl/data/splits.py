@@ -99,10 +99,15 @@ def _too_small(train: Pairs, own: int, total: int) -> str:
 
 def _drops(files: Mapping[str, Pairs], dropped: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [
-        f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} dropped: {reason}"
+        f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} dropped: {reason}{_first(pairs, reason)}"
         for name, pairs in files.items()
         for reason, count in dropped[name].items()
     ]
+
+
+def _first(pairs: Pairs, reason: str) -> str:
+    number = pairs.first_dropped.get(reason)
+    return "" if number is None else f" (the first on {pairs.where(number)})"
 
 
 def _overlap(files: Mapping[str, Pairs], parts: Mapping[str, Part]) -> list[str]:

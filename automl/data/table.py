@@ -178,7 +178,8 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     for name, number in corpus.meta["rows_of_file"].items():
         counts[name]["rows_of_file"] = number
     dropped = corpus.meta["dropped"]
-    longest_target = 2 * counts["train"]["target"]["max_length"] + 10
+    whole = tokenizers["target"].kind is kinds.Whole
+    longest_target = 1 if whole else 2 * counts["train"]["target"]["max_length"] + 10
     said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
     return {
         "digest": digest,

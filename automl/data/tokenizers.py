@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from automl.data import subwords
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
-from search_spaces.tokenizers import BytePairs, Bytes, Characters, Unigram, Whitespace
+from search_spaces.tokenizers import BytePairs, Bytes, Characters, Unigram, Whitespace, Whole
 
 PAD, BOS, EOS, UNK = range(4)
 
@@ -72,6 +72,8 @@ class Tokenizer:
                 return cls(BytePairs, subwords.byte_pairs(SPECIAL_TOKENS, size, texts))
             case Unigram(size):
                 return cls(Unigram, subwords.unigrams(SPECIAL_TOKENS, size, texts))
+            case Whole():
+                return cls(Whole, _whole(texts))
             case _:
                 assert_never(tokens)
 
@@ -118,8 +120,8 @@ class Tokenizer:
     def tokens(self, text: str) -> list[str]:
         """Split a text into tokens as `encode_batch` does, whether the vocabulary holds them or not."""
         text = unicodedata.normalize("NFC", text)
-        if self.kind is Characters:
-            return list(text)
+        if self.kind in (Characters, Whole):
+            return list(text) if self.kind is Characters else [text]
         return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
 
 
@@ -161,6 +163,20 @@ def _whitespace(words: Iterable[str]) -> Any:
     return backend
 
 
+def _whole(texts: Iterable[str]) -> Any:
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import decoders, models, normalizers
+
+    backend = Backend(
+        models.WordLevel(
+            _vocabulary(text for text in texts if text not in SPECIAL_TOKENS), unk_token=SPECIAL_TOKENS[UNK]
+        )
+    )
+    backend.normalizer = normalizers.NFC()
+    backend.decoder = decoders.Sequence([decoders.Fuse()])
+    return backend
+
+
 def _bytes() -> Any:
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, normalizers, pre_tokenizers
@@ -175,6 +191,7 @@ def _bytes() -> Any:
 _KINDS: Mapping[tuple[str, str | None], type[kinds.Tokenizer]] = {
     ("WordLevel", "Fuse"): Characters,
     ("WordLevel", None): Whitespace,
+    ("WordLevel", "Sequence"): Whole,
     ("BPE", "ByteLevel"): Bytes,
     ("BPE", "Sequence"): BytePairs,
     ("Unigram", "Sequence"): Unigram,

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 
 from automl.tasks.sequence_to_sequence import SequenceToSequence
+from automl.tasks.summarization import Summarization
 from automl.tasks.task import Task
+from automl.tasks.text_classification import TextClassification
+from automl.tasks.translation import Translation
 
-TASKS: Mapping[str, type[Task]] = {task.kind: task for task in (SequenceToSequence,)}
+TASKS: Mapping[str, type[Task]] = {
+    task.kind: task for task in (TextClassification, Summarization, Translation, SequenceToSequence)
+}
 """Kinds of task by name; those that data can be told by come before those that suit more."""

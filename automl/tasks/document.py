@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from automl.budget import Budget, parse_duration, parse_memory, parse_operations, parse_parameters, parse_target
+from automl.data.forms import Form
 from automl.data.sources import Column, Columns
 from automl.errors import InputError
 from automl.metrics import metric
@@ -26,7 +27,7 @@ Kind = Literal[
     "image_classification",
     "object_detection",
 ]
-Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords"]
+Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole"]
 
 
 def _resolve(value: object, information: ValidationInfo) -> Path:
@@ -170,10 +171,15 @@ class TaskDocument(Section):
     seed: SeedSection = SeedSection()
 
     @property
+    def form(self) -> Form:
+        """How the files become pairs."""
+        return TASKS[self.kind].form
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the objectives; the first decides."""
         if self.metric is None:
-            return (TASKS[self.kind].default_metric,)
+            return (TASKS[self.kind].metrics[0],)
         return (self.metric.name,) if isinstance(self.metric.name, str) else tuple(self.metric.name)
 
     @property
@@ -250,7 +256,16 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
         raise InputError(f"{where}: [data] {problem}")
     for feature in _unavailable(document):
         raise InputError(f"{where}: {feature} is not available yet; leave it out or change it")
-    return document
+    return _with_tokens(document, where)
+
+
+def _with_tokens(document: TaskDocument, where: str) -> TaskDocument:
+    """Return a document whose tokens are those that its kind of task asks for."""
+    fixed = TASKS[document.kind].tokens
+    for side, tokens in fixed.items():
+        if getattr(document.data, side) not in ("auto", tokens):
+            raise InputError(f'{where}: [data] {side} is "{tokens}" for kind = "{document.kind}"; leave it out')
+    return document.model_copy(update={"data": document.data.model_copy(update=dict(fixed))}) if fixed else document
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -129,10 +129,13 @@ def _document(of: Draft, folder: Path) -> Iterator[str]:
     for side, column in (("source", seen.source), ("target", seen.target)):
         if column is not None:
             yield from _column(side, column, data.get(side), headed=seen.headed)
+            if f"{side}_tokens" not in TASKS[of.kind].tokens:
+                yield f"{side}_tokens = {_value(column.tokens)}  # {REASONS[column.tokens]}"
     for other in seen.others:
         yield f"# not used: column {_value(other.column)}, {other.distinct:,} different texts, {other.empty:,} empty"
     yield "\n[metric]"
-    yield f"name = {_value(TASKS[of.kind].default_metric)}"
+    metrics = TASKS[of.kind].metrics
+    yield f"name = {_value(metrics[0])}" + (f"  # or {', '.join(metrics[1:])}" if metrics[1:] else "")
     yield "\n[budget]"
     yield f"time = {_value(DEFAULT_TIME)}"
     yield from _findings(of)
@@ -145,7 +148,6 @@ def _column(side: str, column: ColumnProfile, named: Any, *, headed: bool) -> It
     yield f"# {side}: {_lengths(column.characters)} characters, {_lengths(column.words)} words"
     scripts = ", ".join(f"{script} {share:.0%}" for script, share in column.scripts if share >= 0.005)
     yield f"# {side}: {column.alphabet:,} different characters; letters: {scripts or 'none'}"
-    yield f"{side}_tokens = {_value(column.tokens)}  # {REASONS[column.tokens]}"
 
 
 def _lengths(lengths: Lengths) -> str:
@@ -202,7 +204,7 @@ def _class_warnings(seen: Profile) -> Iterator[str]:
     if most >= 10 * least:
         yield f"classes: from {least:,} to {most:,} rows each; accuracy hides the rare ones, macro_f1 does not"
     if seen.alike_classes:
-        yield f"classes that differ from another by case, accents, spaces alone: {seen.alike_classes:,}; make them one"
+        yield f"classes that differ from another by case, spaces or hyphens: {seen.alike_classes:,}; make them one"
     if len(seen.class_scripts) > 1:
         yield f"classes are written in {' and '.join(seen.class_scripts)}: are these two languages for the same?"
     for split, rows in seen.unseen_classes.items():

@@ -13,10 +13,13 @@ from typing import Any
 from automl.data.raw import SOURCE_NAMES, TARGET_NAMES, RawTable
 from automl.data.sources import Column
 from automl.data.tokenizers import automatic_tokens, normalise
+from automl.tasks.classes import alike, scripts_of
 
 MOST_CLASSES, ROWS_PER_CLASS, MOST_CLASS_WORDS = 1_000, 10, 4
 COMMON_WORDS = 300
 SPEAKER = re.compile(r"^\s*[\w .'’-]{1,40}:\s")
+WORD = re.compile(r"[^\w\s]*[^\W\d_]{2,}(?:['’-][^\W\d_]+)*[^\w\s]*")
+UNSPACED = ("Cjk", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
 SHOWN_CLASSES = 12
 
 
@@ -52,6 +55,7 @@ class ColumnProfile:
         alphabet: Different characters.
         scripts: Scripts of its letters and the share of each, the most frequent first.
         tokens: What `automatic_tokens` makes of it.
+        spelt: Share of what stands between spaces that is a word of letters, beside punctuation, of two or more.
         spoken: Share of texts that begin with a speaker and a colon.
         common: Its most frequent words.
     """
@@ -65,13 +69,16 @@ class ColumnProfile:
     alphabet: int
     scripts: tuple[tuple[str, float], ...]
     tokens: str
+    spelt: float
     spoken: float
     common: frozenset[str]
 
     @property
     def is_running_text(self) -> bool:
         """Whether it holds sentences rather than words, symbols or names."""
-        return self.words.mean >= 4 and self.tokens != "whitespace"
+        if any(script in UNSPACED and share >= 0.5 for script, share in self.scripts):
+            return self.characters.mean >= 8
+        return self.words.mean >= 4 and self.spelt >= 0.6
 
     @property
     def has_classes(self) -> bool:
@@ -123,15 +130,13 @@ class Profile:
 
     @cached_property
     def alike_classes(self) -> int:
-        """Classes that differ from another one by case, accents, punctuation or white space alone."""
-        plain = Counter(_plain(name) for name, _ in self.classes)
-        return sum(count - 1 for count in plain.values())
+        """Classes that differ from another one by case, spaces or hyphens alone."""
+        return alike(name for name, _ in self.classes)
 
     @cached_property
     def class_scripts(self) -> tuple[str, ...]:
-        """Scripts that whole classes are written in; more than one looks like labels in two languages."""
-        found = Counter(_scripts(Counter(name))[0][0] for name, _ in self.classes if _scripts(Counter(name)))
-        return tuple(script for script, _ in found.most_common())
+        """Scripts that classes are written in; more than one looks like labels in two languages."""
+        return tuple(scripts_of(name for name, _ in self.classes))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as plain JSON values, without any text but the names of classes."""
@@ -193,9 +198,16 @@ def _column(table: RawTable, index: int) -> ColumnProfile:
         alphabet=len(characters),
         scripts=_scripts(characters),
         tokens=automatic_tokens(filled),
+        spelt=_spelt(filled),
         spoken=sum(bool(SPEAKER.match(text)) for text in filled) / max(len(filled), 1),
         common=frozenset(word for word, _ in words.most_common(COMMON_WORDS)),
     )
+
+
+def _spelt(texts: Iterable[str]) -> float:
+    pieces = Counter(chain.from_iterable(text.split() for text in texts))
+    words = sum(count for piece, count in pieces.items() if WORD.fullmatch(piece))
+    return words / max(pieces.total(), 1)
 
 
 def _scripts(characters: Counter[str]) -> tuple[tuple[str, float], ...]:

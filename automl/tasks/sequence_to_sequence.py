@@ -10,7 +10,7 @@ class SequenceToSequence(Task):
     """What holds for every task of (source, target) texts."""
 
     kind: ClassVar[str] = "sequence_to_sequence"
-    default_metric: ClassVar[str] = "sequence_error_rate"
+    metrics: ClassVar[tuple[str, ...]] = ("sequence_error_rate", "token_error_rate")
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:

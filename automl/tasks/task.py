@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from automl.data.forms import PAIRS, Form
 from automl.tasks.profile import Profile
 
 
 class Task:
-    """A kind of task: what it is scored by, what of the space it leaves, and which data look like it."""
+    """A kind of task: how its files are read, what it is scored by, what of the space it leaves, which data suit it."""
 
     kind: ClassVar[str]
-    default_metric: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    """What results of this kind are published with; the first is the objective unless a document names another."""
+    form: ClassVar[Form] = PAIRS
+    tokens: ClassVar[Mapping[str, str]] = {}
+    """What `auto` means: `source_tokens` or `target_tokens` → a key of `search_spaces.tokenizers.KINDS`."""
     narrowed_space: ClassVar[Mapping[str, Any]] = {}
     """Dials that this kind of task pins; a document's `[space]` goes on top of them."""
 

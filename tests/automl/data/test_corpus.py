@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from automl.data.corpus import Corpus, build_corpus, open_corpus
+from automl.data.forms import Form
 from automl.errors import InputError
 from tests.conftest import Data, Document
 
@@ -48,12 +49,11 @@ def test_running_text_is_said_to_be_searched(tmp_path: Path) -> None:
     assert "target: running text, so that subwords are searched; [data] target_tokens pins others" in corpus.notices
 
 
-def test_the_files_are_read_once(data: Data, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_are_read_once(data: Data, corpus: Corpus, tmp_path: Path) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("automl.data.corpus.read_pairs", fail)
-    assert build_corpus(Document(data), tmp_path / "cache").folder == corpus.folder
+    assert build_corpus(Document(data, Form(read=fail)), tmp_path / "cache").folder == corpus.folder
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "valid.jsonl", "meta.json"])

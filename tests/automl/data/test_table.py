@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from automl.data.corpus import data_digest
+from automl.data.forms import PAIRS, Form
 from automl.data.sources import Columns, Pairs, read_pairs
 from automl.data.table import TokenTable, build_table, open_table, tokenized
 from automl.data.tokenizers import UNK
@@ -24,6 +25,7 @@ class Data:
 @dataclass(frozen=True)
 class Document:
     data: Data
+    form: Form = PAIRS
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_meta_counts_lengths_and_vocabulary(table: TokenTable) -> None:
 
 def test_notices_say_what_was_dropped_unknown_and_too_long(table: TokenTable) -> None:
     assert table.notices == [
-        "test.tsv: 1 row dropped: no target",
+        "test.tsv: 1 row dropped: no target (the first on line 4)",
         "valid: source tokens unknown to train: 1 of 6",
         "valid: target tokens unknown to train: 1 of 6",
         "test: its longest target is 40 tokens; a model says 16 at most",
@@ -97,14 +99,12 @@ def test_a_table_is_built_once(data: Data, table: TokenTable, tmp_path: Path) ->
     assert [path.name for path in table.folder.parent.iterdir()] == [table.digest]
 
 
-def test_two_processes_may_build_the_same_table(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_may_build_the_same_table(data: Data, tmp_path: Path) -> None:
     def read_while_another_builds(path: Path, columns: Columns) -> Pairs:
-        monkeypatch.undo()
         build_table(Document(data), tmp_path / "cache")
         return read_pairs(path, columns)
 
-    monkeypatch.setattr("automl.data.corpus.read_pairs", read_while_another_builds)
-    table = build_table(Document(data), tmp_path / "cache")
+    table = build_table(Document(data, Form(read=read_while_another_builds)), tmp_path / "cache")
     assert table.split("train").rows == 32
     assert [path.name for path in table.folder.parent.iterdir()] == [table.digest]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from automl.data.tokenizers import BOS, EOS, MOST_SYMBOLS, PAD, UNK, Tokenizer, automatic_tokens, copies
 from automl.errors import InputError
-from search_spaces.tokenizers import SOURCE, Bytes, Characters, Whitespace
+from search_spaces.tokenizers import SOURCE, Bytes, Characters, Whitespace, Whole
 
 # Characters without a meaning yet compose differently in the tables of different Unicode versions.
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cn"])).map(lambda text: unicodedata.normalize("NFC", text))
@@ -125,3 +125,14 @@ def test_a_source_token_can_be_copied_as_the_target_token_of_the_same_text() -> 
     source, target = Tokenizer.learn(Characters(), ["abc"]), Tokenizer.learn(Whitespace(), ["c a long"])
     ids = target.vocabulary
     assert copies(source, target).tolist() == [PAD] * 4 + [ids["a"], PAD, ids["c"]]
+
+
+def test_a_class_is_one_token_whatever_is_in_it() -> None:
+    labels = ["very good", "good", "<pad >", "schön: 1"]
+    tokenizer = Tokenizer.from_json(Tokenizer.learn(Whole(), labels).to_json())
+    assert tokenizer.kind is Whole
+    assert [len(ids) for ids in tokenizer.encode_batch(["very good", "good", "schön: 1"])] == [1, 1, 1]
+    assert round_trip(tokenizer, "very good") == "very good"
+    assert tokenizer.tokens("very good") == ["very good"]
+    assert tokenizer.encode_batch(["bad"]) == [[UNK]]
+    assert tokenizer.vocabulary["<pad >"] == PAD

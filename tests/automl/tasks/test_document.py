@@ -108,7 +108,11 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "translation"}, 'kind = "translation" is not available yet'),
+        ({"kind": "image_classification"}, 'kind = "image_classification" is not available yet'),
+        (
+            {"kind": "text_classification", "data": {"train": "a.tsv", "target_tokens": "characters"}},
+            '[data] target_tokens is "whole" for kind = "text_classification"; leave it out',
+        ),
         ({"kind": "haiku"}, "kind: input should be 'sequence_to_sequence', 'translation'"),
         ({"metric": {"name": ["bleu", "chrf"]}}, "several metrics is not available yet"),
         ({"constraints": {"latency": "20ms"}}, "[constraints] latency is not available yet"),
@@ -168,4 +172,4 @@ def test_an_unreadable_document_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", TASKS)
 def test_every_kind_can_be_asked_for(kind: str) -> None:
     document = document_from_mapping({"name": "x", "kind": kind, "data": {"train": "a.tsv"}}, Path())
-    assert document.metrics == (TASKS[kind].default_metric,)
+    assert document.metrics == (TASKS[kind].metrics[0],)

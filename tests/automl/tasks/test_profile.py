@@ -80,3 +80,19 @@ def test_the_profile_as_json_holds_no_text_but_class_names() -> None:
     mapping = seen(*labelled(60)).to_mapping()
     assert "text number" not in str(mapping)
     assert "common" not in mapping["target"]
+
+
+@pytest.mark.parametrize(
+    ("text", "running"),
+    [
+        ("the old man, who sees the sea", True),
+        ("слово за слово и так далее", True),
+        ("今日はとても良い天気ですね", True),
+        ("k ae t s ih t", False),
+        ("I_TURN_LEFT I_WALK I_TURN_LEFT I_WALK", False),
+        ("12 31 7 99 5", False),
+        ("a word", False),
+    ],
+)
+def test_sentences_are_told_from_symbols(text: str, running: bool) -> None:
+    assert seen(("x", text), ("y", text)).target.is_running_text is running
