@@ -14,7 +14,7 @@ from automl.models.embeddings import Relations
 from automl.models.facts import distinct, fact, number
 from automl.models.layers import FeedForward, Residual
 from automl.models.parameters import Form, parameter, scaled, zeros
-from automl.models.recurrence import linear_recurrence
+from automl.models.recurrence import linear_recurrence, of_gates
 from search_spaces import decoders, encoders
 
 Kind = encoders.Transformer | decoders.Transformer | decoders.SimpleRecurrent
@@ -140,7 +140,7 @@ class SimpleRecurrentLayer(nnx.Module):
         return self._left(x, cell[:, None], None), cell
 
     def _gates(self, x: Float[Array, "batch target size"]) -> tuple[Array, Array]:
-        projected = jnp.einsum("bti,igo->btgo", x, self.kernel)
+        projected = of_gates(x, self.kernel)
         forget, candidate = projected[:, :, 0], projected[:, :, 1]
         keep = jax.nn.sigmoid(forget + jnp.broadcast_to(self.bias, forget.shape))
         return keep, (1 - keep) * candidate

@@ -27,7 +27,7 @@ from automl.models.facts import OneOf, distinct, fact, number
 from automl.models.layers import FinalNorm, Linear, fitted, go_on
 from automl.models.outputs import Output, OutputKinds
 from automl.models.parameters import Width
-from automl.models.recurrence import STEPPED, State, rest
+from automl.models.recurrence import STEPPED, State, of_gates, rest
 from search_spaces import decoders as kinds
 
 
@@ -87,7 +87,7 @@ class RecurrentDecoder(nnx.Module):
     def _first(self, projected: Float[Array, "batch gates size"], carry: RecurrentCarry, cell: Any) -> State:
         gates = projected[:, : cell.gates]
         if self.attention is not None:
-            gates = gates + jnp.einsum("bi,igs->bgs", carry.context, cell.input[self.size :])
+            gates = gates + of_gates(carry.context, cell.input[self.size :])
         state: State = cell(gates, carry.states[0])
         return state
 
@@ -100,7 +100,7 @@ class RecurrentDecoder(nnx.Module):
         """Return the tokens' part of the first cell's gates; a cell with fewer gates leaves the last ones 0."""
 
         def one(cell: Any) -> Array:
-            gates = jnp.einsum("...i,igs->...gs", embedded, cell.input[: self.size])
+            gates = of_gates(embedded, cell.input[: self.size])
             gates = gates + jnp.broadcast_to(cell.bias, gates.shape)
             return jnp.pad(gates, [(0, 0)] * (gates.ndim - 2) + [(0, self.gates - cell.gates), (0, 0)])
 

@@ -38,7 +38,7 @@ class LSTM(nnx.Module):
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""
-        gates = projected + jnp.einsum("bi,igs->bgs", state.hidden, self.hidden)
+        gates = projected + of_gates(state.hidden, self.hidden)
         write, keep, candidate, out = gates[:, 0], gates[:, 1], gates[:, 2], gates[:, 3]
         cell = jax.nn.sigmoid(keep) * state.cell + jax.nn.sigmoid(write) * jnp.tanh(candidate)
         return State(jax.nn.sigmoid(out) * jnp.tanh(cell), cell)
@@ -62,7 +62,7 @@ class GRU(nnx.Module):
 
     def __call__(self, projected: Float[Array, "batch gates size"], state: State) -> State:
         """Take one step."""
-        recurrent = jnp.einsum("bi,igs->bgs", state.hidden, self.hidden)
+        recurrent = of_gates(state.hidden, self.hidden)
         reset = jax.nn.sigmoid(projected[:, 0] + recurrent[:, 0])
         update = jax.nn.sigmoid(projected[:, 1] + recurrent[:, 1])
         candidate = jnp.tanh(projected[:, 2] + reset * recurrent[:, 2])
@@ -106,6 +106,18 @@ def rest(batch: int, size: int, dtype: Any = jnp.float32) -> State:
     return State(jnp.zeros((batch, size), dtype), jnp.zeros((batch, size), dtype))
 
 
+def of_gates(
+    x: Float[Array, "*batch input"], kernel: Float[Array, "input gates size"]
+) -> Float[Array, "*batch gates size"]:
+    """Map the last axis to each gate's.
+
+    The kernel is a matrix to the product: the gradient of a product with three axes would be turned about in memory at
+    each step of a scan.
+    """
+    gates = x @ kernel.reshape(kernel.shape[0], -1)
+    return gates.reshape(*x.shape[:-1], *kernel.shape[1:])
+
+
 def linear_recurrence(
     keep: Float[Array, "batch length size"], added: Float[Array, "batch length size"], *, reverse: bool = False
 ) -> Float[Array, "batch length size"]:
@@ -143,5 +155,5 @@ def cells(kinds: Collection[str], inputs: Width | int, size: int) -> dict[str, n
 
 
 def _project(x: Float[Array, "*batch input"], cell: Cell) -> Float[Array, "*batch gates size"]:
-    projected = jnp.einsum("...i,igs->...gs", x, cell.input)
+    projected = of_gates(x, cell.input)
     return projected + jnp.broadcast_to(cell.bias, projected.shape)
