@@ -13,7 +13,7 @@ from automl.errors import InputError
 
 if TYPE_CHECKING:
     from automl.inference import Model
-    from automl.searches import Search
+    from automl.winners import Search
 
 __all__ = ["InputError", "load", "search"]
 

@@ -1,6 +1,9 @@
-"""Constraints: what every model of a search must keep to, counted on the search's data before anything is trained."""
+"""Constraints: what every model of a search must keep to, counted on the search's data before anything is trained.
 
-from collections.abc import Callable, Mapping
+Latency alone is measured, on what is trained; before that it is foretold by what was measured of others.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from automl.data.batching import BATCH_TOKENS, plan, rows_of
 from automl.data.table import TokenTable, tokenized, tokens_of
+from automl.latencies import Latencies
 from search_spaces import costs, tokenizers
 from search_spaces.costs import Extent
 from search_spaces.seq2seq import Seq2Seq
@@ -54,20 +58,57 @@ COSTS: Mapping[str, Cost] = {
 class Constraints:
     """The limits of a search; also knows which of the configurations it was asked about came nearest to them."""
 
-    def __init__(self, limits: Mapping[str, int], table: TokenTable) -> None:
-        """Take the most of each of `COSTS` that is limited, and a table of the search's corpus."""
+    def __init__(self, limits: Mapping[str, int], table: TokenTable, latency: float | None = None) -> None:
+        """Take the limits.
+
+        Args:
+            limits: The most of each of `COSTS` that is limited.
+            table: Of the search's corpus.
+            latency: Seconds that a greedy decode may take.
+        """
         self._limits = limits
+        self._latency = latency
         self._shapes = cache(lambda tokens: Shapes.of(tokenized(table.corpus, tokens)))
         self._nearest: tuple[float, str] | None = None
+        self._latencies = Latencies()
+        self._refused: set[Seq2Seq] = set()
+
+    @property
+    def refused(self) -> int:
+        """Number of different configurations that were drawn and are over a limit."""
+        return len(self._refused)
 
     def admit(self, configuration: Seq2Seq) -> bool:
         """Say whether a configuration keeps to all limits."""
-        return all(self._within(name, limit, configuration) for name, limit in self._limits.items())
+        within = all(self._within(name, limit, configuration) for name, limit in self._limits.items())
+        if within and self._is_fast(configuration):
+            return True
+        self._refused.add(configuration)
+        return False
+
+    def learn(self, configuration: Seq2Seq, scores: Mapping[str, float]) -> None:
+        """Take note of what was measured of a configuration."""
+        if "latency" in scores:
+            self._latencies.learn(configuration, self._row(configuration), scores["latency"])
+
+    def costs(self, names: Collection[str], configuration: Seq2Seq) -> dict[str, float]:
+        """Return what a configuration costs, of the costs that are counted."""
+        shapes = self._shapes(tokens_of(configuration))
+        return {name: float(cost.measure(configuration, shapes)) for name, cost in COSTS.items() if name in names}
 
     def explain(self) -> str:
         """Say in one sentence that nothing keeps to the limits, and what comes nearest."""
         said = "no configuration is within the constraints"
         return said if self._nearest is None else f"{said}; the nearest that was found, {self._nearest[1]}"
+
+    def _is_fast(self, configuration: Seq2Seq) -> bool:
+        if self._latency is None:
+            return True
+        expected = self._latencies.predict(configuration, self._row(configuration))
+        return expected is None or expected <= self._latency
+
+    def _row(self, configuration: Seq2Seq) -> Extent:
+        return self._shapes(tokens_of(configuration)).row
 
     def _within(self, name: str, limit: int, configuration: Seq2Seq) -> bool:
         tokens = tokens_of(configuration)

@@ -7,17 +7,17 @@ from typing import Any
 
 from automl.bundle import Bundle
 from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
 from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
 from automl.errors import InputError
-from automl.metrics import Metric, metric
-from automl.searches import bundle_of, describe, space_of
+from automl.searches import criteria_of, space_of
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
-from automl.tasks import TASKS
 from automl.tasks.document import document_from_mapping
+from automl.winners import SHOWN, bundle_of, describe
 from search_spaces.dials import SpaceError
 from storage.database import Database, open_database
 from storage.leases import describe_owner
@@ -30,16 +30,16 @@ from storage.workers import list_workers
 
 @dataclass(frozen=True)
 class Record:
-    """A search with its objective and its trials by number."""
+    """A search with its objectives and its trials by number."""
 
     row: SearchRow
-    metric: Metric
+    criteria: Criteria
     trials: Mapping[int, Trial]
 
     @property
     def best(self) -> tuple[Trial, SegmentRow] | None:
         """The best trial and segment so far."""
-        return history.best(self.trials.values(), self.metric)
+        return history.best(self.trials.values(), self.criteria)
 
     def test_scores(self, segment: SegmentRow) -> Mapping[str, float]:
         """Scores on test, where the search has measured them at this segment."""
@@ -55,6 +55,9 @@ class Record:
             winner = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
             keys = ("trial", "scores", "test_scores", "configuration", "parameters")
             mapping["best"] = {key: winner[key] for key in keys}
+        if self.criteria.others:
+            on_front = [Winner.of(*each, {}) for each in history.front(self.trials.values(), self.criteria)]
+            mapping["front"] = [{key: getattr(each, key) for key in SHOWN} for each in on_front]
         return mapping
 
 
@@ -125,7 +128,7 @@ def rewrite_mirror(database: Database, row: SearchRow) -> None:
     record = _record(database, row)
     space = space_of(document_from_mapping(row.document, Path()))
     delete_mirror(database.url, row.name)
-    warning = ContainedMirror(database, None, row.name, space, record.metric).update(record.trials.values())
+    warning = ContainedMirror(database, None, row.name, space, record.criteria).update(record.trials.values())
     if warning:
         raise InputError(f"search {row.name!r}: {warning.partition(';')[0]}")
 
@@ -155,7 +158,7 @@ def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints
     if number is not None and number not in record.trials:
         raise InputError(f"search {name!r} has no trial {number}; it has trials 0 to {len(record.trials) - 1}")
     chosen = record.trials.values() if number is None else [record.trials[number]]
-    found = history.best(chosen, record.metric)
+    found = history.best(chosen, record.criteria)
     if found is None:
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
@@ -172,12 +175,7 @@ def _record(database: Database, row: SearchRow) -> Record:
         raise InputError(f"search {row.name!r} was made by another version ({error}); give it another name") from error
     for trial in trials.values():
         trial.in_flight = row.held and trial.row.state == "RUNNING"
-    return Record(row, metric(_objective(row.document)), trials)
-
-
-def _objective(document: Mapping[str, Any]) -> str:
-    names = document.get("metric", {}).get("name", TASKS[document["kind"]].metrics[0])
-    return str(names if isinstance(names, str) else names[0])
+    return Record(row, criteria_of(row.document), trials)
 
 
 def _corpus(row: SearchRow, cache: Path, checkpoints: Path) -> Corpus:

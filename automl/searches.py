@@ -7,13 +7,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from safetensors.numpy import load
-
-from automl.budget import Budget
-from automl.bundle import Bundle, check_replaceable, write_bundle
-from automl.card import model_card
+from automl.budget import Budget, parse_duration
+from automl.bundle import check_replaceable
 from automl.constraints import Constraints
 from automl.control.controller import Controller
+from automl.control.criteria import Criteria
 from automl.control.earlier import Profile, best_of_earlier
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
@@ -23,21 +21,22 @@ from automl.data.tokenizers import PAD
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Limits
 from automl.executors.limits import GIGABYTE
-from automl.metrics import PER_TOKEN, metric, signatures
+from automl.metrics import PER_TOKEN
+from automl.metrics.costs import COSTS, objective
 from automl.segments import ProgramFolder, Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
+from automl.winners import Search, describe, read_best
 from search_spaces import tokenizers
-from search_spaces.dials import SpaceError, from_dict
+from search_spaces.dials import SpaceError
 from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
-from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 from search_spaces.tokenizers import LikeSource
 from storage import objects
-from storage.database import Database, StorageError, open_database
+from storage.database import Database, open_database
 from storage.leases import Lease, current_owner
 from storage.searches import (
     SearchRow,
@@ -53,7 +52,6 @@ from storage.study import delete_mirror
 from storage.trials import list_trials
 
 LEASE_SECONDS = 60.0
-AVERAGE = "average/"
 UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
 
 
@@ -95,61 +93,6 @@ class Options:
 
 
 DEFAULTS = Options()
-
-
-@dataclass(frozen=True)
-class Best:
-    """The winning trial, and its model ready to be written."""
-
-    trial: int
-    scores: Mapping[str, float]
-    test_scores: Mapping[str, float]
-    configuration: Mapping[str, Any]
-    parameters: int | None
-    bundle: Bundle = field(repr=False)
-
-    def export(self, folder: str | Path) -> Path:
-        """Write the winner's folder; return it.
-
-        Raises:
-            InputError: The folder holds something else, or cannot be written.
-        """
-        write_bundle(self.bundle, Path(folder))
-        return Path(folder)
-
-
-@dataclass(frozen=True)
-class Search:
-    """How a search stands.
-
-    Attributes:
-        seconds: Consumed over all runs.
-        trials: Number of trials by state.
-        bundle: Folder of the winner.
-        why: One sentence on what won and why.
-    """
-
-    name: str
-    state: str
-    seconds: float
-    trials: Mapping[str, int]
-    best: Best | None
-    bundle: Path | None
-    why: str
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the JSON document of the command line and the service."""
-        keys = ("trial", "scores", "test_scores", "configuration", "parameters")
-        return {
-            "version": 1,
-            "search": self.name,
-            "state": self.state,
-            "seconds": round(self.seconds, 3),
-            "trials": dict(self.trials),
-            "best": None if self.best is None else {key: getattr(self.best, key) for key in keys},
-            "bundle": None if self.bundle is None else str(self.bundle),
-            "why": self.why,
-        }
 
 
 def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
@@ -263,18 +206,30 @@ def without_idle_copying(document: TaskDocument, space: Space, table: TokenTable
     return space.narrowed("output", [kind for kind in kinds if kind != name])
 
 
+def criteria_of(document: Mapping[str, Any]) -> Criteria:
+    """Return by what the trials of a search are judged, from its document as plain values."""
+    names = document.get("metric", {}).get("name", TASKS[document["kind"]].metrics[0])
+    first, *others = map(objective, _listed(names) or ())
+    latency = document.get("constraints", {}).get("latency")
+    return Criteria(first, tuple(others), {} if latency is None else {"latency": parse_duration(latency)})
+
+
 def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:
     """Return what the controller has to know; `spent` seconds of the budget are gone already."""
-    constraints = Constraints(document.most, table)
+    constraints = Constraints(document.most, table, document.latency)
+    counted = set(document.metrics) & COSTS.keys()
     return Plan(
         space=space,
-        metric=metric(document.metrics[0]),
+        criteria=criteria_of(document.to_mapping()),
         budget=document.limits,
         checkpoints=checkpoints,
         pass_tokens=table.said_tokens("train"),
         seed=document.seed.value,
         admissible=constraints.admit,
         why_none=constraints.explain,
+        costs=lambda configuration: constraints.costs(counted, configuration),
+        learn=constraints.learn,
+        refused=lambda: constraints.refused,
         spent=spent,
         lease_seconds=LEASE_SECONDS,
     )
@@ -293,7 +248,8 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
     return Workload(
         table=str(table.folder.absolute()),
         checkpoints=str(plan.checkpoints.absolute()),
-        metrics=(plan.metric.name,),
+        metrics=tuple(objective.name for objective in plan.criteria.objectives if objective.name not in COSTS),
+        latency="latency" in {*plan.criteria.limits, *(objective.name for objective in plan.criteria.objectives)},
         threads=0 if alone else 1,
         cache=_programs(settings, options),
     )
@@ -307,76 +263,6 @@ def _programs(settings: Settings, options: Options) -> ProgramFolder | None:
         options.on_notice(f"{error}; compiled programs are not kept")
         return None
     return place
-
-
-def read_best(database: Database, name: str, corpus: Corpus, checkpoints: Path) -> Best | None:
-    """Return the winner of a search as its summary names it."""
-    row = get_search(database, name)
-    best = ((row and row.summary) or {}).get("best")
-    if row is None or best is None:
-        return None
-    scores = {"valid": best["scores"], "test": best["test_scores"]}
-    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores)
-    fields = ("trial", "scores", "test_scores", "configuration", "parameters")
-    return Best(**{name: best[name] for name in fields}, bundle=bundle)
-
-
-def bundle_of(
-    row: SearchRow,
-    corpus: Corpus,
-    checkpoints: Path,
-    digest: str,
-    configuration: Mapping[str, Any],
-    scores: Mapping[str, Mapping[str, float]],
-) -> Bundle:
-    """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
-
-    Raises:
-        StorageError: The checkpoint's bytes are gone or damaged.
-    """
-    try:
-        tensors = load(objects.read(checkpoints, digest))
-    except objects.CorruptObject as error:
-        raise StorageError(f"{error}; export another trial") from error
-    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
-    columns = row.document["data"]
-    names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
-    named = [names] if isinstance(names, str) else list(names)
-    config = {
-        "kind": row.document["kind"],
-        "configuration": configuration,
-        "vocabulary": table.meta["vocabulary"],
-        "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
-        "max_source_length": table.meta["max_source_length"],
-        "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
-        "metrics": named,
-    }
-    return Bundle(
-        config=config,
-        weights={name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)},
-        source_tokenizer=table.source_tokenizer.to_json(),
-        target_tokenizer=table.target_tokenizer.to_json(),
-        metrics={
-            "search": row.name,
-            "scores": scores,
-            "signatures": signatures(named, corpus.references("test")),
-            "seconds": round(row.seconds, 1),
-        },
-        card=model_card(row.name, config, scores, table.meta, row.seconds),
-    )
-
-
-def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None) -> Search:
-    """Return how a search stands by its row; the summary stands in where the model itself is not at hand."""
-    return Search(
-        name=row.name,
-        state=row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted",
-        seconds=row.seconds,
-        trials=trials,
-        best=best,
-        bundle=None if row.bundle is None else Path(row.bundle),
-        why=row.message or "",
-    )
 
 
 @contextmanager
@@ -475,6 +361,8 @@ def _plain_target(limits: Budget) -> list[Any] | None:
 def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
     return {
         "best": None if outcome.best is None else asdict(outcome.best),
+        "front": [asdict(each) for each in outcome.front],
+        "refused": outcome.refused,
         "trials": dict(outcome.trials),
         "budget": {**asdict(limits), "target": _plain_target(limits)},
     }

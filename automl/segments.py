@@ -58,6 +58,7 @@ class Workload:
         checkpoints: Folder where checkpoint bytes are kept under their sha256.
         metrics: Names from `automl.metrics.METRICS`; the first is the objective.
         threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
+        latency: Whether every segment measures how long a greedy decode takes.
         cache: Where compiled programs are kept between processes, or none.
     """
 
@@ -65,6 +66,7 @@ class Workload:
     checkpoints: str
     metrics: tuple[str, ...]
     threads: int = 0
+    latency: bool = False
     cache: ProgramFolder | None = None
 
 
@@ -102,7 +104,8 @@ class SegmentResult:
         step: Optimizer steps since the trial's start.
         tokens: Target tokens seen since the trial's start.
         scores: `loss` (nats a target token of the base table on valid), `token_accuracy` (teacher-forced, of the
-            trial's own tokens on valid) and each metric of the workload, on valid.
+            trial's own tokens on valid) and each metric of the workload, on valid; `latency` where it is wanted: the
+            median seconds of greedy decodes of one source of median length, on one thread.
         checkpoint: Sha256 of the state at `step`, already on disk.
         parameters: Number of parameters of the model at its true size.
         seconds: Wall-clock seconds of the segment by part: `tokenizing`, `training`, `compiling`,

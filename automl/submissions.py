@@ -14,9 +14,10 @@ from typing import Any
 
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
-from automl.searches import Options, Search, check_objective, describe, is_spent, search_row, space_of
+from automl.searches import Options, check_objective, is_spent, search_row, space_of
 from automl.settings import Settings, checkpoint_folder, private_folder
 from automl.tasks.document import TaskDocument, document_from_mapping
+from automl.winners import Search, describe
 from storage import objects
 from storage.database import Database, open_database
 from storage.searches import SearchRow, get_search, queue_search

@@ -12,9 +12,10 @@ from automl.control.controller import Controller
 from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Progress
 from automl.errors import InputError, Obstacle
-from automl.searches import LEASE_SECONDS, Options, Search, run_search
+from automl.searches import LEASE_SECONDS, Options, run_search
 from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
+from automl.winners import Search
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, LeaseLost, current_owner
 from storage.searches import SearchRow, claim_next, release, update_search

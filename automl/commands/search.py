@@ -22,8 +22,9 @@ from automl.commands.options import (
 from automl.terminal.console import print_json, print_search, say
 
 if TYPE_CHECKING:
-    from automl.searches import Options, Search
+    from automl.searches import Options
     from automl.tasks.document import TaskDocument
+    from automl.winners import Search
 
 
 def search(  # noqa: PLR0913

@@ -39,8 +39,8 @@ def leaderboard(name: Name = None, storage: Storage = None, as_json: Json = Fals
     if as_json:
         from automl.terminal.leaderboard import leaderboard as ranked
 
-        rows = [row.to_mapping() for row in ranked(record.trials.values(), record.metric)]
-        print_json({"search": record.row.name, "metric": record.metric.name, "trials": rows})
+        rows = [row.to_mapping() for row in ranked(record.trials.values(), record.criteria)]
+        print_json({"search": record.row.name, "metric": record.criteria.metric.name, "trials": rows})
     else:
         print_leaderboard(record)
 

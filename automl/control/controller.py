@@ -14,6 +14,7 @@ from typing import assert_never
 from automl.control import history
 from automl.control.decisions import Finish, Outlook, Start, Thaw, TrainOut, Wait
 from automl.control.encoding import encoder
+from automl.control.examination import Examination
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
 from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
@@ -26,9 +27,10 @@ from automl.control.prospects import prospects
 from automl.control.remaining import Remaining, computed_seconds, remaining
 from automl.control.scheduler import decide
 from automl.control.tally import Tally
+from automl.control.weighing import weighed, weights_of
 from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
-from automl.segments import Evaluation, EvaluationResult, Result, Segment, SegmentResult
+from automl.segments import Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.attempts import end_open_attempt, open_attempt
@@ -83,7 +85,8 @@ class Controller:
         self._encoder = encoder(plan.space.ranges)
         self._batch = Batch(database, lease)
         self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
-        self._tally = Tally(self._trials.values(), plan.metric)
+        self._tally = Tally(self._trials.values(), plan.criteria)
+        self._decisions = sum(trial.row.attempts for trial in self._trials.values())
         self._fresh = list(self._trials.values())
         self._planned: list[Segment] = []
         self._running: dict[Future[Result], tuple[Segment, float]] = {}
@@ -99,8 +102,9 @@ class Controller:
         self._losses = 0
         self._no_more_proposals = False
         self._recorded = ("", "")
-        self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.metric)
+        self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
         self._shown = self._mirrored = self._saved = self._began
+        self._learn_again()
         self._give_up_on_killers()
 
     def run(self) -> Outcome:
@@ -131,6 +135,11 @@ class Controller:
         """End early and keep everything; safe to call from a signal handler or another thread."""
         self._interrupted = True
         self._executor.stop()
+
+    def _learn_again(self) -> None:
+        for trial in self._trials.values():
+            for segment in trial.segments:
+                self._plan.learn(trial.configuration, segment.scores)
 
     def _give_up_on_killers(self) -> None:
         """Fail the trials that were in flight whenever this search lost its process, several times in a row."""
@@ -188,7 +197,8 @@ class Controller:
     def _fill_workers(self) -> None:
         while len(self._running) + len(self._planned) < self._executor.workers and not self._is_ending():
             offered = self._offer()
-            seen = history.candidates(self._trials.values(), self._plan.metric, self._encode)
+            seen = history.candidates(self._trials.values(), self._plan.criteria, self._encode)
+            seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
             ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
             decision = decide(seen, self._outlook(), ways, self._forecaster)
             match decision:
@@ -214,7 +224,7 @@ class Controller:
             return [Proposal(orphan.configuration, orphan.row.origin)]
         if self._no_more_proposals or self._trials_left() == 0:
             return []
-        return self._proposals.propose(history.tried(self._trials.values(), self._plan.metric, self._rung_tokens))
+        return self._proposals.propose(history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens))
 
     def _orphan(self) -> Trial | None:
         return self._tally.orphan
@@ -247,6 +257,7 @@ class Controller:
         self._batch.add(open_attempt, row.number, row.step)
         trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
         trial.in_flight = True
+        self._decisions += 1
         self._tally.note(trial)
         self._planned.append(segment)
 
@@ -295,7 +306,8 @@ class Controller:
 
     def _accept(self, trial: Trial, segment: Segment, result: Result) -> None:
         assert isinstance(result, SegmentResult)
-        if not all(map(isfinite, history.loss_of(result.scores, self._plan.metric))):
+        result = replace(result, scores={**result.scores, **self._plan.costs(trial.configuration)})
+        if not all(map(isfinite, self._plan.criteria.standing(result.scores))):
             self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
             return
         self._losses = 0
@@ -304,6 +316,7 @@ class Controller:
         self._batch.add(write_segment, new, complete=complete)
         stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
         trial.advance(stored, result.parameters, complete)
+        self._plan.learn(trial.configuration, stored.scores)
         self._measure_rung()
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
@@ -424,7 +437,7 @@ class Controller:
             Progress(
                 seconds_left=None if time is None else max(time - self._consumed(), 0.0),
                 trials=self._tally.counts,
-                best=found[1].scores[self._plan.metric.name] if found else None,
+                best=found[1].scores[self._plan.criteria.metric.name] if found else None,
                 workers=tuple(self._executor.status()),
                 decision=self._recorded[1],
             )
@@ -440,55 +453,26 @@ class Controller:
     def _conclude(self) -> Outcome:
         self._flush()
         found, test_scores = self._tested_best()
-        why = explain(self._trials.values(), self._plan.metric) if found else self._ending or "it was interrupted"
+        trials, criteria = self._trials.values(), self._plan.criteria
+        measured = found or any(trial.segments for trial in trials)
+        why = explain(trials, criteria) if measured else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
         seconds = self._consumed()
         self._update_mirror()
         self._flush()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         winner = Winner.of(*found, test_scores) if found else None
-        return Outcome(state, seconds, self._tally.counts, winner, why)
+        front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
+        return Outcome(state, seconds, self._tally.counts, winner, why, front, self._plan.refused())
 
     def _tested_best(self) -> tuple[tuple[Trial, SegmentRow] | None, Mapping[str, float]]:
         """Return the best trial and segment with its scores on test; one whose checkpoint is damaged is passed over."""
+        examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._warn)
         while (found := self._tally.best) is not None:
-            scores = self._test(*found)
+            scores = examination.scores(*found)
             if scores is not None:
                 return found, scores
             trial, segment = found
             self._drop(trial, [segment])
             self._warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
         return None, {}
-
-    def _test(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float] | None:
-        """Decode test, again if the worker is lost; without scores the search is still finished.
-
-        Returns:
-            Nothing if the checkpoint is damaged.
-        """
-        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
-        for _ in range(MOST_ATTEMPTS):
-            match self._evaluate(job):
-                case EvaluationResult(scores=scores):
-                    return scores
-                case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
-                    return None
-                case TrialFailure() as failure:
-                    self._warn(f"test was not scored: {failure.reason}, {failure}")
-                    if consequence(failure.reason, has_trained=True) != "retry":
-                        return {}
-                case _:
-                    return {}
-        return {}
-
-    def _evaluate(self, job: Evaluation) -> Result | BaseException | None:
-        """Return how it ended, or nothing if it was interrupted."""
-        if self._interrupted:
-            return None
-        try:
-            future = self._executor.submit(job)
-            while not (future.done() or self._interrupted):
-                self._waiting([future])
-        except KeyboardInterrupt:
-            self.interrupt()
-        return None if self._interrupted else future.exception() or future.result()

@@ -29,6 +29,7 @@ class Point:
         training: The part of them spent on training alone: how fast it is.
         loss: Nats a target token of the base table on valid.
         objective: The metric on valid, turned so that lower is better.
+        others: Further objectives, turned likewise.
     """
 
     tokens: int
@@ -36,6 +37,7 @@ class Point:
     training: float
     loss: float
     objective: float
+    others: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
+from automl.control.criteria import Criteria, loss_of
 from automl.control.curves import Candidate, Point, State, rung_of
+from automl.control.fronts import front as front_of
 from automl.control.proposals import Score, Tried
 from automl.errors import FailureReason
-from automl.metrics import Metric
 from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
@@ -92,47 +93,65 @@ def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[
     return restored
 
 
-def loss_of(scores: Mapping[str, float], metric: Metric) -> tuple[float, float]:
-    """Return (objective turned so that lower is better, loss), infinite where there is none."""
-    objective = scores.get(metric.name, math.nan)
-    turned = objective if metric.direction == "minimize" else -objective
-    loss = scores.get("loss", math.nan)
-    return (turned if math.isfinite(turned) else math.inf, loss if math.isfinite(loss) else math.inf)
-
-
 def candidates(
-    trials: Iterable[Trial], metric: Metric, encode: Callable[[Seq2Seq], tuple[float, ...]] = lambda _: ()
+    trials: Iterable[Trial], criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]] = lambda _: ()
 ) -> list[Candidate]:
-    """Return the trials as the scheduler sees them; those that have to begin again are not there yet."""
+    """Return the trials as the scheduler sees them.
+
+    Those that have to begin again are not there yet, those over a limit no more.
+    """
     return [
         Candidate(
             trial.row.number,
             trial.state,
-            _points(trial.segments, metric),
+            _points(trial.segments, criteria),
             trial.families,
             encode(trial.configuration),
         )
         for trial in trials
-        if not trial.is_orphan
+        if not trial.is_orphan and (trial.in_flight or is_within(trial, criteria))
     ]
 
 
-def tried(trials: Iterable[Trial], metric: Metric, rung_tokens: int | None) -> list[Tried]:
+def is_within(trial: Trial, criteria: Criteria) -> bool:
+    """Whether nothing that was measured of a trial last is over its limit."""
+    return not trial.segments or criteria.allows(trial.segments[-1].scores)
+
+
+def tried(trials: Iterable[Trial], criteria: Criteria, rung_tokens: int | None) -> list[Tried]:
     """Return the trials as the proposals see them."""
     seen: list[Tried] = []
     for trial in trials:
         score = None
         if trial.segments:
             last = trial.segments[-1]
-            score = Score(rung_of(last.tokens, rung_tokens or last.tokens), *loss_of(last.scores, metric))
+            first, *others = criteria.losses(last.scores)
+            rung = rung_of(last.tokens, rung_tokens or last.tokens)
+            score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores))
         seen.append(Tried(trial.configuration, score, failed=trial.row.state == "FAILED"))
     return seen
 
 
-def best(trials: Iterable[Trial], metric: Metric) -> tuple[Trial, SegmentRow] | None:
-    """Return the trial and segment with the best objective on valid, ties broken by the loss."""
+def best(trials: Iterable[Trial], criteria: Criteria) -> tuple[Trial, SegmentRow] | None:
+    """Return the trial and segment within the limits that stand best on valid."""
+    return min(_allowed(trials, criteria), key=lambda pair: criteria.standing(pair[1].scores), default=None)
+
+
+def front(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:
+    """Return the trials and segments of the Pareto front, within the limits, the best by the first objective first."""
+    allowed = sorted(_allowed(trials, criteria), key=lambda pair: criteria.standing(pair[1].scores))
+    found = [allowed[place] for place in front_of([criteria.losses(segment.scores) for _, segment in allowed])]
+    return list({criteria.losses(pair[1].scores): pair for pair in reversed(found)}.values())[::-1]
+
+
+def nearest(trials: Iterable[Trial], criteria: Criteria) -> tuple[Trial, SegmentRow] | None:
+    """Return the trial and segment that are over a limit by the least, where none is within."""
     scored = [(trial, segment) for trial in trials for segment in trial.segments]
-    return min(scored, key=lambda pair: loss_of(pair[1].scores, metric), default=None)
+    return min(scored, key=lambda pair: criteria.excess(pair[1].scores), default=None)
+
+
+def _allowed(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:
+    return [(t, segment) for t in trials for segment in t.segments if criteria.allows(segment.scores)]
 
 
 def seconds_after_training(trials: Iterable[Trial], guess: float) -> float:
@@ -146,13 +165,13 @@ def counts(trials: Iterable[Trial]) -> dict[str, int]:
     return dict(Counter(trial.state for trial in trials))
 
 
-def _points(segments: Sequence[SegmentRow], metric: Metric) -> tuple[Point, ...]:
+def _points(segments: Sequence[SegmentRow], criteria: Criteria) -> tuple[Point, ...]:
     training = list(accumulate(s.seconds.get("training", 0.0) for s in segments))
     compiling = list(accumulate(s.seconds.get("compiling", 0.0) + s.seconds.get("tokenizing", 0.0) for s in segments))
-    scores = [loss_of(segment.scores, metric) for segment in segments]
+    losses = [criteria.losses(segment.scores) for segment in segments]
     return tuple(
-        Point(segment.tokens, trained + compiled, trained, loss=loss, objective=objective)
-        for segment, trained, compiled, (objective, loss) in zip(segments, training, compiling, scores, strict=True)
+        Point(s.tokens, trained + compiled, trained, loss_of(s.scores), objectives[0], objectives[1:])
+        for s, trained, compiled, objectives in zip(segments, training, compiling, losses, strict=True)
     )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.proposals import distributions
-from automl.metrics import Metric
 from search_spaces.spaces import Space
 from storage.database import Database
 from storage.leases import Lease
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 class ContainedMirror:
     """Writes the mirror and turns whatever goes wrong there into a warning."""
 
-    def __init__(self, database: Database, lease: Lease | None, search: str, space: Space, metric: Metric) -> None:
+    def __init__(self, database: Database, lease: Lease | None, search: str, space: Space, criteria: Criteria) -> None:
         self._database = database
         self._lease = lease
         self._search = search
         self._space = space
-        self._metric = metric
+        self._criteria = criteria
         self._mirror: Mirror | None = None
         self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Iterable[Trial]) -> str | None:
         """Bring the mirror up to date with trials that have changed; returns what went wrong, if anything did."""
         try:
-            mirror = self._mirror or Mirror(self._database, self._search, (self._metric.direction,))
+            directions = tuple(objective.direction for objective in self._criteria.objectives)
+            mirror = self._mirror or Mirror(self._database, self._search, directions)
             self._mirror = mirror
             mirror.update([self._row(trial, new=trial.row.number not in mirror) for trial in trials], self._lease)
         except Exception as error:
@@ -42,15 +43,18 @@ class ContainedMirror:
         params = self._space.parameters(trial.configuration) if new else {}
         if not params.keys() <= self._distributions.keys():
             self._distributions |= distributions(self._space, trial.configuration)
-        return mirrored(trial, self._metric, params, {path: self._distributions[path] for path in params})
+        return mirrored(trial, self._criteria, params, {path: self._distributions[path] for path in params})
 
 
 def mirrored(
-    trial: Trial, metric: Metric, params: Mapping[str, Any], ranges: "Mapping[str, BaseDistribution]"
+    trial: Trial, criteria: Criteria, params: Mapping[str, Any], ranges: "Mapping[str, BaseDistribution]"
 ) -> MirrorTrial:
     """Return a trial as Optuna's own tools shall show it; its parameters count where it is new to them."""
-    measured = {s.tokens: s.scores[metric.name] for s in trial.segments if metric.name in s.scores}
+    name = criteria.metric.name
+    measured = {s.tokens: s.scores[name] for s in trial.segments if name in s.scores}
     finished = trial.state == "finished"
+    last = trial.segments[-1].scores if trial.segments else {}
+    values = tuple(last[objective.name] for objective in criteria.objectives if objective.name in last)
     ended = trial.row.updated if trial.state in ("finished", "failed") else None
     return MirrorTrial(
         number=trial.row.number,
@@ -58,7 +62,7 @@ def mirrored(
         params=params,
         distributions=ranges,
         intermediate_values=measured,
-        values=(list(measured.values())[-1],) if finished and measured else (),
+        values=values if finished and len(values) == len(criteria.objectives) else (),
         user_attrs={"origin": trial.row.origin, "reason": trial.row.reason},
         started=trial.row.created,
         ended=ended,

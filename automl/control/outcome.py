@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from automl.budget import Target, reached
 from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.history import Trial
-from automl.metrics import Metric
 from storage.segments import SegmentRow
 
 Ending = Literal["finished", "interrupted", "failed"]
@@ -69,6 +69,8 @@ class Outcome:
         seconds: Consumed over all runs.
         trials: Number of trials by state.
         why: One sentence on what won and why, or on why nothing did.
+        refused: Configurations that were drawn and are over a limit, so that they were drawn again.
+        front: All that is best in its way, where there are several objectives.
     """
 
     state: Ending
@@ -76,6 +78,8 @@ class Outcome:
     trials: Mapping[str, int]
     best: Winner | None
     why: str
+    front: tuple[Winner, ...] = ()
+    refused: int = 0
 
 
 def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
@@ -90,28 +94,42 @@ def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
     return None
 
 
-def explain(trials: Iterable[Trial], metric: Metric) -> str:
-    """Say in one sentence what won, and against what."""
-    everything = list(trials)
-    found = history.best(everything, metric)
+def explain(trials: Iterable[Trial], criteria: Criteria) -> str:
+    """Say in one sentence what won, and against what; or what came nearest where nothing is within the limits."""
+    everything, metric = list(trials), criteria.metric
+    found = history.best(everything, criteria)
     if found is None:
-        return "no trial was measured"
+        return _nearest(everything, criteria)
     trial, segment = found
     score = f"{metric.name} {segment.scores[metric.name]:.4g} on valid"
     rivals = [t for t in everything if t is not trial]
     default = next((t for t in rivals if t.row.number == 0), None)
-    rival = history.best([default] if default else rivals, metric)
+    rival = history.best([default] if default else rivals, criteria)
     if trial.row.number == 0:
         won = f"the default ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
     else:
         won = f"trial {trial.row.number} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
-    return won + _against(rival, metric, len(rivals))
+    return won + _against(rival, criteria, len(rivals))
 
 
-def _against(rival: tuple[Trial, SegmentRow] | None, metric: Metric, rivals: int) -> str:
+def _nearest(trials: Iterable[Trial], criteria: Criteria) -> str:
+    nearest = history.nearest(trials, criteria)
+    if nearest is None:
+        return "no trial was measured"
+    trial, segment = nearest
+    over = max(criteria.limits, key=lambda name: segment.scores.get(name, 0.0) / criteria.limits[name])
+    found, most = (1000 * value for value in (segment.scores[over], criteria.limits[over]))
+    number = f"trial {trial.row.number} ({trial.families})"
+    return (
+        "no model is within the constraints; "
+        f"the nearest, {number}, has a {over} of {found:.3g} ms, and {most:.3g} ms are allowed"
+    )
+
+
+def _against(rival: tuple[Trial, SegmentRow] | None, criteria: Criteria, rivals: int) -> str:
     if rival is None:
         return ""
     trial, segment = rival
     others = f"the best of {rivals} others" if rivals > 1 else "the only other"
     name = "the default" if trial.row.number == 0 else others
-    return f", against {segment.scores[metric.name]:.4g} of {name}"
+    return f", against {segment.scores[criteria.metric.name]:.4g} of {name}"

@@ -1,12 +1,12 @@
 """What one search is to do: the space, the objective, and how long."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from automl.budget import Budget
-from automl.metrics import Metric
+from automl.control.criteria import Criteria
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 
@@ -19,7 +19,10 @@ class Plan:
         space: The configurations that may be tried.
         admissible: Hard constraint on a configuration, checked before it is trained.
         why_none: Says why no configuration is admissible, in one sentence.
-        metric: The objective.
+        refused: Says how many configurations were drawn and not admissible.
+        costs: Counts what a configuration costs, for objectives that need no model.
+        learn: Is told what was measured of a configuration, so that `admissible` knows better.
+        criteria: By what trials are judged.
         checkpoints: Folder of checkpoint bytes.
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
@@ -29,13 +32,16 @@ class Plan:
     """
 
     space: Space
-    metric: Metric
+    criteria: Criteria
     budget: Budget
     checkpoints: Path
     pass_tokens: int
     seed: int = 0
     admissible: Callable[[Seq2Seq], bool] = lambda _: True
     why_none: Callable[[], str] = lambda: "no configuration is within the constraints"
+    refused: Callable[[], int] = lambda: 0
+    costs: Callable[[Seq2Seq], Mapping[str, float]] = lambda _: {}
+    learn: Callable[[Seq2Seq, Mapping[str, float]], None] = lambda _, __: None
     reserve: float | None = None
     spent: float = 0.0
     lease_seconds: float = 60.0

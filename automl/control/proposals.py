@@ -7,8 +7,8 @@ in its first segment a RUNNING one, in a study that lives for one choice.
 
 import hashlib
 import itertools
-import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, assert_never
 
 from automl.control.draws import Evenly, Near
+from automl.control.fronts import crowding, layers
 from search_spaces.dials import Choice, Uniform
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
@@ -42,11 +43,18 @@ RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 32, 64
 
 @dataclass(frozen=True)
 class Score:
-    """Where a trial stands: its rung, and its latest objective and loss there, both lower is better."""
+    """Where a trial stands: its rung, and its latest objective and loss there, both lower is better.
+
+    Attributes:
+        others: Further objectives, likewise.
+        excess: By which share it is over a limit.
+    """
 
     rung: int
     objective: float
     loss: float
+    others: tuple[float, ...] = ()
+    excess: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,9 @@ class Proposals:
 
         None of them has been tried, unless the space has no other.
         """
-        scored = sorted((t for t in tried if t.score is not None), key=lambda t: rank_of(t.score))
-        best = [t.configuration for t in scored[:BEST]]
+        scored = [t for t in tried if t.score is not None]
+        places = ordered([t.score for t in scored if t.score is not None])
+        best = [scored[place].configuration for place in places[:BEST]]
         key = (len(tried), *best)
         if self._proposed[0] != key:
             self._proposed = (key, self._choose(tried, best))
@@ -205,9 +214,24 @@ def _distribution(dial: Choice | Uniform, _values: str) -> "BaseDistribution":
             assert_never(other)
 
 
-def rank_of(score: Score | None) -> tuple[float, float, float]:
-    """Return what sorts scores, the best first: a higher rung, then the objective, then the loss."""
-    return (math.inf, math.inf, math.inf) if score is None else (-score.rung, score.objective, score.loss)
+def ordered(scores: Sequence[Score]) -> list[int]:
+    """Return the places of scores, the best first.
+
+    A higher rung is better, and within the limits; then the objective counts, then the loss. Where there are several
+    objectives, fronts count on each rung, and on a front the room that a score has to itself.
+    """
+    ranks: list[tuple[float, ...]] = [(s.excess, -s.rung, s.objective, s.loss) for s in scores]
+    rungs: dict[int, list[int]] = defaultdict(list)
+    for place, score in enumerate(scores):
+        if score.others:
+            rungs[score.rung].append(place)
+    for places in rungs.values():
+        values = [(scores[place].objective, *scores[place].others) for place in places]
+        fronts = layers(values)
+        room = {n: iter(crowding([v for v, f in zip(values, fronts, strict=True) if f == n])) for n in set(fronts)}
+        for place, number in zip(places, fronts, strict=True):
+            ranks[place] = (scores[place].excess, -scores[place].rung, number, -next(room[number]))
+    return sorted(range(len(scores)), key=ranks.__getitem__)
 
 
 def informative(scores: Sequence[Score]) -> dict[Score, int]:
@@ -215,12 +239,12 @@ def informative(scores: Sequence[Score]) -> dict[Score, int]:
 
     Of very many the best half of the places is kept, and an even sample of the rest.
     """
-    ordered = sorted(scores, key=rank_of)
-    ranks = list(range(len(ordered)))
-    if len(ordered) > MOST_ROWS:
+    places = ordered(scores)
+    ranks = list(range(len(places)))
+    if len(places) > MOST_ROWS:
         half = MOST_ROWS // 2
-        ranks = ranks[:half] + [half + i * (len(ordered) - half) // half for i in range(half)]
-    return {ordered[rank]: rank for rank in ranks}
+        ranks = ranks[:half] + [half + i * (len(places) - half) // half for i in range(half)]
+    return {scores[places[rank]]: rank for rank in ranks}
 
 
 def study_of(space: Space, tried: Sequence[Tried], seed: int) -> "Study":

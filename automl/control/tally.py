@@ -4,10 +4,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.curves import State
 from automl.control.history import Trial
-from automl.metrics import Metric
 from storage.segments import SegmentRow
 
 RECENT = 200
@@ -20,8 +19,8 @@ class Tally:
     Whoever changes a trial says so by `note`; a trial whose segments were dropped, by `recount`.
     """
 
-    def __init__(self, trials: Iterable[Trial], metric: Metric) -> None:
-        self._metric = metric
+    def __init__(self, trials: Iterable[Trial], criteria: Criteria) -> None:
+        self._criteria = criteria
         self.recount(trials)
 
     def recount(self, trials: Iterable[Trial]) -> None:
@@ -52,8 +51,9 @@ class Tally:
         self._counted[number] = len(trial.segments)
         for segment in new:
             self._after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
-        candidates = [(trial, segment) for segment in new] + ([self.best] if self.best else [])
-        self.best = min(candidates, key=lambda pair: history.loss_of(pair[1].scores, self._metric), default=None)
+        candidates = [(trial, segment) for segment in new if self._criteria.allows(segment.scores)]
+        candidates += [self.best] if self.best else []
+        self.best = min(candidates, key=lambda pair: self._criteria.standing(pair[1].scores), default=None)
 
     @property
     def counts(self) -> Mapping[str, int]:

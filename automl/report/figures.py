@@ -18,6 +18,8 @@ def figures(found: Findings) -> dict[str, Figure]:
     if found.measurements:
         drawn["Best score so far"] = best_so_far(found)
         drawn["Learning curves"] = learning_curves(found)
+    if found.criteria.others and found.measurements:
+        drawn["The Pareto front"] = front(found)
     if found.importance:
         drawn["Which dials mattered"] = importance(found)
     if any(family.score is not None for family in found.families):
@@ -45,7 +47,30 @@ def best_so_far(found: Findings) -> Figure:
         "y": [m.best for m in found.measurements],
         "line": {"shape": "hv", "width": 3, "color": COLOURS[0]},
     }
-    return {"data": [every, best], "layout": _layout("seconds since the search began", f"{found.metric.name} on valid")}
+    return {
+        "data": [every, best],
+        "layout": _layout("seconds since the search began", f"{found.criteria.metric.name} on valid"),
+    }
+
+
+def front(found: Findings) -> Figure:
+    """Return the first two objectives of each trial at its best, those on the front marked."""
+    first, second = (objective.name for objective in found.criteria.objectives[:2])
+    data = []
+    for name, on_front, colour in (("on the front", True, COLOURS[0]), ("behind it", False, "#94a3b8")):
+        rows = [r for r in found.leaderboard if r.front == on_front and first in r.scores and second in r.scores]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [row.scores[second] for row in rows],
+                "y": [row.scores[first] for row in rows],
+                "text": [f"trial {row.trial}: {row.encoder} → {row.decoder}" for row in rows],
+                "marker": {"size": 9 if on_front else 6, "color": colour},
+            }
+        )
+    return {"data": data, "layout": _layout(second, f"{first} on valid")}
 
 
 def learning_curves(found: Findings) -> Figure:
@@ -102,7 +127,7 @@ def families(found: Findings) -> Figure:
         "text": [f"{family.trials} trials, {family.seconds:,.0f} s" for family in measured],
         "marker": {"color": [COLOURS[i % len(COLOURS)] for i in range(len(measured))]},
     }
-    return {"data": [bars], "layout": _layout("", f"best {found.metric.name} on valid")}
+    return {"data": [bars], "layout": _layout("", f"best {found.criteria.metric.name} on valid")}
 
 
 def _label(measurement: Measurement) -> str:

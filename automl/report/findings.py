@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.importance import importances
-from automl.metrics import Metric
 from automl.records import Record
 from automl.terminal.leaderboard import Row, leaderboard
 from search_spaces.spaces import Space
@@ -79,7 +79,7 @@ class Findings:
     """
 
     search: Mapping[str, Any]
-    metric: Metric
+    criteria: Criteria
     leaderboard: Sequence[Row]
     measurements: Sequence[Measurement]
     importance: Mapping[str, float]
@@ -92,7 +92,7 @@ class Findings:
         parts = ("measurements", "families", "failures", "decisions")
         return {
             **self.search,
-            "metric": self.metric.name,
+            "metric": self.criteria.metric.name,
             "leaderboard": [row.to_mapping() for row in self.leaderboard],
             "importance": dict(self.importance),
             **{part: [asdict(entry) for entry in getattr(self, part)] for part in parts},
@@ -105,11 +105,11 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
     began = record.row.created
     return Findings(
         search=record.to_mapping(),
-        metric=record.metric,
-        leaderboard=leaderboard(trials, record.metric),
+        criteria=record.criteria,
+        leaderboard=leaderboard(trials, record.criteria),
         measurements=_measurements(trials, record),
-        importance=importances(space, history.tried(trials, record.metric, record.row.rung_tokens)),
-        families=_families(trials, record.metric),
+        importance=importances(space, history.tried(trials, record.criteria, record.row.rung_tokens)),
+        families=_families(trials, record.criteria),
         failures=[
             Failure(t.row.number, t.families, t.row.reason or "", t.row.message or "")
             for t in trials
@@ -124,7 +124,8 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
 
 
 def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:
-    name, better = record.metric.name, min if record.metric.direction == "minimize" else max
+    metric = record.criteria.metric
+    name, better = metric.name, min if metric.direction == "minimize" else max
     segments = [s for t in trials for s in t.segments if name in s.scores and "loss" in s.scores]
     found: list[Measurement] = []
     for s in sorted(segments, key=lambda s: s.created):
@@ -135,21 +136,21 @@ def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:
     return found
 
 
-def _families(trials: Sequence[Trial], metric: Metric) -> list[Family]:
+def _families(trials: Sequence[Trial], criteria: Criteria) -> list[Family]:
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.families].append(trial)
-    found = [_family(name, members, metric) for name, members in groups.items()]
-    sign = 1 if metric.direction == "minimize" else -1
+    found = [_family(name, members, criteria) for name, members in groups.items()]
+    sign = 1 if criteria.metric.direction == "minimize" else -1
     return sorted(found, key=lambda family: (family.score is None, sign * (family.score or 0.0)))
 
 
-def _family(name: str, members: Sequence[Trial], metric: Metric) -> Family:
-    best = history.best(members, metric)
+def _family(name: str, members: Sequence[Trial], criteria: Criteria) -> Family:
+    best = history.best(members, criteria)
     return Family(
         name=name,
         trials=len(members),
         failed=sum(trial.row.state == "FAILED" for trial in members),
         seconds=round(sum(sum(s.seconds.values()) for trial in members for s in trial.segments), 3),
-        score=best[1].scores.get(metric.name) if best else None,
+        score=best[1].scores.get(criteria.metric.name) if best else None,
     )

@@ -90,7 +90,8 @@ def _plots(drawn: Mapping[str, Any]) -> str:
 
 
 def _tables(found: Findings) -> str:
-    name = found.metric.name
+    name = found.criteria.metric.name
+    names = [objective.name for objective in found.criteria.objectives]
     board = [
         (
             row.trial,
@@ -100,12 +101,14 @@ def _tables(found: Findings) -> str:
             f"{row.tokens:,}",
             f"{row.seconds:,.1f}",
             _score(row.scores.get("loss")),
-            _score(row.scores.get(name)),
+            *(_score(row.scores.get(objective)) for objective in names),
+            *(["yes" if row.front else ""] if found.criteria.others else []),
         )
         for row in found.leaderboard
     ]
     winners = [row.winner for row in found.leaderboard]
-    heads = ("trial", "encoder → decoder", "state", "parameters", "tokens", "seconds", "loss", name)
+    heads = ("trial", "encoder → decoder", "state", "parameters", "tokens", "seconds", "loss", *names)
+    heads += ("on the front",) if found.criteria.others else ()
     families = [(f.name, f.trials, f.failed, f"{f.seconds:,.0f}", _score(f.score)) for f in found.families]
     parts = [
         ("Leaderboard", _table(heads, board, winners)),

@@ -15,6 +15,7 @@ from automl.data.forms import Form
 from automl.data.sources import Column, Columns
 from automl.errors import InputError
 from automl.metrics import metric
+from automl.metrics.costs import COSTS, objective
 from automl.tasks import TASKS
 
 Kind = Literal[
@@ -52,8 +53,13 @@ def _checked(parse: Callable[[Any], object]) -> AfterValidator:
 def _metric_names(value: str | list[str]) -> None:
     if not value:
         raise InputError("name at least one metric")
-    for name in [value] if isinstance(value, str) else value:
-        metric(name)
+    names = [value] if isinstance(value, str) else value
+    for name in names:
+        objective(name)
+    if len(set(names)) < len(names):
+        raise InputError("a metric is named twice")
+    if names[0] in COSTS:
+        raise InputError(f"{names[0]} is a cost, and the first objective decides; name a metric before it")
 
 
 def _search_name(value: str) -> None:
@@ -210,6 +216,11 @@ class TaskDocument(Section):
         return {name: parse(limit) for name, (limit, parse) in limits.items() if limit is not None}
 
     @property
+    def latency(self) -> float | None:
+        """Seconds that a greedy decode of one source may take."""
+        return None if self.constraints.latency is None else parse_duration(self.constraints.latency)
+
+    @property
     def narrowed_space(self) -> dict[str, Any]:
         """`preset` and the dials that are narrowed or pinned, by the kind of task and by the document."""
         return {**TASKS[self.kind].narrowed_space, **self.space}
@@ -318,8 +329,6 @@ def _unavailable(document: TaskDocument) -> Iterator[str]:
     candidates = {
         f'kind = "{document.kind}"': document.kind not in TASKS,
         "[data] source with several columns": len(_listed(data.source)) > 1,
-        "[metric] name with several metrics": document.kind in TASKS and len(document.metrics) != 1,
-        "[constraints] latency": document.constraints.latency is not None,
         "[pretraining]": document.pretraining is not None,
     }
     yield from (feature for feature, used in candidates.items() if used)

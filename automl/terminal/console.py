@@ -13,7 +13,7 @@ SILENT_SECONDS = 60.0
 
 if TYPE_CHECKING:
     from automl.records import Record
-    from automl.searches import Search
+    from automl.winners import Search
 
 
 def say(line: str) -> None:
@@ -47,8 +47,8 @@ def print_leaderboard(record: "Record", *, top: bool = False) -> None:
     from automl.terminal.leaderboard import leaderboard as ranked
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    rows = ranked(record.trials.values(), record.metric)
-    console.print(table(rows, record.metric, TOP if top else None))
+    rows = ranked(record.trials.values(), record.criteria)
+    console.print(table(rows, record.criteria, TOP if top else None))
 
 
 def status_line(mapping: Mapping[str, Any]) -> str:

@@ -1,12 +1,12 @@
 """The leaderboard: the trials of a search by their best score."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.history import Trial
-from automl.metrics import Metric
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +24,7 @@ class Row:
         scores: On valid, at its best step; none where it has no result.
         reason: Why it failed.
         winner: Whether it is the best of all.
+        front: Whether it is on the Pareto front, where there are several objectives.
     """
 
     trial: int
@@ -36,21 +37,24 @@ class Row:
     scores: Mapping[str, float]
     reason: str | None
     winner: bool
+    front: bool = False
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
         return {**asdict(self), "seconds": round(self.seconds, 3)}
 
 
-def leaderboard(trials: Iterable[Trial], metric: Metric) -> list[Row]:
+def leaderboard(trials: Iterable[Trial], criteria: Criteria) -> list[Row]:
     """Return the trials, best first; those without a result at the end."""
     everything = list(trials)
-    best = history.best(everything, metric)
-    ranked = sorted(everything, key=lambda trial: (_standing(trial, metric), trial.row.number))
-    return [_row(trial, metric, winner=best is not None and trial is best[0]) for trial in ranked]
+    best = history.best(everything, criteria)
+    front = {t.row.number for t, _ in history.front(everything, criteria)} if criteria.others else set()
+    ranked = sorted(everything, key=lambda trial: (_standing(trial, criteria), trial.row.number))
+    rows = [_row(trial, criteria, winner=best is not None and trial is best[0]) for trial in ranked]
+    return [replace(row, front=row.trial in front) for row in rows]
 
 
-def table(rows: Iterable[Row], metric: Metric, top: int | None = None) -> "Table":
+def table(rows: Iterable[Row], criteria: Criteria, top: int | None = None) -> "Table":
     """Return the first rows as a table for people to read."""
     from rich import box
     from rich.table import Table
@@ -61,19 +65,20 @@ def table(rows: Iterable[Row], metric: Metric, top: int | None = None) -> "Table
     drawn.add_column("trial", justify="right")
     drawn.add_column("encoder → decoder", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
-    for name in ("parameters", "tokens", "seconds", "loss", metric.name):
+    names = _shown(criteria)
+    for name in ("parameters", "tokens", "seconds", "loss", *names):
         drawn.add_column(name, justify="right", no_wrap=True)
     for row in shown[:top]:
-        drawn.add_row(*_cells(row, metric), style="bold" if row.winner else None)
+        drawn.add_row(*_cells(row, names), style="bold" if row.winner else None)
     hidden = len(shown[top:]) if top is not None else 0
     drawn.caption = f"and {hidden} more: automl leaderboard shows all" if hidden else None
     drawn.caption_justify = "left"
     return drawn
 
 
-def _cells(row: Row, metric: Metric) -> tuple[str, ...]:
+def _cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     return (
-        "*" if row.winner else "",
+        "*" if row.winner else "+" if row.front else "",
         str(row.trial),
         f"{row.encoder} → {row.decoder}",
         f"{row.state} {row.reason}" if row.reason else row.state,
@@ -81,21 +86,27 @@ def _cells(row: Row, metric: Metric) -> tuple[str, ...]:
         f"{row.tokens:,}",
         f"{row.seconds:,.1f}",
         _score(row.scores.get("loss")),
-        _score(row.scores.get(metric.name)),
+        *(_score(row.scores.get(name)) for name in names),
     )
 
 
 def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.4f}"
+    return "" if score is None else f"{score:.4f}" if abs(score) < 1e5 else f"{score:,.0f}"
 
 
-def _standing(trial: Trial, metric: Metric) -> tuple[float, float]:
-    scores = [history.loss_of(segment.scores, metric) for segment in trial.segments]
-    return min(scores, default=(float("inf"), float("inf")))
+def _shown(criteria: Criteria) -> list[str]:
+    """Return the columns of scores; parameters have theirs already."""
+    named = [*(objective.name for objective in criteria.objectives), *criteria.limits]
+    return [name for name in dict.fromkeys(named) if name != "parameters"]
 
 
-def _row(trial: Trial, metric: Metric, *, winner: bool) -> Row:
-    best = history.best([trial], metric)
+def _standing(trial: Trial, criteria: Criteria) -> tuple[float, ...]:
+    ranks = [(criteria.excess(s.scores), *criteria.standing(s.scores)) for s in trial.segments]
+    return min(ranks, default=(float("inf"),))
+
+
+def _row(trial: Trial, criteria: Criteria, *, winner: bool) -> Row:
+    best = history.best([trial], criteria) or history.nearest([trial], criteria)
     return Row(
         trial=trial.row.number,
         state=trial.state,

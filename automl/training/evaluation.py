@@ -68,7 +68,7 @@ class Evaluator:
         if max(counts) == 1:
             return self.arrays
         texts = [text for acceptable in self.references for text in acceptable]
-        sources = [row for row, count in zip(self._sources(), counts, strict=True) for _ in range(count)]
+        sources = [row for row, count in zip(self.sources(), counts, strict=True) for _ in range(count)]
         targets = self.table.target_tokenizer.encode_batch(texts)
         return Split(*flat(sources), *flat(targets), rows=len(texts))
 
@@ -120,10 +120,11 @@ class Evaluator:
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
         longest = self.table.meta["max_source_length"]
-        answers = decode(program, parameters, self._sources(), self.table.copies, BATCH_SIZE, longest)
+        answers = decode(program, parameters, self.sources(), self.table.copies, BATCH_SIZE, longest)
         return self.table.target_tokenizer.decode_batch([answer.tokens for answer in answers])
 
-    def _sources(self) -> list[list[int]]:
+    def sources(self) -> list[list[int]]:
+        """Return the tokens of each source."""
         flat, offsets = self.arrays.source, self.arrays.source_offsets
         return [flat[begin:end].tolist() for begin, end in pairwise(offsets)]
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from automl.data.batching import BatchPlan, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
-from automl.decoding.answers import Program
+from automl.decoding.answers import Program, decode
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import metric
 from automl.models.dropout import Noise
-from automl.models.parameters import initialise
+from automl.models.parameters import Parameters, initialise
 from automl.segments import (
     Beat,
     Evaluation,
@@ -42,6 +42,7 @@ from automl.training.executables import (
     new_state,
     train_program,
 )
+from automl.training.latency import median_seconds, of_median_length
 from automl.training.optimizers import Recipe, initial_moments
 from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
@@ -65,6 +66,7 @@ class Trainer:
     def __init__(self, workload: Workload) -> None:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
+        self.measures_latency, self.single = workload.latency, workload.threads == 1
         self.checkpoints = Path(workload.checkpoints)
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
@@ -113,7 +115,9 @@ class Trainer:
         end = self._train(segment, configuration, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            scores = dataset.evaluator("valid").scores(static, end.state.average, self._greedy(static, dataset))
+            end, scores = self._scored(end, static, dataset, final=segment.cooldown)
+            if self.measures_latency:
+                scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
             raise TrialFailure(
                 FailureReason.NAN_LOSS, f"the loss on valid is {scores['loss']} at step {end.state.step}"
@@ -141,6 +145,41 @@ class Trainer:
         evaluator = dataset.evaluator(job.split)
         scores = evaluator.final_scores(static, state.average, self._greedy(static, dataset))
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
+
+    def _scored(
+        self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool
+    ) -> tuple[Checkpoint, Mapping[str, float]]:
+        """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
+
+        At the end of a trial the last parameters take the place of the average where they are better.
+        """
+        evaluator, greedy = dataset.evaluator("valid"), self._greedy(static, dataset)
+        scores = evaluator.scores(static, end.state.average, greedy)
+        if not final:
+            return end, scores
+        last = evaluator.scores(static, end.state.parameters, greedy)
+        if not self._better(last, scores):
+            return end, scores
+        return end._replace(state=end.state._replace(average=end.state.parameters)), last
+
+    def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
+        first = self.metrics[0]
+        if scores[first.name] == than[first.name]:
+            return scores["loss"] < than["loss"]
+        return first.better(scores[first.name], than[first.name])
+
+    def _latency(self, static: Signature, dataset: Dataset, parameters: Parameters) -> float:
+        """Return the median seconds of a greedy decode of one source of valid, of median length."""
+        valid, copies, meta = dataset.evaluator("valid"), dataset.table.copies, dataset.table.meta
+        sources, longest = valid.sources(), meta["max_source_length"]
+        chosen = of_median_length([len(source) for source in sources], longest)
+        said = int(np.diff(valid.arrays.target_offsets)[chosen].max()) + 1
+        program = self.greedy(static, min(said, meta["max_target_length"]))
+
+        def decoded(source: Sequence[int]) -> None:
+            decode(program, parameters, [source], copies, 1, longest)
+
+        return median_seconds(decoded, [sources[place] for place in chosen], pin=not self.single)
 
     def _greedy(self, static: Signature, dataset: Dataset) -> Program:
         program: Program = self.greedy(static, dataset.table.meta["max_target_length"])

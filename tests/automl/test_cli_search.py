@@ -130,3 +130,17 @@ def test_a_search_in_processes_imports_no_jax_into_its_parent(folder: Path, foun
     assert other.code == 0, other.err
     assert not other.computes
     assert other.json["search"] == "other"
+
+
+def test_a_search_of_several_objectives_within_a_latency_lists_the_front(folder: Path, found: Finished) -> None:
+    objectives = '[metric]\nname = ["sequence_error_rate", "parameters", "latency"]\n[constraints]\nlatency = "10s"\n'
+    (folder / "front.toml").write_text(DOCUMENT + objectives)
+    several = automl(folder, "search", "front.toml", "--executor", "inline", "--trials", "2", "--json")
+    assert several.code == 0, several.err
+    first = several.json["front"][0]
+    assert first["trial"] == several.json["best"]["trial"]
+    assert first["scores"]["parameters"] == several.json["best"]["parameters"]
+    assert 0 < first["scores"]["latency"] < 10
+    assert list(several.json["best"]["test_scores"]) == ["sequence_error_rate"]
+    rows = automl(folder, "leaderboard", "front", "--json").json["trials"]
+    assert {row["trial"] for row in rows if row["front"]} == {each["trial"] for each in several.json["front"]}

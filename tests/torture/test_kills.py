@@ -12,6 +12,7 @@ import pytest
 
 from automl.budget import Budget
 from automl.control.controller import Controller
+from automl.control.criteria import Criteria
 from automl.control.plan import Plan
 from automl.metrics import metric
 from search_spaces.spaces import space
@@ -51,7 +52,7 @@ def control(url: str, name: str, folder: Path) -> None:
         row = get_search(database, name)
         assert row is not None
         executor = PretendingExecutor(folder, CURVES, now=row.seconds)
-        plan = Plan(space(), metric("sequence_error_rate"), Budget(trials=TRIALS), folder, 20_000)
+        plan = Plan(space(), Criteria(metric("sequence_error_rate")), Budget(trials=TRIALS), folder, 20_000)
         Controller(database, row, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
         release(database, lease)
 

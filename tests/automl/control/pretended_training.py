@@ -38,6 +38,7 @@ class PretendingExecutor:
     failures: dict[int, list[FailureReason | None]] = field(default_factory=dict)
     test_failures: list[FailureReason] = field(default_factory=list)
     overrun: float = 0.0
+    costs: Callable[[Job], dict[str, float]] = lambda job: {}
     at: dict[float, Callable[[], None]] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
@@ -93,7 +94,7 @@ class PretendingExecutor:
         step = job.from_step + max(int(training * curve.speed / PACE + 0.999), 1)
         point = curve.point(step * PACE, 0.0, 0.0, cooled=job.cooldown)
         digest = objects.write(self.checkpoints, f"{job.trial} {step}".encode())
-        scores = {"loss": point.loss, "sequence_error_rate": point.objective}
+        scores = {"loss": point.loss, "sequence_error_rate": point.objective, **self.costs(job)}
         seconds = {"training": training, "compiling": compiling, "evaluating": EVALUATING, "writing": 0.0}
         return SegmentResult(job.trial, job.from_step, step, step * PACE, scores, digest, 1000, seconds)
 

@@ -6,9 +6,11 @@ import pytest
 
 from automl.budget import Budget
 from automl.control.controller import Controller
+from automl.control.criteria import Criteria
 from automl.control.plan import Plan
 from automl.errors import FailureReason, Obstacle
 from automl.metrics import metric
+from automl.metrics.costs import COSTS
 from automl.segments import Evaluation, Segment
 from search_spaces.spaces import space
 from storage import objects
@@ -33,7 +35,9 @@ class Bench:
         self.folder = folder
         self.database = open_database(f"sqlite:///{folder / 'automl.db'}")
         self.search = create_search(self.database, "dates", {}, "0" * 64)
-        self.plan = Plan(space(), metric("sequence_error_rate"), Budget(time=180.0), folder / "objects", 20_000)
+        self.plan = Plan(
+            space(), Criteria(metric("sequence_error_rate")), Budget(time=180.0), folder / "objects", 20_000
+        )
         self.executor = PretendingExecutor(folder / "objects", CURVES)
         self.shown = []
 
@@ -400,6 +404,69 @@ def test_only_admissible_configurations_are_trained(bench):
 def test_a_search_without_an_admissible_configuration_fails_and_says_why(bench):
     outcome = bench.run(admissible=lambda c: False)
     assert (outcome.state, outcome.why) == ("failed", "no configuration is within the constraints")
+
+
+def sizes(job):
+    return {"parameters": 1000.0 / (1 + job.trial % 7)}
+
+
+TWO = Criteria(metric("sequence_error_rate"), (COSTS["parameters"],))
+
+
+def test_of_several_objectives_the_front_is_kept_and_the_best_by_the_first_wins(bench):
+    bench.executor.costs = sizes
+    outcome = bench.run(criteria=TWO)
+    assert len(outcome.front) > 1
+    assert outcome.front[0].checkpoint == outcome.best.checkpoint
+    pairs = [tuple(each.scores[name] for name in ("sequence_error_rate", "parameters")) for each in outcome.front]
+    assert [p for p, _ in pairs] == sorted(p for p, _ in pairs)
+    assert [size for _, size in pairs] == sorted((size for _, size in pairs), reverse=True)
+
+
+def test_several_objectives_train_further_what_is_small_than_one_does(bench, tmp_path_factory):
+    one = Bench(tmp_path_factory.mktemp("one"))
+    bench.executor.costs = one.executor.costs = sizes
+    bench.run(criteria=TWO, budget=Budget(time=120.0))
+    one.run(budget=Budget(time=120.0))
+    small = [
+        sum(t.tokens for t in b.trials() if t.number % 7 > 2) / sum(t.tokens for t in b.trials()) for b in (bench, one)
+    ]
+    one.database.close()
+    assert small[0] > small[1]
+
+
+def test_optuna_reads_a_search_of_several_objectives(mirrored_bench):
+    import optuna
+
+    mirrored_bench.executor.costs = sizes
+    mirrored_bench.run(criteria=TWO, budget=Budget(time=60.0))
+    study = optuna.load_study(study_name="dates", storage=mirrored_bench.database.url)
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    assert study.best_trials
+
+
+def test_a_trial_over_the_limit_of_latency_neither_goes_on_nor_wins(bench):
+    bench.executor.costs = lambda job: {"latency": 0.05 if job.trial in (0, 3) else 0.01}
+    outcome = bench.run(criteria=Criteria(metric("sequence_error_rate"), limits={"latency": 0.02}))
+    assert outcome.best.scores["latency"] == 0.01
+    assert [job.trial for job in bench.executor.jobs if isinstance(job, Segment)].count(0) == 1
+
+
+def test_a_search_whose_models_are_all_too_slow_has_no_winner_and_names_the_nearest(bench):
+    bench.executor.costs = lambda job: {"latency": 0.03 + 0.01 * (job.trial != 1)}
+    criteria = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
+    outcome = bench.run(criteria=criteria, budget=Budget(trials=4))
+    assert (outcome.state, outcome.best) == ("failed", None)
+    assert "the nearest, trial 1" in outcome.why
+
+
+def test_what_was_measured_is_learnt_and_learnt_again_by_the_next_run(bench):
+    learnt = []
+    bench.run(learn=lambda configuration, scores: learnt.append(scores), budget=Budget(time=60.0))
+    first, learnt[:] = list(learnt), []
+    assert sorted(s["loss"] for s in first) == sorted(s.scores["loss"] for s in bench.segments())
+    bench.run(learn=lambda configuration, scores: learnt.append(scores), budget=Budget(time=60.0))
+    assert len(learnt) == len(first)
 
 
 def test_a_mirror_that_fails_costs_a_warning_and_nothing_else(bench, monkeypatch):

@@ -4,15 +4,17 @@ from datetime import UTC, datetime
 import pytest
 
 from automl.control import history
+from automl.control.criteria import Criteria
 from automl.control.outcome import early_end, explain
 from automl.metrics import metric
+from automl.metrics.costs import COSTS
 from search_spaces.dials import to_dict
 from search_spaces.spaces import space
 from storage.segments import SegmentRow
 from storage.trials import TrialRow
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
-ERROR_RATE, BLEU = metric("sequence_error_rate"), metric("bleu")
+ERROR_RATE, BLEU = Criteria(metric("sequence_error_rate")), Criteria(metric("bleu"))
 
 
 def row(number, state="PAUSED", reason=None):
@@ -43,7 +45,7 @@ def test_points_add_up_what_the_segments_cost():
 
 
 def test_a_metric_to_maximize_is_turned_round():
-    assert history.loss_of({"bleu": 8.0, "loss": 1.0}, BLEU) == (-8.0, 1.0)
+    assert BLEU.standing({"bleu": 8.0, "loss": 1.0}) == (-8.0, 1.0)
     found = history.best(trials((3.0, 1.0), (8.0, 2.0), name="bleu").values(), BLEU)
     assert found[0].row.number == 1
 
@@ -54,7 +56,7 @@ def test_of_equal_objectives_the_lower_loss_is_the_best():
 
 
 def test_a_score_that_is_missing_or_not_finite_is_the_worst():
-    assert history.loss_of({"sequence_error_rate": math.nan}, ERROR_RATE) == (math.inf, math.inf)
+    assert ERROR_RATE.standing({"sequence_error_rate": math.nan}) == (math.inf, math.inf)
 
 
 @pytest.mark.parametrize(("state", "expected"), [("RUNNING", "paused"), ("COMPLETE", "finished"), ("FAILED", "failed")])
@@ -91,3 +93,38 @@ def test_a_search_ends_early_at_its_target_only():
     assert early_end(found, ("sequence_error_rate", "<=", 0.5)) == "the target sequence_error_rate<=0.5 is reached"
     assert early_end(found, ("sequence_error_rate", "<", 0.5)) is None
     assert early_end(found, None) is None
+
+
+def test_of_several_objectives_the_best_by_the_first_leads_the_front_and_nothing_worse_is_on_it():
+    criteria = Criteria(metric("sequence_error_rate"), (COSTS["parameters"],))
+    values = [(0.1, 90.0), (0.2, 50.0), (0.3, 60.0), (0.1, 80.0), (0.4, 50.0)]
+    segments = [
+        segment(number, 0, loss=1.0, sequence_error_rate=error, parameters=size)
+        for number, (error, size) in enumerate(values)
+    ]
+    found = history.restore([row(number) for number in range(5)], segments).values()
+    assert [trial.row.number for trial, _ in history.front(found, criteria)] == [3, 1]
+    assert history.best(found, criteria)[0].row.number == 3
+
+
+class TestALimitOnWhatIsMeasured:
+    criteria = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
+    segments = (
+        segment(0, 0, loss=1.0, sequence_error_rate=0.1, latency=0.05),
+        segment(1, 0, loss=1.0, sequence_error_rate=0.3, latency=0.015),
+        segment(2, 0, loss=1.0, sequence_error_rate=0.2, latency=0.025),
+    )
+
+    def trials(self, *numbers):
+        return history.restore([row(n) for n in numbers], [self.segments[n] for n in numbers]).values()
+
+    def test_excludes_what_is_over_it_from_winning_and_from_going_on(self):
+        assert history.best(self.trials(0, 1, 2), self.criteria)[0].row.number == 1
+        assert [c.number for c in history.candidates(self.trials(0, 1, 2), self.criteria)] == [1]
+
+    def test_that_nothing_keeps_names_what_came_nearest(self):
+        assert history.best(self.trials(0, 2), self.criteria) is None
+        assert explain(self.trials(0, 2), self.criteria) == (
+            "no model is within the constraints; the nearest, trial 2 (Recurrent → Recurrent), has a latency of 25 ms, "
+            "and 20 ms are allowed"
+        )

@@ -7,6 +7,7 @@ import pytest
 
 from automl.budget import Budget
 from automl.control.controller import Controller
+from automl.control.criteria import Criteria
 from automl.control.plan import Plan
 from automl.errors import FailureReason
 from automl.metrics import metric
@@ -33,7 +34,7 @@ def searched(tmp_path_factory):
     create_search(database, "<i>words</i>", document, "0" * 64)
     executor = PretendingExecutor(folder / "objects", space_of(3, Curve(floor=0.08, scale=3000.0)))
     executor.failures = {2: [FailureReason.NAN_LOSS]}
-    plan = Plan(space(), metric("sequence_error_rate"), Budget(time=180.0), folder / "objects", 20_000)
+    plan = Plan(space(), Criteria(metric("sequence_error_rate")), Budget(time=180.0), folder / "objects", 20_000)
     lease = claim(database, "<i>words</i>", "a test", 60.0)
     search = get_search(database, "<i>words</i>")
     Controller(database, search, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()

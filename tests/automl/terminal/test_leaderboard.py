@@ -4,7 +4,6 @@ from io import StringIO
 from rich.console import Console
 
 from automl.control.history import Trial
-from automl.metrics import metric
 from automl.terminal.leaderboard import Row, leaderboard, table
 from tests.automl.control.test_history import BLEU, ERROR_RATE, row, segment, trials
 
@@ -47,7 +46,7 @@ def test_scores_are_those_of_the_best_step_and_costs_those_of_all() -> None:
 
 
 def test_nothing_has_won_where_nothing_was_measured() -> None:
-    board = leaderboard([Trial(row(0), trials((0.2, 1.0))[0].configuration)], metric("bleu"))
+    board = leaderboard([Trial(row(0), trials((0.2, 1.0))[0].configuration)], BLEU)
     assert [row.winner for row in board] == [False]
 
 

@@ -288,3 +288,23 @@ def test_a_new_trial_compiles_one_shape_and_the_others_when_it_goes_on(two_shape
     again = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
     assert again.scores["loss"] == pytest.approx(begin.scores["loss"], rel=1e-4)
     assert again.checkpoint != begin.checkpoint  # in its own shapes, that is with other roundings
+
+
+@pytest.mark.parametrize("wins", ["last", "average"])
+def test_a_trial_that_is_trained_out_keeps_the_better_of_last_and_averaged_parameters(
+    trainer: Trainer, begin: SegmentResult, wins: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_better", lambda self, scores, than: wins == "last")
+    end = trained(trainer, onward(begin, to_tokens=begin.tokens + 500, cooldown=True))
+    tensors = read_tensors(trainer.checkpoints, end.checkpoint)
+    names = [name for name in tensors if name.startswith("average/")]
+    same = [np.array_equal(tensors[name], tensors[name.replace("average/", "parameters/", 1)]) for name in names]
+    assert names
+    assert all(same) == (wins == "last")
+
+
+def test_of_equal_objectives_the_lower_loss_is_the_better(trainer: Trainer) -> None:
+    low, high = ({"sequence_error_rate": 0.5, "loss": loss} for loss in (1.0, 2.0))
+    assert trainer._better(low, high)
+    assert not trainer._better(high, low)
+    assert trainer._better({"sequence_error_rate": 0.4, "loss": 9.0}, low)

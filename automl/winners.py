@@ -1,0 +1,162 @@
+"""How a search stands, and its winner as what can be written and loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load
+
+from automl.bundle import Bundle, write_bundle
+from automl.card import model_card
+from automl.data.corpus import Corpus
+from automl.data.table import tokenized, tokens_of
+from automl.metrics import METRICS, signatures
+from automl.tasks import TASKS
+from search_spaces.dials import from_dict
+from search_spaces.seq2seq import Seq2Seq
+from storage import objects
+from storage.database import Database, StorageError
+from storage.searches import SearchRow, get_search
+
+AVERAGE = "average/"
+SHOWN = ("trial", "scores", "configuration", "parameters")
+"""What is said of each model of a Pareto front."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winning trial, and its model ready to be written."""
+
+    trial: int
+    scores: Mapping[str, float]
+    test_scores: Mapping[str, float]
+    configuration: Mapping[str, Any]
+    parameters: int | None
+    bundle: Bundle = field(repr=False)
+
+    def export(self, folder: str | Path) -> Path:
+        """Write the winner's folder; return it.
+
+        Raises:
+            InputError: The folder holds something else, or cannot be written.
+        """
+        write_bundle(self.bundle, Path(folder))
+        return Path(folder)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a search stands.
+
+    Attributes:
+        seconds: Consumed over all runs.
+        trials: Number of trials by state.
+        bundle: Folder of the winner.
+        why: One sentence on what won and why.
+        front: Where there are several objectives, all that is best in its way, the best by the first before.
+        refused: Configurations that were drawn again, since they were over a limit.
+    """
+
+    name: str
+    state: str
+    seconds: float
+    trials: Mapping[str, int]
+    best: Best | None
+    bundle: Path | None
+    why: str
+    front: Sequence[Mapping[str, Any]] = ()
+    refused: int = 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the JSON document of the command line and the service."""
+        keys = ("trial", "scores", "test_scores", "configuration", "parameters")
+        return {
+            "version": 1,
+            "search": self.name,
+            "state": self.state,
+            "seconds": round(self.seconds, 3),
+            "trials": dict(self.trials),
+            "best": None if self.best is None else {key: getattr(self.best, key) for key in keys},
+            "bundle": None if self.bundle is None else str(self.bundle),
+            "why": self.why,
+            "refused": self.refused,
+            **({"front": list(self.front)} if self.front else {}),
+        }
+
+
+def read_best(database: Database, name: str, corpus: Corpus, checkpoints: Path) -> Best | None:
+    """Return the winner of a search as its summary names it."""
+    row = get_search(database, name)
+    best = ((row and row.summary) or {}).get("best")
+    if row is None or best is None:
+        return None
+    scores = {"valid": best["scores"], "test": best["test_scores"]}
+    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores)
+    fields = ("trial", "scores", "test_scores", "configuration", "parameters")
+    return Best(**{name: best[name] for name in fields}, bundle=bundle)
+
+
+def bundle_of(
+    row: SearchRow,
+    corpus: Corpus,
+    checkpoints: Path,
+    digest: str,
+    configuration: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+) -> Bundle:
+    """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
+
+    Raises:
+        StorageError: The checkpoint's bytes are gone or damaged.
+    """
+    try:
+        tensors = load(objects.read(checkpoints, digest))
+    except objects.CorruptObject as error:
+        raise StorageError(f"{error}; export another trial") from error
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
+    columns = row.document["data"]
+    names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
+    named = [names] if isinstance(names, str) else list(names)
+    config = {
+        "kind": row.document["kind"],
+        "configuration": configuration,
+        "vocabulary": table.meta["vocabulary"],
+        "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
+        "max_source_length": table.meta["max_source_length"],
+        "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
+        "metrics": [name for name in named if name in METRICS],
+    }
+    return Bundle(
+        config=config,
+        weights={name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)},
+        source_tokenizer=table.source_tokenizer.to_json(),
+        target_tokenizer=table.target_tokenizer.to_json(),
+        metrics={
+            "search": row.name,
+            "scores": scores,
+            "signatures": signatures(config["metrics"], corpus.references("test")),
+            "seconds": round(row.seconds, 1),
+        },
+        card=model_card(row.name, config, scores, table.meta, row.seconds),
+    )
+
+
+def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None) -> Search:
+    """Return how a search stands by its row; the summary stands in where the model itself is not at hand."""
+    summary = row.summary or {}
+    return Search(
+        name=row.name,
+        state=row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted",
+        seconds=row.seconds,
+        trials=trials,
+        best=best,
+        bundle=None if row.bundle is None else Path(row.bundle),
+        why=row.message or "",
+        front=[{key: each[key] for key in SHOWN} for each in summary.get("front", ())],
+        refused=summary.get("refused", 0),
+    )
+
+
+def _listed(columns: Any) -> list[Any] | None:
+    return None if columns is None else columns if isinstance(columns, list) else [columns]
