@@ -107,7 +107,7 @@ def rest(batch: int, size: int, dtype: Any = jnp.float32) -> State:
 
 
 def of_gates(
-    x: Float[Array, "*batch input"], kernel: Float[Array, "input gates size"]
+    x: Float[Array, "*batch input"], kernel: Float[Any, "input gates size"]
 ) -> Float[Array, "*batch gates size"]:
     """Map the last axis to each gate's.
 
