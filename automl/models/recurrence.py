@@ -114,7 +114,7 @@ def of_gates(
     The kernel is a matrix to the product: the gradient of a product with three axes would be turned about in memory at
     each step of a scan.
     """
-    gates = x @ kernel.reshape(kernel.shape[0], -1)
+    gates: Array = x @ kernel.reshape(kernel.shape[0], -1)
     return gates.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
