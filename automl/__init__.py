@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from automl.errors import InputError
 
 if TYPE_CHECKING:
+    from automl.client import Connection
     from automl.inference import Model
     from automl.winners import Search
 
-__all__ = ["InputError", "load", "search"]
+__all__ = ["InputError", "connect", "load", "search"]
 
 
 def search(
@@ -54,3 +55,10 @@ def load(folder: str | Path) -> "Model":
     from automl.inference import load as load_model
 
     return load_model(folder)
+
+
+def connect(url: str, token: str) -> "Connection":
+    """Connect to a service that `automl serve` runs; `connect(url, token).search(task)` searches there."""
+    from automl.client import Connection
+
+    return Connection(url, token)

@@ -220,6 +220,12 @@ def queue_search(database: Database, name: str, options: Mapping[str, Any] | Non
     database.transact(work)
 
 
+def set_options(database: Database, search_id: int, options: Mapping[str, Any]) -> None:
+    """Say how a search is to be run from its next run on; whoever holds it goes on as it was told."""
+    statement = update(SEARCHES).where(SEARCHES.c.id == search_id).values(options=dict(options))
+    database.transact(lambda transaction: transaction.connection.execute(statement))
+
+
 def withdraw_search(database: Database, name: str) -> bool:
     """Let no worker take a search that waits for one; False if it does not wait, as while a live process holds it."""
 

@@ -23,6 +23,9 @@ def test_reading_data_needs_no_jax(module: str) -> None:
         "automl.control.controller",
         "automl.executors",
         "automl.doctor",
+        "automl.client",
+        "automl.commands.serve",
+        "automl.server.app",
         "storage.study",
     ],
 )

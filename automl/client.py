@@ -1,0 +1,253 @@
+"""A client of the service: the same searches, on somebody else's machine.
+
+search = automl.connect("https://automl.example", token).search("task.toml", budget="10m")
+search.export("model")
+"""
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from automl.budget import parse_duration
+from automl.errors import InputError
+from automl.tasks.document import TaskDocument, document_from_mapping, with_budget
+from automl.tasks.draft import DEFAULT_TIME, document_for
+
+ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
+PAUSE_SECONDS = 2.0
+TIMEOUT = httpx.Timeout(30.0, read=300.0)
+
+
+class Connection:
+    """A service and a key that opens it."""
+
+    def __init__(self, url: str, token: str, client: httpx.Client | None = None) -> None:
+        """Connect; `client` stands in for the network in tests."""
+        self._http = client or httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT)
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def search(
+        self,
+        task: str | Path | Mapping[str, Any],
+        budget: str | Mapping[str, Any] | None = None,
+        *,
+        workers: int | None = None,
+        wait: bool = True,
+    ) -> "RemoteSearch":
+        """Upload the data of a task, submit it, and wait until it has ended.
+
+        Args:
+            task: As for `automl.search`; its data are files here.
+            budget: A duration, or the fields of `[budget]`.
+            workers: Trainers at a time.
+            wait: Whether to wait.
+
+        Raises:
+            InputError: The task is wrong, or the service refuses it.
+        """
+        document = _document(task, budget)
+        mapping = document.to_mapping()
+        for split, path in document.data.files.items():
+            mapping["data"][split] = self.upload(path)
+        body = {"task": mapping} | ({} if workers is None else {"workers": workers})
+        answer = self.request("POST", "/v1/searches", json=body)
+        found = RemoteSearch(self, answer["search"], answer)
+        return found.wait() if wait else found
+
+    def upload(self, path: str | Path) -> str:
+        """Upload a file; returns the id that stands for it in a task document."""
+        with Path(path).open("rb") as stream:
+            answer = self.request("POST", "/v1/uploads", files={"file": (Path(path).name, stream)})
+        return str(answer["id"])
+
+    def searches(self) -> Iterator["RemoteSearch"]:
+        """Yield the searches that the key may see, newest first."""
+        before: int | None = None
+        while True:
+            page = self.request("GET", "/v1/searches", params={} if before is None else {"before": before})
+            yield from (RemoteSearch(self, item["search"], item) for item in page["items"])
+            before = page["next"]
+            if before is None:
+                return
+
+    def open(self, name: str) -> "RemoteSearch":
+        """Return a search by its name."""
+        return RemoteSearch(self, name, self.request("GET", f"/v1/searches/{name}"))
+
+    def request(self, method: str, path: str, **others: Any) -> Any:
+        """Send a request and return the JSON of the answer, or its bytes.
+
+        Raises:
+            InputError: The service refuses it, or does not answer.
+        """
+        try:
+            response = self._http.request(method, path, headers=self._headers, **others)
+        except httpx.HTTPError as error:
+            raise InputError(f"{self._http.base_url}: does not answer ({type(error).__name__}); check url") from None
+        if response.is_error:
+            raise InputError(f"{self._http.base_url}: {_detail(response)}")
+        is_json = response.content and response.headers.get("content-type", "").startswith("application/json")
+        return response.json() if is_json else response.content
+
+    def stream(self, path: str, last: str) -> Iterator[dict[str, Any]]:
+        """Yield server-sent events after the one with that id: `event`, `id` and the decoded `data`."""
+        headers = {**self._headers, "Last-Event-ID": last}
+        with self._http.stream("GET", path, headers=headers) as response:
+            if response.is_error:
+                response.read()
+                raise InputError(f"{self._http.base_url}: {_detail(response)}")
+            event: dict[str, Any] = {}
+            for line in response.iter_lines():
+                name, _, value = line.partition(": ")
+                if not line and "data" in event:
+                    yield {**event, "data": json.loads(event["data"])}
+                if not line:
+                    event = {}
+                elif name in ("id", "event", "data"):
+                    event[name] = value
+
+
+class RemoteSearch:
+    """A search of the service; `document` is how it stood when it was last asked."""
+
+    def __init__(self, connection: Connection, name: str, document: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self.name = name
+        self.document = document
+
+    @property
+    def state(self) -> str:
+        """Its state when it was last asked."""
+        return str(self.document["state"])
+
+    @property
+    def best(self) -> Mapping[str, Any] | None:
+        """The best trial then: `trial`, `scores`, `test_scores`, `configuration`, `parameters`."""
+        best: Mapping[str, Any] | None = self.document["best"]
+        return best
+
+    def refresh(self) -> "RemoteSearch":
+        """Ask how it stands."""
+        self.document = self._connection.request("GET", self._path())
+        return self
+
+    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield what it decides until it has ended; a connection that is lost is made again, and nothing is missed."""
+        last = str(after)
+        while True:
+            try:
+                for event in self._connection.stream(self._path("events"), last):
+                    last = event.get("id", last)
+                    if event["event"] == "end":
+                        return
+                    if event["event"] == "decision":
+                        yield event["data"]
+            except httpx.HTTPError:
+                pass
+            time.sleep(PAUSE_SECONDS)
+
+    def wait(self) -> "RemoteSearch":
+        """Wait until it has ended."""
+        for _ in self.events():
+            pass
+        return self.refresh()
+
+    def pause(self) -> "RemoteSearch":
+        """Let it end what it runs and wait."""
+        return self._ask("POST", "pause")
+
+    def resume(self) -> "RemoteSearch":
+        """Let it go on."""
+        return self._ask("POST", "resume")
+
+    def cancel(self) -> "RemoteSearch":
+        """End it for good."""
+        return self._ask("POST", "cancel")
+
+    def extend(self, budget: str | Mapping[str, Any]) -> "RemoteSearch":
+        """Give it another budget in all."""
+        return self._ask("PUT", "budget", json={"budget": _budget(budget)})
+
+    def leaderboard(self) -> list[dict[str, Any]]:
+        """Return its trials, best first."""
+        rows: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = self._connection.request("GET", self._path("trials"), params={"after": after, "limit": 100})
+            rows, after = rows + page["items"], page["next"]
+        return rows
+
+    def report(self) -> dict[str, Any]:
+        """Return what it has learnt."""
+        found: dict[str, Any] = self._connection.request("GET", self._path("report"))
+        return found
+
+    def predict(self, sources: Sequence[str], trial: int | None = None) -> list[str]:
+        """Return one output for each source, by the winner or another trial."""
+        body = {"sources": list(sources)} | ({} if trial is None else {"trial": trial})
+        outputs: list[str] = self._connection.request("POST", self._path("predict"), json=body)["outputs"]
+        return outputs
+
+    def export(self, folder: str | Path, trial: int | None = None) -> Path:
+        """Write the winner's folder, or that of another trial; return it.
+
+        Raises:
+            InputError: The folder is there already.
+        """
+        target = Path(folder)
+        if target.exists():
+            raise InputError(f"{target}: is there already; name a new folder")
+        data = self._connection.request("GET", self._path("model"), params={} if trial is None else {"trial": trial})
+        target.mkdir(parents=True)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for entry in archive.infolist():
+                (target / Path(entry.filename).name).write_bytes(archive.read(entry))
+        return target
+
+    def delete(self, *, purge: bool = False) -> None:
+        """Delete it; with `purge` also its checkpoints and its data."""
+        self._connection.request("DELETE", self._path(), params={"purge": purge})
+
+    def _path(self, part: str = "") -> str:
+        return f"/v1/searches/{self.name}" + (f"/{part}" if part else "")
+
+    def _ask(self, method: str, part: str, **others: Any) -> "RemoteSearch":
+        self.document = self._connection.request(method, self._path(part), **others)
+        return self
+
+
+def _document(task: str | Path | Mapping[str, Any], budget: str | Mapping[str, Any] | None) -> TaskDocument:
+    document = document_from_mapping(task, Path()) if isinstance(task, Mapping) else document_for(Path(task))[0]
+    if budget is not None:
+        document = with_budget(document, _budget(budget))
+    return with_budget(document, {"time": DEFAULT_TIME}) if document.is_endless else document
+
+
+def _budget(budget: str | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(budget, str):
+        parse_duration(budget)
+        return {"time": budget}
+    return dict(budget)
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"answers {response.status_code}"

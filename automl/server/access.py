@@ -1,0 +1,98 @@
+"""Who calls, and what they may do: every route says the scope that it needs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from automl.server.problems import Problem, not_found
+from storage.accounts import AccountRow
+from storage.keys import SCOPES, KeyRow, Scope, find_key
+from storage.searches import SearchRow, get_search
+
+if TYPE_CHECKING:
+    from automl.server.service import Service
+
+BEARER = HTTPBearer(auto_error=False, description="A key of the service, as `Authorization: Bearer KEY`.")
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An account, and the key by which it calls."""
+
+    account: AccountRow
+    key: KeyRow
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has a scope."""
+        return SCOPES.index(self.key.scope) >= SCOPES.index(scope)
+
+    def may_see(self, row: SearchRow) -> bool:
+        """Whether a search is the caller's, or the caller administers all."""
+        return self.may("admin") or row.account_id == self.account.id
+
+
+def service_of(request: Request) -> "Service":
+    """Return the service that a request is for."""
+    service: Service = request.app.state.service
+    return service
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The rule of a route: a key with at least this scope."""
+
+    scope: Scope
+
+    def __call__(
+        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+    ) -> Caller:
+        """Return who calls.
+
+        Raises:
+            Problem: Nobody that we know (401), or somebody who may not (403).
+        """
+        if credentials is None:
+            raise Problem(401, "give a key as Authorization: Bearer KEY", CHALLENGE)
+        found = find_key(service_of(request).database, credentials.credentials)
+        if found is None:
+            raise Problem(401, "the key is not known, has expired or was revoked", CHALLENGE)
+        caller = Caller(account=found[1], key=found[0])
+        request.state.account = caller.account.name
+        if not caller.may(self.scope):
+            raise Problem(403, f"the key may {caller.key.scope}; this needs one that may {self.scope}")
+        return caller
+
+
+Reader = Annotated[Caller, Depends(Needs("read"))]
+Runner = Annotated[Caller, Depends(Needs("run"))]
+Admin = Annotated[Caller, Depends(Needs("admin"))]
+Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of a search.")]
+
+
+def own_search(service: "Service", caller: Caller, name: str) -> SearchRow:
+    """Return a search that the caller may see.
+
+    Raises:
+        Problem: There is none of that name (404).
+    """
+    row = get_search(service.database, name)
+    if row is None or not caller.may_see(row):
+        raise not_found(f"search {name!r}")
+    return row
+
+
+def read_search(request: Request, caller: Reader, name: Name) -> SearchRow:
+    """Return the search of the path, to be looked at."""
+    return own_search(service_of(request), caller, name)
+
+
+def run_search(request: Request, caller: Runner, name: Name) -> SearchRow:
+    """Return the search of the path, to be changed."""
+    return own_search(service_of(request), caller, name)
+
+
+SeenSearch = Annotated[SearchRow, Depends(read_search)]
+RunSearch = Annotated[SearchRow, Depends(run_search)]

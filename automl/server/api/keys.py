@@ -1,0 +1,124 @@
+"""Accounts, their keys, and the audit log."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+
+from automl.server.access import Admin, Reader, Runner, service_of
+from automl.server.api.searches import Before
+from automl.server.api.uploads import Limit
+from automl.server.documents import (
+    AccountDocument,
+    Audit,
+    AuditDocument,
+    KeyDocument,
+    MadeKey,
+    Me,
+    NewAccount,
+    NewKey,
+    PersonName,
+    Quotas,
+)
+from automl.server.options import QUOTAS
+from automl.server.problems import Problem, not_found
+from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
+from storage.audit import list_entries
+from storage.keys import SCOPES, KeyRow, add_key, list_keys, revoke_key
+
+ROUTER = APIRouter(tags=["people"])
+
+
+def _key(row: KeyRow) -> KeyDocument:
+    names = ("id", "label", "scope", "created", "expires", "revoked")
+    return KeyDocument(**{name: getattr(row, name) for name in names})
+
+
+def _account(row: AccountRow) -> AccountDocument:
+    return AccountDocument(name=row.name, created=row.created, disabled=row.disabled, quotas=dict(row.quotas or {}))
+
+
+@ROUTER.get("/me")
+def get_me(request: Request, caller: Reader) -> Me:
+    """Say who calls, and what is used of what may be used."""
+    service = service_of(request)
+    limits = {name: getattr(service.limits(caller), name) for name in QUOTAS}
+    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=service.used(caller.account.id))
+
+
+@ROUTER.get("/keys")
+def list_own_keys(request: Request, caller: Runner) -> list[KeyDocument]:
+    """List the keys of the caller."""
+    return [_key(row) for row in list_keys(service_of(request).database, caller.account.id)]
+
+
+@ROUTER.post("/keys", status_code=201)
+def make_key(request: Request, caller: Runner, body: NewKey) -> MadeKey:
+    """Make a key, which may do no more than that by which it is made; the token is shown this once."""
+    database = service_of(request).database
+    if SCOPES.index(body.scope) > SCOPES.index(caller.key.scope):
+        raise Problem(403, f"a key that may {caller.key.scope} makes none that may {body.scope}")
+    account: AccountRow | None = caller.account
+    if body.account is not None and body.account != caller.account.name:
+        if not caller.may("admin"):
+            raise Problem(403, "only an administrator makes keys for other accounts")
+        account = find_account(database, body.account)
+    if account is None:
+        raise not_found(f"account {body.account!r}")
+    lifetime = None if body.days is None else timedelta(days=body.days)
+    row, token = add_key(database, account.id, body.scope, body.label, lifetime=lifetime)
+    return MadeKey(**_key(row).model_dump(), token=token)
+
+
+@ROUTER.delete("/keys/{key}", status_code=204)
+def revoke_one_key(request: Request, caller: Runner, key: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> None:
+    """Let a key open nothing from now on: one's own, or anybody's for an administrator."""
+    if not revoke_key(service_of(request).database, key, None if caller.may("admin") else caller.account.id):
+        raise not_found(f"key {key}")
+
+
+@ROUTER.get("/accounts")
+def list_all_accounts(request: Request, _caller: Admin) -> list[AccountDocument]:
+    """List all accounts."""
+    return [_account(row) for row in list_accounts(service_of(request).database)]
+
+
+@ROUTER.post("/accounts", status_code=201)
+def make_account(request: Request, _caller: Admin, body: NewAccount) -> AccountDocument:
+    """Add an account; POST /keys makes its first key."""
+    database = service_of(request).database
+    if find_account(database, body.name) is not None:
+        raise Problem(409, f"there is an account {body.name!r} already; choose another name")
+    return _account(add_account(database, body.name, body.quotas.to_mapping()))
+
+
+Person = Annotated[PersonName, Path(description="Name of an account.")]
+
+
+@ROUTER.put("/accounts/{name}/quotas")
+def set_account_quotas(request: Request, _caller: Admin, name: Person, body: Quotas) -> AccountDocument:
+    """Say what an account may use; what is left out is what all may."""
+    database = service_of(request).database
+    if not set_quotas(database, name, body.to_mapping()):
+        raise not_found(f"account {name!r}")
+    row = find_account(database, name)
+    assert row is not None
+    return _account(row)
+
+
+@ROUTER.delete("/accounts/{name}", status_code=204)
+def disable_one_account(request: Request, caller: Admin, name: Person) -> None:
+    """Let the keys of an account open nothing from now on; what it owns stays."""
+    if name == caller.account.name:
+        raise Problem(409, "an administrator cannot disable the account of the key in use")
+    if not disable_account(service_of(request).database, name):
+        raise not_found(f"account {name!r}")
+
+
+@ROUTER.get("/audit")
+def read_audit_log(request: Request, _caller: Admin, before: Before = None, limit: Limit = 50) -> Audit:
+    """Read the audit log, newest first."""
+    rows = list_entries(service_of(request).database, before, limit + 1)
+    items = [AuditDocument(**asdict(row)) for row in rows[:limit]]
+    return Audit(items=items, next=rows[limit - 1].id if len(rows) > limit else None)

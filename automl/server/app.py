@@ -1,0 +1,81 @@
+"""The application: its routes in their order, and what it keeps while it runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
+
+from automl.server import api, audit, health, problems, reference
+from automl.server.feed import Feed
+from automl.server.gauges import Gauges
+from automl.server.guard import Guard
+from automl.server.library import Library
+from automl.server.options import ServerOptions
+from automl.server.predictors import Predictors
+from automl.server.service import Service
+from storage.audit import forget_entries
+from storage.database import Database
+from storage.keys import forget_expired
+from storage.receipts import forget_receipts
+
+AUDIT_KEPT = timedelta(days=365)
+RECEIPTS_KEPT = timedelta(days=1)
+
+
+def create_app(options: ServerOptions, database: Database, predictors: Predictors | None = None) -> FastAPI:
+    """Return the application of a service; the caller opens and closes the database."""
+    app = FastAPI(
+        title="automl",
+        version=_version(),
+        summary="Submit a task, watch it, take the model home.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation,
+    )
+    app.state.service = Service(
+        options=options,
+        database=database,
+        library=Library(database),
+        feed=Feed(database),
+        predictors=predictors or Predictors(),
+    )
+    app.state.gauges = Gauges()
+    problems.install(app)
+    app.include_router(health.ROUTER)
+    app.include_router(api.router())
+    app.include_router(reference.ROUTER)
+    app.add_middleware(audit.Audit, database=database)
+    return app
+
+
+def guarded(app: FastAPI) -> ASGIApp:
+    """Return an application with what stands before every request, errors included."""
+    return Guard(app, app.state.service.options, app.state.gauges)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    forget_expired(service.database)
+    forget_receipts(service.database, RECEIPTS_KEPT)
+    forget_entries(service.database, AUDIT_KEPT)
+    yield
+    service.feed.close()
+    service.predictors.close()
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name
+
+
+def _version() -> str:
+    try:
+        return version("automl-seq2seq")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,58 @@
+"""Connections that end when they take too long to ask for anything, and a server that lets watchers go at its end."""
+
+import asyncio
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+def protocol(seconds: float) -> type[asyncio.Protocol]:
+    """Return a protocol that closes a connection which has not sent a whole request's head in so many seconds."""
+
+    class Patient(H11Protocol):
+        """HTTP/1.1, with patience that ends."""
+
+        _waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._waiting is None and self._is_idle():
+                self._expect()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+            super().connection_lost(exc)
+
+        def _is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _expect(self) -> None:
+            self._waiting = self.loop.call_later(seconds, self._give_up)
+
+        def _give_up(self) -> None:
+            self._waiting = None
+            if self._is_idle() and not self.transport.is_closing():
+                self.transport.close()
+
+    return Patient
+
+
+class Server(uvicorn.Server):
+    """A server that tells its watchers when it is to end: they reconnect to the next one."""
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Answer a signal."""
+        self._on_exit()
+        super().handle_exit(sig, frame)

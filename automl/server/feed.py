@@ -1,0 +1,158 @@
+"""What happens in searches, as it happens: the database is asked once a second for each search, whoever watches."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from automl.server.library import state_of
+from storage.database import Database, StorageError
+from storage.events import EventRow, list_events
+from storage.searches import SearchRow, get_search
+from storage.wishes import wish_of
+
+POLL_SECONDS = 1.0
+KEPT_EVENTS = 2_000
+ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a search stands now: its state, and a number that grows with whatever changes."""
+
+    state: str
+    seconds: float
+    stamp: str
+
+
+@dataclass
+class Channel:
+    """A search that somebody watches.
+
+    Attributes:
+        last: Id of the last event that is known.
+        version: Grows whenever there is news.
+    """
+
+    name: str
+    last: int
+    events: deque[EventRow] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
+    change: Change | None = None
+    version: int = 0
+    watchers: int = 0
+    gone: bool = False
+
+
+class Feed:
+    """Tells watchers; used in one event loop."""
+
+    def __init__(self, database: Database, seconds: float = POLL_SECONDS) -> None:
+        self._database = database
+        self._seconds = seconds
+        self._channels: dict[int, Channel] = {}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+
+    @property
+    def watchers(self) -> int:
+        """How many watch now."""
+        return sum(channel.watchers for channel in self._channels.values())
+
+    def close(self) -> None:
+        """Let every watcher end."""
+        self.closed = True
+        self._wake()
+        if self._task is not None:
+            self._task.cancel()
+
+    def close_soon(self) -> None:
+        """Let every watcher end; called from another thread."""
+        self.closed = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.close)
+
+    async def follow(self, search: SearchRow, after: int) -> AsyncIterator[EventRow | Change]:
+        """Yield the events with an id above `after`, then those that come, and how the search stands when that changes.
+
+        It ends when the search has, or the service does.
+        """
+        self._loop = asyncio.get_running_loop()
+        channel = self._channels.setdefault(search.id, Channel(search.name, after))
+        channel.watchers += 1
+        try:
+            async for event in self._replay(search.id, after):
+                after = event.id
+                yield event
+            if channel.version == 0:
+                channel.last = max(channel.last, after)
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._poll())
+            async for item in self._live(channel, after):
+                yield item
+        finally:
+            channel.watchers -= 1
+            if channel.watchers == 0 and self._channels.get(search.id) is channel:
+                del self._channels[search.id]
+
+    async def _replay(self, search_id: int, after: int) -> AsyncIterator[EventRow]:
+        while True:
+            events = await asyncio.to_thread(list_events, self._database, search_id, after)
+            for event in events:
+                after = event.id
+                yield event
+            if not events:
+                return
+
+    async def _live(self, channel: Channel, after: int) -> AsyncIterator[EventRow | Change]:
+        told: Change | None = None
+        version = -1
+        while not self.closed:
+            if channel.version == version or channel.change is None:
+                if channel.gone:
+                    return
+                await self._news.wait()
+                continue
+            version = channel.version
+            for event in [event for event in channel.events if event.id > after]:
+                after = event.id
+                yield event
+            change = channel.change
+            if change != told:
+                told = change
+                yield change
+            if change.state in ENDED and channel.version == version:
+                return
+
+    async def _poll(self) -> None:
+        while self._channels and not self.closed:
+            for number, channel in list(self._channels.items()):
+                with suppress(StorageError):  # the next time will do
+                    await self._look(number, channel)
+            self._wake()
+            await asyncio.sleep(self._seconds)
+
+    async def _look(self, number: int, channel: Channel) -> None:
+        change, events = await asyncio.to_thread(self._read, number, channel)
+        if change is None:
+            channel.gone = True
+        elif events or change != channel.change:
+            channel.events.extend(events)
+            channel.last = max([channel.last, *(event.id for event in events)])
+            channel.change = change
+            channel.version += 1
+
+    def _read(self, number: int, channel: Channel) -> tuple[Change | None, list[EventRow]]:
+        row = get_search(self._database, channel.name)
+        if row is None or row.id != number:
+            return None, []
+        wish = wish_of(self._database, number)
+        state = row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted"
+        change = Change(state_of(state, wish), round(row.seconds, 1), row.updated.isoformat())
+        return change, list_events(self._database, number, channel.last)
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()

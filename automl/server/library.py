@@ -1,0 +1,121 @@
+"""What the database says of searches, kept until it changes, so that many who watch one search read it once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from automl.records import Record, read_record
+from automl.report import Findings, findings
+from automl.searches import criteria_of, space_of
+from automl.server.documents import SearchDocument, State, UploadDocument
+from automl.tasks.document import document_from_mapping
+from automl.winners import describe
+from storage.accounts import list_accounts
+from storage.database import Database
+from storage.events import list_events
+from storage.searches import SearchRow
+from storage.trials import count_trials
+from storage.uploads import UploadRow
+from storage.wishes import Wish, wish_of
+
+MOST_RECORDS = 64
+MOST_EVENTS = 10_000
+
+
+class Library:
+    """Reads searches; safe to use from several threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._records: OrderedDict[int, tuple[object, Record]] = OrderedDict()
+        self._findings: OrderedDict[int, tuple[object, Findings]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def record(self, row: SearchRow) -> Record:
+        """Return a search with its trials."""
+        stamp = _stamp(row)
+        with self._lock:
+            held = self._records.get(row.id)
+        if held is not None and held[0] == stamp:
+            return held[1]
+        record = read_record(self._database, row.name)
+        self._keep(self._records, row.id, (stamp, record))
+        return record
+
+    def findings(self, row: SearchRow) -> Findings:
+        """Return what a search has learnt."""
+        stamp = _stamp(row)
+        with self._lock:
+            held = self._findings.get(row.id)
+        if held is not None and held[0] == stamp:
+            return held[1]
+        space = space_of(document_from_mapping(row.document, Path()))
+        events = list_events(self._database, row.id, limit=MOST_EVENTS)
+        found = findings(self.record(row), space, events)
+        self._keep(self._findings, row.id, (stamp, found))
+        return found
+
+    def document(self, row: SearchRow, *, whole: bool = True) -> SearchDocument:
+        """Return how a search stands; without its trials' scores unless `whole`."""
+        if whole:
+            mapping = self.record(row).to_mapping()
+        else:
+            counts = {state.lower(): count for state, count in count_trials(self._database, row.id).items() if count}
+            mapping = describe(row, counts).to_mapping()
+            mapping["best"] = _plain_best((row.summary or {}).get("best"))
+        mapping["state"] = state_of(mapping["state"], wish_of(self._database, row.id))
+        for name in ("version", "bundle"):
+            mapping.pop(name, None)
+        owners = {account.id: account.name for account in list_accounts(self._database)}
+        return SearchDocument(
+            **mapping,
+            metric=criteria_of(row.document).metric.name,
+            budget=dict((row.options or {}).get("budget") or row.document.get("budget") or {}),
+            account=owners.get(row.account_id) if row.account_id is not None else None,
+            created=row.created,
+            updated=row.updated,
+            task=without_paths(row),
+        )
+
+    def _keep(self, shelf: "OrderedDict[int, Any]", key: int, value: object) -> None:
+        with self._lock:
+            shelf[key] = value
+            shelf.move_to_end(key)
+            while len(shelf) > MOST_RECORDS:
+                shelf.popitem(last=False)
+
+
+def state_of(state: str, wish: Wish | None) -> State:
+    """Return the state of a search in the words of the service."""
+    match state, wish:
+        case "interrupted", "pause":
+            return "paused"
+        case "interrupted", "cancel":
+            return "cancelled"
+    known: dict[str, State] = {"queued": "queued", "running": "running", "finished": "finished", "failed": "failed"}
+    return known.get(state, "interrupted")
+
+
+def without_paths(row: SearchRow) -> dict[str, Any]:
+    """Return the document of a search with digests where its files were: paths of the server are nobody's business."""
+    document = dict(row.document)
+    carried = (row.options or {}).get("data") or {}
+    splits = {name: f"sha256:{carried[name][0]}" if name in carried else "" for name in ("train", "valid", "test")}
+    data = {name: splits.get(name, value) for name, value in document.get("data", {}).items()}
+    return {**document, "data": data}
+
+
+def upload_document(row: UploadRow) -> UploadDocument:
+    """Return an upload as the service shows it."""
+    return UploadDocument(id=f"upload-{row.id}", name=row.name, bytes=row.bytes, sha256=row.digest, created=row.created)
+
+
+def _stamp(row: SearchRow) -> object:
+    return (row.updated, row.state, row.epoch, row.held, row.summary is None)
+
+
+def _plain_best(best: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    names = ("trial", "scores", "test_scores", "configuration", "parameters")
+    return None if best is None else {name: best[name] for name in names}

@@ -1,0 +1,118 @@
+"""How a service is run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+from automl.errors import InputError
+from automl.settings import Settings, checkpoint_folder, private_folder
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, one caller and one account may use, at most.
+
+    Attributes:
+        upload_bytes: Of an uploaded file.
+        body_bytes: Of any other body.
+        depth: Of nested JSON.
+        sources: That one request has predicted.
+        source_characters: Of one of them.
+        body_seconds: Between two pieces of a body.
+        header_seconds: Until a connection has sent a whole request's head.
+        rate: Requests a second of one address, over some time; `burst` at once.
+        watchers: Connections that watch searches at a time.
+        searches: Of one account that wait or run at a time.
+        storage_bytes: Of all uploads of one account.
+        compute_seconds: Of all searches of one account; none for as many as it likes.
+    """
+
+    upload_bytes: int = 64 * MEBIBYTE
+    body_bytes: int = MEBIBYTE
+    depth: int = 32
+    sources: int = 1_000
+    source_characters: int = 10_000
+    body_seconds: float = 10.0
+    header_seconds: float = 10.0
+    rate: float = 100.0
+    burst: int = 300
+    watchers: int = 500
+    searches: int = 4
+    storage_bytes: int = 10 * 1024 * MEBIBYTE
+    compute_seconds: float | None = None
+
+    def of(self, quotas: Mapping[str, float] | None) -> "Limits":
+        """Return the limits of an account with quotas of its own."""
+        return self if quotas is None else Limits(**{**vars(self), **quotas})
+
+
+QUOTAS = ("searches", "storage_bytes", "compute_seconds")
+"""The limits that an account may have of its own."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where a service listens and where its things lie.
+
+    Attributes:
+        hosts: Names by which clients may call it.
+        proxy: Whether a proxy in front of it, that is trusted, does TLS.
+        certificate: File of the certificate chain, and `private_key` of its key.
+        dashboard: Whether administrators see optuna-dashboard.
+    """
+
+    storage: str
+    cache: Path
+    checkpoints: Path
+    host: str = "127.0.0.1"
+    port: int = 8470
+    hosts: tuple[str, ...] = LOCAL_HOSTS
+    proxy: bool = False
+    certificate: Path | None = None
+    private_key: Path | None = None
+    dashboard: bool = True
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach it by TLS."""
+        return self.proxy or self.certificate is not None
+
+    def check(self) -> None:
+        """Refuse to be reached from other machines in clear text.
+
+        Raises:
+            InputError: It would be, or half of what TLS needs is missing.
+        """
+        if (self.certificate is None) != (self.private_key is None):
+            raise InputError("TLS needs both --certificate and --private-key; name both, or neither")
+        for path in (self.certificate, self.private_key):
+            if path is not None and not path.is_file():
+                raise InputError(f"{path}: there is no such file; name the certificate and its key in PEM")
+        if not self.is_local and not self.is_secure:
+            raise InputError(
+                f"--host {self.host}: other machines would send their tokens in clear text; give --certificate and "
+                "--private-key, or --behind-proxy where a proxy does TLS, or listen to 127.0.0.1"
+            )
+
+
+def server_options(settings: Settings, storage: str, **others: object) -> ServerOptions:
+    """Return options with the folders of the settings."""
+    return ServerOptions(
+        storage=storage,
+        cache=private_folder(settings.cache),
+        checkpoints=private_folder(checkpoint_folder(storage, settings)).absolute(),
+        **others,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,108 @@
+"""Errors as `application/problem+json` (RFC 9457): what is wrong, in one line."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from automl.errors import InputError
+from storage.database import BusyError, ConnectionLost, StorageError
+
+MEDIA_TYPE = "application/problem+json"
+LOG = logging.getLogger("automl.server")
+
+
+class Problem(Exception):
+    """A request that is refused: status, and one line that says what would be right."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
+class ProblemDocument(BaseModel):
+    """What is wrong with a request."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def not_found(what: str) -> Problem:
+    """Say that something is not there, or is not the caller's, which is the same to the caller."""
+    return Problem(404, f"there is no {what}")
+
+
+def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem as a response."""
+    title = HTTPStatus(status).phrase
+    content = ProblemDocument(type="about:blank", title=title, status=status, detail=detail).model_dump()
+    return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI has to know of the problems with these statuses."""
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def returned(description: str, media_type: str, schema: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI has to know of an answer that is no JSON."""
+    return {200: {"description": description, "content": {media_type: {"schema": dict(schema)}}}}
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer every error with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(InputError, _input)
+    app.add_exception_handler(StorageError, _storage)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer(error.status, str(error), error.headers)
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer(error.status_code, str(error.detail), error.headers)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return answer(422, f"{place}: {first['msg']}"[:1000].encode("utf-8", "replace").decode())
+
+
+def _input(_request: Request, error: Exception) -> Response:
+    return answer(422, str(error)[:1000].encode("utf-8", "replace").decode())
+
+
+def _storage(_request: Request, error: Exception) -> Response:
+    if isinstance(error, BusyError | ConnectionLost):
+        return answer(503, "the database does not answer; try again", {"Retry-After": "5"})
+    return answer(409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    LOG.error("unexpected error", extra={"kind": type(error).__name__, "place": place, "path": request.url.path})
+    return answer(500, "an error of ours; the log says where")

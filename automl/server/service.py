@@ -1,0 +1,354 @@
+"""The service behind API and pages: what both do, said once."""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+
+from automl.bundle import write_bundle
+from automl.control import history
+from automl.data.corpus import corpus_folder
+from automl.data.raw import read_raw
+from automl.errors import InputError
+from automl.records import bundle_of_trial
+from automl.searches import Options, check_objective, space_of
+from automl.server.access import Caller
+from automl.server.documents import Proposal
+from automl.server.feed import Feed
+from automl.server.library import Library, state_of
+from automl.server.options import Limits, ServerOptions
+from automl.server.predictors import Predictors
+from automl.server.problems import Problem, not_found
+from automl.settings import private_folder
+from automl.submissions import Submission, submit
+from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
+from automl.tasks.draft import propose
+from storage import objects
+from storage.checkpoints import forget_unreferenced, referenced
+from storage.database import Database
+from storage.searches import (
+    SearchRow,
+    delete_search,
+    get_search,
+    list_searches,
+    queue_search,
+    set_options,
+    withdraw_search,
+)
+from storage.study import delete_mirror
+from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
+from storage.wishes import Wish, ask, forget_wish, wish_of
+
+OPEN_STATES = ("queued", "running")
+FORMATS = ("bundle",)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A database, its folders, and what is shared by all requests."""
+
+    options: ServerOptions
+    database: Database
+    library: Library
+    feed: Feed
+    predictors: Predictors
+
+    # Uploads
+
+    def upload(self, caller: Caller, name: str, data: bytes) -> UploadRow:
+        """Keep a file.
+
+        Raises:
+            Problem: It is empty, or more than the account may keep.
+        """
+        limits = self.limits(caller)
+        if not data:
+            raise Problem(422, "the file is empty; upload one with rows")
+        if uploaded_bytes(self.database, caller.account.id) + len(data) > limits.storage_bytes:
+            raise Problem(403, f"uploads may have {limits.storage_bytes:,} bytes in all; delete some first")
+        digest = objects.write(private_folder(self.options.checkpoints), data)
+        row = add_upload(self.database, caller.account.id, name_of_file(name), digest, len(data))
+        objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
+        return row
+
+    def own_upload(self, caller: Caller, upload_id: str) -> UploadRow:
+        """Return an upload of the caller.
+
+        Raises:
+            Problem: There is none (404).
+        """
+        row = get_upload(self.database, int(upload_id.removeprefix("upload-")))
+        if row is None or row.account_id != caller.account.id:
+            raise not_found(upload_id)
+        return row
+
+    def forget_upload(self, row: UploadRow) -> None:
+        """Delete an upload; its bytes go as soon as no search needs them."""
+        delete_upload(self.database, row.id)
+        self._sweep({row.digest})
+
+    def file_of(self, row: UploadRow) -> Path:
+        """Return a file with the bytes of an upload, called as its owner called it."""
+        folder = private_folder(private_folder(self.options.cache / "uploads") / row.digest)
+        path = folder / row.name
+        if not path.exists() or path.stat().st_size != row.bytes:
+            partial = folder / f".{row.name}.partial"
+            partial.write_bytes(objects.read(self.options.checkpoints, row.digest))
+            partial.replace(path)
+        return path
+
+    # Tasks
+
+    def propose(self, caller: Caller, splits: Mapping[str, str]) -> Proposal:
+        """Look at uploads and propose the document that fits them, as `automl init` does."""
+        rows = {split: self.own_upload(caller, upload) for split, upload in splits.items()}
+        files = {split: self.file_of(row) for split, row in rows.items()}
+        try:
+            found = propose(_name_for(rows["train"].name), {split: read_raw(path) for split, path in files.items()})
+        except InputError as error:
+            raise _spoken(error, files) from None
+        document = found.to_mapping()
+        document["data"] = {**document["data"], **splits}
+        return Proposal(document=document, why=found.why, warnings=found.warnings, profile=found.seen.to_mapping())
+
+    def document(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, dict[str, Path]]:
+        """Return a task document with files where it names uploads, and these files.
+
+        Raises:
+            Problem: It names something else.
+            InputError: It is wrong.
+        """
+        if task.pretraining is not None:
+            raise Problem(422, "[pretraining] is not available in the service; leave it out")
+        mapping = task.model_dump(mode="json", by_alias=True, exclude_none=True)
+        files: dict[str, Path] = {}
+        for split in task.data.files:
+            upload = str(mapping["data"][split])
+            if not re.fullmatch(r"upload-[1-9][0-9]{0,8}", upload):
+                raise Problem(422, f"[data] {split} must be the id of an upload, such as upload-1")
+            files[split] = self.file_of(self.own_upload(caller, upload))
+            mapping["data"][split] = str(files[split])
+        try:
+            return document_from_mapping(mapping, Path()), files
+        except InputError as error:
+            raise _spoken(error, files) from None
+
+    def validate(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, int]:
+        """Check a task document without reading its data; returns it, and how many dials are free."""
+        document, _ = self.document(caller, task)
+        space = space_of(document)
+        check_objective(document, space)
+        return document, len(space.ranges)
+
+    def submit(self, caller: Caller, task: TaskDocument, workers: int | None = None) -> SearchRow:
+        """Queue a search.
+
+        Raises:
+            Problem: Another account has one of that name (409), or a quota is spent (403).
+            InputError: The document or its data are wrong.
+        """
+        document, files = self.document(caller, task)
+        if document.is_endless:
+            raise Problem(422, "[budget] sets no limit; give time or trials")
+        known = get_search(self.database, document.name)
+        if known is not None and known.account_id != caller.account.id:
+            raise Problem(409, f"the name {document.name!r} is taken; choose another")
+        self._check_quota(caller, but=document.name)
+        options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
+        try:
+            submit(document, options, caller.account.id)
+        except InputError as error:
+            raise _spoken(error, files) from None
+        row = get_search(self.database, document.name)
+        if row is None or row.account_id != caller.account.id:
+            raise Problem(409, f"the name {document.name!r} is taken; choose another")
+        forget_wish(self.database, row.id)
+        return row
+
+    # Searches
+
+    def state(self, row: SearchRow) -> str:
+        """Return the state of a search in the words of the service."""
+        state = row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted"
+        return state_of(state, wish_of(self.database, row.id))
+
+    def stop(self, row: SearchRow, wish: Wish) -> None:
+        """Pause or cancel a search that waits or runs.
+
+        Raises:
+            Problem: It does neither, or the process that runs it listens to nobody (409).
+        """
+        state = self.state(row)
+        if wish == "cancel" and state in ("paused", "interrupted"):
+            ask(self.database, row.id, wish)
+            return
+        if state not in OPEN_STATES:
+            raise Problem(409, f"search {row.name!r} is {state}; only one that waits or runs can be stopped")
+        if row.held and not row.detached:
+            raise Problem(409, f"search {row.name!r} is run by a command of its own; stop it there")
+        ask(self.database, row.id, wish)
+        withdraw_search(self.database, row.name)
+
+    def resume(self, caller: Caller, row: SearchRow) -> None:
+        """Queue a search that was paused or interrupted, or has failed, again.
+
+        Raises:
+            Problem: It is none of these (409).
+        """
+        state = self.state(row)
+        if state in OPEN_STATES:
+            forget_wish(self.database, row.id)  # a pause that its worker has not heard of yet
+            return
+        if state not in ("paused", "interrupted", "failed") or row.options is None:
+            raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
+        self._check_quota(caller, but=row.name)
+        forget_wish(self.database, row.id)
+        queue_search(self.database, row.name)
+
+    def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
+        """Give a search another budget, with which it goes on.
+
+        Raises:
+            Problem: It was cancelled, or was not made by the service (409); the budget sets no limit (422).
+        """
+        state = self.state(row)
+        limits = budget.model_dump(mode="json", exclude_none=True)
+        if not limits:
+            raise Problem(422, "[budget] sets no limit; give time or trials")
+        if state == "cancelled" or row.options is None:
+            raise Problem(409, f"search {row.name!r} is {state}; submit it under another name")
+        options = replace(Submission.from_mapping(row.options), budget=limits).to_mapping()
+        self._check_quota(caller, but=row.name)
+        ask(self.database, row.id, "restart")
+        set_options(self.database, row.id, options)
+        now = get_search(self.database, row.name)
+        if now is not None and not now.held:
+            forget_wish(self.database, row.id)
+            queue_search(self.database, row.name)
+
+    def delete(self, row: SearchRow, *, purge: bool) -> None:
+        """Delete a search; with `purge` also its checkpoints, its data, and what was made of these on this machine.
+
+        Raises:
+            Problem: It runs (409).
+        """
+        if row.held:
+            raise Problem(409, f"search {row.name!r} is running; cancel it first")
+        digests = referenced(self.database, row.id) if purge else set()
+        delete_search(self.database, row.name)
+        with suppress(Exception):  # the mirror is for other tools
+            delete_mirror(self.database.url, row.name)
+        if purge:
+            self._sweep(digests)
+            if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
+                rmtree(corpus_folder(self.options.cache, row.data_digest), ignore_errors=True)
+
+    # Models
+
+    def model(self, row: SearchRow, trial: int | None) -> tuple[int, str]:
+        """Return the number of a trial, the best one where none is named, and the digest of its best checkpoint.
+
+        Raises:
+            Problem: It has no result (409), or is not there (404).
+        """
+        record = self.library.record(row)
+        if trial is not None and trial not in record.trials:
+            raise not_found(f"trial {trial} of search {row.name!r}")
+        found = history.best(record.trials.values() if trial is None else [record.trials[trial]], record.criteria)
+        if found is None:
+            raise Problem(409, f"search {row.name!r} has no result yet; wait for one")
+        return found[0].row.number, found[1].checkpoint
+
+    def bundle(self, row: SearchRow, trial: int | None) -> Path:
+        """Return the folder of a trial's bundle, written where it is not there yet."""
+        number, digest = self.model(row, trial)
+        folder = private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest[:32]}"
+        if not (folder / "MANIFEST.json").is_file():
+            record = self.library.record(row)
+            write_bundle(bundle_of_trial(record, number, self.options.cache, self.options.checkpoints), folder)
+        return folder
+
+    def archive(self, row: SearchRow, trial: int | None) -> tuple[str, bytes]:
+        """Return a name and the bytes of a ZIP file with a trial's bundle."""
+        folder = self.bundle(row, trial)
+        number = self.model(row, trial)[0]
+        name = f"{row.name}-{number}"
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"{name}/{path.name}")
+        return f"{name}.zip", buffer.getvalue()
+
+    def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:
+        """Return which trial predicted, and one output for each source."""
+        limits = self.options.limits
+        if len(sources) > limits.sources or max(map(len, sources), default=0) > limits.source_characters:
+            raise Problem(
+                422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
+            )
+        number, digest = self.model(row, trial)
+        clean = [source.encode("utf-8", "replace").decode() for source in sources]
+        key = f"{row.id}-{digest}"
+        return number, self.predictors.predict(key, lambda: self.bundle(row, number), clean) if clean else []
+
+    # Quotas
+
+    def limits(self, caller: Caller) -> Limits:
+        """Return what an account may use."""
+        return self.options.limits.of(caller.account.quotas)
+
+    def used(self, account_id: int) -> dict[str, float]:
+        """Return what an account uses, by the names of quotas."""
+        mine = [row for row in list_searches(self.database) if row.account_id == account_id]
+        return {
+            "searches": sum(self.state(row) in OPEN_STATES for row in mine if row.state in OPEN_STATES),
+            "storage_bytes": uploaded_bytes(self.database, account_id),
+            "compute_seconds": round(sum(row.seconds for row in mine), 1),
+        }
+
+    def _check_quota(self, caller: Caller, but: str) -> None:
+        limits = self.limits(caller)
+        mine = [row for row in list_searches(self.database) if row.account_id == caller.account.id]
+        others = [row.name for row in mine if row.name != but and row.state in OPEN_STATES]
+        if len(others) >= limits.searches:
+            raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
+        spent = sum(row.seconds for row in mine)
+        if limits.compute_seconds is not None and spent >= limits.compute_seconds:
+            raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
+
+    def _sweep(self, digests: set[str]) -> None:
+        gone = digests - referenced(self.database)
+        objects.delete(self.options.checkpoints, gone)
+        forget_unreferenced(self.database)
+        for digest in gone:
+            rmtree(self.options.cache / "uploads" / digest, ignore_errors=True)
+            for copy in (self.options.cache / "data").glob(f"{digest}.*"):
+                copy.unlink(missing_ok=True)
+
+
+def name_of_file(name: str) -> str:
+    """Return what a file is called, without folders and whatever could hurt."""
+    last = re.split(r"[/\\]", name)[-1]
+    return re.sub(r"[^A-Za-z0-9._ -]", "-", last).lstrip("._- ")[-200:] or "data"
+
+
+def request_digest(*parts: str) -> str:
+    """Return what tells one request from another with the same idempotency key."""
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+def _name_for(file: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).lstrip("._-")[:100] or "task"
+
+
+def _spoken(error: InputError, files: Mapping[str, Path]) -> Problem:
+    """Say what is wrong with files by their names alone: where they lie is nobody's business."""
+    text = str(error)
+    for path in files.values():
+        text = text.replace(str(path), path.name)
+    return Problem(422, text)

@@ -1,0 +1,163 @@
+"""The way of a search over HTTP, from upload to prediction."""
+
+import io
+import zipfile
+
+from storage import objects
+from storage.checkpoints import referenced
+
+
+def test_a_task_is_submitted_run_and_taken_home(place):
+    ada = place.person()
+    answer = place.submit(ada)
+    assert answer.headers["Location"] == "/v1/searches/words"
+    assert (answer.json()["state"], answer.json()["account"]) == ("queued", "ada")
+    place.work()
+    found = ada.get("/v1/searches/words").json()
+    assert (found["state"], found["metric"], found["trials"]["failed"]) == ("finished", "sequence_error_rate", 1)
+    assert str(place.folder) not in str(found)
+    archive = zipfile.ZipFile(io.BytesIO(ada.get("/v1/searches/words/model").content))
+    names = {name.partition("/")[2] for name in archive.namelist()}
+    assert {"config.json", "model.safetensors", "MANIFEST.json", "README.md"} <= names
+    answer = ada.post("/v1/searches/words/predict", json={"sources": ["ab", "c"]}).json()
+    assert answer == {"trial": found["best"]["trial"], "outputs": ["AB", "C"]}
+    lines = ada.post("/v1/searches/words/predict/stream", json={"sources": ["ab"] * 40}).text.splitlines()
+    assert lines == ['{"output": "AB"}'] * 40
+
+
+def test_a_proposal_says_what_automl_init_would(place):
+    ada = place.person()
+    upload = place.upload(ada)
+    answer = ada.post("/v1/proposals", json={"train": upload}).json()
+    assert answer["document"]["data"]["train"] == upload
+    assert answer["profile"]["rows"] == {"train": 40}
+    task = answer["document"] | {"budget": {"trials": 1}}
+    checked = ada.post("/v1/tasks/validate", json={"task": task})
+    assert checked.status_code == 200, checked.text
+    assert checked.json()["document"]["data"]["train"] == upload
+
+
+def test_whatever_is_wrong_with_a_task_is_one_line_without_a_path(place):
+    ada = place.person()
+    upload = place.upload(ada, "one column\n" * 9)
+    for task, words in [
+        (place.task("/etc/passwd"), "must be the id of an upload"),
+        (place.task("upload-99"), "there is no upload-99"),
+        ({**place.task(upload), "metric": {"name": "nonsense"}}, "nonsense"),
+        ({"name": "words", "data": {"train": upload}}, "sets no limit"),
+        (place.task(upload), "words.tsv"),
+        ({**place.task(upload), "pretraining": {"from": "/etc"}}, "not available"),
+    ]:
+        answer = ada.post("/v1/searches", json={"task": task})
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.status_code in (404, 422)
+        assert words in answer.json()["detail"]
+        assert str(place.folder) not in answer.text
+
+
+def test_the_same_idempotency_key_is_the_same_search(place):
+    ada = place.person()
+    upload = place.upload(ada)
+    key = {"Idempotency-Key": "k1"}
+    first = ada.post("/v1/searches", json={"task": place.task(upload)}, headers=key)
+    again = ada.post("/v1/searches", json={"task": place.task(upload)}, headers=key)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.headers["Location"] == again.headers["Location"]
+    other = ada.post("/v1/searches", json={"task": place.task(upload, "other")}, headers=key)
+    assert other.status_code == 409
+    twice = [ada.post("/v1/uploads", files={"file": ("a.tsv", "a\tb")}, headers={"Idempotency-Key": "u"}) for _ in "12"]
+    assert len({answer.json()["id"] for answer in twice}) == 1
+
+
+def test_a_search_is_paused_resumed_extended_and_cancelled(place):
+    ada = place.person()
+    place.submit(ada)
+    assert ada.post("/v1/searches/words/pause").json()["state"] == "paused"
+    place.work()
+    assert ada.get("/v1/searches/words").json()["state"] == "paused"
+    assert ada.post("/v1/searches/words/resume").json()["state"] == "queued"
+    place.work()
+    answer = ada.put("/v1/searches/words/budget", json={"budget": {"trials": 6}})
+    assert (answer.json()["state"], answer.json()["budget"]) == ("queued", {"trials": 6})
+    place.work()
+    found = ada.get("/v1/searches/words").json()
+    assert (found["state"], sum(found["trials"].values())) == ("finished", 6)
+    assert ada.post("/v1/searches/words/pause").status_code == 409
+    ada.put("/v1/searches/words/budget", json={"budget": {"trials": 8}})
+    assert ada.post("/v1/searches/words/cancel").json()["state"] == "cancelled"
+    assert ada.post("/v1/searches/words/resume").status_code == 409
+    assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 409
+
+
+def test_lists_come_in_pages(place):
+    ada = place.person()
+    for name in ("a", "b", "c"):
+        place.submit(ada, name)
+    page = ada.get("/v1/searches", params={"limit": 2}).json()
+    assert [item["search"] for item in page["items"]] == ["c", "b"]
+    page = ada.get("/v1/searches", params={"limit": 2, "before": page["next"]}).json()
+    assert ([item["search"] for item in page["items"]], page["next"]) == (["a"], None)
+    uploads = ada.get("/v1/uploads", params={"limit": 2}).json()
+    rest = ada.get("/v1/uploads", params={"after": uploads["next"]}).json()
+    assert (len(uploads["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
+
+
+def test_results_are_ranked_and_told(searched):
+    ada = searched.person()
+    board = ada.get("/v1/searches/words/trials", params={"limit": 3}).json()
+    rest = ada.get("/v1/searches/words/trials", params={"after": board["next"]}).json()
+    assert (len(board["items"]), len(rest["items"])) == (3, 1)
+    assert board["items"][0]["winner"]
+    trial = ada.get(f"/v1/searches/words/trials/{board['items'][0]['trial']}").json()
+    assert (trial["winner"], trial["segments"][0]["from_step"]) == (True, 0)
+    failed = ada.get("/v1/searches/words/trials/1").json()
+    assert (failed["reason"], failed["message"]) == ("NAN_LOSS", "the loss is not finite")
+    assert ada.get("/v1/searches/words/trials/99").status_code == 404
+    report = ada.get("/v1/searches/words/report").json()
+    assert report["failures"][0]["trial"] == 1
+    page = ada.get("/v1/searches/words/report.html")
+    assert "sandbox" in page.headers["Content-Security-Policy"]
+    assert ada.get("/v1/searches/words/decisions").json()[0]["kind"] == "start"
+
+
+def test_a_model_that_fails_says_so_and_the_next_request_gets_another(searched):
+    ada = searched.person()
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["long"]}).status_code == 422
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["die"]}).status_code == 503
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["a"]}).json()["outputs"] == ["A"]
+    assert ada.post("/v1/searches/words/predict", json={"sources": []}).json()["outputs"] == []
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["a"], "trial": 1}).status_code == 409
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["a"] * 1001}).status_code == 422
+
+
+def test_what_is_purged_is_gone_and_what_another_search_needs_is_not(place):
+    ada = place.person()
+    place.submit(ada, "one")
+    place.submit(ada, "two")
+    place.work()
+    place.work()
+    ada.get("/v1/searches/one/model")
+    assert ada.delete("/v1/searches/one", params={"purge": True}).status_code == 204
+    assert ada.get("/v1/searches/one").status_code == 404
+    kept = referenced(place.database)
+    assert all(objects.is_sound(place.options.checkpoints, digest) for digest in kept)
+    assert ada.get("/v1/searches/two/model").status_code == 200
+    ada.delete("/v1/searches/two", params={"purge": True})
+    for upload in ada.get("/v1/uploads").json()["items"]:
+        assert ada.delete(f"/v1/uploads/{upload['id']}").status_code == 204
+    left = [path for folder in ("automl.checkpoints", "cache") for path in (place.folder / folder).rglob("*")]
+    assert [path for path in left if path.is_file() and b"001\t001" in path.read_bytes()] == []
+
+
+def test_the_service_says_how_it_is(place):
+    client = place.client()
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").status_code == 503
+    place.options.checkpoints.mkdir()
+    assert client.get("/readyz").json() == {"status": "ok"}
+    assert client.get("/metrics").status_code == 401
+    place.submit(place.person())
+    text = place.person("bob", "read").get("/metrics").text
+    assert 'automl_searches{of="queued"} 1' in text
+    assert 'automl_requests_total{method="GET",route="/healthz",status="200"} 1' in text
+    assert 'automl_request_seconds_bucket{le="+Inf"}' in text

@@ -1,0 +1,132 @@
+"""What is too large, too deep, too much, too slow or meant for another host."""
+
+import asyncio
+import json
+import logging
+import socket
+from dataclasses import replace
+
+import pytest
+
+from automl.errors import InputError
+from automl.server.guard import Depth, Formatter
+from automl.server.options import Limits
+
+
+def test_another_host_is_not_served(place):
+    client = place.client()
+    for host in ("evil.example", "testserver.evil.example", "", "127.0.0.1.evil.example:80"):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 421
+    assert client.get("/healthz", headers={"Host": "127.0.0.1:8470"}).status_code == 200
+
+
+def test_a_body_that_is_too_large_is_refused_whatever_it_says_of_its_length(place):
+    ada = place.limited(upload_bytes=1000, body_bytes=1000).person()
+    assert ada.post("/v1/uploads", files={"file": ("a.tsv", b"x" * 70_000)}).status_code == 413
+    assert ada.post("/v1/proposals", content=b" " * 1001).status_code == 413
+    pieces = (b"x" * 500 for _ in range(3))
+    assert ada.post("/v1/proposals", content=pieces, headers={"Content-Type": "text/plain"}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("text", "deep"),
+    [("[" * 40, True), ('["' + "[" * 40 + '"]', False), ('["\\"' + "[" * 40, False), ("[]" * 40, False)],
+)
+def test_depth_is_counted_outside_of_texts(text, deep):
+    whole, pieces = Depth(32), Depth(32)
+    assert whole.allows(text.encode()) is not deep
+    assert all(pieces.allows(piece.encode()) for piece in text) is not deep
+
+
+def test_json_that_is_too_deep_is_refused(place):
+    ada = place.person()
+    body = b'{"train": ' + b"[" * 50_000
+    answer = ada.post("/v1/proposals", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "JSON may be 32 levels deep")
+
+
+def test_who_asks_too_often_waits(place):
+    client = place.limited(rate=0.001, burst=3).client()
+    answers = [client.get("/healthz") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert answers[-1].headers["Retry-After"] == "1"
+    other = place.person()
+    other.app = client.app
+    assert other.get("/v1/me").status_code == 200
+
+
+def test_every_answer_tells_browsers_to_be_careful(place):
+    client = place.client()
+    for path in ("/healthz", "/v1/searches", "/nothing"):
+        headers = client.get(path, headers={"Origin": "https://evil.example"}).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_an_error_of_ours_says_nothing_and_is_logged_where(place, monkeypatch, caplog):
+    def broken(*_):
+        raise ValueError("a line of the data")
+
+    monkeypatch.setattr("automl.server.api.searches.list_searches", broken)
+    with caplog.at_level(logging.INFO, "automl.server"):
+        answer = place.person().get("/v1/searches")
+    assert (answer.status_code, answer.json()["detail"]) == (500, "an error of ours; the log says where")
+    lines = [Formatter().format(record) for record in caplog.records if record.name == "automl.server"]
+    assert "a line of the data" not in "".join(lines)
+    assert json.loads(lines[0])["kind"] == "ValueError"
+    assert json.loads(lines[-1])["account"] == "ada"
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_said(place):
+    from automl.server.app import guarded
+
+    place.limited(body_seconds=0.05)
+    sent = []
+
+    async def call():
+        async def receive():
+            await asyncio.sleep(60)
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/proposals",
+            "raw_path": b"/v1/proposals",
+            "query_string": b"",
+            "headers": [(b"host", b"testserver"), (b"content-length", b"10"), (b"content-type", b"application/json")],
+            "client": ("127.0.0.1", 1),
+        }
+        await guarded(place.app)(scope, receive, send)
+
+    asyncio.run(call())
+    assert sent[0]["status"] == 408
+
+
+def test_outside_of_this_machine_there_is_no_clear_text(place, tmp_path):
+    place.options.check()
+    with pytest.raises(InputError, match="clear text"):
+        replace(place.options, host="0.0.0.0").check()
+    replace(place.options, host="0.0.0.0", proxy=True).check()
+    with pytest.raises(InputError, match="no such file"):
+        replace(place.options, certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem").check()
+    with pytest.raises(InputError, match="both"):
+        replace(place.options, certificate=tmp_path / "c.pem").check()
+
+
+def test_a_connection_that_asks_for_nothing_is_closed_and_others_are_served(running):
+    place, port = running(Limits(rate=1e6, burst=10**6, header_seconds=0.2, body_seconds=0.2))
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+    for number, connection in enumerate(idle):
+        connection.settimeout(20)
+        connection.sendall(
+            [b"", b"GET /healthz HTTP/1.1\r\nHost: ", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nG"][number % 3]
+        )
+    for connection in idle:
+        while connection.recv(4096):
+            pass
+        connection.close()
+    assert place.client().get("/healthz").status_code == 200
