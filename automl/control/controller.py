@@ -157,12 +157,21 @@ class Controller:
             if self._running:
                 if self._is_ending():
                     self._executor.stop()
+                if self._is_overdue():
+                    self._executor.abandon()
                 self._waiting(list(self._running))
             elif self._is_ending():
                 return
 
     def _is_ending(self) -> bool:
         return self._interrupted or bool(self._ending)
+
+    def _is_overdue(self) -> bool:
+        """Whether what still runs would make the search end late; a first score is waited for twice as long."""
+        time = self._plan.budget.time
+        if time is None or not self._ending:
+            return False
+        return self._consumed() > (time - self._plan.kept / 2 if self._tally.best else 2 * time)
 
     def _drain(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from typing import Protocol
 
+from automl.executors.foretold import ForetoldExecutor
 from automl.executors.inline import InlineExecutor
 from automl.executors.limits import DEFAULT_LIMITS, Limits
 from automl.executors.processes import ProcessExecutor
@@ -10,7 +11,7 @@ from automl.executors.ray import RayExecutor
 from automl.executors.runner import TRAINER, load_runner
 from automl.segments import Job, Result, Workload
 
-__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "InlineExecutor", "Limits", "ProcessExecutor", "RayExecutor"]
+__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "ForetoldExecutor", "InlineExecutor", "Limits", "ProcessExecutor", "RayExecutor"]
 
 
 class Executor(Protocol):
@@ -30,6 +31,10 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """Let the jobs that run now end at their next chunk boundary, with what they have."""
+        ...
+
+    def abandon(self) -> None:
+        """Give up the jobs that run now, with STOPPED, as far as that is possible; workers go on with other jobs."""
         ...
 
     def status(self) -> list[str]:

@@ -49,6 +49,10 @@ class InlineExecutor:
     def stop(self) -> None:
         self._stop.set()
 
+    def abandon(self) -> None:
+        """Do as `stop` does: the job runs in the caller's own process."""
+        self.stop()
+
     def status(self) -> list[str]:
         return [self._line]
 

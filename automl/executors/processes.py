@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from automl.errors import TrialFailure
+from automl.errors import FailureReason, TrialFailure
 from automl.executors.limits import (
     DEFAULT_LIMITS,
     GIGABYTE,
@@ -72,6 +72,10 @@ class ProcessExecutor:
         for lane in self._lanes:
             lane.stop()
 
+    def abandon(self) -> None:
+        for lane in self._lanes:
+            lane.abandon()
+
     def status(self) -> list[str]:
         return [lane.line for lane in self._lanes]
 
@@ -107,6 +111,7 @@ class _Lane(threading.Thread):
         self._lock = threading.RLock()  # a signal handler may stop the executor in the midst of a stop
         self._supervision: Supervision | None = None
         self._killed = False
+        self._abandoned = False
         self._child: _Child | None = None
 
     def run(self) -> None:
@@ -134,6 +139,12 @@ class _Lane(threading.Thread):
                 self._supervision.told_to_stop()
                 self._child.send("stop")
 
+    def abandon(self) -> None:
+        with self._lock:
+            if self._supervision is not None and self._child is not None:
+                self._abandoned = True
+                self._child.kill()
+
     def kill(self) -> None:
         with self._lock:
             self._killed = True
@@ -149,8 +160,9 @@ class _Lane(threading.Thread):
         answer = self._listen(job, child, supervision)
         with self._lock:
             self._supervision = None
+            abandoned, self._abandoned = self._abandoned, False
         self.line = "idle"
-        return answer
+        return TrialFailure(FailureReason.STOPPED, "given up, since the time was over") if abandoned else answer
 
     def _living_child(self) -> "_Child":
         with self._lock:

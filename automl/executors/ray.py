@@ -105,6 +105,11 @@ class RayExecutor:
             supervision.told_to_stop()
             self._actors[number].stop.remote()
 
+    def abandon(self) -> None:
+        for number, supervision in list(self._running.items()):
+            supervision.abandoned = True
+            self._ray.kill(self._actors[number], no_restart=False)
+
     def status(self) -> list[str]:
         return list(self._lines)
 
@@ -125,6 +130,8 @@ class RayExecutor:
         number = self._idle.get()
         try:
             match self._watched(number, job):
+                case TrialFailure() if number in self._running and self._running[number].abandoned:
+                    raise TrialFailure(FailureReason.STOPPED, "given up, since the time was over")
                 case TrialFailure() as failure:
                     raise failure
                 case result:

@@ -23,6 +23,7 @@ class Supervision:
         self._began = self._moved = clock()
         self._deadline = limits.deadline(job)
         self._told_to_stop: float | None = None
+        self.abandoned = False
 
     def note(self, beat: Beat) -> None:
         """Take a sign of life."""

@@ -38,6 +38,7 @@ class PretendingExecutor:
     failures: dict[int, list[FailureReason | None]] = field(default_factory=dict)
     test_failures: list[FailureReason] = field(default_factory=list)
     overrun: float = 0.0
+    is_deaf: bool = False
     costs: Callable[[Job], dict[str, float]] = lambda job: {}
     at: dict[float, Callable[[], None]] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
@@ -99,8 +100,15 @@ class PretendingExecutor:
         return SegmentResult(job.trial, job.from_step, step, step * PACE, scores, digest, 1000, seconds)
 
     def stop(self) -> None:
+        if self.is_deaf:
+            return
         for flight in self.flights:
             flight.ends = self.now + EVALUATING
+
+    def abandon(self) -> None:
+        for flight in self.flights:
+            flight.future.set_exception(TrialFailure(FailureReason.STOPPED, "given up"))
+        self.flights.clear()
 
     def status(self) -> list[str]:
         return [f"trial {flight.job.trial}" for flight in self.flights]

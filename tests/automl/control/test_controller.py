@@ -286,6 +286,22 @@ def test_segments_that_run_past_the_time_are_stopped(bench):
     assert bench.executor.now <= 180
 
 
+def test_what_does_not_stop_is_given_up_when_the_time_is_over_and_loses_nothing(bench):
+    bench.executor.overrun, bench.executor.is_deaf = 500.0, True
+    outcome = bench.run()
+    assert (outcome.state, outcome.best.test_scores) == ("finished", {"sequence_error_rate": 0.123})
+    assert bench.executor.now <= 180 + 5  # the pretended clock goes on by 5 seconds
+    assert {(t.state, t.failures) for t in bench.trials()} == {("PAUSED", 0)}
+
+
+def test_a_first_score_is_waited_for_longer_than_the_time(bench):
+    bench.executor.is_deaf = True
+    bench.executor.duration = lambda job: 70.0 if isinstance(job, Segment) else 1.0
+    outcome = bench.run(budget=Budget(time=60.0))
+    assert outcome.state == "finished"
+    assert 70 <= bench.executor.now < 120
+
+
 def test_a_poisoned_trial_fails_and_the_search_goes_on(bench):
     bench.executor.failures = {2: [FailureReason.NAN_LOSS], 3: [FailureReason.OUT_OF_MEMORY]}
     assert bench.run().state == "finished"

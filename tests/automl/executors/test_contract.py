@@ -1,6 +1,7 @@
 """What every executor holds, whatever runs the jobs."""
 
 import re
+import time
 
 import pytest
 
@@ -69,6 +70,18 @@ def test_what_the_system_or_the_data_refuse_has_its_own_reason(executor, act, re
 
 def test_a_failure_costs_only_its_own_job(executor):
     failure(executor, "fail")
+    assert executor.submit(segment("end")).result(timeout=60).tokens == 100
+
+
+def test_a_job_that_is_given_up_was_stopped_and_costs_nothing_else(executor):
+    if isinstance(executor, InlineExecutor):
+        pytest.skip("it runs jobs in the caller's own process")
+    hanging = executor.submit(segment("hang"))
+    deadline = time.monotonic() + 60
+    while not executor.status()[0].startswith("trial 1: training") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    executor.abandon()
+    assert hanging.exception(timeout=60).reason is FailureReason.STOPPED
     assert executor.submit(segment("end")).result(timeout=60).tokens == 100
 
 
