@@ -11,7 +11,7 @@ import numpy as np
 
 from automl.data.batching import BATCH_TOKENS, plan, rows_of
 from automl.data.table import TokenTable, tokenized, tokens_of
-from automl.latencies import Latencies
+from automl.latencies import OPERATIONS_A_SECOND, Latencies
 from search_spaces import costs, tokenizers
 from search_spaces.costs import Extent
 from search_spaces.seq2seq import Seq2Seq
@@ -90,6 +90,12 @@ class Constraints:
         """Take note of what was measured of a configuration."""
         if "latency" in scores:
             self._latencies.learn(configuration, self._row(configuration), scores["latency"])
+
+    def seconds_a_token(self, configuration: Seq2Seq) -> float:
+        """Return the training seconds that are expected of a target token, from counts alone."""
+        batch = self._shapes(tokens_of(configuration)).batch
+        said = batch.rows * batch.target
+        return costs.step_operations(configuration, batch) / said / OPERATIONS_A_SECOND
 
     def costs(self, names: Collection[str], configuration: Seq2Seq) -> dict[str, float]:
         """Return what a configuration costs, of the costs that are counted."""

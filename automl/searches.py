@@ -19,20 +19,21 @@ from automl.data.corpus import Corpus, build_corpus
 from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.data.tokenizers import PAD
 from automl.errors import InputError
-from automl.executors import EXECUTORS, Limits
+from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
 from automl.metrics import PER_TOKEN
 from automl.metrics.costs import COSTS, objective
-from automl.segments import ProgramFolder, Workload
+from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
 from search_spaces import tokenizers
-from search_spaces.dials import SpaceError
+from search_spaces.dials import SpaceError, from_dict
 from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
+from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 from search_spaces.tokenizers import LikeSource
 from storage import objects
@@ -65,6 +66,8 @@ class Options:
         out: Folder of the winner; none for `models/NAME`.
         workers: Processes that train at the same time.
         address: Of the Ray cluster; none for `RAY_ADDRESS`, or the one on this machine.
+        deterministic: Train in this process, by a clock that goes on by what each segment is expected to cost, so that
+            the same seed gives the same trials and scores; earlier searches play no part.
         new: Throw an earlier search of the same name away.
         export: Write the winner's folder at the end.
         checkpoints: Folder of checkpoint bytes; none for that of the settings.
@@ -78,6 +81,7 @@ class Options:
     out: str | Path | None = None
     workers: int | None = None
     address: str | None = None
+    deterministic: bool = False
     new: bool = False
     export: bool = True
     checkpoints: Path | None = None
@@ -89,7 +93,7 @@ class Options:
     @property
     def place(self) -> str:
         """The name of the executor."""
-        return self.executor or "processes"
+        return self.executor or ("inline" if self.deterministic else "processes")
 
 
 DEFAULTS = Options()
@@ -107,6 +111,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     url = options.storage or settings.storage
     if options.place not in EXECUTORS:
         raise InputError(f"executor {options.place!r} is not known; use {' or '.join(EXECUTORS)}")
+    check_deterministic(document, options)
     out = Path(options.out or Path("models") / document.name)
     if options.export:
         check_replaceable(out)
@@ -128,7 +133,8 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
             update_search(database, lease, state="finished", message=row.message)
         else:
             profile = profile_of(table)
-            earlier = best_of_earlier(list_searches(database), row.name, document.kind, profile, space)
+            others = () if options.deterministic else list_searches(database)
+            earlier = best_of_earlier(others, row.name, document.kind, profile, space)
             plan = plan_of(document, space, table, checkpoints, monotonic() - began)
             plan = replace(plan, earlier=earlier)
             outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
@@ -174,6 +180,25 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
         return preset(name, {**left, **narrowing}, sources=document.form.has_sources)
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
+
+
+def check_deterministic(document: TaskDocument, options: Options) -> None:
+    """Refuse to promise the same trials where a clock or a machine has a say in them.
+
+    Raises:
+        InputError: The budget is one of time, latency is measured, or the executor is not `inline`.
+    """
+    limits = document.limits
+    if not options.deterministic:
+        return
+    if limits.time is not None or limits.device_time is not None:
+        raise InputError(
+            "--deterministic needs a budget that no clock decides: give [budget] trials and leave time out"
+        )
+    if document.latency is not None or "latency" in document.metrics:
+        raise InputError("--deterministic and latency exclude each other: no two measurements are the same")
+    if options.place != "inline":
+        raise InputError(f"--deterministic trains in one process; leave --executor {options.place} out")
 
 
 def check_objective(document: TaskDocument, space: Space) -> None:
@@ -230,6 +255,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         costs=lambda configuration: constraints.costs(counted, configuration),
         learn=constraints.learn,
         refused=lambda: constraints.refused,
+        seconds_a_token=constraints.seconds_a_token,
         spent=spent,
         lease_seconds=LEASE_SECONDS,
     )
@@ -286,13 +312,21 @@ def _held(
 def _run(database: Database, row: SearchRow, lease: Lease, plan: Plan, workload: Workload, options: Options) -> Outcome:
     settings = Settings()
     workers = _workers(settings, options, plan)
-    executor = EXECUTORS[options.place](workload, workers, limits_of(settings), options.address)
+    executor: Executor = EXECUTORS[options.place](workload, workers, limits_of(settings), options.address)
+    clock = monotonic
+    if options.deterministic:
+        executor = foretold = ForetoldExecutor(executor, lambda segment: plan.seconds_a_token(_configuration(segment)))
+        clock = foretold.clock
     try:
-        controller = Controller(database, row, lease, executor, plan, on_change=options.on_change)
+        controller = Controller(database, row, lease, executor, plan, clock=clock, on_change=options.on_change)
         options.on_controller(controller)
         return controller.run()
     finally:
         executor.shutdown(wait=False)
+
+
+def _configuration(segment: Segment) -> Seq2Seq:
+    return from_dict(Seq2Seq, segment.configuration)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -19,6 +19,7 @@ from automl.commands.options import (
     opened,
     read_settings,
 )
+from automl.errors import InputError
 from automl.terminal.console import print_json, print_search, say
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def search(  # noqa: PLR0913
     workers: Workers = None,
     name: Annotated[str | None, typer.Option(help="Name of the search instead of the document's.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the winner; else models/NAME.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same seed gives the same trials; needs --trials and no time.")
+    ] = False,
     new: Annotated[bool, typer.Option("--new", help="Throw an earlier search of this name away.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Queue it for a worker (automl worker) and return.")] = False,
     as_json: Json = False,
@@ -52,7 +56,10 @@ def search(  # noqa: PLR0913
     url = storage or read_settings().storage
     document = _document(task, name, time, trials)
     options = Options(storage=url, executor=executor, out=out, workers=workers, address=address, new=new)
+    options = replace(options, deterministic=deterministic)
     if detach:
+        if deterministic:
+            raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
         return _queue(document, options, as_json=as_json)
     found = _watched(document, options)
     if as_json:

@@ -11,7 +11,16 @@ from automl.executors.ray import RayExecutor
 from automl.executors.runner import TRAINER, load_runner
 from automl.segments import Job, Result, Workload
 
-__all__ = ["DEFAULT_LIMITS", "EXECUTORS", "Executor", "ForetoldExecutor", "InlineExecutor", "Limits", "ProcessExecutor", "RayExecutor"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "EXECUTORS",
+    "Executor",
+    "ForetoldExecutor",
+    "InlineExecutor",
+    "Limits",
+    "ProcessExecutor",
+    "RayExecutor",
+]
 
 
 class Executor(Protocol):

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from automl.executors.inline import InlineExecutor
 from automl.segments import Job, Result, Segment, SegmentResult
+
+if TYPE_CHECKING:
+    from automl.executors import Executor
 
 COMPILING, EVALUATING, WRITING = 10.0, 1.0, 0.1
 """Seconds that are expected of a first segment's compilation, and of what follows on training."""
@@ -19,7 +22,7 @@ class ForetoldExecutor:
 
     workers = 1
 
-    def __init__(self, executor: InlineExecutor, seconds_a_token: Callable[[Segment], float]) -> None:
+    def __init__(self, executor: "Executor", seconds_a_token: Callable[[Segment], float]) -> None:
         """Run jobs by another executor.
 
         Args:
@@ -29,7 +32,6 @@ class ForetoldExecutor:
         self._executor = executor
         self._seconds_a_token = seconds_a_token
         self._now = 0.0
-        self._tokens: dict[int, int] = {}
 
     def clock(self) -> float:
         """Return the seconds that all jobs so far should have taken."""
@@ -50,8 +52,7 @@ class ForetoldExecutor:
         return foretold
 
     def _foretold(self, job: Segment, result: SegmentResult) -> SegmentResult:
-        new = result.tokens - (self._tokens.get(job.trial, 0) if job.from_step else 0)
-        self._tokens[job.trial] = result.tokens
+        new = result.tokens * (result.step - job.from_step) / result.step
         seconds = {
             "tokenizing": 0.0,
             "training": new * self._seconds_a_token(job),

@@ -144,3 +144,29 @@ def test_a_search_of_several_objectives_within_a_latency_lists_the_front(folder:
     assert list(several.json["best"]["test_scores"]) == ["sequence_error_rate"]
     rows = automl(folder, "leaderboard", "front", "--json").json["trials"]
     assert {row["trial"] for row in rows if row["front"]} == {each["trial"] for each in several.json["front"]}
+
+
+def test_a_deterministic_search_tries_the_same_and_scores_the_same_again(folder: Path, found: Finished) -> None:
+    boards = []
+    for name in ("once", "twice"):
+        arguments = ("search", "copy.toml", "--deterministic", "--trials", "2", "--name", name, "--out", name)
+        done = automl(folder, *arguments, "--storage", f"sqlite:///{name}.db")
+        assert done.code == 0, done.err
+        board = automl(folder, "leaderboard", name, "--json", "--storage", f"sqlite:///{name}.db")
+        boards.append(board.json["trials"])
+    assert boards[0] == boards[1]
+    assert (folder / "once" / "model.safetensors").read_bytes() == (folder / "twice" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--time", "10m"), "--deterministic needs a budget that no clock decides: give [budget] trials"),
+        (("--trials", "2", "--executor", "processes"), "--deterministic trains in one process; leave --executor"),
+    ],
+)
+def test_a_deterministic_search_is_refused_where_a_clock_or_a_machine_decides(
+    folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = automl(folder, "search", "copy.toml", "--name", "no", "--deterministic", *arguments)
+    assert (refused.code, message in refused.err) == (2, True), refused.err
