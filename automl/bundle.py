@@ -4,10 +4,12 @@ It is data only: JSON and safetensors. Whatever reads it checks every byte again
 builds the model from names in our own registries.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,14 +18,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
+from automl.description import described
 from automl.errors import InputError
+from automl.weights import MOST_HEADER_BYTES, read_weights
 from storage.objects import flush
 
 VERSION = 1
 MOST_JSON_BYTES = 64 * 2**20
+MOST_DOCUMENT_BYTES = 2**20
 FILES = ("config.json", "metrics.json", "model.safetensors", "tokenizer.source.json", "tokenizer.target.json")
 CARD = "README.md"
 MANIFEST = "MANIFEST.json"
@@ -88,24 +92,28 @@ def check_replaceable(folder: Path) -> None:
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and check all of its bytes.
 
+    Nothing is believed before it is checked: files are plain ones of the folder itself, as large as the manifest says
+    and not larger than what they describe could be; what they hold is JSON and numbers.
+
     Raises:
         InputError: It is not a whole bundle of this version.
     """
     if not (folder / MANIFEST).is_file():
         raise InputError(f"{folder}: is not a bundle ({MANIFEST} is missing); name a folder that `automl export` wrote")
-    manifest = _json(folder, MANIFEST, _read(folder, MANIFEST))
+    manifest = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES))
     if manifest.get("version") != VERSION:
-        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')}; this program reads {VERSION}")
-    data = {name: _checked(folder, name, manifest.get("files")) for name in FILES}
-    try:
-        weights = load(data["model.safetensors"])
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{folder / 'model.safetensors'}: cannot be read; export the model again") from error
+        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')!r}; this program reads {VERSION}")
+    files = manifest.get("files")
+    config = _json(folder, "config.json", _checked(folder, "config.json", files, MOST_DOCUMENT_BYTES))
+    description = described(config)
+    most = dict.fromkeys(FILES, MOST_JSON_BYTES) | {"metrics.json": MOST_DOCUMENT_BYTES}
+    most["model.safetensors"] = 4 * description.parameters + MOST_HEADER_BYTES
+    data = {name: _checked(folder, name, files, most[name]) for name in FILES if name != "config.json"}
     return Bundle(
-        config=_json(folder, "config.json", data["config.json"]),
-        weights=weights,
-        source_tokenizer=data["tokenizer.source.json"].decode(),
-        target_tokenizer=data["tokenizer.target.json"].decode(),
+        config=config,
+        weights=read_weights(data["model.safetensors"], description.parameters),
+        source_tokenizer=_text(folder, "tokenizer.source.json", data),
+        target_tokenizer=_text(folder, "tokenizer.target.json", data),
         metrics=_json(folder, "metrics.json", data["metrics.json"]),
     )
 
@@ -149,29 +157,44 @@ def _write_durably(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _checked(folder: Path, name: str, files: Any) -> bytes:
+def _checked(folder: Path, name: str, files: Any, most: int) -> bytes:
     entry = files.get(name) if isinstance(files, dict) else None
     if not isinstance(entry, dict):
         raise InputError(f"{folder / MANIFEST}: does not list {name}; export the model again")
-    data = _read(folder, name)
+    data = _read(folder, name, most, entry.get("bytes"))
     if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
         raise InputError(f"{folder / name}: is not what the manifest says; export the model again")
     return data
 
 
-def _read(folder: Path, name: str) -> bytes:
+def _read(folder: Path, name: str, most: int, said: Any = None) -> bytes:
+    """Return the bytes of a plain file, without following links and without reading more than `most`."""
     path = folder / name
     try:
-        if path.suffix == ".json" and path.stat().st_size > MOST_JSON_BYTES:
-            raise InputError(f"{path}: is larger than {MOST_JSON_BYTES:,} bytes; export the model again")
-        return path.read_bytes()
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError(f"{path}: is no plain file; export the model again")
+            if said is not None and status.st_size != said:
+                raise InputError(f"{path}: is not what the manifest says; export the model again")
+            if status.st_size > most:
+                raise InputError(f"{path}: is larger than {most:,} bytes; export the model again")
+            return file.read(most + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); export the model again") from error
+        what = "is a link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {what}; export the model again") from error
+
+
+def _text(folder: Path, name: str, data: Mapping[str, bytes]) -> str:
+    """Return a tokenizer's document; that it is JSON of a sane depth is known before any other program reads it."""
+    _json(folder, name, data[name])
+    return data[name].decode()
 
 
 def _json(folder: Path, name: str, data: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(data)
+        document = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / name}: is not JSON; export the model again") from error
     if not isinstance(document, dict):

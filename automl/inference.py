@@ -1,71 +1,215 @@
-"""Inference: a bundle that predicts from raw input."""
+"""Inference: a bundle that predicts from raw input.
 
-from collections.abc import Iterable, Sequence
+Programs that an earlier process compiled are found on disk, and run without a model being built.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from automl.bundle import Bundle, read_bundle
-from automl.data.batching import Bucket
-from automl.data.sources import Columns, check_file
-from automl.data.splits import group
-from automl.data.table import Split
-from automl.data.tokenizers import Tokenizer, copies, normalise
-from automl.decoding.answers import decode
+from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer, copies, normalise
+from automl.decoding.answers import Answer, Request, allotted, answered, batches, padded
+from automl.decoding.texts import Pieces, cut_at, stop_rows
+from automl.description import described
 from automl.errors import InputError
-from automl.metrics import Likelihood, LikelihoodMetric, TextMetric, metric, signatures
-from automl.models.parameters import declared
 from automl.segments import ProgramFolder
-from automl.tasks import TASKS
-from automl.training.evaluation import flat, forced_sums
-from automl.training.executables import decoder, model_of, on_device
+from automl.training.decoders import Decoders, drawn
 from automl.training.programs import Programs
-from automl.training.signature import Signature, signature
-from search_spaces import seq2seq
-from search_spaces.dials import SpaceError, from_dict
+from automl.training.signature import signature
+from search_spaces import encoders, tokenizers
+from search_spaces.decoding import Beam, Decoding, Sampling
 
-BATCH_SIZES = (1, 8, 64)
+if TYPE_CHECKING:
+    from automl.metrics import Likelihood
+    from automl.models.seq2seq import Seq2Seq
+
+SOURCES_AT_ONCE = 1024
+PIECE_TOKENS = 8
+TooLong = Literal["refuse", "truncate"]
+
+
+class Candidate(NamedTuple):
+    """One of the likeliest outputs of a source, and its log-probability."""
+
+    output: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Where a model looked: a row for each target token, the end last, of weights over the source tokens."""
+
+    source: Sequence[str]
+    target: Sequence[str]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How text is drawn.
+
+    Attributes:
+        sampling: Temperature, top-k, top-p and seed.
+        most: Most tokens; as many as the bundle says where absent.
+        prefix: Text that the output begins with; it is part of the output.
+        stops: Texts at the first of which the output ends, without it.
+        allowed: Tokens that may be said; any where absent.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+    most: int | None = None
+    prefix: str = ""
+    stops: tuple[str, ...] = ()
+    allowed: tuple[str, ...] | None = None
+
+
+PLAIN = Generation()
 
 
 class Model:
     """A winner, loaded; safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle, programs: ProgramFolder | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        programs: ProgramFolder | None = None,
+        *,
+        too_long: TooLong = "refuse",
+        on_notice: Callable[[str], None] = warnings.warn,
+    ) -> None:
         """Build the model of a bundle.
 
         Args:
             bundle: What was exported.
             programs: Where compiled programs are kept between processes.
+            too_long: Whether a source of more tokens than the model reads is refused or read in part.
+            on_notice: Told of sources that are read in part.
 
         Raises:
             InputError: Its configuration or its weights are not of a model that we know.
         """
         self.config = bundle.config
         self.metrics = bundle.metrics
+        description = described(bundle.config)
+        self.decoding = description.decoding
+        self._too_long, self._on_notice = too_long, on_notice
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
         self._copies = copies(self._source, self._target)
-        static = self._static = _signature(bundle)
-        self._programs = Programs(programs)
+        sizes = self._source.size, self._target.size
+        if sizes != (description.source_vocabulary, description.target_vocabulary):
+            raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
+        self._static = signature(description.configuration, *sizes, 0)
+        self._programs = Programs(programs, logging.getLogger(__name__).warning)
         self._parameters = jax.device_put(dict(bundle.weights))
-        self._longest = int(bundle.config["max_source_length"])
-        self._program = decoder(self._programs, static, int(bundle.config["decoding"]["max_length"]))
+        self._longest = description.longest
+        check = _checker(bundle)
+        self._decoders = Decoders(self._programs, self._static, description.most, check)
+        if not self._decoders.at_hand(self._parameters, jax.device_put(self._copies), self._longest):
+            from automl.training.executables import model_of
 
-    def predict(self, sources: Iterable[str]) -> list[str]:
-        """Return one output for each source, decoded as the bundle says.
+            check(model_of(self._static))
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it reads a source at all."""
+        return not isinstance(self._static.configuration.encoder, encoders.Identity)
+
+    def predict(self, sources: Iterable[str], decoding: Decoding | None = None) -> list[str]:
+        """Return one output for each source, decoded as the bundle says unless told otherwise.
 
         Raises:
             TypeError: `sources` is one text, whose characters would be taken for sources.
-            InputError: A source is far longer than any that the model was trained on.
+            InputError: A source is longer than the model reads, and such are refused.
         """
+        return list(self.predict_batch(sources, decoding))
+
+    def predict_batch(self, sources: Iterable[str], decoding: Decoding | None = None) -> Iterator[str]:
+        """Yield one output for each source of any number, of which few are held in memory at a time."""
         if isinstance(sources, str):
             raise TypeError("predict takes a list of sources; put the one source in a list")
-        encoded = self._encoded(sources)
-        if (longest := max(map(len, encoded), default=0)) > self._longest:
-            raise InputError(f"a source has {longest:,} tokens; this model reads {self._longest:,} at most; split it")
-        return self._outputs(encoded)
+        stream = iter(sources)
+        while chunk := list(islice(stream, SOURCES_AT_ONCE)):
+            answers = self._answers(self._encoded(chunk), decoding or self.decoding)
+            yield from self._target.decode_batch([best.tokens for best, *_ in answers])
+
+    def candidates(self, sources: Sequence[str], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
+        """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`."""
+        own = self.decoding if isinstance(self.decoding, Beam) else Beam()
+        search = beam or own
+        search = replace(search, beam=max(search.beam, count))
+        found = self._answers(self._encoded(sources), search, count)
+        return [
+            [Candidate(self._target.decode_batch([answer.tokens])[0], answer.score) for answer in answers]
+            for answers in found
+        ]
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
+        """Return the log-probability of each target given its source, the end included, in nats.
+
+        Raises:
+            InputError: There are not as many targets as sources.
+        """
+        pairs = self._pairs(sources, targets)
+        scores = [0.0] * len(pairs)
+        for members, rows in batches([source for source, _ in pairs], self._longest):
+            inputs = self._forced([pairs[i] for i in members], rows)
+            found = np.asarray(self._decoders.run("score", inputs))
+            for row, index in enumerate(members):
+                scores[index] = float(found[row, : len(pairs[index][1]) + 1].sum())
+        return scores
+
+    def attention(self, source: str, target: str | None = None) -> Attended:
+        """Return where the model looks as it says a target, its own output where absent.
+
+        Raises:
+            InputError: The model reads no source.
+        """
+        if not self.has_source:
+            raise InputError("this model reads no source, so that it attends to none")
+        encoded = self._encoded([source])
+        said = self._answers(encoded, self.decoding)[0][0].tokens if target is None else self._target_tokens(target)
+        *inputs, _ = self._forced([(encoded[0], said)], 1)
+        weights = np.asarray(self._decoders.run("looked", tuple(inputs)))[0, : len(said) + 1, : len(encoded[0])]
+        return Attended(_names(self._source, encoded[0]), [*_names(self._target, said), SPECIAL_TOKENS[EOS]], weights)
+
+    def generate(self, source: str = "", how: Generation = PLAIN, count: int = 1) -> list[str]:
+        """Return several outputs that are drawn for one source.
+
+        Raises:
+            InputError: The prefix or an allowed token is none of the model's.
+        """
+        encoded, request = self._read([source])[0], self._requested(how, count)
+        inputs = (self._parameters, *jax.device_put((padded([encoded] * count, count), self._copies)))
+        draw = drawn(how.sampling, np.arange(count))
+        found = answered(self._decoders.run("sampling", (*inputs, request, draw)))
+        texts = self._target.decode_batch([answers[0].tokens for answers in found])
+        return [cut_at(text, how.stops) for text in texts]
+
+    def stream(self, source: str = "", how: Generation = PLAIN) -> Iterator[str]:
+        """Yield an output that is drawn for a source in pieces, as soon as they are certain; equal to `generate`'s."""
+        request, draw = self._requested(how, 1), drawn(how.sampling, np.arange(1))
+        inputs = jax.device_put((padded(self._read([source]), 1), self._copies))
+        stand = self._decoders.run("begin", (self._parameters, *inputs))
+        pieces, most = Pieces(how.stops), int(request.most)
+        for until in range(PIECE_TOKENS, most + PIECE_TOKENS, PIECE_TOKENS):
+            arguments = (self._parameters, stand, *inputs, request, draw, np.int32(until))
+            stand, tokens, ended = self._decoders.run("advance", arguments)
+            last = bool(np.asarray(ended)[0]) or until >= most
+            said = [int(token) for token in np.asarray(tokens)[0] if token != PAD]
+            if piece := pieces.take(self._target.decode_batch([said])[0], last=last):
+                yield piece
+            if last or pieces.ended:
+                return
 
     def evaluate(self, data: Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
         """Score a file that has the task's columns.
@@ -81,6 +225,11 @@ class Model:
         Raises:
             InputError: The file or a metric is wrong.
         """
+        from automl.data.sources import Columns, check_file
+        from automl.data.splits import group
+        from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
+        from automl.tasks import TASKS
+
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         columns = self.config["data"]
         target = columns["target"]
@@ -88,10 +237,11 @@ class Model:
         check_file(data, form.suffixes)
         pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
         references = group(pairs)[0].references
-        encoded, acceptable = self._encoded(references), list(references.values())
+        encoded, acceptable = self._tokens(references), list(references.values())
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
-            outputs = self._outputs(encoded)
+            answers = self._answers(encoded, self.decoding)
+            outputs = self._target.decode_batch([best.tokens for best, *_ in answers])
             scores |= {m.name: m.function(outputs, acceptable, self._target.tokens) for m in of_texts}
         if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
             found = self._likelihood(encoded, [texts[0] for texts in acceptable])
@@ -102,8 +252,14 @@ class Model:
             "rows": len(acceptable),
         }
 
-    def _likelihood(self, sources: Sequence[Sequence[int]], texts: Sequence[str]) -> Likelihood:
+    def _likelihood(self, sources: Sequence[Sequence[int]], texts: Sequence[str]) -> "Likelihood":
         """Return what the model makes of one text for each source, of any length."""
+        from automl.data.batching import Bucket
+        from automl.data.table import Split
+        from automl.metrics import Likelihood
+        from automl.training.evaluation import flat, forced_sums
+        from automl.training.executables import on_device
+
         targets = self._target.encode_batch(texts)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))
         bucket = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
@@ -112,33 +268,111 @@ class Model:
         loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
         return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
 
-    def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
+    def _tokens(self, sources: Iterable[str]) -> list[list[int]]:
         return self._source.encode_batch([normalise(source) for source in sources])
 
-    def _outputs(self, encoded: Sequence[Sequence[int]]) -> list[str]:
-        size = next((size for size in BATCH_SIZES if size >= len(encoded)), BATCH_SIZES[-1])
-        answers = decode(self._program, self._parameters, encoded, self._copies, size, self._longest)
-        return self._target.decode_batch([answer.tokens for answer in answers])
+    def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
+        """Return sources as tokens that the model reads."""
+        encoded = self._tokens(sources)
+        longest = max(map(len, encoded), default=0)
+        if longest <= self._longest:
+            return encoded
+        if self._too_long == "refuse":
+            raise InputError(f"a source has {longest:,} tokens; this model reads {self._longest:,} at most; split it")
+        count = sum(len(tokens) > self._longest for tokens in encoded)
+        self._on_notice(f"{count} sources of up to {longest:,} tokens are read up to token {self._longest:,}")
+        return [tokens[: self._longest] for tokens in encoded]
+
+    def _read(self, sources: Iterable[str]) -> list[list[int]]:
+        """Return sources for generation; what reads none is given a token that it does not see."""
+        return self._encoded(sources) if self.has_source else [[EOS] for _ in sources]
+
+    def _answers(self, encoded: Sequence[Sequence[int]], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
+        program = self._decoders.program(decoding, wanted)
+        answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)
+        for members, rows in batches(encoded, self._longest):
+            batch = jax.device_put((padded([encoded[i] for i in members], rows), self._copies))
+            found = answered(program(self._parameters, *batch))
+            answers = _placed(answers, members, [of_row[:wanted] for of_row in found])
+        return answers
+
+    def _target_tokens(self, text: str) -> list[int]:
+        return self._target.encode_batch([normalise(text)])[0]
+
+    def _pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        if len(sources) != len(targets):
+            raise InputError(f"there are {len(sources)} sources and {len(targets)} targets; give one target a source")
+        return list(zip(self._read(sources), map(self._target_tokens, targets), strict=True))
+
+    def _forced(self, pairs: Sequence[tuple[list[int], list[int]]], rows: int) -> tuple[Any, ...]:
+        """Return parameters, sources, copies, and targets behind the begin and before the end."""
+        length = allotted(max(len(target) for _, target in pairs) + 1)
+        inputs = padded([[BOS, *target] for _, target in pairs], rows, length)
+        targets = padded([[*target, EOS] for _, target in pairs], rows, length)
+        sources = padded([source for source, _ in pairs], rows)
+        return self._parameters, *jax.device_put((sources, self._copies, inputs, targets))
+
+    def _requested(self, how: Generation, rows: int) -> Request:
+        """Return a request with every part, so that one program serves all."""
+        prefix = self._target_tokens(how.prefix) if how.prefix else []
+        if UNK in prefix:
+            raise InputError(f"prefix {how.prefix!r} holds what is no token of this model; use tokens that it knows")
+        most: Any = np.int32(min(how.most or self._decoders.most, self._decoders.length))
+        learnt = self._target.kind in tokenizers.LEARNT
+        stops = stop_rows(iter([] if learnt else map(self._target_tokens, how.stops)))
+        arrays: tuple[Any, ...] = (
+            padded([prefix[:most]] * rows, rows, self._decoders.length),
+            self._allowed(how.allowed),
+            np.array(stops, np.int32),
+        )
+        return Request(most, *jax.device_put(arrays))
+
+    def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
+        known = self._target.vocabulary
+        if unknown := [token for token in tokens or () if token not in known]:
+            raise InputError(f"{unknown[0]!r} is no token of this model; allow tokens that it knows")
+        allowed = np.full(self._target.size, tokens is None)
+        allowed[[EOS, *(known[token] for token in tokens or ())]] = True
+        return allowed
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, *, too_long: TooLong = "refuse") -> Model:
     """Load a bundle; neither the task document nor the database is needed.
+
+    Args:
+        folder: What `automl export` wrote.
+        too_long: Whether a source of more tokens than the model reads is refused, or read in part with a warning.
 
     Raises:
         InputError: The folder is not a whole bundle.
     """
-    return Model(read_bundle(Path(folder)))
+    from automl.settings import Settings
+    from automl.training.cache import program_folder
+
+    return Model(read_bundle(Path(folder)), program_folder(Settings()), too_long=too_long)
 
 
-def _signature(bundle: Bundle) -> Signature:
-    try:
-        configuration = from_dict(seq2seq.Seq2Seq, bundle.config["configuration"])
-        sizes = bundle.config["vocabulary"]
-        static = signature(configuration, int(sizes["source"]), int(sizes["target"]), 0)
-        model = model_of(static)
-    except (SpaceError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"config.json: describes no model that this version knows ({error})") from error
-    shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}
-    if shapes != {name: tuple(value.shape) for name, value in bundle.weights.items()}:
-        raise InputError("model.safetensors: holds other parameters than config.json describes; export the model again")
-    return static
+def _placed(answers: list[list[Answer]], members: Sequence[int], found: Sequence[list[Answer]]) -> list[list[Answer]]:
+    for index, own in zip(members, found, strict=False):
+        answers[index] = own
+    return answers
+
+
+def _names(tokenizer: Tokenizer, tokens: Iterable[int]) -> list[str]:
+    names = {index: token for token, index in tokenizer.vocabulary.items()}
+    return [names.get(token, SPECIAL_TOKENS[UNK]) for token in tokens]
+
+
+def _checker(bundle: Bundle) -> Callable[["Seq2Seq"], None]:
+    """Return the check that the weights of a bundle are those of a model."""
+
+    def check(model: "Seq2Seq") -> None:
+        from automl.models.parameters import declared
+
+        shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}
+        if shapes != {name: tuple(value.shape) for name, value in bundle.weights.items()}:
+            raise InputError(
+                "model.safetensors: holds other parameters than config.json describes; export the model again"
+            )
+
+    return check

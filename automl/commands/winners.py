@@ -1,11 +1,11 @@
 """What a winner does: `automl export`, `automl predict`, `automl evaluate`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -15,7 +15,8 @@ from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
     from automl.bundle import Bundle
-    from automl.inference import Model
+    from automl.inference import Model, TooLong
+    from search_spaces.decoding import Decoding
 
 Folder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a winner.")]
 
@@ -42,36 +43,77 @@ def export(
     typer.echo(folder)
 
 
-def _loaded(bundle: "Bundle") -> "Model":
+def _loaded(bundle: "Bundle", too_long: "TooLong" = "refuse") -> "Model":
     """Return the model of a bundle, its compiled programs kept in the user's cache."""
     from automl.inference import Model
     from automl.training.cache import program_folder
 
-    return Model(bundle, program_folder(read_settings()))
+    return Model(bundle, program_folder(read_settings()), too_long=too_long, on_notice=say)
 
 
 def predict(
     bundle: Folder,
+    *,
     source: Annotated[str, typer.Option("--input", metavar="FILE", help="Lines of sources; - for input.")] = "-",
+    beam: Annotated[
+        int | None, typer.Option(min=1, max=64, metavar="N", help="Partial outputs side by side; 1 is greedy.")
+    ] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(min=0, max=10, metavar="P", help="Power of the length that beams divide scores by.")
+    ] = None,
+    n_best: Annotated[
+        int | None, typer.Option("--n-best", min=1, max=64, metavar="N", help="So many outputs a source, with scores.")
+    ] = None,
+    too_long: Annotated[
+        Literal["refuse", "truncate"], typer.Option(help="What to do with sources longer than the model reads.")
+    ] = "refuse",
     as_json: Json = False,
 ) -> None:
-    """Predict: one line in, one line out."""
+    """Predict: one line in, one line out; with --n-best, several: number of the source, score, output."""
     from automl.bundle import read_bundle
     from automl.terminal.lines import batches, one_line
 
-    model = _loaded(read_bundle(bundle))
-    outputs: list[str] = []
+    model = _loaded(read_bundle(bundle), too_long)
+    decoding = _decoding(model.decoding, beam, length_penalty)
+    outputs: list[Any] = []
     with _stream(source) as stream:
         if source == "-" and sys.stdin.isatty():
             say("type one source a line; Ctrl-D ends")
         for lines in batches(stream.read1, "standard input" if source == "-" else source):
-            predicted = model.predict(lines)
-            if as_json:
-                outputs += predicted
-            else:
-                typer.echo("\n".join(map(one_line, predicted)))
+            predicted = _predicted(model, lines, decoding, n_best)
+            if not as_json:
+                typer.echo("\n".join(_printed(predicted, len(outputs) + 1, one_line)))
+            outputs += predicted if as_json else [None] * len(lines)
     if as_json:
         print_json({"outputs": outputs})
+
+
+def _decoding(own: "Decoding", beam: int | None, length_penalty: float | None) -> "Decoding":
+    """Return how a bundle decodes, changed by what the command line says."""
+    from search_spaces.decoding import Beam, Greedy
+
+    if beam is None and length_penalty is None:
+        return own
+    known = own if isinstance(own, Beam) else Beam()
+    changed = Beam(beam or known.beam, known.length_penalty if length_penalty is None else length_penalty)
+    return Greedy() if changed.beam == 1 else changed
+
+
+def _predicted(model: "Model", lines: list[str], decoding: "Decoding", n_best: int | None) -> list[Any]:
+    from search_spaces.decoding import Beam
+
+    if n_best is None:
+        return model.predict(lines, decoding)
+    found = model.candidates(lines, n_best, decoding if isinstance(decoding, Beam) else None)
+    return [[candidate._asdict() for candidate in candidates] for candidates in found]
+
+
+def _printed(predicted: list[Any], first: int, one_line: Callable[[str], str]) -> Iterator[str]:
+    for number, each in enumerate(predicted, first):
+        if isinstance(each, str):
+            yield one_line(each)
+        else:
+            yield from (f"{number}\t{found['score']:.4f}\t{one_line(found['output'])}" for found in each)
 
 
 def evaluate(

@@ -35,11 +35,11 @@ def byte_pairs(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
         special_tokens=list(special),
         initial_alphabet=_alphabet(),
     )
-    learner = _backend(models.BPE())
+    learner = backend(models.BPE())
     learner.train_from_iterator(sample(list(texts)), trainer)
     # The trainer marks special tokens so that their names are found in texts; in a model of their own they are not.
     model = json.loads(learner.to_str())["model"]
-    return _backend(models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]]))
+    return backend(models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]]))
 
 
 def unigrams(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
@@ -51,7 +51,7 @@ def unigrams(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
     scores |= {byte: least for byte in _alphabet() if byte not in scores}
     pieces = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     vocabulary = [(name, 0.0) for name in special] + pieces
-    return _backend(models.Unigram(vocabulary, unk_id=len(special) - 1, byte_fallback=False))
+    return backend(models.Unigram(vocabulary, unk_id=len(special) - 1, byte_fallback=False))
 
 
 def sample(texts: Sequence[str]) -> list[str]:
@@ -60,15 +60,15 @@ def sample(texts: Sequence[str]) -> list[str]:
     return list(texts[::step])
 
 
-def _backend(model: Any) -> Any:
+def backend(model: Any) -> Any:
     """Return a tokenizer around a model of subwords: a space before the text makes its first word like any other."""
     from tokenizers import Tokenizer, decoders, normalizers
 
-    backend = Tokenizer(model)
-    backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Prepend(" ")])
-    backend.pre_tokenizer = _words()
-    backend.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    return backend
+    made = Tokenizer(model)
+    made.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Prepend(" ")])
+    made.pre_tokenizer = _words()
+    made.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+    return made
 
 
 def _words() -> Any:

@@ -90,6 +90,8 @@ class Tokenizer:
             contents = json.loads(document)
             decoder = contents["decoder"]
             kind = _KINDS[contents["model"]["type"], decoder["type"] if decoder else None]
+            if _around(contents) != _around(json.loads(_empty(kind).to_str())):
+                raise ValueError("splits texts as no tokenizer of ours does")
             return cls(kind, Backend.from_str(document))
         except Exception as error:  # the backend raises bare exceptions
             raise InputError("tokenizer.json is damaged or of another program; export the model again") from error
@@ -123,6 +125,24 @@ class Tokenizer:
         if self.kind in (Characters, Whole):
             return list(text) if self.kind is Characters else [text]
         return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
+
+
+def _empty(kind: type[kinds.Tokenizer]) -> Any:
+    """Return the backend of a kind with next to no vocabulary."""
+    from tokenizers import models
+
+    if kind is Characters:
+        return _characters(())
+    if kind is Whitespace:
+        return _whitespace(())
+    if kind is Bytes:
+        return _bytes()
+    return subwords.backend(models.BPE() if kind is BytePairs else models.Unigram([(SPECIAL_TOKENS[UNK], 0.0)], 0))
+
+
+def _around(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a `tokenizer.json` is not its model, and whether that leaves things to chance."""
+    return {**contents, "model": contents["model"].get("dropout")}
 
 
 def copies(source: Tokenizer, target: Tokenizer) -> NDArray[np.int32]:

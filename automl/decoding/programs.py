@@ -76,29 +76,60 @@ def beam_program(model: Seq2Seq, length: int, beam: int) -> Callable[..., Hypoth
     return jax.jit(program)
 
 
-def begin_program(model: Seq2Seq, length: int) -> Callable[..., tuple[Memory, Walk]]:
+Leaves = tuple[Array, ...]
+
+
+def begin_program(model: Seq2Seq, length: int) -> Callable[..., Leaves]:
     """Return the encoding of sources and where their rows stand before the first token, for `advance_program`."""
-
-    def program(parameters: Parameters, source: Tokens, copies: Copies) -> tuple[Memory, Walk]:
-        bound = bind(model, parameters)
-        memory = bound.encode(source, copies=copies[source])
-        begun: Walk = bound.decoder.pick(lambda decoder: begin(decoder, memory, source, length))
-        return memory, begun
-
-    return jax.jit(program)
+    return jax.jit(lambda *inputs: tuple(jax.tree.leaves(_begun(model, length, *inputs))))
 
 
-def advance_program(model: Seq2Seq) -> Callable[..., Walk]:
-    """Return decoding from where rows stand up to a position, by a `Draw`; it consumes where they stood."""
+def _begun(model: Seq2Seq, length: int, parameters: Parameters, source: Tokens, copies: Copies) -> tuple[Memory, Walk]:
+    bound = bind(model, parameters)
+    memory = bound.encode(source, copies=copies[source])
+    begun: Walk = bound.decoder.pick(lambda decoder: begin(decoder, memory, source, length))
+    return memory, begun
+
+
+def advance_program(model: Seq2Seq, length: int) -> Callable[..., tuple[Leaves, Array, Array]]:
+    """Return decoding from where rows stand up to a position, by a `Draw`; it consumes where they stood.
+
+    The second output are the tokens so far, the third says which rows have ended. What a row stands at are bare
+    arrays, so that who hands it on need not know the model.
+    """
 
     def program(
-        parameters: Parameters, begun: Walk, memory: Memory, request: Request, draw: Draw, until: Int[Array, ""]
-    ) -> Walk:
+        parameters: Parameters,
+        stand: Leaves,
+        source: Tokens,
+        copies: Copies,
+        request: Request,
+        draw: Draw,
+        until: Int[Array, ""],
+    ) -> tuple[Leaves, Array, Array]:
+        form = jax.tree.structure(
+            jax.eval_shape(lambda *args: _begun(model, length, *args), parameters, source, copies)
+        )
+        memory, begun = jax.tree.unflatten(form, stand)
         bound = bind(model, parameters)
         after: Walk = bound.decoder.pick(lambda decoder: walk(decoder, memory, begun, drawing(draw), request, until))
-        return after
+        return tuple(jax.tree.leaves((memory, after))), after.decoded.tokens, after.ended
 
     return jax.jit(program, donate_argnums=1)
+
+
+def looked_program(model: Seq2Seq) -> Callable[..., Float[Array, "batch target source"]]:
+    """Return the weights over the source from which each token of known targets, given behind `BOS`, was said."""
+
+    def program(
+        parameters: Parameters, source: Tokens, copies: Copies, inputs: Int[Array, "batch target"]
+    ) -> Float[Array, "batch target source"]:
+        bound = bind(model, parameters)
+        memory = bound.encode(source, copies=copies[source])
+        weights: Array = bound.decoder.pick(lambda decoder: decoder.looked(memory, inputs))
+        return weights
+
+    return jax.jit(program)
 
 
 def score_program(model: Seq2Seq) -> Callable[..., Float[Array, "batch target"]]:

@@ -112,6 +112,16 @@ class RecurrentDecoder(nnx.Module):
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
         memory = memory._replace(states=fitted(memory.states, self.size))
+        return self.answer(*self._run(memory, tokens, noise), memory, noise and noise.at(1))
+
+    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
+        """Return the weights over the source after each token of a known target."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        weights: Array = self._run(memory, tokens, None)[1].weights
+        return weights
+
+    def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> tuple[Array, Any]:
+        """Return the cells' outputs and what they found in the source, token by token."""
         embedded = drop_embedded(self.embedding(tokens), noise and noise.at(0))
         projected = jnp.swapaxes(self._projected(embedded), 0, 1)
         keys = self.attention and self.attention.keys(memory)
@@ -121,7 +131,7 @@ class RecurrentDecoder(nnx.Module):
 
         _, seen = jax.lax.scan(step, self.begin(memory), projected)
         hidden, found = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), seen)
-        return self.answer(hidden, found, memory, noise and noise.at(1))
+        return hidden, found
 
     def answer(
         self,
@@ -195,6 +205,16 @@ class TransformerDecoder(nnx.Module):
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
+        x, weights = self._run(memory, tokens, noise)
+        x = drop(self.norm(x), noise and noise.at(1))
+        return self.output(x, self.embedding, weights, memory.copies)
+
+    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
+        """Return the weights of the last layer over the source after each token of a known target."""
+        return self._run(memory, tokens, None)[1]
+
+    def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> Seen:
+        """Return what the blocks make of a target, and where the last one looked."""
         memory = memory._replace(states=fitted(memory.states, self.size))
         length = tokens.shape[1]
         x = self.places(self.embedding(tokens), jnp.arange(length))
@@ -203,8 +223,7 @@ class TransformerDecoder(nnx.Module):
         for i in range(len(self.blocks)):
             layer = partial(self._block, i, memory, causal, noise and noise.at(i + 2))
             seen = go_on(i, number(self.depth), layer, seen)
-        x = drop(self.norm(seen[0]), noise and noise.at(1))
-        return self.output(x, self.embedding, seen[1], memory.copies)
+        return seen
 
     def _block(self, index: int, memory: Memory, causal: Array, noise: Noise | None, seen: Seen) -> Seen:
         """Run one block over a whole target."""
@@ -267,14 +286,23 @@ class SimpleRecurrentDecoder(nnx.Module):
         self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
     ) -> Float[Array, "batch target vocabulary"]:
         """Return the logits after each token of a known target."""
+        x, weights = self._run(memory, tokens, noise)
+        x = drop(self.norm(x), noise and noise.at(1))
+        return self.output(x, self.embedding, weights, memory.copies)
+
+    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
+        """Return the weights of the last layer over the source after each token of a known target."""
+        return self._run(memory, tokens, None)[1]
+
+    def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> Seen:
+        """Return what the blocks make of a target, and where the last one looked."""
         memory = memory._replace(states=fitted(memory.states, self.size))
         x = drop_embedded(self.embedding(tokens), noise and noise.at(0))
         seen = x, _unseen(memory, tokens.shape[1])
         for i in range(len(self.blocks)):
             layer = partial(self._block, i, memory, noise and noise.at(i + 2))
             seen = go_on(i, number(self.depth), layer, seen)
-        x = drop(self.norm(seen[0]), noise and noise.at(1))
-        return self.output(x, self.embedding, seen[1], memory.copies)
+        return seen
 
     def _block(self, index: int, memory: Memory, noise: Noise | None, seen: Seen) -> Seen:
         """Run one block over a whole target."""

@@ -1,7 +1,6 @@
 """Compiled programs: one for training, one for teacher-forced evaluation, one for decoding, per signature and shape."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD
-from automl.decoding.answers import Decoded, Program, Request, allotted
-from automl.decoding.programs import greedy_program
 from automl.decoding.steps import sayable
 from automl.models.dropout import Noise, mixed
 from automl.models.facts import bind
@@ -23,7 +20,6 @@ from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.optimizers import Moments, Recipe, initial_moments, updated
-from automl.training.programs import Programs
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
@@ -232,19 +228,3 @@ def evaluate_program(
         return TokenCounts(*(sums.reshape(-1) for sums in jax.lax.fori_loop(0, batches, one, none)))
 
     return jax.jit(evaluate)
-
-
-def decoder(programs: Programs, signature: Signature, most: int) -> Program:
-    """Return greedy decoding of up to `most` tokens, compiled for each shape of sources."""
-    length = allotted(most)
-    key = repr(("greedy", replace(signature, batch_size=0), length))
-
-    def program(
-        parameters: Parameters, source: Int[Array, "batch source"], copies: Int[Array, "source_vocabulary"]
-    ) -> Decoded:
-        asked: Any = np.int32(most)
-        inputs = (parameters, source, copies, Request(asked))
-        decoded: Decoded = programs.get(key, lambda: greedy_program(model_of(signature), length), inputs)(*inputs)
-        return decoded
-
-    return program

@@ -35,9 +35,9 @@ from automl.segments import (
 from automl.training import checkpoints
 from automl.training.checkpoints import Checkpoint
 from automl.training.dataset import CHUNK, Dataset
+from automl.training.decoders import Decoders
 from automl.training.executables import (
     Chunk,
-    decoder,
     model_of,
     new_state,
     train_program,
@@ -48,6 +48,7 @@ from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
+from search_spaces.decoding import Decoding, Greedy
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
@@ -70,7 +71,7 @@ class Trainer:
         self.checkpoints = Path(workload.checkpoints)
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
-        self.greedy = cache(lambda static, longest: decoder(self.programs, static, longest))
+        self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
 
@@ -182,8 +183,11 @@ class Trainer:
         return median_seconds(decoded, [sources[place] for place in chosen], pin=not self.single)
 
     def _greedy(self, static: Signature, dataset: Dataset) -> Program:
-        program: Program = self.greedy(static, dataset.table.meta["max_target_length"])
-        return program
+        return self._decoder(static, dataset, Greedy())
+
+    def _decoder(self, static: Signature, dataset: Dataset, decoding: Decoding) -> Program:
+        decoders: Decoders = self.decoders(static, dataset.table.meta["max_target_length"])
+        return decoders.program(decoding)
 
     def _fresh(self, static: Signature, seed: int) -> Any:
         parameters = initialise(model_of(static), seed)

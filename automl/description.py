@@ -1,0 +1,116 @@
+"""Description: what a bundle's `config.json` says of its model, checked before anything is built by it."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, assert_never
+
+from automl.errors import InputError
+from search_spaces.costs import parameters
+from search_spaces.decoding import Decoding, decoding_from
+from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, from_dict
+from search_spaces.seq2seq import Seq2Seq
+
+MOST_PARAMETERS = 2**30
+MOST_LENGTH = 2**20
+MOST_VOCABULARY = 2**20
+BEYOND = 16
+"""How many times as large as the largest value of a dial a number may be that no search of this version would try."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model and how it decodes.
+
+    Attributes:
+        configuration: What it is.
+        source_vocabulary: Number of source tokens, the special ones included.
+        target_vocabulary: Number of target tokens, the special ones included.
+        decoding: How it decodes unless told otherwise.
+        most: Most target tokens.
+        longest: Most source tokens that it reads.
+        parameters: How many it has.
+    """
+
+    configuration: Seq2Seq
+    source_vocabulary: int
+    target_vocabulary: int
+    decoding: Decoding
+    most: int
+    longest: int
+    parameters: int
+
+
+def described(config: Mapping[str, Any]) -> Description:
+    """Return what a `config.json` describes.
+
+    Raises:
+        InputError: A kind is unknown, or a number is missing, of another type or out of all proportion.
+    """
+    try:
+        configuration = from_dict(Seq2Seq, _mapping(config, "configuration"))
+        for wrong in implausible(configuration, "configuration"):
+            raise SpaceError(wrong)
+        vocabulary, decoding = _mapping(config, "vocabulary"), _mapping(config, "decoding")
+        source, target = (_whole(vocabulary, side, MOST_VOCABULARY) for side in ("source", "target"))
+        size = parameters(configuration, source, target)
+        if size > MOST_PARAMETERS:
+            raise SpaceError(f"{size:,} parameters; {MOST_PARAMETERS:,} at most")
+        return Description(
+            configuration,
+            source,
+            target,
+            decoding_from(decoding),
+            _whole(decoding, "max_length", MOST_LENGTH),
+            _whole(config, "max_source_length", MOST_LENGTH),
+            size,
+        )
+    except (SpaceError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"config.json: describes no model that this version knows ({error})") from error
+
+
+def implausible(configuration: Any, path: str) -> Iterator[str]:
+    """Yield what is wrong with the values of a configuration: another type than the dial's, or out of proportion."""
+    for item in dataclasses.fields(configuration):
+        value, dial, where = getattr(configuration, item.name), item.metadata["dial"], f"{path}.{item.name}"
+        match dial:
+            case OneOf():
+                yield from implausible(value, where)
+            case Choice(values):
+                if not _like(value, values):
+                    yield f"{where} is {_shown(value)}"
+            case Uniform():
+                if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1e6:
+                    yield f"{where} is {_shown(value)}"
+            case other:
+                assert_never(other)
+
+
+def _like(value: Any, values: tuple[Any, ...]) -> bool:
+    if type(value) not in {type(each) for each in values}:
+        return False
+    if isinstance(value, (bool, str)):
+        return value in values
+    return bool(0 <= value <= BEYOND * max(values) or value in values)
+
+
+def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = config.get(key)
+    if not isinstance(value, Mapping):
+        raise SpaceError(f"{key} is missing or no object")
+    return value
+
+
+def _whole(config: Mapping[str, Any], key: str, most: int) -> int:
+    value = config.get(key)
+    if type(value) is not int or not 0 < value <= most:
+        raise SpaceError(f"{key} is {_shown(value)}; it is a number from 1 to {most:,}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,0 +1,98 @@
+"""Decoders: the compiled programs that decode one model; the model is built only where one is not found compiled."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from automl.decoding.answers import LENGTHS, ROWS, Decoded, Draw, Hypotheses, Penalty, Program, Request, allotted
+from automl.training.programs import Programs
+from automl.training.signature import Signature
+from search_spaces.decoding import Beam, Decoding, Greedy, Sampling
+
+if TYPE_CHECKING:
+    from automl.models.seq2seq import Seq2Seq
+
+Parameters = Mapping[str, Float[Array, "..."]]
+
+
+class Decoders:
+    """The ways to decode the models of one signature, up to a number of tokens; each is compiled for each shape."""
+
+    def __init__(
+        self, programs: Programs, signature: Signature, most: int, check: Callable[["Seq2Seq"], None] = lambda _: None
+    ) -> None:
+        """Compile nothing yet; `check` sees the model whenever it has to be built."""
+        self._programs = programs
+        self._signature = replace(signature, batch_size=0)
+        self._check = check
+        self.most = most
+        self.length = allotted(most)
+
+    def asked(self) -> Request:
+        """Return the request for a target of any length up to the most."""
+        most: Any = np.int32(self.most)
+        return Request(most)
+
+    def key(self, kind: str, *static: Any) -> str:
+        """Return what a program is known by."""
+        return repr((kind, self._signature, self.length, *static))
+
+    def run(self, kind: str, inputs: tuple[Any, ...], *static: Any) -> Any:
+        """Run the program of a kind, a function `KIND_program` of `automl.decoding.programs`."""
+        return self._programs.get(self.key(kind, *static), partial(self._build, kind, *static), inputs)(*inputs)
+
+    def _build(self, kind: str, *static: Any) -> Any:
+        from automl.decoding import programs
+        from automl.training.executables import model_of
+
+        model = model_of(self._signature)
+        self._check(model)
+        sized = () if kind in ("score", "looked") else (self.length,)
+        return getattr(programs, f"{kind}_program")(model, *sized, *static)
+
+    def at_hand(self, parameters: Parameters, copies: Any, longest: int) -> bool:
+        """Say whether greedy decoding of sources up to a length is likely to be found compiled, in whatever shape.
+
+        The name of a program follows from the names and shapes of the parameters too: who has one has had a model.
+        """
+        lengths = [length for length in LENGTHS if length < 2 * longest] or [allotted(longest)]
+        sources = [jax.ShapeDtypeStruct((rows, length), np.int32) for length in lengths for rows in ROWS]
+        inputs = [(parameters, source, copies, self.asked()) for source in sources]
+        return any(self._programs.at_hand(self.key("greedy"), each) for each in inputs)
+
+    def program(self, decoding: Decoding, wanted: int = 1) -> Program:
+        """Return the program of a way to decode; a beam gives its `wanted` best."""
+        match decoding:
+            case Greedy():
+                return self._greedy
+            case Beam():
+                return partial(self._search, decoding, wanted)
+            case Sampling():
+                return partial(self._sample, decoding)
+
+    def _greedy(self, parameters: Parameters, source: Any, copies: Any) -> Decoded:
+        decoded: Decoded = self.run("greedy", (parameters, source, copies, self.asked()))
+        return decoded
+
+    def _search(self, beam: Beam, wanted: int, parameters: Parameters, source: Any, copies: Any) -> Hypotheses:
+        numbers: tuple[Any, Any] = np.float32(beam.length_penalty), np.int32(wanted)
+        inputs = (parameters, source, copies, self.asked(), Penalty(*numbers))
+        found: Hypotheses = self.run("beam", inputs, beam.beam)
+        return found
+
+    def _sample(self, sampling: Sampling, parameters: Parameters, source: Any, copies: Any) -> Decoded:
+        draw = drawn(sampling, np.arange(source.shape[0], dtype=np.uint32))
+        decoded: Decoded = self.run("sampling", (parameters, source, copies, self.asked(), draw))
+        return decoded
+
+
+def drawn(sampling: Sampling, rows: Any) -> Draw:
+    """Return the inputs by which rows are drawn; each number of a row gives another target."""
+    seeds: Any = (np.uint64(sampling.seed) * np.uint64(0x9E3779B1) + rows.astype(np.uint64)).astype(np.uint32)
+    numbers: tuple[Any, ...] = np.float32(sampling.temperature), np.int32(sampling.top_k), np.float32(sampling.top_p)
+    return Draw(seeds, *numbers)

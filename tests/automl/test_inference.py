@@ -1,0 +1,165 @@
+import math
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl.bundle import write_bundle
+from automl.errors import InputError
+from automl.inference import Generation, Model, load
+from automl.segments import ProgramFolder
+from search_spaces import decoders, encoders
+from search_spaces.decoding import Beam, Sampling
+from search_spaces.seq2seq import Seq2Seq
+from tests.automl.bundles import LETTERS, Drawn
+
+SOURCES = ["abc", "", "hgfedcba", "aab", "cab", "bbbb"]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> ProgramFolder:
+    folder = tmp_path_factory.mktemp("programs")
+    return ProgramFolder(str(folder / "cache"), str(folder / "key"))
+
+
+@pytest.fixture(scope="module")
+def model(programs: ProgramFolder) -> Model:
+    return Model(Drawn().bundle(), programs)
+
+
+@pytest.fixture(scope="module")
+def language_model(programs: ProgramFolder) -> Model:
+    return Model(Drawn(Seq2Seq(encoders.Identity(), decoders.Recurrent("gru", 16, 1))).bundle(), programs)
+
+
+def test_one_source_or_many_give_the_same(model: Model) -> None:
+    together = model.predict(SOURCES)
+    assert together == [model.predict([source])[0] for source in SOURCES]
+    assert len(set(together)) > 2
+    assert together[1] == ""
+
+
+def test_sources_without_end_are_predicted_as_they_come(model: Model) -> None:
+    endless = (LETTERS[i % 8] for i in count())
+    assert list(islice(model.predict_batch(endless), 9)) == model.predict([LETTERS[i % 8] for i in range(9)])
+
+
+def test_several_threads_get_what_one_gets(programs: ProgramFolder) -> None:
+    shared, alone = Model(Drawn(seed=3).bundle(), programs), Model(Drawn(seed=3).bundle(), programs)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda source: shared.predict([source])[0], SOURCES * 4))
+    assert found == alone.predict(SOURCES) * 4
+
+
+def test_candidates_come_best_first_with_scores_that_score_confirms(programs: ProgramFolder) -> None:
+    model = Model(Drawn(end=4.0).bundle(), programs)
+    found = model.candidates(SOURCES[:1], 3, Beam(4, 0.0))[0]
+    scores = [candidate.score for candidate in found]
+    assert scores == sorted(scores, reverse=True)
+    assert len({candidate.output for candidate in found}) == 3
+    ended = [candidate for candidate in found if len(candidate.output) < 12]
+    confirmed = model.score(SOURCES[:1] * len(ended), [candidate.output for candidate in ended])
+    assert ended
+    assert confirmed == pytest.approx([candidate.score for candidate in ended], abs=1e-3)
+
+
+def test_a_better_target_scores_higher(model: Model) -> None:
+    said = model.predict(["abc"])[0]
+    best, other = model.score(["abc", "abc"], [said, said[::-1] + "a"])
+    assert best > other
+    with pytest.raises(InputError, match="2 sources and 1 targets"):
+        model.score(["a", "b"], ["a"])
+
+
+def test_attention_has_a_row_for_each_target_token_and_sums_to_one(model: Model) -> None:
+    found = model.attention("abc", "cb")
+    assert (list(found.source), list(found.target)) == (["a", "b", "c"], ["c", "b", "<eos >"])
+    assert found.weights.shape == (3, 3)
+    np.testing.assert_allclose(found.weights.sum(axis=1), 1, atol=1e-5)
+
+
+def test_attention_is_that_of_the_own_output_where_no_target_is_given(model: Model) -> None:
+    assert "".join(model.attention("abc").target[:-1]) == model.predict(["abc"])[0]
+
+
+def test_what_reads_no_source_attends_to_none(language_model: Model) -> None:
+    with pytest.raises(InputError, match="reads no source"):
+        language_model.attention("a")
+
+
+@pytest.mark.parametrize("how", [Generation(), Generation(Sampling(0.8, 3, 0.9, 5), stops=("a", "dd"), prefix="hg")])
+def test_a_stream_gives_in_pieces_what_is_generated(language_model: Model, model: Model, how: Generation) -> None:
+    for each, source in ((language_model, ""), (model, "abc")):
+        whole = each.generate(source, how)
+        assert "".join(each.stream(source, how)) == whole[0]
+
+
+def test_what_is_generated_follows_from_the_seed(language_model: Model) -> None:
+    found = language_model.generate(how=Generation(Sampling(2.0, seed=1)), count=8)
+    assert found == language_model.generate(how=Generation(Sampling(2.0, seed=1)), count=8)
+    assert len(set(found)) > 4
+    assert found != language_model.generate(how=Generation(Sampling(2.0, seed=2)), count=8)
+
+
+def test_what_is_generated_keeps_to_prefix_stops_length_and_tokens(language_model: Model) -> None:
+    warm = Sampling(5.0)
+    begun = language_model.generate(how=Generation(warm, prefix="abc"), count=8)
+    assert all(text.startswith("abc") for text in begun)
+    assert all(len(text) <= 4 for text in language_model.generate(how=Generation(warm, most=4), count=8))
+    stopped = language_model.generate(how=Generation(warm, stops=("a", "bc")), count=8)
+    assert not any("a" in text or "bc" in text for text in stopped)
+    assert set("".join(language_model.generate(how=Generation(warm, allowed=("b", "h")), count=8))) == {"b", "h"}
+
+
+@pytest.mark.parametrize("how", [Generation(prefix="xyz"), Generation(allowed=("abc",))])
+def test_what_is_no_token_can_be_neither_begun_with_nor_allowed(language_model: Model, how: Generation) -> None:
+    with pytest.raises(InputError, match="no token of this model"):
+        language_model.generate(how=how)
+
+
+def test_a_source_that_is_too_long_is_refused_or_read_in_part(model: Model, programs: ProgramFolder) -> None:
+    with pytest.raises(InputError, match="31 tokens; this model reads 30"):
+        model.predict(["a" * 31])
+    cutting = Model(Drawn().bundle(), programs, too_long="truncate")
+    with pytest.warns(UserWarning, match="1 sources of up to 31 tokens are read up to token 30"):
+        cut = cutting.predict(["a" * 30 + "b", "b"])
+    assert cut == model.predict(["a" * 30, "b"])
+
+
+def test_a_bundle_decodes_as_it_says(model: Model, programs: ProgramFolder) -> None:
+    decoding = {"method": "beam", "beam": 4, "length_penalty": 0.0, "max_length": 12}
+    searching = Model(Drawn().bundle(decoding=decoding), programs)
+    likely = [candidates[0].output for candidates in model.candidates(SOURCES, 1, Beam(4, 0.0))]
+    assert searching.predict(SOURCES) == likely
+    assert all(math.isfinite(score) for score in searching.score(SOURCES, likely))
+
+
+CODE = """
+import sys
+from automl.inference import load
+assert "flax" not in sys.modules
+print(*load(sys.argv[1]).predict(["abc", "b"]))
+print("flax" in sys.modules)
+"""
+
+
+def test_a_second_start_builds_no_model(tmp_path: Path) -> None:
+    write_bundle(Drawn().bundle(), tmp_path / "model")
+    environment = {"AUTOML_CACHE": str(tmp_path / "cache"), "AUTOML_PROGRAM_KEY": str(tmp_path / "key")}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", CODE, str(tmp_path / "model")],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert [each[-1] for each in said] == ["True", "False"]
+    assert said[0][:-1] == said[1][:-1] == load(tmp_path / "model").predict(["abc", "b"])
