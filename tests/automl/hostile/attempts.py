@@ -1,0 +1,284 @@
+"""Folders that pretend to be winners: each is one way to make a reader run code, leave the folder, or run out of memory."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import struct
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.bundle import FILES, MANIFEST
+
+Attempt = Callable[[Path], None]
+MARK = "executed"
+"""A file of this name lies in the folder's parent as soon as anything has been executed."""
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> Any:
+        return (os.system, (f"touch {self.place.parent / MARK}",))
+
+
+def sealed(folder: Path, **changes: Any) -> None:
+    """Write the manifest anew, so that it vouches for whatever lies there, with changes of its own."""
+    files = {}
+    for name in (*FILES, "README.md"):
+        data = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        files[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    (folder / MANIFEST).write_text(json.dumps({"version": 1, "files": files, **changes}))
+
+
+def written(name: str, make: Callable[[Path], bytes]) -> Attempt:
+    def attempt(folder: Path) -> None:
+        data = make(folder)
+        (folder / name).write_bytes(data)
+        if name != MANIFEST:
+            sealed(folder)
+
+    return attempt
+
+
+def configured(path: str, value: Any) -> Attempt:
+    """Set one value of `config.json`, and vouch for it."""
+
+    def attempt(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        *parents, last = path.split(".")
+        place = config
+        for key in parents:
+            place = place[key]
+        if value is KeyError:
+            del place[last]
+        else:
+            place[last] = value
+        (folder / "config.json").write_text(json.dumps(config))
+        sealed(folder)
+
+    return attempt
+
+
+def header(make: Callable[[dict[str, Any]], Any]) -> Attempt:
+    """Change the header of the weights, and vouch for it."""
+
+    def attempt(folder: Path) -> None:
+        data = (folder / "model.safetensors").read_bytes()
+        size = struct.unpack("<Q", data[:8])[0]
+        changed = json.dumps(make(json.loads(data[8 : 8 + size]))).encode()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(changed)) + changed + data[8 + size :])
+        sealed(folder)
+
+    return attempt
+
+
+def first(entries: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    name = next(name for name in entries if name != "__metadata__")
+    return {**entries, name: {**entries[name], **changes}}
+
+
+def renamed(entries: dict[str, Any], name: str) -> dict[str, Any]:
+    old = next(name for name in entries if name != "__metadata__")
+    return {(name if key == old else key): value for key, value in entries.items()}
+
+
+def zipped(_: Path) -> bytes:
+    """A gigabyte of zeros in a megabyte."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("archive/data.pkl", "w") as file:
+        for _ in range(256):
+            file.write(bytes(2**22))
+    return made.getvalue()
+
+
+def sparse(name: str, size: int) -> Attempt:
+    """A file of zeros that takes no room on the disk; the manifest knows its size, not its sum."""
+
+    def attempt(folder: Path) -> None:
+        os.truncate(folder / name, size)
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["files"][name]["bytes"] = size
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    return attempt
+
+
+def linked(name: str, target: str) -> Attempt:
+    """A link in place of a file, to a sound one elsewhere."""
+
+    def attempt(folder: Path) -> None:
+        elsewhere = folder.parent / "elsewhere"
+        shutil.copytree(folder, elsewhere)
+        (folder / name).unlink()
+        (folder / name).symlink_to(target.format(elsewhere=elsewhere, name=name))
+
+    return attempt
+
+
+def listed(make: Callable[[dict[str, Any]], dict[str, Any]]) -> Attempt:
+    def attempt(folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        (folder / MANIFEST).write_text(json.dumps({**manifest, "files": make(manifest["files"])}))
+
+    return attempt
+
+
+def moved(name: str, path: str) -> Attempt:
+    """Let the manifest list a file by another name, which leaves the folder."""
+    return listed(lambda files: {(path if key == name else key): value for key, value in files.items()})
+
+
+def pipe(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+
+
+def folder_as_file(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+
+
+def tokenizer(change: Callable[[dict[str, Any]], Any]) -> Attempt:
+    def attempt(folder: Path) -> None:
+        path = folder / "tokenizer.source.json"
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        sealed(folder)
+
+    return attempt
+
+
+def deep(kind: str) -> Callable[[Path], bytes]:
+    opening, closing = {"list": ("[", "]"), "object": ('{"a":', "}")}[kind]
+    return lambda _: (opening * 200_000 + "1" + closing * 200_000).encode()
+
+
+def not_finite(folder: Path) -> bytes:
+    data = (folder / "model.safetensors").read_bytes()
+    return data[:-4] + np.float32(np.nan).tobytes()
+
+
+def pickled(folder: Path) -> bytes:
+    return pickle.dumps(Payload(folder))
+
+
+ATTEMPTS: dict[str, Attempt] = {
+    **{f"a pickle as {name}": written(name, pickled) for name in (*FILES, MANIFEST)},
+    **{f"a zip bomb as {name}": written(name, zipped) for name in ("config.json", "model.safetensors", MANIFEST)},
+    **{
+        f"nested {kind}s as {name}": written(name, deep(kind))
+        for kind in ("list", "object")
+        for name in ("config.json", "metrics.json", "tokenizer.target.json", MANIFEST)
+    },
+    **{f"a sparse file of 8 GiB as {name}": sparse(name, 2**33) for name in FILES},
+    "a manifest of 8 GiB": lambda folder: os.truncate(folder / MANIFEST, 2**33),
+    "a link to a sound file": linked("model.safetensors", "{elsewhere}/{name}"),
+    "a relative link": linked("config.json", "../elsewhere/{name}"),
+    "a link to a device": linked("model.safetensors", "/dev/zero"),
+    "a pipe": pipe,
+    "a folder in place of a file": folder_as_file,
+    "a name that goes up": moved("model.safetensors", "../elsewhere/model.safetensors"),
+    "an absolute name": moved("config.json", "/etc/passwd"),
+    "a file that is not listed": listed(lambda files: {k: v for k, v in files.items() if k != "metrics.json"}),
+    "a list of files that is none": lambda folder: sealed(folder, files=["config.json"]),
+    "an entry that is none": listed(lambda files: {**files, "config.json": "trust me"}),
+    "a wrong digest": listed(lambda files: {**files, "config.json": {**files["config.json"], "sha256": "0" * 64}}),
+    "a digest that is a number": listed(lambda files: {**files, "config.json": {**files["config.json"], "sha256": 0}}),
+    "a wrong size": listed(lambda files: {**files, "config.json": {**files["config.json"], "bytes": 1}}),
+    "a version to come": lambda folder: sealed(folder, version=2),
+    "a version that is a list": lambda folder: sealed(folder, version=[1]),
+    "an unknown encoder": configured("configuration.encoder.kind", "os.system"),
+    "a kind with a path": configured("configuration.decoder.kind", "../../evil.Decoder"),
+    "an encoder that is a text": configured("configuration.encoder", "Recurrent"),
+    "a dial that there is not": configured("configuration.encoder.__class__", "x"),
+    "a dial that is missing": configured("configuration.encoder.hidden_size", KeyError),
+    "a configuration that is a list": configured("configuration", []),
+    "no configuration": configured("configuration", KeyError),
+    "a size beyond all": configured("configuration.encoder.hidden_size", 10**12),
+    "layers without end": configured("configuration.encoder.num_layers", 10**9),
+    "a negative size": configured("configuration.encoder.hidden_size", -8),
+    "a size that is a text": configured("configuration.encoder.hidden_size", "16"),
+    "a cell that there is not": configured("configuration.encoder.cell", "__import__"),
+    "a rate that is none": configured("configuration.dropout", float("nan")),
+    "another size than the weights'": configured("configuration.encoder.hidden_size", 32),
+    "a vocabulary beyond all": configured("vocabulary.source", 2**40),
+    "a vocabulary that is a list": configured("vocabulary", [12, 12]),
+    "another vocabulary than the tokenizer's": configured("vocabulary", {"source": 12, "target": 13}),
+    "outputs without end": configured("decoding.max_length", 2**40),
+    "an unknown way to decode": configured("decoding.method", "eval"),
+    "a beam beyond all": configured("decoding", {"method": "beam", "beam": 10**6, "max_length": 9}),
+    "sources without end": configured("max_source_length", 2**60),
+    "a header beyond the file": written("model.safetensors", lambda _: struct.pack("<Q", 2**63) + b"{}"),
+    "a header of nothing": written("model.safetensors", lambda _: b""),
+    "a header that is no JSON": written("model.safetensors", lambda _: struct.pack("<Q", 3) + b"abc"),
+    "a header that is a list": header(lambda entries: [entries]),
+    "a shape beyond the file": header(lambda entries: first(entries, shape=[2**31 - 1, 2**31 - 1, 2**31 - 1])),
+    "a negative shape": header(lambda entries: first(entries, shape=[-1, -12])),
+    "a shape that is a text": header(lambda entries: first(entries, shape="12")),
+    "objects for numbers": header(lambda entries: first(entries, dtype="O")),
+    "offsets beyond the file": header(lambda entries: first(entries, data_offsets=[0, 2**50])),
+    "offsets that overlap": header(lambda entries: first(entries, data_offsets=[4, 8])),
+    "an array by another name": header(lambda entries: renamed(entries, "__class__")),
+    "a weight that is no number": written("model.safetensors", not_finite),
+    "bytes behind the weights": written(
+        "model.safetensors", lambda folder: (folder / "model.safetensors").read_bytes() + b"MZ"
+    ),
+    "an unknown tokenizer": tokenizer(lambda document: {**document, "model": {"type": "Exec", "vocab": {}}}),
+    "a tokenizer with a pattern that never ends": tokenizer(
+        lambda document: {
+            **document,
+            "pre_tokenizer": {
+                "type": "Split",
+                "pattern": {"Regex": "(a+)+$"},
+                "behavior": "Isolated",
+                "invert": False,
+            },
+        }
+    ),
+    "a tokenizer that is a text": tokenizer(json.dumps),
+}
+
+
+def outcomes(sound: Path, scratch: Path, load: Callable[[Path], Any]) -> Iterator[tuple[str, str]]:
+    """Try to load every attempt; yield its name and how it ended."""
+    for number, (name, attempt) in enumerate(ATTEMPTS.items()):
+        folder = scratch / str(number) / "model"
+        shutil.copytree(sound, folder)
+        attempt(folder)
+        try:
+            load(folder)
+            ended = "loaded"
+        except Exception as error:
+            ended = f"{type(error).__name__}: {error}"
+        if (folder.parent / MARK).exists():
+            ended = "executed"
+        shutil.rmtree(folder.parent)
+        yield name, ended
+
+
+def main() -> None:
+    """Print a line of JSON for each attempt, under a limit of memory, and what was used at most."""
+    import resource
+
+    sound, scratch, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    from automl.inference import load
+
+    load(sound)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    for name, ended in outcomes(sound, scratch, load):
+        print(json.dumps([name, ended]), flush=True)
+    print(json.dumps(["peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+
+
+if __name__ == "__main__":
+    main()
