@@ -61,7 +61,8 @@ class Decoders:
         The name of a program follows from the names and shapes of the parameters too: who has one has had a model.
         """
         lengths = [length for length in LENGTHS if length < 2 * longest] or [allotted(longest)]
-        sources = [jax.ShapeDtypeStruct((rows, length), np.int32) for length in lengths for rows in ROWS]
+        struct: Any = jax.ShapeDtypeStruct
+        sources = [struct((rows, length), np.int32) for length in lengths for rows in ROWS]
         inputs = [(parameters, source, copies, self.asked()) for source in sources]
         return any(self._programs.at_hand(self.key("greedy"), each) for each in inputs)
 
