@@ -175,7 +175,7 @@ class Trainer:
         sources, longest = valid.sources(), meta["max_source_length"]
         chosen = of_median_length([len(source) for source in sources], longest)
         said = int(np.diff(valid.arrays.target_offsets)[chosen].max()) + 1
-        program = self.greedy(static, min(said, meta["max_target_length"]))
+        program = self.decoders(static, min(said, meta["max_target_length"])).program(Greedy())
 
         def decoded(source: Sequence[int]) -> None:
             decode(program, parameters, [source], copies, 1, longest)
