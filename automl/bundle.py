@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from automl.description import described
 from automl.errors import InputError
-from automl.weights import MOST_HEADER_BYTES, read_weights
+from automl.weights import MOST_HEADER_BYTES, quantised, read_weights
 from storage.objects import flush
 
 VERSION = 1
@@ -38,7 +38,8 @@ class Bundle:
     """A model and all that predicting from raw input needs.
 
     Attributes:
-        config: `kind` of the task, `configuration` of the model, `vocabulary` sizes, `decoding`, `data` columns.
+        config: `kind` of the task, `configuration` of the model, `vocabulary` sizes, `decoding`, `data` columns; with
+            `weights` of `int8`, matrices are written so.
         weights: Parameters by dotted name.
         source_tokenizer: `tokenizer.json` of sources.
         target_tokenizer: `tokenizer.json` of targets.
@@ -69,7 +70,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
             for name, data in contents.items():
                 _write_durably(scratch / name, data)
             scratch.chmod(0o755)
-            _put_in_place(scratch, folder)
+            put_in_place(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
@@ -119,10 +120,11 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:
+    stored = quantised(bundle.weights) if bundle.config.get("weights") == "int8" else bundle.weights
     contents = {
         "config.json": _dumped({"version": VERSION, **bundle.config}),
         "metrics.json": _dumped({"version": VERSION, **bundle.metrics}),
-        "model.safetensors": save({name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}),
+        "model.safetensors": save({name: np.ascontiguousarray(value) for name, value in stored.items()}),
         "tokenizer.source.json": bundle.source_tokenizer.encode(),
         "tokenizer.target.json": bundle.target_tokenizer.encode(),
         CARD: bundle.card.encode(),
@@ -139,7 +141,8 @@ def _replaceable(folder: Path) -> bool:
     return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
 
 
-def _put_in_place(scratch: Path, folder: Path) -> None:
+def put_in_place(scratch: Path, folder: Path) -> None:
+    """Let a folder that is whole take the place of another."""
     if folder.exists():
         old = scratch.with_name(f"{scratch.name}-old")
         folder.rename(old)

@@ -139,7 +139,7 @@ class Model:
             raise TypeError("predict takes a list of sources; put the one source in a list")
         stream = iter(sources)
         while chunk := list(islice(stream, SOURCES_AT_ONCE)):
-            answers = self._answers(self._encoded(chunk), decoding or self.decoding)
+            answers = self.answers(self._encoded(chunk), decoding or self.decoding)
             yield from self._target.decode_batch([best.tokens for best, *_ in answers])
 
     def candidates(self, sources: Sequence[str], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
@@ -147,7 +147,7 @@ class Model:
         own = self.decoding if isinstance(self.decoding, Beam) else Beam()
         search = beam or own
         search = replace(search, beam=max(search.beam, count))
-        found = self._answers(self._encoded(sources), search, count)
+        found = self.answers(self._encoded(sources), search, count)
         return [
             [Candidate(self._target.decode_batch([answer.tokens])[0], answer.score) for answer in answers]
             for answers in found
@@ -177,7 +177,7 @@ class Model:
         if not self.has_source:
             raise InputError("this model reads no source, so that it attends to none")
         encoded = self._encoded([source])
-        said = self._answers(encoded, self.decoding)[0][0].tokens if target is None else self._target_tokens(target)
+        said = self.answers(encoded, self.decoding)[0][0].tokens if target is None else self._target_tokens(target)
         *inputs, _ = self._forced([(encoded[0], said)], 1)
         weights = np.asarray(self._decoders.run("looked", tuple(inputs)))[0, : len(said) + 1, : len(encoded[0])]
         return Attended(_names(self._source, encoded[0]), [*_names(self._target, said), SPECIAL_TOKENS[EOS]], weights)
@@ -240,7 +240,7 @@ class Model:
         encoded, acceptable = self._tokens(references), list(references.values())
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
-            answers = self._answers(encoded, self.decoding)
+            answers = self.answers(encoded, self.decoding)
             outputs = self._target.decode_batch([best.tokens for best, *_ in answers])
             scores |= {m.name: m.function(outputs, acceptable, self._target.tokens) for m in of_texts}
         if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
@@ -287,7 +287,8 @@ class Model:
         """Return sources for generation; what reads none is given a token that it does not see."""
         return self._encoded(sources) if self.has_source else [[EOS] for _ in sources]
 
-    def _answers(self, encoded: Sequence[Sequence[int]], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
+    def answers(self, encoded: Sequence[Sequence[int]], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
+        """Return target tokens and log-probabilities for sources as tokens, the best first."""
         program = self._decoders.program(decoding, wanted)
         answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)
         for members, rows in batches(encoded, self._longest):
@@ -346,10 +347,15 @@ def load(folder: str | Path, *, too_long: TooLong = "refuse") -> Model:
     Raises:
         InputError: The folder is not a whole bundle.
     """
+    return load_with_programs(read_bundle(Path(folder)), too_long)
+
+
+def load_with_programs(bundle: Bundle, too_long: TooLong = "refuse") -> Model:
+    """Return the model of a bundle, its compiled programs kept in the user's cache."""
     from automl.settings import Settings
     from automl.training.cache import program_folder
 
-    return Model(read_bundle(Path(folder)), program_folder(Settings()), too_long=too_long)
+    return Model(bundle, program_folder(Settings()), too_long=too_long)
 
 
 def _placed(answers: list[list[Answer]], members: Sequence[int], found: Sequence[list[Answer]]) -> list[list[Answer]]:

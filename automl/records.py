@@ -12,13 +12,17 @@ from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
 from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
+from automl.data.table import tokenized, tokens_of
 from automl.errors import InputError
+from automl.export.exporting import ROWS as SAMPLED
+from automl.export.exporting import Sample
 from automl.searches import criteria_of, space_of
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
 from automl.tasks.document import document_from_mapping
 from automl.winners import SHOWN, bundle_of, describe
-from search_spaces.dials import SpaceError
+from search_spaces.dials import SpaceError, from_dict
+from search_spaces.seq2seq import Seq2Seq
 from storage.database import Database, open_database
 from storage.leases import describe_owner
 from storage.searches import SearchRow, list_searches
@@ -166,6 +170,22 @@ def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints
     scores = {"valid": segment.scores, "test": record.test_scores(segment)}
     corpus = _corpus(record.row, cache, checkpoints)
     return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores)
+
+
+def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: Path) -> Sample:
+    """Return sources of valid, and of test where those are too few, with their acceptable targets."""
+    corpus = _corpus(record.row, cache, checkpoints)
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, bundle.config["configuration"])))
+    sources: list[list[int]] = []
+    references: list[list[str]] = []
+    for name in ("valid", "test"):
+        split = table.split(name)
+        for place, acceptable in enumerate(table.references(name)):
+            begin, end = split.source_offsets[place : place + 2]
+            if 0 < end - begin <= bundle.config["max_source_length"] and len(sources) < SAMPLED:
+                sources.append(split.source[begin:end].tolist())
+                references.append(acceptable)
+    return Sample(sources, references)
 
 
 def _record(database: Database, row: SearchRow) -> Record:

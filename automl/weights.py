@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automl.errors import InputError
 
 MOST_HEADER_BYTES = 2**20
-SCALE = ".scale"
+SCALE = ".int8_scale"
 LEAST_QUANTISED = 1024
 """Smaller arrays stay float32: they weigh next to nothing, and biases and scales of norms need their digits."""
 

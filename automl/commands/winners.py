@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from automl.inference import Model, TooLong
     from search_spaces.decoding import Decoding
 
+
+class FormName(StrEnum):
+    """The forms of `automl.export.forms.FORMS`, named here because those take their time to import."""
+
+    BUNDLE = "bundle"
+    INT8 = "int8"
+    STABLEHLO = "stablehlo"
+    ONNX = "onnx"
+    CTRANSLATE2 = "ctranslate2"
+    CTRANSLATE2_INT8 = "ctranslate2-int8"
+
+
 Folder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a winner.")]
 
 
@@ -25,21 +38,31 @@ def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a search.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
     trial: Annotated[int | None, typer.Option(min=0, metavar="N", help="A trial other than the winner.")] = None,
-    format_: Annotated[Literal["bundle"], typer.Option("--format", help="What to write.")] = "bundle",
+    forms: Annotated[
+        list[FormName] | None,
+        typer.Option("--format", help="A further form, in a folder of its name inside; may be repeated."),
+    ] = None,
     storage: Storage = None,
 ) -> None:
-    """Write the winner of a search, or one of its trials, as a folder that predicts."""
-    from automl.bundle import check_replaceable, write_bundle
-    from automl.records import bundle_of_trial, read_record
+    """Write the winner of a search, or one of its trials, as a folder that predicts.
+
+    Every further form is loaded by a fresh process and compared with the model on 200 sources; all of it is written,
+    or nothing.
+    """
+    from automl.bundle import check_replaceable
+    from automl.export.exporting import export as write_forms
+    from automl.records import bundle_of_trial, read_record, sample_of
     from automl.settings import checkpoint_folder
 
-    del format_
     settings = read_settings()
     url = storage or settings.storage
     with opened(url) as database:
         record = read_record(database, name)
     check_replaceable(folder)
-    write_bundle(bundle_of_trial(record, trial, settings.cache, checkpoint_folder(url, settings)), folder)
+    checkpoints = checkpoint_folder(url, settings)
+    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints)
+    sample = sample_of(record, bundle, settings.cache, checkpoints)
+    write_forms(bundle, folder, forms or ["bundle"], sample, say)
     typer.echo(folder)
 
 

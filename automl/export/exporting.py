@@ -1,0 +1,154 @@
+"""Exporting: a bundle in several forms, each loaded back by a fresh process and compared with the model itself."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from automl.bundle import Bundle, check_replaceable, put_in_place, write_bundle
+from automl.data.tokenizers import Tokenizer
+from automl.description import described
+from automl.errors import InputError
+from automl.export.forms import FORMS
+from automl.export.runtimes import Form
+from automl.metrics import METRICS, TextMetric
+
+ROWS = 200
+EXTRAS = {"onnx": "onnx", "ctranslate2": "ctranslate2", "ctranslate2-int8": "ctranslate2"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Real sources by which forms are compared: their tokens, and the acceptable targets of each."""
+
+    sources: Sequence[Sequence[int]]
+    references: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How a form compares with the model itself, on so many sources.
+
+    Attributes:
+        same: Share of sources with the same tokens.
+        apart: Largest difference of log-probabilities where the tokens are the same.
+        speed: How many times as fast it decoded them.
+        scores: The objective of the model and of the form, where they can differ.
+    """
+
+    rows: int
+    same: float
+    apart: float
+    speed: float
+    scores: tuple[float, float] | None = None
+
+
+def export(
+    bundle: Bundle, folder: Path, names: Sequence[str], sample: Sample, say: Callable[[str], None] = lambda _: None
+) -> dict[str, Compared]:
+    """Write a bundle, and each form but `bundle` into a folder of its name inside; all of it or nothing.
+
+    Raises:
+        InputError: The folder holds something else, a model cannot have a form, a package is missing, or a form does
+            not say what the model says.
+    """
+    check_replaceable(folder)
+    forms = {name: FORMS[name] for name in names if name != "bundle"}
+    for name, form in forms.items():
+        _check(bundle, name, form)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        whole = Path(scratch) / "model"
+        write_bundle(bundle, whole)
+        found: dict[str, Compared] = {}
+        own = _run("bundle", whole, sample) if forms else {}
+        for name, form in forms.items():
+            inside = whole / name
+            inside.mkdir()
+            _child("write", name, inside, whole)
+            for file in ("tokenizer.source.json", "tokenizer.target.json"):
+                shutil.copyfile(whole / file, inside / file)
+            found[name] = _compared(bundle, form, own, _run(name, inside, sample), sample)
+            _judge(name, form, found[name])
+            say(_told(name, found[name]))
+            if name == "int8":
+                _record(bundle, inside, found[name])
+        put_in_place(whole, folder)
+    return found
+
+
+def _check(bundle: Bundle, name: str, form: Form) -> None:
+    description = described(bundle.config)
+    why = form.refusal(description)
+    if why is not None:
+        can = [other for other, each in FORMS.items() if each.refusal(description) is None]
+        raise InputError(f"--format {name}: cannot hold this model ({why}); {', '.join(can)} can")
+    missing = [package for package in form.packages if find_spec(package) is None]
+    if missing:
+        extra = EXTRAS.get(name)
+        remedy = f"pip install 'automl-seq2seq[{extra}]'" if extra else f"pip install {missing[0]}"
+        raise InputError(f"--format {name}: {missing[0]} is not installed; {remedy}")
+
+
+def _child(task: str, name: str, folder: Path, *rest: object, text: str = "") -> Any:
+    command = [sys.executable, "-m", "automl.export.child", task, name, str(folder), *map(str, rest)]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise InputError(f"--format {name}: this model could not be {'written' if task == 'write' else 'run'} ({last})")
+    return json.loads(done.stdout)
+
+
+def _run(name: str, folder: Path, sample: Sample) -> Any:
+    return _child("run", name, folder, "twice", text=json.dumps([list(map(int, source)) for source in sample.sources]))
+
+
+def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) -> Compared:
+    rows = len(sample.sources)
+    same = [mine == its for mine, its in zip(own["tokens"], other["tokens"], strict=True)]
+    pairs = zip(own["scores"], other["scores"], same, strict=True)
+    differences = [abs(mine - its) for mine, its, equal in pairs if equal]
+    apart = max((each if math.isfinite(each) else math.inf for each in differences), default=0.0)
+    scores = None if form.agreement == 1 else (_score(bundle, own, sample), _score(bundle, other, sample))
+    speed = own["seconds"] / max(other["seconds"], 1e-9)
+    return Compared(rows, sum(same) / max(rows, 1), apart, speed, scores)
+
+
+def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
+    """Return the objective of what was said; that of exact matches where the objective is no score of texts."""
+    metric = METRICS[bundle.config["metrics"][0]]
+    if not isinstance(metric, TextMetric):
+        metric = METRICS["exact_match"]
+    assert isinstance(metric, TextMetric)
+    target = Tokenizer.from_json(bundle.target_tokenizer)
+    return float(
+        metric.function(target.decode_batch(said["tokens"]), list(map(list, sample.references)), target.tokens)
+    )
+
+
+def _judge(name: str, form: Form, found: Compared) -> None:
+    if found.same < form.agreement:
+        differing = round((1 - found.same) * found.rows)
+        raise InputError(f"--format {name}: says something else than the model on {differing} of {found.rows} sources")
+    if found.apart > form.tolerance:
+        raise InputError(f"--format {name}: log-probabilities are up to {found.apart:.2g} apart from the model's")
+
+
+def _told(name: str, found: Compared) -> str:
+    told = f"{name}: {found.same:.1%} of {found.rows} sources as the model says them, {found.speed:.2g} times as fast"
+    return told if found.scores is None else f"{told}; score {found.scores[1]:.4g} instead of {found.scores[0]:.4g}"
+
+
+def _record(bundle: Bundle, folder: Path, found: Compared) -> None:
+    """Let a quantised bundle say what it costs."""
+    assert found.scores is not None
+    cost = {"rows": found.rows, "same": found.same, "float32": found.scores[0], "int8": found.scores[1]}
+    config = {**bundle.config, "weights": "int8"}
+    write_bundle(replace(bundle, config=config, metrics={**bundle.metrics, "int8": cost}), folder)

@@ -1,0 +1,37 @@
+"""The winner itself: the bundle, in float32 or with int8 weights, as `automl.load` runs it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from automl.bundle import Bundle, read_bundle, write_bundle
+from automl.description import Description
+from automl.export.runtimes import Form, Runtime, Spoken
+
+
+def write_int8(bundle: Bundle, folder: Path) -> None:
+    """Write the bundle with matrices in int8, a scale for each column."""
+    write_bundle(replace(bundle, config={**bundle.config, "weights": "int8"}), folder)
+
+
+def open_folder(folder: Path) -> Runtime:
+    """Return the model of a bundle, which decodes greedily here whatever the bundle says."""
+    from automl.inference import load_with_programs
+    from search_spaces.decoding import Greedy
+
+    model = load_with_programs(read_bundle(folder))
+
+    def run(sources: Sequence[Sequence[int]]) -> Spoken:
+        answers = [best for best, *_ in model.answers(sources, Greedy())]
+        return Spoken([answer.tokens for answer in answers], [answer.score for answer in answers])
+
+    return run
+
+
+def refusal(_: Description) -> str | None:
+    """Every model can have this form."""
+    return None
+
+
+BUNDLE = Form(("jax",), refusal, write_bundle, open_folder)
+INT8 = Form(("jax",), refusal, write_int8, open_folder, agreement=0.8, tolerance=10.0)

@@ -1,0 +1,54 @@
+"""Runtimes: what every exported form has in common, and what it is compared by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from automl.bundle import Bundle
+from automl.description import Description
+
+
+class Spoken(NamedTuple):
+    """What a runtime made of sources: target tokens of each, and their log-probability."""
+
+    tokens: list[list[int]]
+    scores: list[float]
+
+
+Runtime = Callable[[Sequence[Sequence[int]]], Spoken]
+"""Decodes sources, given as tokens, greedily."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """An exported form.
+
+    Attributes:
+        packages: What has to be installed to write and to run it.
+        refusal: Says why a model cannot have this form, or nothing.
+        write: Writes a model into an empty folder.
+        open: Returns the runtime of such a folder, which needs nothing else.
+        agreement: Least share of sources whose tokens are those of the model itself.
+        tolerance: Largest difference of log-probabilities where the tokens are the same.
+    """
+
+    packages: tuple[str, ...]
+    refusal: Callable[[Description], str | None]
+    write: Callable[[Bundle, Path], None]
+    open: Callable[[Path], Runtime]
+    agreement: float = 1.0
+    tolerance: float = 1e-3
+
+
+def in_batches(sources: Sequence[Sequence[int]], run: Callable[[list[list[int]]], Spoken], rows: int) -> Spoken:
+    """Run sources in batches of like lengths; what they say comes in the order of the sources."""
+    order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
+    tokens: list[list[int]] = [[] for _ in sources]
+    scores = [0.0] * len(sources)
+    for start in range(0, len(order), rows):
+        members = order[start : start + rows]
+        spoken = run([list(sources[index]) for index in members])
+        for place, index in enumerate(members):
+            tokens[index], scores[index] = spoken.tokens[place], spoken.scores[place]
+    return Spoken(tokens, scores)

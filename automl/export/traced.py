@@ -1,0 +1,44 @@
+"""The program that is exported: greedy decoding of a bundle from source tokens to target tokens."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from automl.bundle import Bundle
+from automl.data.tokenizers import Tokenizer, copies
+from automl.decoding.answers import Request
+from automl.decoding.programs import greedy
+from automl.description import described
+from automl.models.facts import bind
+from automl.models.seq2seq import Seq2Seq
+
+Decoding = Callable[
+    [Mapping[str, Float[Array, "..."]], Int[Array, "batch source"]],
+    tuple[Int[Array, "batch target"], Float[Array, "batch"]],
+]
+
+
+def decoding_program(bundle: Bundle) -> Decoding:
+    """Return what takes parameters and sources and returns tokens, padded with 0, and their log-probabilities."""
+    description = described(bundle.config)
+    vocabularies = description.source_vocabulary, description.target_vocabulary
+    model = Seq2Seq(description.configuration, *vocabularies)
+    tokenizers = map(Tokenizer.from_json, (bundle.source_tokenizer, bundle.target_tokenizer))
+    copied, most = copies(*tokenizers), description.most
+
+    def program(parameters: Any, source: Any) -> Any:
+        request = Request(jnp.asarray(np.int32(most)))
+        decoded = greedy(bind(model, parameters), source, jnp.asarray(copied)[source], most, request)
+        return decoded.tokens, decoded.scores
+
+    return program
+
+
+def shapes(bundle: Bundle) -> dict[str, Any]:
+    """Return the shapes of a bundle's parameters."""
+    struct: Any = jax.ShapeDtypeStruct
+    return {name: struct(value.shape, jnp.float32) for name, value in bundle.weights.items()}
