@@ -3,7 +3,6 @@
 import dataclasses
 import difflib
 import itertools
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -77,16 +76,24 @@ class Space:
         dial = self.ranges[path]
         if _is_free(dial):
             yield path
-        for kind in dial.kinds if isinstance(dial, OneOf) else ():
+        for kind in _kinds(dial):
             for item in dataclasses.fields(kind):
                 yield from self.free(f"{path}.{kind.__name__}.{item.name}")
 
-    def size(self) -> float:
+    def reached(self, kind: type = Seq2Seq, prefix: str = "") -> Iterator[str]:
+        """Yield the dials that some configuration has."""
+        for item in dataclasses.fields(kind):
+            path = prefix + item.name
+            yield path
+            for member in _kinds(self.ranges[path]):
+                yield from self.reached(member, f"{path}.{member.__name__}.")
+
+    def size(self) -> int:
         """Return the number of configurations, each real-valued dial counted once."""
         return self._count(Seq2Seq, "")
 
-    def _count(self, kind: type, prefix: str) -> float:
-        total = 1.0
+    def _count(self, kind: type, prefix: str) -> int:
+        total = 1
         for item in dataclasses.fields(kind):
             match self.ranges[prefix + item.name]:
                 case Choice(values):
@@ -94,7 +101,7 @@ class Space:
                 case Uniform():
                     pass
                 case OneOf(kinds):
-                    total *= math.fsum(self._count(k, f"{prefix}{item.name}.{k.__name__}.") for k in kinds)
+                    total *= sum(self._count(k, f"{prefix}{item.name}.{k.__name__}.") for k in kinds)
                 case other:
                     assert_never(other)
         return total
@@ -150,6 +157,33 @@ def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -
     return Space(ranges, preferred)
 
 
+def refuse_excluded(found: Space, narrowing: Mapping[str, Any]) -> None:
+    """Refuse what narrows only dials that no configuration of a space has.
+
+    Raises:
+        SpaceError: The kinds that are left have no such dial, or one with another range.
+    """
+    reached, whole = set(found.reached()), {path: dial for path, dial, _ in dials(Seq2Seq)}
+    for key, wanted in narrowing.items():
+        matching = {path: whole[path] for path in _matching(key, whole)}
+        there = [path for path in matching if path in reached]
+        if not there:
+            path = next(iter(matching))
+            raise SpaceError(_excluded(found, key, path, whole[path]))
+        if reached.isdisjoint(_shares(wanted, matching)):
+            _narrowed(there[0], whole[there[0]], wanted)
+
+
+def _excluded(found: Space, key: str, path: str, dial: Dial) -> str:
+    names = path.split(".")  # a dial, one of its kinds, a dial of that, and so on
+    above = {".".join(names[:end]): names[end] for end in range(1, len(names), 2)}
+    excluding, kind = next((over, kind) for over, kind in above.items() if kind not in found.kinds(over))
+    return (
+        f"space.{key} and space.{excluding} exclude each other: {path} ({_said(dial)}) needs {kind}, "
+        f"but {excluding} leaves {', '.join(found.kinds(excluding))}"
+    )
+
+
 def _matching(key: str, ranges: Mapping[str, Dial]) -> list[str]:
     found = [path for path in ranges if path == key or path.endswith("." + key)]
     if not found:
@@ -181,21 +215,34 @@ def _allows(dial: Dial, value: Any) -> bool:
 def _narrowed(path: str, dial: Dial, wanted: Any) -> Dial:
     values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     allowed = bool(values) and all(_allows(dial, value) for value in values)
+    if not allowed or (isinstance(dial, Uniform) and len(values) > 2):
+        among = "not among its kinds" if isinstance(dial, OneOf) else "outside its range"
+        raise SpaceError(f"space.{path}: {wanted!r} is {among} {_said(dial)}")
     match dial:
         case Choice(choices):
-            if not allowed:
-                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {', '.join(map(str, choices))}")
             return Choice(tuple(v for v in choices if v in values))
-        case Uniform(low, high, log):
-            if not allowed or len(values) > 2:
-                raise SpaceError(f"space.{path}: {wanted!r} is outside its range {low} to {high}")
+        case Uniform(_, _, log):
             return Uniform(float(min(values)), float(max(values)), log)
         case OneOf(kinds):
-            if not allowed:
-                raise SpaceError(f"space.{path}: {wanted!r} is not among its kinds {', '.join(dial.names())}")
             return OneOf(tuple(k for k in kinds if k.__name__ in values))
         case other:
             assert_never(other)
+
+
+def _said(dial: Dial) -> str:
+    match dial:
+        case Choice(values):
+            return ", ".join(map(str, values))
+        case Uniform(low, high):
+            return f"{low} to {high}"
+        case OneOf():
+            return ", ".join(dial.names())
+        case other:
+            assert_never(other)
+
+
+def _kinds(dial: Dial) -> tuple[type, ...]:
+    return dial.kinds if isinstance(dial, OneOf) else ()
 
 
 def _is_number(value: Any) -> bool:

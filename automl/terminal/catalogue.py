@@ -1,14 +1,11 @@
 """What can be searched, for people and programs to read."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from search_spaces.costs import fewest_and_most_parameters
 from search_spaces.dials import Choice, Dial, OneOf, Uniform
 from search_spaces.presets import PRESETS, preset
-from search_spaces.seq2seq import Seq2Seq
-from search_spaces.spaces import Space
 
 VOCABULARY = 100
 """Tokens of each side for which parameters are counted here; every further one adds a vector of its side's size."""
@@ -22,18 +19,15 @@ def catalogue(name: str) -> dict[str, Any]:
     """
     space = preset(name)
     fewest, most = fewest_and_most_parameters(space, VOCABULARY, VOCABULARY)
-    reached = list(_reached(space, Seq2Seq, ""))
+    reached = list(space.reached())
     return {
         "preset": name,
         "presets": {key: dict(narrowing) for key, narrowing in PRESETS.items()},
-        "configurations": round(space.size()),
+        "configurations": space.size(),
         "parameters": {"vocabulary": VOCABULARY, "fewest": fewest, "most": most},
         "dials": [{"dial": path, "default": space.preferred[path], **_range(space.ranges[path])} for path in reached],
-        "kinds": [
-            {"kind": f"{path}.{kind.__name__}", "description": description(kind)}
-            for path in reached
-            for kind in _kinds(space.ranges[path])
-        ],
+        "kinds": [entry for path in reached for entry in _described(path, space.ranges[path])],
+        "without_source": _described("encoder", preset(name, sources=False).ranges["encoder"]),
     }
 
 
@@ -43,6 +37,10 @@ def printed(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"preset {found['preset']}: {found['configurations']:,} configurations, real-valued dials counted once;"
     yield f"{size['fewest']:,} to {size['most']:,} parameters where source and target have {size['vocabulary']} tokens"
     yield from _tree(found, "", "  ", set())
+    for entry in found["without_source"]:
+        dial, _, kind = entry["kind"].rpartition(".")
+        yield f"  without a source: {dial} = {kind}"
+        yield f"    {kind}: {entry['description']}"
     yield "presets ([space] preset, narrowed further by any dial above, by its full path or the end of it):"
     for name, narrowing in found["presets"].items():
         yield f"  {name}: " + (", ".join(f"{dial} = {_listed(left)}" for dial, left in narrowing.items()))
@@ -75,22 +73,14 @@ def _listed(left: Any) -> str:
     return " | ".join(map(str, left)) if isinstance(left, list) else str(left)
 
 
+def _described(path: str, dial: Dial) -> list[dict[str, str]]:
+    kinds = dial.kinds if isinstance(dial, OneOf) else ()
+    return [{"kind": f"{path}.{kind.__name__}", "description": description(kind)} for kind in kinds]
+
+
 def description(kind: type) -> str:
     """Return the first line of a kind's docstring."""
     return (kind.__doc__ or "").strip().partition("\n")[0]
-
-
-def _reached(space: Space, kind: type, prefix: str) -> Iterator[str]:
-    """Yield the dials that some configuration of the space has."""
-    for item in dataclasses.fields(kind):
-        path = prefix + item.name
-        yield path
-        for member in _kinds(space.ranges[path]):
-            yield from _reached(space, member, f"{path}.{member.__name__}.")
-
-
-def _kinds(dial: Dial) -> tuple[type, ...]:
-    return dial.kinds if isinstance(dial, OneOf) else ()
 
 
 def _range(dial: Dial) -> dict[str, Any]:

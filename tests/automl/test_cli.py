@@ -56,6 +56,15 @@ WRONG_DOCUMENTS = {
     DOCUMENT + "[budget]\ntime = 'soon'\n": "[budget] time",
     DOCUMENT.replace("tiny", "huge"): "no preset 'huge'",
     DOCUMENT.replace("num_layers", "num_layer"): "did you mean 'num_layers'?",
+    DOCUMENT.replace(
+        "hidden_size = 64", "hidden_size = 48"
+    ): "hidden_size: 48 is outside its range 32, 64, 128, 256, 512",
+    DOCUMENT.replace('"gru"', '"rnn"'): "space.encoder.Recurrent.cell: 'rnn' is outside its range lstm, gru, mingru",
+    DOCUMENT.replace(
+        '"Additive"', '"Additve"'
+    ): "'Additve' is not among its kinds Additive, Dot, General, Concat, MultiH",
+    DOCUMENT + "model_size = 64\n": "space.model_size and space.encoder exclude each other",
+    DOCUMENT + 'source_tokens = "Bytes"\n': 'source_tokens and [data] source_tokens = "characters" exclude each other',
     DOCUMENT.replace("train.tsv", "trian.tsv"): "there is no such file",
     "[data": "not TOML",
 }
@@ -230,12 +239,13 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_spaces_says_every_dial_and_what_its_kinds_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["spaces"]) == 0
     printed = capsys.readouterr().out
-    assert f"preset small: {round(preset('small').size()):,} configurations" in printed
+    assert f"preset small: {preset('small').size():,} configurations" in printed
     assert "\n62,820 to " in printed
     assert printed.count("Transformer: Self-attention and feed-forward blocks") == 1
     assert printed.count("MultiHead: Scaled dot products") == 1
     assert "Sinusoidal, NoPositions, Learned: as above" in printed
     assert "learning_rate = 0.002  (0.0002 to 0.008, logarithmic)" in printed
+    assert "without a source: encoder = Identity\n    Identity: No encoder: the decoder is a language model." in printed
 
 
 def test_spaces_as_json_leaves_out_what_a_preset_rules_out(capsys: pytest.CaptureFixture[str]) -> None:
