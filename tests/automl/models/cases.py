@@ -1,8 +1,9 @@
 """A small model of each kind, and the programs that several tests run on it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -133,7 +134,26 @@ CASES = {
     )
     for place, (encoder, decoder) in enumerate(PAIRS)
 }
+VALUES = {
+    "cell": {"lstm", "gru", "mingru"},
+    "norm": {"layer", "rms"},
+    "activation": {"relu", "gelu", "swiglu"},
+    **{field: {True, False} for field in ("bidirectional", "residual", "norm_first")},
+}
 LANGUAGE_MODELS = {name: Case(seq2seq.Seq2Seq(encoders.Identity(), DECODERS[name])) for name in ALONE}
+
+
+def assert_every_kind(configurations: Iterable[seq2seq.Seq2Seq]) -> None:
+    """Check that no kind of a family, nor value of a block's dial, is missing from configurations."""
+    found = list(configurations)
+    sides = [side for c in found for side in (c.encoder, c.decoder)]
+    assert {*get_args(encoders.Encoder), *get_args(decoders.Decoder)} == {type(side) for side in sides}
+    for field, family in (("attention", attention.Attention), ("positions", embeddings.Positions)):
+        assert set(get_args(family)) == {type(getattr(side, field)) for side in sides if hasattr(side, field)}
+    for field, values in VALUES.items():
+        assert values == {getattr(side, field) for side in sides if hasattr(side, field)}
+    assert set(get_args(outputs.Output)) == {type(c.output) for c in found}
+    assert {c.tied_embeddings for c in found} == {True, False}
 
 
 def inputs_of(target: Any) -> Any:

@@ -16,7 +16,7 @@ from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, upda
 from automl.training.schedules import pace
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
 from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
-from tests.automl.models.cases import inputs_of, noise
+from tests.automl.models.cases import assert_every_kind, inputs_of, noise
 from tests.automl.models.hulls import CASES, LARGER
 
 STEPS = 50
@@ -124,6 +124,20 @@ def test_by_every_other_optimizer_too(family: str, name: str, kind: Any) -> None
 @pytest.mark.parametrize(("family", "name", "kind"), EVERY)
 def test_a_padded_model_trains_as_the_true_one_in_single_precision(family: str, name: str, kind: Any) -> None:
     check(family, name, kind, np.float32, 1e-3, 1e-2)
+
+
+def test_the_cases_have_every_kind_and_every_optimizer() -> None:
+    assert_every_kind(LARGER[family][0][name] for family, name in CASES)
+    assert set(OPTIMIZER.values()) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(("family", "name"), CASES)
+def test_every_size_of_a_case_is_padded_to_half_as_much_again(family: str, name: str) -> None:
+    shapes = {path: param.get_value().shape for path, param in declared(hull(family)).items()}
+    for path, param in declared(Model(LARGER[family][0][name], *VOCABULARY)).items():
+        form, shape = param.get_metadata("form"), param.get_value().shape
+        for axis in {form.columns} if form.kind == "vector" else {form.rows, form.columns}:
+            assert shape[axis] == 1 or shapes[path][axis] >= 1.5 * shape[axis], path
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
