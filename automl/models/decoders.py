@@ -4,7 +4,7 @@ Each can be run over a whole target at once (`outputs`, for training) or token b
 `step`, for decoding); both give the same numbers. A decoder without a source is a language model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, assert_never
 
@@ -186,17 +186,19 @@ class DecoderBlock(nnx.Module):
         return self.feed_forward(x, noise and noise.at(2)), weights
 
 
-class TransformerDecoder(nnx.Module):
-    """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
+class BlockDecoder(nnx.Module):
+    """Blocks that mix the positions of a target, then look at the source and map each position.
 
-    def __init__(self, found: Sequence[kinds.Transformer], output: OutputKinds, *, attends: bool) -> None:
+    What the mixing needs is left to a member of the family: `_embedded`, `_mixed` over a whole target, and `_rest` and
+    `_stepped` for what a block hands on from token to token.
+    """
+
+    def __init__(
+        self, found: Sequence[kinds.Transformer | kinds.SimpleRecurrent], output: OutputKinds, *, attends: bool
+    ) -> None:
         self.size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
-        positions = distinct(k.positions for k in found)
         self.depth = fact(layers)
         self.embedding = TokenEmbedding(output.vocabulary, self.size)
-        self.places = Places(positions, self.size)
-        self.relations = Relations(positions, max(k.attention.num_heads for k in found), causal=True)
-        self.mixing = nnx.List([SelfAttentionLayer(found) for _ in range(layers)])
         self.blocks = nnx.List([DecoderBlock(found, attends=attends) for _ in range(layers)])
         self.norm = FinalNorm(self.size, *block_kinds(found))
         self.output = Output(self.size, output)
@@ -216,89 +218,8 @@ class TransformerDecoder(nnx.Module):
     def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> Seen:
         """Return what the blocks make of a target, and where the last one looked."""
         memory = memory._replace(states=fitted(memory.states, self.size))
-        length = tokens.shape[1]
-        x = self.places(self.embedding(tokens), jnp.arange(length))
-        seen = drop_embedded(x, noise and noise.at(0)), _unseen(memory, length)
-        causal = jnp.tril(jnp.ones((1, length, length), bool))
-        for i in range(len(self.blocks)):
-            layer = partial(self._block, i, memory, causal, noise and noise.at(i + 2))
-            seen = go_on(i, number(self.depth), layer, seen)
-        return seen
-
-    def _block(self, index: int, memory: Memory, causal: Array, noise: Noise | None, seen: Seen) -> Seen:
-        """Run one block over a whole target."""
-        x = self.mixing[index](seen[0], causal, self.relations, noise and noise.at(0))
-        block: DecoderBlock = self.blocks[index]
-        return block((x, seen[1]), block.keys_values(memory), memory, noise)
-
-    def start(self, memory: Memory, length: int) -> tuple[tuple[KeysValues, ...], tuple[KeysValues | None, ...]]:
-        """Return empty caches for `length` positions, and the source's keys and values."""
-        memory = memory._replace(states=fitted(memory.states, self.size))
-        inner = self.mixing[0].inner
-        shape = (memory.mask.shape[0], length, inner.key.shape[1] // inner.granule, inner.granule)
-        empty = jnp.zeros(shape, memory.states.dtype)
-        return tuple(KeysValues(empty, empty) for _ in self.blocks), tuple(b.keys_values(memory) for b in self.blocks)
-
-    def step(
-        self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
-    ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
-        """Return the carry after one token a row at `position`, and the logits of the next."""
-        caches, source = carry
-        x = self.places(self.embedding(tokens)[:, None, :], position[None])
-        seen, written = (x, _unseen(memory, 1)), []
-        for i, mixing in enumerate(self.mixing):
-            own = mixing.keys_values(seen[0], self.relations, position[None])
-            written.append(_written(caches[i], own, position))
-            layer = partial(self._looked, i, written[i], source[i], memory, position)
-            seen = go_on(i, number(self.depth), layer, seen)
-        logits = self.output(self.norm(seen[0]), self.embedding, seen[1], memory.copies)
-        return (tuple(written), source), logits[:, 0]
-
-    def _looked(
-        self,
-        index: int,
-        cache: KeysValues,
-        source: KeysValues | None,
-        memory: Memory,
-        position: Int[Array, ""],
-        seen: Seen,
-    ) -> Seen:
-        places = jnp.arange(cache.keys.shape[1])
-        so_far = (places <= position)[None, None, :]
-        x = self.mixing[index].look(seen[0], cache, position[None], places, so_far, self.relations, None)
-        looked: Seen = self.blocks[index]((x, seen[1]), source, memory, None)
-        return looked
-
-
-class SimpleRecurrentDecoder(nnx.Module):
-    """Blocks of simple recurrent units and attention to the source: a step costs no more the longer the target is."""
-
-    def __init__(self, found: Sequence[kinds.SimpleRecurrent], output: OutputKinds, *, attends: bool) -> None:
-        self.size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
-        self.depth = fact(layers)
-        self.embedding = TokenEmbedding(output.vocabulary, self.size)
-        self.mixing = nnx.List([SimpleRecurrentLayer(found) for _ in range(layers)])
-        self.blocks = nnx.List([DecoderBlock(found, attends=attends) for _ in range(layers)])
-        self.norm = FinalNorm(self.size, *block_kinds(found))
-        self.output = Output(self.size, output)
-
-    def outputs(
-        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
-    ) -> Float[Array, "batch target vocabulary"]:
-        """Return the logits after each token of a known target."""
-        x, weights = self._run(memory, tokens, noise)
-        x = drop(self.norm(x), noise and noise.at(1))
-        return self.output(x, self.embedding, weights, memory.copies)
-
-    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
-        """Return the weights of the last layer over the source after each token of a known target."""
-        return self._run(memory, tokens, None)[1]
-
-    def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> Seen:
-        """Return what the blocks make of a target, and where the last one looked."""
-        memory = memory._replace(states=fitted(memory.states, self.size))
-        x = drop_embedded(self.embedding(tokens), noise and noise.at(0))
-        seen = x, _unseen(memory, tokens.shape[1])
+        x = self._embedded(tokens, jnp.arange(tokens.shape[1]))
+        seen = drop_embedded(x, noise and noise.at(0)), _unseen(memory, tokens.shape[1])
         for i in range(len(self.blocks)):
             layer = partial(self._block, i, memory, noise and noise.at(i + 2))
             seen = go_on(i, number(self.depth), layer, seen)
@@ -306,37 +227,134 @@ class SimpleRecurrentDecoder(nnx.Module):
 
     def _block(self, index: int, memory: Memory, noise: Noise | None, seen: Seen) -> Seen:
         """Run one block over a whole target."""
-        x = self.mixing[index](seen[0], noise and noise.at(0))
+        x = self._mixed(index, seen[0], noise and noise.at(0))
         block: DecoderBlock = self.blocks[index]
         return block((x, seen[1]), block.keys_values(memory), memory, noise)
 
-    def start(self, memory: Memory, length: int) -> tuple[tuple[Array, ...], tuple[KeysValues | None, ...]]:
-        """Return cells at rest, and the source's keys and values; `length` bounds nothing here."""
-        del length
+    def start(self, memory: Memory, length: int) -> tuple[tuple[Any, ...], tuple[KeysValues | None, ...]]:
+        """Return what each block hands on before the first of `length` tokens, and the source's keys and values."""
         memory = memory._replace(states=fitted(memory.states, self.size))
-        still = jnp.zeros((memory.mask.shape[0], self.size), memory.states.dtype)
-        return tuple(still for _ in self.blocks), tuple(block.keys_values(memory) for block in self.blocks)
+        rest = self._rest(memory, length)
+        return tuple(rest for _ in self.blocks), tuple(block.keys_values(memory) for block in self.blocks)
 
     def step(
         self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
     ) -> tuple[tuple[Any, Any], Float[Array, "batch vocabulary"]]:
-        """Return the carry after one token a row, and the logits of the next."""
-        del position
-        cells, source = carry
-        seen, after = (self.embedding(tokens)[:, None, :], _unseen(memory, 1)), []
+        """Return the carry after one token a row at `position`, and the logits of the next."""
+        handed, source = carry
+        seen, after = (self._embedded(tokens[:, None], position[None]), _unseen(memory, 1)), []
         for i in range(len(self.blocks)):
-            layer = partial(self._stepped, i, source[i], memory)
-            seen, cell = go_on(i, number(self.depth), layer, (seen, cells[i]))
-            after.append(cell)
+            look = partial(self.blocks[i], source=source[i], memory=memory, noise=None)
+            seen, own = self._stepped(i, look, handed[i], position, seen)
+            after.append(own)
         logits = self.output(self.norm(seen[0]), self.embedding, seen[1], memory.copies)
         return (tuple(after), source), logits[:, 0]
 
+    def _embedded(
+        self, tokens: Int[Array, "batch target"], positions: Int[Array, "target"]
+    ) -> Float[Array, "batch target size"]:
+        """Return the vectors of tokens at positions."""
+        raise NotImplementedError
+
+    def _mixed(
+        self, index: int, x: Float[Array, "batch target size"], noise: Noise | None
+    ) -> Float[Array, "batch target size"]:
+        """Let each position of a whole target see those before it."""
+        raise NotImplementedError
+
+    def _rest(self, memory: Memory, length: int) -> Any:
+        """Return what a block hands on before the first of `length` tokens."""
+        raise NotImplementedError
+
     def _stepped(
-        self, index: int, source: KeysValues | None, memory: Memory, item: tuple[Seen, Array]
+        self, index: int, look: Callable[[Seen], Seen], handed: Any, position: Int[Array, ""], seen: Seen
+    ) -> tuple[Seen, Any]:
+        """Mix one token in and look; also return what the block hands on."""
+        raise NotImplementedError
+
+
+class TransformerDecoder(BlockDecoder):
+    """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
+
+    def __init__(self, found: Sequence[kinds.Transformer], output: OutputKinds, *, attends: bool) -> None:
+        super().__init__(found, output, attends=attends)
+        positions = distinct(k.positions for k in found)
+        self.places = Places(positions, self.size)
+        self.relations = Relations(positions, max(k.attention.num_heads for k in found), causal=True)
+        self.mixing = nnx.List([SelfAttentionLayer(found) for _ in self.blocks])
+
+    def _embedded(
+        self, tokens: Int[Array, "batch target"], positions: Int[Array, "target"]
+    ) -> Float[Array, "batch target size"]:
+        placed: Array = self.places(self.embedding(tokens), positions)
+        return placed
+
+    def _mixed(
+        self, index: int, x: Float[Array, "batch target size"], noise: Noise | None
+    ) -> Float[Array, "batch target size"]:
+        causal = jnp.tril(jnp.ones((1, x.shape[1], x.shape[1]), bool))
+        mixed: Array = self.mixing[index](x, causal, self.relations, noise)
+        return mixed
+
+    def _rest(self, memory: Memory, length: int) -> KeysValues:
+        """Return an empty cache."""
+        inner = self.mixing[0].inner
+        shape = (memory.mask.shape[0], length, inner.key.shape[1] // inner.granule, inner.granule)
+        empty = jnp.zeros(shape, memory.states.dtype)
+        return KeysValues(empty, empty)
+
+    def _stepped(
+        self, index: int, look: Callable[[Seen], Seen], handed: KeysValues, position: Int[Array, ""], seen: Seen
+    ) -> tuple[Seen, KeysValues]:
+        own = self.mixing[index].keys_values(seen[0], self.relations, position[None])
+        cache = _written(handed, own, position)
+
+        def layer(seen: Seen) -> Seen:
+            places = jnp.arange(cache.keys.shape[1])
+            so_far = (places <= position)[None, None, :]
+            x = self.mixing[index].look(seen[0], cache, position[None], places, so_far, self.relations, None)
+            return look((x, seen[1]))
+
+        return go_on(index, number(self.depth), layer, seen), cache
+
+
+class SimpleRecurrentDecoder(BlockDecoder):
+    """Blocks of simple recurrent units and attention to the source: a step costs no more the longer the target is."""
+
+    def __init__(self, found: Sequence[kinds.SimpleRecurrent], output: OutputKinds, *, attends: bool) -> None:
+        super().__init__(found, output, attends=attends)
+        self.mixing = nnx.List([SimpleRecurrentLayer(found) for _ in self.blocks])
+
+    def _embedded(
+        self, tokens: Int[Array, "batch target"], positions: Int[Array, "target"]
+    ) -> Float[Array, "batch target size"]:
+        """Return the vectors of tokens; the cells know where they stand."""
+        del positions
+        embedded: Array = self.embedding(tokens)
+        return embedded
+
+    def _mixed(
+        self, index: int, x: Float[Array, "batch target size"], noise: Noise | None
+    ) -> Float[Array, "batch target size"]:
+        mixed: Array = self.mixing[index](x, noise)
+        return mixed
+
+    def _rest(self, memory: Memory, length: int) -> Float[Array, "batch size"]:
+        """Return cells at rest; `length` bounds nothing here."""
+        del length
+        return jnp.zeros((memory.mask.shape[0], self.size), memory.states.dtype)
+
+    def _stepped(
+        self, index: int, look: Callable[[Seen], Seen], handed: Array, position: Int[Array, ""], seen: Seen
     ) -> tuple[Seen, Array]:
-        (x, weights), cell = item
-        x, cell = self.mixing[index].step(x, cell)
-        return self.blocks[index]((x, weights), source, memory, None), cell
+        del position
+
+        def layer(item: tuple[Seen, Array]) -> tuple[Seen, Array]:
+            (x, weights), cell = item
+            x, cell = self.mixing[index].step(x, cell)
+            return look((x, weights)), cell
+
+        return go_on(index, number(self.depth), layer, (seen, handed))
 
 
 def _unseen(memory: Memory, length: int) -> Float[Array, "batch target source"]:
