@@ -15,6 +15,8 @@ from automl.models.parameters import EMBEDDING, normal, parameter, zeros
 from search_spaces import embeddings as kinds
 
 BASE = 10_000.0
+STEEPNESS = 16.0
+"""What a relative bias of 1 adds to a score: looking at one distance alone takes 10, and a step moves it by 0.002."""
 
 
 class TokenEmbedding(nnx.Module):
@@ -136,7 +138,7 @@ class Relations(nnx.Module):
             total = times(is_kind(self.kind, "ALiBi"), falling).astype(dtype)
         if self.table is not None:
             bucket = relative_bucket(distance, number(self.buckets), causal=self.causal)
-            of_heads = jnp.take(self.table, bucket, axis=0)
+            of_heads = jnp.take(STEEPNESS * self.table, bucket, axis=0)
             learned = jnp.moveaxis(jnp.take(of_heads, heads.of_groups(groups), axis=-1, mode="clip"), -1, 0)
             learned = times(is_kind(self.kind, "RelativeBias"), learned)
             total = learned if total is None else total + learned

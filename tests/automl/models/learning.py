@@ -94,10 +94,6 @@ OTHERS: dict[str, tuple[str, str]] = {
     **{name: ALONE for name in COMBINATIONS if name.startswith("no encoder")},
     **{f"{encoder} → GRU, local": NARROW for encoder in list(ENCODERS)[:3]},
     "Transformer, no positions → Transformer, no positions": ("sorted copy", "the encoder knows no order"),
-    "Transformer, relative bias → Transformer, relative bias": (
-        "sorted copy",
-        "a place is told by what stands beside it, and letters repeat: 93 % right at reverse copy, still rising",
-    ),
     "Transformer, ALiBi → Transformer, ALiBi": (
         "sorted copy",
         "the bias is the same on both sides, so that the encoder gives a string and its mirror image the same vectors",

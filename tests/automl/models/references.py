@@ -8,7 +8,7 @@ import numpy as np
 from search_spaces import attention, decoders, embeddings, encoders, outputs
 from search_spaces.seq2seq import Seq2Seq
 
-BOS, BASE, FARTHEST = 1, 10_000.0, 128
+BOS, BASE, FARTHEST, STEEPNESS = 1, 10_000.0, 128, 16
 
 
 def below(values: Any, path: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def biases(v: Any, kind: embeddings.Positions, head: int, heads: int, length: in
             return -(2.0 ** (-8 * (head + 1) / heads)) * np.abs(distances)
         case embeddings.RelativeBias(buckets):
             places = [[bucket(distance, buckets, causal=causal) for distance in row] for row in distances]
-            return v["relations.table"][np.array(places), head]
+            return STEEPNESS * v["relations.table"][np.array(places), head]
         case _:
             return 0
 
