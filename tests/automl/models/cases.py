@@ -162,9 +162,11 @@ def inputs_of(target: Any) -> Any:
     return jnp.where(target == PAD, PAD, jnp.concatenate([begins, target[:, :-1]], axis=1))
 
 
-def tokens(rows: int, lengths: tuple[int, ...], size: int, *, end: bool = False, seed: int = 0) -> Any:
+def tokens(
+    rows: int, lengths: tuple[int, ...], size: int, *, end: bool = False, seed: int = 0, most: int = VOCABULARY
+) -> Any:
     """Random rows of the lengths given in turn, padded to a size; with `end`, the last token is `EOS`."""
-    drawn = np.random.default_rng(seed).integers(4, VOCABULARY, (rows, size)).astype(np.int32)
+    drawn = np.random.default_rng(seed).integers(4, most, (rows, size)).astype(np.int32)
     for row, length in zip(drawn, lengths * rows, strict=False):
         row[length:] = PAD
         if end:

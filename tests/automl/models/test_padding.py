@@ -16,8 +16,9 @@ from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, upda
 from automl.training.schedules import pace
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
 from search_spaces.schedules import ExponentialAverage, WarmupStableDecay
-from tests.automl.models.cases import assert_every_kind, inputs_of, noise
+from tests.automl.models.cases import assert_every_kind, inputs_of, noise, random, tokens
 from tests.automl.models.hulls import CASES, LARGER
+from tests.automl.models.references import scores
 
 STEPS = 50
 VOCABULARY, LARGER_VOCABULARY = (11, 9), (17, 16)
@@ -124,6 +125,44 @@ def test_by_every_other_optimizer_too(family: str, name: str, kind: Any) -> None
 @pytest.mark.parametrize(("family", "name", "kind"), EVERY)
 def test_a_padded_model_trains_as_the_true_one_in_single_precision(family: str, name: str, kind: Any) -> None:
     check(family, name, kind, np.float32, 1e-3, 1e-2)
+
+
+def logits_of(model: Model) -> Any:
+    """Program of (parameters, facts, source, inputs): logits of the whole target at once, and step by step."""
+
+    @jax.jit
+    def both(parameters: Any, given: Any, source: Any, inputs: Any) -> Any:
+        bound = bind(model, parameters, given)
+        memory, length = bound.encode(source, copies=source), inputs.shape[1]
+
+        def stepped(decoder: Any) -> Any:
+            items = (inputs.T, jnp.arange(length))
+            start = decoder.start(memory, length)
+            _, logits = jax.lax.scan(lambda carry, item: decoder.step(memory, carry, *item), start, items)
+            return jnp.swapaxes(logits, 0, 1)
+
+        return bound(source, inputs, None, source), bound.decoder.pick(stepped)
+
+    return both
+
+
+@pytest.mark.parametrize("family", LARGER)
+def test_a_padded_model_gives_the_logits_of_the_formulas_at_once_and_step_by_step(family: str) -> None:
+    model, most = hull(family), VOCABULARY[1]
+    source, inputs = tokens(3, (4, 1, 5), 8, most=most), tokens(3, (2, 6, 5), 9, most=most)
+    program = logits_of(model)
+    for place, configuration in enumerate(LARGER[family][0].values()):
+        true = Model(configuration, *VOCABULARY)
+        values = {path: value + 0.3 * random(*value.shape) for path, value in initialise(true, place).items()}
+        exact = {path: value.astype(np.float64) for path, value in values.items()}
+        given = {path: jnp.int32(value) for path, value in encoded(model, facts(true)).items()}
+        for logits in program(padded(values, true, model), given, source, inputs):
+            found = np.asarray(jax.nn.log_softmax(logits))
+            for row in range(3):
+                real = source[row][source[row] != 0], inputs[row][inputs[row] != 0]
+                np.testing.assert_allclose(
+                    found[row, : len(real[1]), :most], scores(configuration, exact, *real), atol=2e-4
+                )
 
 
 def test_the_cases_have_every_kind_and_every_optimizer() -> None:
