@@ -52,7 +52,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Identity:
-    """No encoder: the decoder is a language model."""
+    """No encoder: the decoder is a language model (Bengio et al., 2003)."""
 
 
 Encoder = Recurrent | Transformer | Convolution | Identity

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Softmax:
-    """A linear map and a softmax over the vocabulary."""
+    """A linear map and a softmax over the vocabulary (Bridle, 1990)."""
 
 
 @dataclass(frozen=True)

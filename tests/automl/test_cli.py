@@ -245,7 +245,10 @@ def test_spaces_says_every_dial_and_what_its_kinds_are(capsys: pytest.CaptureFix
     assert printed.count("MultiHead: Scaled dot products") == 1
     assert "Sinusoidal, NoPositions, Learned: as above" in printed
     assert "learning_rate = 0.002  (0.0002 to 0.008, logarithmic)" in printed
-    assert "without a source: encoder = Identity\n    Identity: No encoder: the decoder is a language model." in printed
+    assert (
+        "without a source: encoder = Identity\n    Identity: No encoder: the decoder is a language model (Beng"
+        in printed
+    )
 
 
 def test_spaces_as_json_leaves_out_what_a_preset_rules_out(capsys: pytest.CaptureFixture[str]) -> None:
