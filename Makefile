@@ -35,7 +35,7 @@ check: lint
 torture: .venv/installed
 	AUTOML_TORTURE=1 $(BIN)/python -m pytest tests/torture -s
 	$(BIN)/python -m pytest tests/storm -m slow -s
-	$(BIN)/python -m pytest tests/automl -m slow
+	$(BIN)/python -m pytest tests/automl tests/search_spaces -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

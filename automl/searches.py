@@ -34,7 +34,7 @@ from search_spaces.dials import SpaceError, from_dict
 from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
-from search_spaces.spaces import Space
+from search_spaces.spaces import Space, refuse_excluded
 from search_spaces.tokenizers import LikeSource
 from storage import objects
 from storage.database import Database, open_database
@@ -165,7 +165,7 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     """Return the space of a document; the corpus says what its tokens may be.
 
     Raises:
-        InputError: A dial is unknown or out of its range, or the document says twice what tokens are.
+        InputError: A dial is unknown, out of its range or excluded by another, or tokens are said twice.
     """
     for side, tokens in (
         ("source_tokens", document.data.source_tokens),
@@ -177,9 +177,11 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     name = str(narrowing.pop("preset", "small"))
     left = {} if corpus is None else tokenizers.narrowing(*corpus.tokens)
     try:
-        return preset(name, {**left, **narrowing}, sources=document.form.has_sources)
+        space = preset(name, {**left, **narrowing}, sources=document.form.has_sources)
+        refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
+    return space
 
 
 def check_deterministic(document: TaskDocument, options: Options) -> None:

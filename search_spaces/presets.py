@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.dials import SpaceError
-from search_spaces.spaces import Space, refuse_excluded, space
+from search_spaces.spaces import Space, space
 
 
 def _sized(*sizes: int, layers: list[int], **others: Any) -> dict[str, Any]:
@@ -33,13 +33,11 @@ def preset(name: str, narrowing: Mapping[str, Any] | None = None, *, sources: bo
     """Return a preset, narrowed further; without `sources`, for language models.
 
     Raises:
-        SpaceError: No preset has that name, the narrowing is impossible, or it is of dials that no kind left has.
+        SpaceError: No preset has that name, or the narrowing is impossible.
     """
     if name not in PRESETS:
         raise SpaceError(f"space.preset: no preset {name!r}; there are {', '.join(PRESETS)}")
     chosen = dict(PRESETS[name])
     if not sources:
         chosen.pop("encoder", None)
-    found = space({**chosen, **(narrowing or {})}, sources=sources)
-    refuse_excluded(found, narrowing or {})
-    return found
+    return space({**chosen, **(narrowing or {})}, sources=sources)

@@ -5,7 +5,7 @@ import pytest
 from search_spaces.dials import Choice, SpaceError, Uniform, from_dict, to_dict
 from search_spaces.presets import PRESETS, preset
 from search_spaces.seq2seq import Seq2Seq
-from search_spaces.spaces import space
+from search_spaces.spaces import refuse_excluded, space
 from tests.search_spaces.sampling import sampled
 
 
@@ -67,13 +67,16 @@ def test_a_preset_of_one_family_has_no_other() -> None:
     ],
 )
 def test_dials_that_exclude_each_other_are_refused(name: str, narrowing: dict[str, Any], message: str) -> None:
+    narrowed = preset(name, narrowing)
     with pytest.raises(SpaceError) as refused:
-        preset(name, narrowing)
+        refuse_excluded(narrowed, narrowing)
     assert str(refused.value) == message
 
 
 def test_a_dial_of_one_of_several_kinds_that_are_left_is_narrowed() -> None:
-    narrowed = preset("small", {"optimizer": ["Lion", "Muon"], "learning_rate": 1e-3})
+    narrowing = {"optimizer": ["Lion", "Muon"], "learning_rate": 1e-3}
+    narrowed = preset("small", narrowing)
+    refuse_excluded(narrowed, narrowing)
     assert narrowed.ranges["optimizer.Muon.learning_rate"] == Uniform(1e-3, 1e-3, log=True)
     assert narrowed.ranges["optimizer.Lion.learning_rate"] == Uniform(2e-5, 8e-4, log=True)
 

@@ -12,6 +12,7 @@ from automl.searches import check_objective, space_of
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, read_document
 from automl.tasks.draft import draft
+from search_spaces.presets import PRESETS
 from tests.automl.command_line import automl
 
 ROOT = Path(__file__).parents[3]
@@ -68,6 +69,12 @@ def test_its_space_and_metrics_are_there(kind: str, document: TaskDocument, corp
     check_objective(document, space)
     assert space.default() in space.defaults()
     assert all(name in METRICS for name in TASKS[kind].metrics)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_its_kind_pins_goes_with_every_preset(preset: str, document: TaskDocument, corpus: Corpus) -> None:
+    chosen = document.model_copy(update={"space": {"preset": preset, "dropout": 0.1}})
+    assert space_of(chosen, corpus).default().dropout == 0.1
 
 
 def test_the_readme_tells_of_it(kind: str) -> None:
