@@ -10,6 +10,7 @@ def model_card(
     scores: Mapping[str, Mapping[str, float]],
     meta: Mapping[str, Any],
     seconds: float,
+    warning: str = "",
 ) -> str:
     """Return the card in Markdown: what the model is, how well it does, how to use it. It quotes no data."""
     encoder, decoder = (config["configuration"][part]["kind"] for part in ("encoder", "decoder"))
@@ -30,7 +31,13 @@ a {encoder} encoder with a {decoder} decoder.
 
 | split | metric | score |
 | --- | --- | --- |
-{rows}
+{rows}{
+        f'''
+Take care: {warning}.
+'''
+        if warning
+        else ""
+    }
 Rows: {splits}. Tokens: {meta["tokens"]["source"]} → {meta["tokens"]["target"]}.
 Decoding: {config["decoding"]["method"]}, at most {config["decoding"]["max_length"]} tokens, as for the scores above.
 

@@ -1,7 +1,7 @@
 """Searches as the database records them, whether they run, have ended or were killed."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from automl.tasks.document import document_from_mapping
 from automl.winners import SHOWN, bundle_of, describe
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.seq2seq import Seq2Seq
+from storage import objects
 from storage.database import Database, open_database
 from storage.leases import describe_owner
 from storage.searches import SearchRow, list_searches
@@ -151,8 +152,12 @@ def worker_mappings(database: Database, name: str | None = None) -> list[dict[st
     return [mapping for mapping in mappings if name in (None, mapping["search"])]
 
 
-def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints: Path) -> Bundle:
-    """Return a trial at its best step as a bundle; the winner where no number is given.
+def bundle_of_trial(
+    record: Record, number: int | None, cache: Path, checkpoints: Path, say: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """Return a trial at its best step as a bundle; where no number is given the winner.
+
+    A winner whose bytes are gone or damaged is passed over for the next best, and `say` is told.
 
     Raises:
         InputError: There is no such trial, it has no result, or the data is gone.
@@ -161,8 +166,10 @@ def bundle_of_trial(record: Record, number: int | None, cache: Path, checkpoints
     name = record.row.name
     if number is not None and number not in record.trials:
         raise InputError(f"search {name!r} has no trial {number}; it has trials 0 to {len(record.trials) - 1}")
-    chosen = record.trials.values() if number is None else [record.trials[number]]
-    found = history.best(chosen, record.criteria)
+    if number is None:
+        found = _best_sound(record, checkpoints, say)
+    else:
+        found = history.best([record.trials[number]], record.criteria)
     if found is None:
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
@@ -186,6 +193,18 @@ def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: Path) ->
                 sources.append(split.source[begin:end].tolist())
                 references.append(acceptable)
     return Sample(sources, references)
+
+
+def _best_sound(record: Record, checkpoints: Path, say: Callable[[str], None]) -> tuple[Trial, SegmentRow] | None:
+    """Return the best trial and segment whose bytes are as they were written; the best of all where none are."""
+    left = {number: replace(trial, segments=list(trial.segments)) for number, trial in record.trials.items()}
+    while (found := history.best(left.values(), record.criteria)) is not None:
+        trial, segment = found
+        if objects.is_sound(checkpoints, segment.checkpoint):
+            return found
+        trial.segments.remove(segment)
+        say(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is gone or damaged")
+    return record.best
 
 
 def _record(database: Database, row: SearchRow) -> Record:

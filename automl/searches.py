@@ -128,7 +128,11 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
         closing(open_database(url)) as database,
         _held(database, document, corpus, checkpoints, options) as (row, lease),
     ):
-        if is_spent(row, document.limits):
+        spent = is_spent(row, document.limits)
+        if spent and not _is_sound(row, checkpoints):
+            options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
+            spent = False
+        if spent:
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
@@ -257,6 +261,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         costs=lambda configuration: constraints.costs(counted, configuration),
         learn=constraints.learn,
         refused=lambda: constraints.refused,
+        valid_rows=table.split("valid").rows,
         seconds_a_token=constraints.seconds_a_token,
         spent=spent,
         lease_seconds=LEASE_SECONDS,
@@ -380,6 +385,12 @@ def search_row(
     return row
 
 
+def _is_sound(row: SearchRow, checkpoints: Path) -> bool:
+    """Say whether the bytes of a search's winner are there and as they were written."""
+    best = (row.summary or {}).get("best")
+    return best is None or objects.is_sound(checkpoints, best["checkpoint"])
+
+
 def is_spent(row: SearchRow, limits: Budget) -> bool:
     """Whether a search has ended within limits that are not wider now."""
     if row.state != "finished" or row.summary is None:
@@ -399,6 +410,7 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
         "best": None if outcome.best is None else asdict(outcome.best),
         "front": [asdict(each) for each in outcome.front],
         "refused": outcome.refused,
+        "warning": outcome.warning,
         "trials": dict(outcome.trials),
         "budget": {**asdict(limits), "target": _plain_target(limits)},
     }

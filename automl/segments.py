@@ -104,8 +104,9 @@ class SegmentResult:
         step: Optimizer steps since the trial's start.
         tokens: Target tokens seen since the trial's start.
         scores: `loss` (nats a target token of the base table on valid), `token_accuracy` (teacher-forced, of the
-            trial's own tokens on valid) and each metric of the workload, on valid; `latency` where it is wanted: the
-            median seconds of greedy decodes of one source of median length, on one thread.
+            trial's own tokens on valid) and each metric of the workload, on valid. Where it is wanted, `latency`: the
+            median seconds of greedy decodes of one source of median length, on one thread. At the end of a trial,
+            `deviation` of the first metric over resampled rows, where it is not a share of rows.
         checkpoint: Sha256 of the state at `step`, already on disk.
         parameters: Number of parameters of the model at its true size.
         seconds: Wall-clock seconds of the segment by part: `tokenizing`, `training`, `compiling`,

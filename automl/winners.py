@@ -55,6 +55,7 @@ class Search:
         bundle: Folder of the winner.
         why: One sentence on what won and why.
         front: Where there are several objectives, all that is best in its way, the best by the first before.
+        warning: What is to be known before the winner is relied on, in one sentence.
         refused: Configurations that were drawn again, since they were over a limit.
     """
 
@@ -67,6 +68,7 @@ class Search:
     why: str
     front: Sequence[Mapping[str, Any]] = ()
     refused: int = 0
+    warning: str = ""
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON document of the command line and the service."""
@@ -80,6 +82,7 @@ class Search:
             "best": None if self.best is None else {key: getattr(self.best, key) for key in keys},
             "bundle": None if self.bundle is None else str(self.bundle),
             "why": self.why,
+            "warning": self.warning or None,
             "refused": self.refused,
             **({"front": list(self.front)} if self.front else {}),
         }
@@ -138,7 +141,7 @@ def bundle_of(
             "signatures": signatures(config["metrics"], corpus.references("test")),
             "seconds": round(row.seconds, 1),
         },
-        card=model_card(row.name, config, scores, table.meta, row.seconds),
+        card=model_card(row.name, config, scores, table.meta, row.seconds, (row.summary or {}).get("warning", "")),
     )
 
 
@@ -155,6 +158,7 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
         why=row.message or "",
         front=[{key: each[key] for key in SHOWN} for each in summary.get("front", ())],
         refused=summary.get("refused", 0),
+        warning=summary.get("warning", ""),
     )
 
 

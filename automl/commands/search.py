@@ -51,7 +51,9 @@ def search(  # noqa: PLR0913
     The same command again goes on where it was, or prints the result again when its budget is spent.
     """
     from automl.records import read_record
-    from automl.searches import Options
+    from automl.report import findings, summary
+    from automl.searches import Options, space_of
+    from automl.tasks.document import document_from_mapping
 
     url = storage or read_settings().storage
     document = _document(task, name, time, trials)
@@ -62,11 +64,13 @@ def search(  # noqa: PLR0913
             raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
         return _queue(document, options, as_json=as_json)
     found = _watched(document, options)
+    with opened(url) as database:
+        record = read_record(database, found.name)
+    learnt = findings(record, space_of(document_from_mapping(record.row.document, Path())))
     if as_json:
-        print_json(found.to_mapping())
+        print_json({**found.to_mapping(), "learnt": summary.learnt(learnt)})
     else:
-        with opened(url) as database:
-            print_search(found, read_record(database, found.name))
+        print_search(found, record, summary.lines(learnt))
     if found.state == "interrupted":
         say("interrupted; everything is kept, and the same command goes on")
         return INTERRUPTED

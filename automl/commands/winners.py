@@ -60,7 +60,7 @@ def export(
         record = read_record(database, name)
     check_replaceable(folder)
     checkpoints = checkpoint_folder(url, settings)
-    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints)
+    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say)
     sample = sample_of(record, bundle, settings.cache, checkpoints)
     write_forms(bundle, folder, forms or ["bundle"], sample, say)
     typer.echo(folder)

@@ -20,6 +20,7 @@ from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
 from automl.control.mirror import ContainedMirror
+from automl.control.noise import noise_between
 from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
@@ -471,8 +472,9 @@ class Controller:
         self._flush()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         winner = Winner.of(*found, test_scores) if found else None
+        warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
-        return Outcome(state, seconds, self._tally.counts, winner, why, front, self._plan.refused())
+        return Outcome(state, seconds, self._tally.counts, winner, why, front, self._plan.refused(), warning)
 
     def _tested_best(self) -> tuple[tuple[Trial, SegmentRow] | None, Mapping[str, float]]:
         """Return the best trial and segment with its scores on test; one whose checkpoint is damaged is passed over."""

@@ -9,6 +9,7 @@ class Outlook:
 
     Attributes:
         rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
+        final_share: Share of the time that is kept for training the finalists out.
         max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
     """
 
@@ -18,6 +19,7 @@ class Outlook:
     trials_left: int | None = None
     rung_tokens: int | None = None
     max_tokens: int | None = None
+    final_share: float = 0.25
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class Outcome:
         trials: Number of trials by state.
         why: One sentence on what won and why, or on why nothing did.
         refused: Configurations that were drawn and are over a limit, so that they were drawn again.
+        warning: What is to be known before the winner is relied on, in one sentence.
         front: All that is best in its way, where there are several objectives.
     """
 
@@ -80,6 +81,7 @@ class Outcome:
     why: str
     front: tuple[Winner, ...] = ()
     refused: int = 0
+    warning: str = ""
 
 
 def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:

@@ -11,6 +11,7 @@ Functions of what has been measured alone: no clock, no input or output, so that
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from automl.control.curves import (
@@ -27,7 +28,9 @@ from automl.control.exploration import Move, best_move
 from automl.control.forecast import Forecaster
 
 FINAL_SHARE = 0.25
-"""Share of the time kept for training the finalists out."""
+"""Share of the time kept for training the finalists out: as many as there are workers."""
+MOST_FINALISTS = 2
+"""So many more add a quarter of that share each."""
 LAST_USEFUL_SHARE = 0.08
 """Share of the time below which training another finalist out is not worth beginning."""
 LEAST_SHARE = 0.01
@@ -54,6 +57,7 @@ def decide(
     """
     if outlook.rung_tokens is None or not any(c.points for c in candidates):
         return _measure_first(candidates, outlook)
+    outlook = replace(outlook, final_share=final_share(candidates, outlook))
     before_final = _seconds_before_final(outlook)
     if before_final is not None and before_final < LEAST_SHARE * (outlook.seconds_total or 0.0):
         return _finish_by_time(candidates, outlook)
@@ -68,6 +72,29 @@ def decide(
         or explore()
         or _finish_by_trials(candidates, outlook)
     )
+
+
+def final_share(candidates: Sequence[Candidate], outlook: Outlook) -> float:
+    """Return the share of the time that is kept for finalists: more where the curves leave it open who will win."""
+    more = len(_rivals(candidates, outlook)) + 1 - outlook.workers
+    return FINAL_SHARE * (1 + min(max(more, 0), MOST_FINALISTS) / 4)
+
+
+def _rivals(candidates: Sequence[Candidate], outlook: Outlook) -> list[Candidate]:
+    """Return who, at equal tokens, was as good as the leader but for a margin, and has come nearly as far."""
+    leader = find_leader(candidates, outlook)
+    if leader is None or outlook.rung_tokens is None:
+        return []
+    rung = rung_of(leader.latest.tokens, outlook.rung_tokens)
+    found = []
+    for other in candidates:
+        if other is leader or other.state not in ("running", "paused") or not other.points:
+            continue
+        own = rung_of(other.latest.tokens, outlook.rung_tokens)
+        objective, _ = value_at(leader.points, other.latest.tokens)
+        if own >= max(OBJECTIVE_RUNG, rung - 1) and other.latest.objective <= objective + MARGIN * abs(objective):
+            found.append(other)
+    return found
 
 
 def find_leader(candidates: Sequence[Candidate], outlook: Outlook) -> Candidate | None:
@@ -123,7 +150,7 @@ def _can_catch_up(challenger: Candidate, leader: Candidate, outlook: Outlook) ->
 def _seconds_before_final(outlook: Outlook) -> float | None:
     if outlook.seconds_left is None or outlook.seconds_total is None:
         return None
-    return outlook.seconds_left - FINAL_SHARE * outlook.seconds_total
+    return outlook.seconds_left - outlook.final_share * outlook.seconds_total
 
 
 def _continue_leader(
@@ -207,7 +234,9 @@ def _finish_by_time(candidates: Sequence[Candidate], outlook: Outlook) -> Decisi
     if not paused or (outlook.workers == 1 and any(c.state == "running" for c in candidates)):
         return _wait_or_finish(candidates, "nothing is left to train out")
     runner_up = min(paused, key=lambda c: c.standing)
-    return _train_out(runner_up, left, f"a runner-up, over the last {left:.0f} s")
+    waiting = [c for c in _rivals(candidates, outlook) if c.state == "paused"][: MOST_FINALISTS + 1]
+    seconds = left / max(-(-len(waiting) // max(outlook.workers - 1, 1)), 1)
+    return _train_out(runner_up, seconds, f"a runner-up, over {seconds:.0f} of the last {left:.0f} s")
 
 
 def _finish_by_trials(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:

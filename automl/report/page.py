@@ -59,6 +59,8 @@ def _head(found: Findings) -> str:
         facts["parameters"] = f"{best['parameters']:,}"
     boxes = "".join(f"<div>{escape(name)}<b>{escape(str(value))}</b></div>" for name, value in facts.items())
     why = escape(search.get("why") or "")
+    if search.get("warning"):
+        why += f". Take care: {escape(search['warning'])}."
     return f'<h1>{escape(search["search"])}</h1><p>{why}</p><div class="figures">{boxes}</div>'
 
 

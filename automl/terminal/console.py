@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,15 @@ def print_json(document: Mapping[str, Any]) -> None:
     typer.echo(json.dumps({"version": 1, **document}, ensure_ascii=False, allow_nan=False, indent=2))
 
 
-def print_search(found: "Search", record: "Record") -> None:
-    """Print how a search has ended: its best trials, what won and why, and how to try it."""
+def print_search(found: "Search", record: "Record", learnt: Iterable[str] = ()) -> None:
+    """Print how a search has ended: its best trials, what was learnt, what won and why, and how to try it."""
     if record.trials:
         print_leaderboard(record, top=True)
+    for line in learnt:
+        typer.echo(line)
     typer.echo(f"{found.why}.")
+    if found.warning:
+        say(f"take care: {found.warning}")
     if found.best is not None:
         for name, score in found.best.test_scores.items():
             typer.echo(f"test: {name} {score:.6g}")

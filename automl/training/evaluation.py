@@ -1,6 +1,6 @@
 """Evaluation: a trial's scores on valid or test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ from automl.training.signature import Signature
 from search_spaces.tokenizers import LEARNT
 
 BATCH_SIZE = 64
+RESAMPLES = 20
+"""So often rows are drawn anew to see how far a score is off by chance."""
 BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy": True}
 """Metrics that count rows without an error → whether the count is of the right rows."""
 
@@ -128,12 +130,17 @@ class Evaluator:
         flat, offsets = self.arrays.source, self.arrays.source_offsets
         return [flat[begin:end].tolist() for begin, end in pairwise(offsets)]
 
-    def scores(self, signature: Signature, parameters: Parameters, program: Program) -> Mapping[str, float]:
-        """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it."""
+    def scores(
+        self, signature: Signature, parameters: Parameters, program: Program, *, spread: bool = False
+    ) -> Mapping[str, float]:
+        """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it.
+
+        With `spread` also `deviation`, if the first metric is of texts and they are decoded.
+        """
         counts = self.counts(signature, parameters)
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
         if self.needs_decoding:
-            return scores | self.decoded_scores(parameters, program)
+            return scores | self.decoded_scores(parameters, program, spread=spread)
         share = float(counts.right.mean())
         return scores | {m.name: share if BY_EXACT_MATCH[m.name] else 1 - share for m in self.text_metrics}
 
@@ -144,14 +151,28 @@ class Evaluator:
             return scores
         return scores | self._likely(self.counts(signature, parameters))
 
-    def decoded_scores(self, parameters: Parameters, program: Program) -> dict[str, float]:
-        """Return every metric of the decoded outputs."""
+    def decoded_scores(self, parameters: Parameters, program: Program, *, spread: bool = False) -> dict[str, float]:
+        """Return every metric of the decoded outputs; with `spread` also `deviation`, where the first is of texts."""
         outputs = self.outputs(program, parameters)
         tokenize: Any = self.table.target_tokenizer.tokens
-        return {m.name: m.function(outputs, self.references, tokenize) for m in self.text_metrics}
+        scores = {m.name: m.function(outputs, self.references, tokenize) for m in self.text_metrics}
+        first = self.metrics[0]
+        if spread and isinstance(first, TextMetric):
+            scores["deviation"] = deviation(lambda o, r: first.function(o, r, tokenize), outputs, self.references)
+        return scores
 
     def _likely(self, counts: Counts) -> dict[str, float]:
         return {m.name: m.function(counts.likelihood) for m in self.metrics if isinstance(m, LikelihoodMetric)}
+
+
+def deviation(score: Callable[..., float], outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """Return the standard deviation of a score over resampled rows: a bootstrap (Koehn, 2004)."""
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES):
+        rows = draw.integers(len(outputs), size=len(outputs))
+        found.append(score([outputs[row] for row in rows], [references[row] for row in rows]))
+    return float(np.std(found, ddof=1))
 
 
 def forced_sums(

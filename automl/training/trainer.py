@@ -155,10 +155,10 @@ class Trainer:
         At the end of a trial the last parameters take the place of the average where they are better.
         """
         evaluator, greedy = dataset.evaluator("valid"), self._greedy(static, dataset)
-        scores = evaluator.scores(static, end.state.average, greedy)
+        scores = evaluator.scores(static, end.state.average, greedy, spread=final)
         if not final:
             return end, scores
-        last = evaluator.scores(static, end.state.parameters, greedy)
+        last = evaluator.scores(static, end.state.parameters, greedy, spread=True)
         if not self._better(last, scores):
             return end, scores
         return end._replace(state=end.state._replace(average=end.state.parameters)), last

@@ -1,9 +1,14 @@
 """One real search on the command line, and everything that can be done with what it leaves."""
 
+import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from storage import objects
+from storage.database import open_database
+from storage.searches import get_search
 from tests.automl.command_line import DOCUMENT, Finished, automl, write_task
 
 SEARCH = ("search", "copy.toml", "--executor", "inline", "--trials", "2")
@@ -28,6 +33,7 @@ def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, fou
     assert found.json["state"] == "finished"
     assert sum(found.json["trials"].values()) == 2
     assert found.json["best"]["parameters"] > 0
+    assert found.json["learnt"]["best_so_far"][-1]["score"] == found.json["best"]["scores"]["sequence_error_rate"]
     assert Path(found.json["bundle"]) == folder / "models" / "copy"
     assert "held out as valid" in found.err
 
@@ -68,6 +74,8 @@ def test_a_search_whose_budget_is_spent_prints_the_same_again_and_trains_nothing
 def test_people_see_the_leaderboard_the_reason_and_how_to_try_it(folder: Path, found: Finished) -> None:
     seen = automl(folder, *SEARCH)
     assert "Recurrent → Recurrent" in seen.out
+    assert "best so far: " in seen.out
+    assert "families: Recurrent → Recurrent" in seen.out
     assert found.json["why"] in seen.out
     assert "test: sequence_error_rate" in seen.out
     assert seen.out.endswith("try it: automl predict models/copy\n")
@@ -76,9 +84,8 @@ def test_people_see_the_leaderboard_the_reason_and_how_to_try_it(folder: Path, f
 def test_status_lists_the_search_as_the_search_printed_it(folder: Path, found: Finished) -> None:
     status = automl(folder, "status", "--json")
     assert not status.computes
-    assert [{"version": 1, **search} for search in status.json["searches"] if search["search"] == "copy"] == [
-        found.json
-    ]
+    known = {key: value for key, value in found.json.items() if key not in ("version", "learnt")}
+    assert [search for search in status.json["searches"] if search["search"] == "copy"] == [known]
 
 
 def test_the_leaderboard_marks_the_winner_and_ranks_by_the_objective(folder: Path, found: Finished) -> None:
@@ -170,3 +177,26 @@ def test_a_deterministic_search_is_refused_where_a_clock_or_a_machine_decides(
 ) -> None:
     refused = automl(folder, "search", "copy.toml", "--name", "no", "--deterministic", *arguments)
     assert (refused.code, message in refused.err) == (2, True), refused.err
+
+
+def test_a_winner_whose_bytes_are_damaged_is_passed_over_by_export_and_by_the_search(
+    folder: Path, found: Finished
+) -> None:
+    elsewhere = folder / "damaged"
+    copied = [("AUTOML_CHECKPOINTS", str(elsewhere))]
+    shutil.copytree(folder / "automl.checkpoints", elsewhere)
+    shutil.copy(folder / "automl.db", folder / "damaged.db")
+    with closing(open_database(f"sqlite:///{folder / 'damaged.db'}")) as database:
+        row = get_search(database, "copy")
+    assert row is not None
+    assert row.summary is not None
+    objects.path(elsewhere, row.summary["best"]["checkpoint"]).write_bytes(b"damaged")
+    storage = ("--storage", "sqlite:///damaged.db")
+    exported = automl(folder, "export", "copy", "next", *storage, variables=copied)
+    assert exported.code == 0, exported.err
+    assert "is passed over: its checkpoint is gone or damaged" in exported.err
+    again = automl(folder, *SEARCH, *storage, "--out", "next2", "--json", variables=copied)
+    assert again.code == 0, again.err
+    assert "the winner's checkpoint is gone or damaged: the next best is taken" in again.err
+    assert again.json["best"]["scores"] != found.json["best"]["scores"]
+    assert (folder / "next" / "model.safetensors").read_bytes() == (folder / "next2" / "model.safetensors").read_bytes()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from automl.control.curves import Candidate, Point
 from automl.control.decisions import Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
-from automl.control.scheduler import FINAL_SHARE, decide, find_leader
+from automl.control.scheduler import FINAL_SHARE, decide, final_share, find_leader
 from tests.automl.control.simulation import Curve, Simulation, space_of, trained_throughout
 
 DEFAULT = Curve(floor=0.08, scale=12_000.0)
@@ -190,3 +190,22 @@ def test_with_one_worker_the_leader_gets_at_least_half_of_the_time(seed):
 def test_with_two_workers_the_leader_never_rests():
     search = Simulation(space_of(1, DEFAULT), workers=2).run()
     assert search.candidates[0].latest.seconds >= 0.95 * search.now
+
+
+class TestTheShareOfTheFinalists:
+    outlook = Outlook(workers=2, seconds_left=300.0, seconds_total=600.0, rung_tokens=1000)
+
+    def candidates(self, *errors):
+        points = [tuple(Point(1000 * 2**k, 1.0 + k, 1.0 + k, e, e) for k in range(4)) for e in errors]
+        return [Candidate(number, "paused", curve) for number, curve in enumerate(points)]
+
+    def test_is_a_quarter_while_there_are_no_more_rivals_than_workers(self):
+        assert final_share(self.candidates(0.1, 0.1, 0.5), self.outlook) == 0.25
+
+    def test_grows_with_every_rival_that_the_curves_leave_in_the_race(self):
+        shares = [final_share(self.candidates(*[0.1] * count), self.outlook) for count in (2, 3, 4, 9)]
+        assert shares == [0.25, 0.3125, 0.375, 0.375]
+
+    def test_leaves_out_who_has_hardly_begun(self):
+        early = Candidate(7, "paused", (Point(1000, 1.0, 1.0, 0.1, 0.1),))
+        assert final_share([*self.candidates(0.1, 0.1), early], self.outlook) == 0.25

@@ -12,7 +12,7 @@ from automl.control.plan import Plan
 from automl.errors import FailureReason
 from automl.metrics import metric
 from automl.records import read_record
-from automl.report import findings, page
+from automl.report import findings, page, summary
 from automl.report.drawing import described, drawing
 from automl.report.figures import figures
 from search_spaces.spaces import space
@@ -124,3 +124,18 @@ def test_every_family_can_be_drawn(configuration):
         layers = getattr(kind, "num_layers", 1)
         assert drawn.count(f"{type(kind).__name__} ") >= min(layers, 1)
     assert "learning rate" in described(configuration)
+
+
+def test_the_summary_says_how_the_score_fell_what_families_reached_and_what_failed(searched):
+    told = list(summary.lines(searched))
+    best = searched.leaderboard[0]
+    assert told[0].startswith("best so far: ")
+    assert f"{best.scores['sequence_error_rate']:.4g}" in told[0]
+    assert told[1].startswith(f"families: {best.encoder} → {best.decoder}")
+    assert [line for line in told if line.startswith("failed: trial 2 (")]
+
+
+def test_the_best_so_far_as_values_falls_at_every_step_and_ends_at_the_winners(searched):
+    scores = [step["score"] for step in summary.learnt(searched)["best_so_far"]]
+    assert scores == sorted(set(scores), reverse=True)
+    assert scores[-1] == searched.leaderboard[0].scores["sequence_error_rate"]

@@ -13,7 +13,7 @@ from automl.decoding.answers import Decoded
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise
-from automl.training.evaluation import Counts, Evaluator
+from automl.training.evaluation import Counts, Evaluator, deviation
 from automl.training.executables import model_of
 from automl.training.losses import TokenCounts
 from automl.training.signature import signature
@@ -118,3 +118,13 @@ def says(table: TokenTable, answers: dict[str, str]) -> Any:
         return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
 
     return program
+
+
+def test_the_deviation_of_a_share_is_near_that_of_a_binomial() -> None:
+    outputs, references = ["a", "b"] * 100, [["a"]] * 200
+
+    def share(said: list[str], right: list[list[str]]) -> float:
+        return sum(o in r for o, r in zip(said, right, strict=True)) / len(said)
+
+    assert deviation(share, outputs, references) == pytest.approx((0.25 / 200) ** 0.5, rel=0.5)
+    assert deviation(share, ["a"] * 200, references) == 0
