@@ -309,3 +309,9 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.set_verbosity(verbosity)
+
+
+def dashboard_storage(url: str) -> "RDBStorage":
+    """Return the storage of the mirrors, for a tool that shows them."""
+    with _quiet():
+        return _open(url)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
-from automl.server import api, audit, health, problems, reference
+from automl.server import api, audit, dashboard, health, pages, problems
 from automl.server.feed import Feed
 from automl.server.gauges import Gauges
 from automl.server.guard import Guard
@@ -49,7 +49,12 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
     problems.install(app)
     app.include_router(health.ROUTER)
     app.include_router(api.router())
-    app.include_router(reference.ROUTER)
+    pages.install(app)
+    app.include_router(pages.router())
+    if options.dashboard and dashboard.is_installed():
+        shown = dashboard.Dashboard(database)
+        for prefix in dashboard.PREFIXES:
+            app.mount(prefix, shown, f"dashboard {prefix}")
     app.add_middleware(audit.Audit, database=database)
     return app
 

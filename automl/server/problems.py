@@ -72,31 +72,39 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _problem(_request: Request, error: Exception) -> Response:
+def _respond(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    is_page = not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
+    if is_page and hasattr(request.app.state, "problem_page"):
+        page: Response = request.app.state.problem_page(request, status, detail)
+        return page
+    return answer(status, detail, headers)
+
+
+def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer(error.status, str(error), error.headers)
+    return _respond(request, error.status, str(error), error.headers)
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return answer(error.status_code, str(error.detail), error.headers)
+    return _respond(request, error.status_code, str(error.detail), error.headers)
 
 
-def _invalid(_request: Request, error: Exception) -> Response:
+def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return answer(422, f"{place}: {first['msg']}"[:1000].encode("utf-8", "replace").decode())
+    return _respond(request, 422, f"{place}: {first['msg']}"[:1000].encode("utf-8", "replace").decode())
 
 
-def _input(_request: Request, error: Exception) -> Response:
-    return answer(422, str(error)[:1000].encode("utf-8", "replace").decode())
+def _input(request: Request, error: Exception) -> Response:
+    return _respond(request, 422, str(error)[:1000].encode("utf-8", "replace").decode())
 
 
-def _storage(_request: Request, error: Exception) -> Response:
+def _storage(request: Request, error: Exception) -> Response:
     if isinstance(error, BusyError | ConnectionLost):
-        return answer(503, "the database does not answer; try again", {"Retry-After": "5"})
-    return answer(409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
+        return _respond(request, 503, "the database does not answer; try again", {"Retry-After": "5"})
+    return _respond(request, 409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
@@ -105,4 +113,4 @@ def _unexpected(request: Request, error: Exception) -> Response:
         trace = trace.tb_next
     place = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
     LOG.error("unexpected error", extra={"kind": type(error).__name__, "place": place, "path": request.url.path})
-    return answer(500, "an error of ours; the log says where")
+    return _respond(request, 500, "an error of ours; the log says where")

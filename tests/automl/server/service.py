@@ -1,5 +1,6 @@
 """A service on a database of its own, with people, and searches that a trainer only pretends to run."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +17,7 @@ from automl.metrics import METRICS
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from automl.server.app import create_app, guarded
 from automl.server.options import Limits, ServerOptions
+from automl.server.pages.visitors import COOKIE
 from automl.server.predictors import Predictors
 from automl.worker import WorkerOptions, work
 from storage import objects
@@ -91,6 +93,16 @@ class Place:
         client = self.client()
         client.headers["Authorization"] = f"Bearer {self.token(name, scope)}"
         return client
+
+    def browser(self, name: str = "ada", scope: str = "run") -> TestClient:
+        """Somebody who has signed in."""
+        client = self.client()
+        client.follow_redirects = False
+        assert client.post("/login", data={"token": self.token(name, scope)}).status_code == 303
+        return client
+
+    def form_token(self, browser: TestClient) -> str:
+        return hashlib.sha256(b"form\x00" + browser.cookies[COOKIE].encode()).hexdigest()
 
     def upload(self, person: TestClient, text: str = WORDS, name: str = "words.tsv") -> str:
         answer = person.post("/v1/uploads", files={"file": (name, text)})

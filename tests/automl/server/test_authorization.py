@@ -7,12 +7,14 @@ from fastapi.routing import APIRoute
 
 from automl.server.access import Needs
 from automl.server.app import create_app
+from automl.server.dashboard import PREFIXES, SHOWN
+from automl.server.pages.visitors import COOKIE, PageNeeds
 from storage.keys import SCOPES
 
-OPEN = {"/healthz", "/readyz", "/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/login", "/assets/{file}"}
 """What anybody may see; a new route without a rule fails the test below."""
 OWNED = "{name}"
-EXAMPLES = {"{name}": "words", "{upload}": "upload-1", "{number}": "0", "{key}": "1"}
+EXAMPLES = {"{name}": "words", "{action}": "pause", "{upload}": "upload-1", "{number}": "0", "{key}": "1"}
 UNKNOWN = {"{upload}": "upload-999", "{key}": "999"}
 
 
@@ -32,8 +34,18 @@ def scope_of(route):
     return max(scopes, key=SCOPES.index) if scopes else None
 
 
+def is_page(route):
+    return any(isinstance(rule, PageNeeds) for rule in rules(route.dependant))
+
+
 def cases(app):
-    return [(method, route) for route in routes(app) for method in sorted(route.methods - {"HEAD"})]
+    """What bearers of keys may call."""
+    return [(method, r) for r in routes(app) for method in sorted(r.methods - {"HEAD"}) if not is_page(r)]
+
+
+def pages(app):
+    """What browsers may load and send."""
+    return [(method, r) for r in routes(app) for method in sorted(r.methods - {"HEAD"}) if is_page(r)]
 
 
 def address(route, examples):
@@ -50,7 +62,7 @@ def status(client, method, route, examples=EXAMPLES):
 
 def test_every_route_has_a_rule(searched):
     assert {route.path for route in routes(searched.app) if scope_of(route) is None} == OPEN
-    assert len(routes(searched.app)) > 30
+    assert (len(cases(searched.app)) > 30, len(pages(searched.app)) > 15) == (True, True)
 
 
 def test_a_route_without_a_rule_would_be_seen(searched):
@@ -111,6 +123,62 @@ def test_what_is_anothers_is_not_there(searched, scope):
             assert answer == 404 or (answer == 422 and route.body_field is not None), (method, route.path)
     assert client.get("/v1/searches").json()["items"] == []
     assert client.get("/v1/uploads").json()["items"] == []
+
+
+@pytest.mark.parametrize("who", ["nobody", "a bearer", "a stranger", "signed out"])
+def test_whoever_is_not_signed_in_is_sent_to_where_one_signs_in(searched, who):
+    client = searched.person("root", "admin") if who == "a bearer" else searched.client()
+    client.follow_redirects = False
+    if who == "a stranger":
+        client.cookies[COOKIE] = searched.token("root", "admin")  # a key is no session
+    if who == "signed out":
+        client = searched.browser("root", "admin")
+        old = client.cookies[COOKIE]
+        assert client.post("/logout", data={"csrf": searched.form_token(client)}).status_code == 303
+        client.cookies[COOKIE] = old
+    for method, route in pages(searched.app):
+        assert status(client, method, route) == 303, (method, route.path)
+
+
+def test_a_form_of_another_site_changes_nothing(searched):
+    client = searched.browser("ada", "run")
+    for method, route in pages(searched.app):
+        if method == "POST":
+            assert client.post(address(route, EXAMPLES), data={"csrf": "guessed"}).status_code == 403
+    assert client.get("/searches/words").status_code == 200
+
+
+@pytest.mark.parametrize("scope", ["read", "run"])
+def test_pages_show_nothing_of_others_and_change_nothing_without_the_scope(searched, scope):
+    client = searched.browser("bob", scope)
+    for method, route in pages(searched.app):
+        data = {"csrf": searched.form_token(client)} if method == "POST" else None
+        if route.path == "/logout" or (data is not None and route.path == "/new"):
+            continue
+        answer = client.request(method, address(route, EXAMPLES), data=data)
+        if SCOPES.index(scope_of(route)) > SCOPES.index(scope):
+            assert answer.status_code == 403, route.path
+        elif "{name}" in route.path:
+            assert answer.status_code in (404, 422), route.path
+        assert ">words<" not in answer.text, route.path
+
+
+def test_the_dashboard_is_read_by_administrators_alone(searched):
+    admin, other = searched.browser("root", "admin"), searched.browser("ada", "run")
+    for prefix in PREFIXES:
+        path = {
+            "/dashboard": "/dashboard/",
+            "/api": "/api/studies",
+            "/static": "/static/bundle.js",
+            "/csv": "/csv/1",
+        }.get(prefix, prefix)
+        assert searched.client().get(path, follow_redirects=False).status_code == 303
+        assert other.get(path).status_code == 403
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert admin.request(method, path).status_code == 404
+    assert [study["study_name"] for study in admin.get("/api/studies").json()["study_summaries"]] == ["words"]
+    assert not SHOWN.fullmatch("/api/studies/1/artifacts")
+    assert admin.get("/api/studies/../../v1/me").status_code in (401, 404)
 
 
 def test_its_owner_and_an_administrator_see_a_search(searched):

@@ -1,0 +1,109 @@
+"""A new search: drop a file, see what it holds, adjust, start."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Request, UploadFile
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+
+from automl.errors import InputError
+from automl.server.access import service_of
+from automl.server.pages.rendering import render
+from automl.server.pages.visitors import Doer
+from automl.server.problems import Problem
+from automl.tasks import TASKS
+from automl.tasks.document import TaskDocument
+from search_spaces.presets import PRESETS
+
+ROUTER = APIRouter()
+TOKENS = ("auto", "characters", "whitespace", "bytes", "subwords")
+SPLITS = ("train", "valid", "test")
+
+
+@ROUTER.get("/new")
+def show_new(request: Request, caller: Doer) -> Response:
+    """Ask for data."""
+    return render(request, "new.html", caller, wrong=None)
+
+
+@ROUTER.post("/new")
+def upload_and_propose(
+    request: Request,
+    caller: Doer,
+    train: Annotated[UploadFile, File()],
+    valid: Annotated[UploadFile | None, File()] = None,
+    test: Annotated[UploadFile | None, File()] = None,
+) -> Response:
+    """Keep the files, look at them, and propose what could be searched for."""
+    service = service_of(request)
+    given = {name: file for name, file in zip(SPLITS, (train, valid, test), strict=True) if file and file.filename}
+    try:
+        if "train" not in given:
+            raise Problem(422, "choose a file with rows to learn from")
+        splits = {
+            name: f"upload-{service.upload(caller, file.filename or name, file.file.read()).id}"
+            for name, file in given.items()
+        }
+        proposal = service.propose(caller, splits)
+    except (Problem, InputError) as error:
+        return render(request, "new.html", caller, 422, wrong=str(error))
+    document = proposal.document
+    fields = {
+        "name": document["name"],
+        "kind": document["kind"],
+        "time": "10m",
+        "preset": "small",
+        **document["data"],
+    }
+    return _adjust(request, caller, fields, proposal.why, proposal.warnings, proposal.profile)
+
+
+@ROUTER.post("/new/start")
+async def start_search(request: Request, caller: Doer) -> Response:
+    """Submit what was adjusted."""
+    from starlette.concurrency import run_in_threadpool
+
+    fields = {name: str(value).strip() for name, value in (await request.form()).items() if str(value).strip()}
+    try:
+        task = TaskDocument.model_validate(document_of(fields))
+        row = await run_in_threadpool(service_of(request).submit, caller, task)
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return _adjust(request, caller, fields, None, [], None, why)
+    except (Problem, InputError) as error:
+        return _adjust(request, caller, fields, None, [], None, str(error))
+    return RedirectResponse(f"/searches/{row.name}", 303)
+
+
+def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the task document that a form says; what is left empty is left out."""
+    names = (*SPLITS, "source", "target", "source_tokens", "target_tokens")
+    data: dict[str, Any] = {name: fields[name] for name in names if name in fields}
+    for side in ("source", "target"):
+        if data.get(side, "").isdigit():
+            data[side] = int(data[side])
+    document: dict[str, Any] = {"name": fields.get("name", ""), "data": data}
+    document |= {"kind": fields["kind"]} if "kind" in fields else {}
+    document["budget"] = {"time": fields["time"]} if "time" in fields else {}
+    if fields.get("trials", "").isdigit():
+        document["budget"]["trials"] = int(fields["trials"])
+    document |= {"metric": {"name": fields["metric"]}} if "metric" in fields else {}
+    document |= {"space": {"preset": fields["preset"]}} if "preset" in fields else {}
+    return document
+
+
+def _adjust(
+    request: Request,
+    caller: Doer,
+    fields: Mapping[str, Any],
+    why: str | None,
+    warnings: list[str],
+    profile: Mapping[str, Any] | None,
+    wrong: str | None = None,
+) -> Response:
+    metrics = sorted({name for kind in TASKS.values() for name in kind.metrics})
+    choices = {"kinds": list(TASKS), "tokens": TOKENS, "presets": list(PRESETS), "metrics": metrics}
+    values = {"fields": fields, "why": why, "warnings": warnings, "profile": profile, "wrong": wrong}
+    return render(request, "adjust.html", caller, 422 if wrong else 200, **choices, **values)

@@ -1,0 +1,40 @@
+"""Templates, and how values are written in them."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from automl.server.access import Caller
+from automl.server.pages.visitors import form_token
+
+FOLDER = Path(__file__).parents[1]
+TEMPLATES = Jinja2Templates(directory=FOLDER / "templates")
+
+
+def duration(seconds: float | None) -> str:
+    """Write seconds for people."""
+    if seconds is None:
+        return "no limit"
+    whole = max(round(seconds), 0)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
+def score(value: float | None) -> str:
+    """Write a score."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+TEMPLATES.env.filters |= {"duration": duration, "score": score}
+TEMPLATES.env.globals["zip"] = zip
+
+
+def render(request: Request, template: str, caller: Caller | None, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page."""
+    context = {"caller": caller, "csrf": form_token(request), **values}
+    return TEMPLATES.TemplateResponse(request, template, context, status_code=status)

@@ -1,0 +1,106 @@
+"""All searches, and one of them live."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from automl.budget import parse_duration
+from automl.report import page
+from automl.report.drawing import described, drawing
+from automl.report.figures import figures
+from automl.server.access import service_of
+from automl.server.api.events import LastId, Room, watched
+from automl.server.api.trials import ALONE
+from automl.server.pages.rendering import render
+from automl.server.pages.visitors import ChangedPage, Doer, Looker, SeenPage
+from automl.server.problems import Problem
+from automl.tasks.document import BudgetSection
+from search_spaces.dials import from_dict
+from search_spaces.seq2seq import Seq2Seq
+from storage.searches import SearchRow, list_searches
+from storage.workers import list_workers
+
+ROUTER = APIRouter()
+SHOWN_SEARCHES, SHOWN_DECISIONS, SHOWN_TRIALS = 100, 40, 100
+
+
+@ROUTER.get("/")
+def show_searches(request: Request, caller: Looker) -> Response:
+    """List searches, newest first."""
+    service = service_of(request)
+    seen = [row for row in list_searches(service.database) if caller.may_see(row)]
+    shown = [service.library.document(row, whole=False) for row in seen[::-1][:SHOWN_SEARCHES]]
+    workers = len(list_workers(service.database))
+    return render(request, "searches.html", caller, searches=shown, more=len(seen) - len(shown), workers=workers)
+
+
+@ROUTER.get("/searches/{name}")
+def show_search(request: Request, caller: Looker, row: SeenPage) -> Response:
+    """Show one search."""
+    return render(request, "search.html", caller, **standing(request, row))
+
+
+@ROUTER.get("/searches/{name}/live")
+def show_standing(request: Request, caller: Looker, row: SeenPage) -> Response:
+    """Return the part of the page that changes while a search runs."""
+    return render(request, "standing.html", caller, **standing(request, row))
+
+
+@ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse)
+async def watch_page(
+    request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None
+) -> AsyncIterator[ServerSentEvent]:
+    """Watch a search."""
+    async for event in watched(request, row, int(last_event_id or 0)):
+        yield event
+
+
+@ROUTER.get("/searches/{name}/report.html")
+def show_report(request: Request, row: SeenPage) -> HTMLResponse:
+    """Return what was learnt as one page."""
+    return HTMLResponse(page(service_of(request).library.findings(row)), headers={"Content-Security-Policy": ALONE})
+
+
+@ROUTER.post("/searches/{name}/{action}")
+def act(
+    request: Request, caller: Doer, row: ChangedPage, action: str, time: Annotated[str, Form(max_length=40)] = ""
+) -> Response:
+    """Pause, resume, cancel, extend, delete or purge a search."""
+    service = service_of(request)
+    match action:
+        case "pause" | "cancel":
+            service.stop(row, "pause" if action == "pause" else "cancel")
+        case "resume":
+            service.resume(caller, row)
+        case "extend":
+            parse_duration(time)
+            service.set_budget(caller, row, BudgetSection(time=time))
+        case "delete" | "purge":
+            service.delete(row, purge=action == "purge")
+            return RedirectResponse("/", 303)
+        case _:
+            raise Problem(404, f"nothing is called {action[:40]!r}")
+    return RedirectResponse(f"/searches/{row.name}", 303)
+
+
+def standing(request: Request, row: SearchRow) -> dict[str, Any]:
+    """Return what the page of a search shows."""
+    service = service_of(request)
+    search, found = service.library.document(row), service.library.findings(row)
+    time = search.budget.get("time")
+    left = None if time is None else max(parse_duration(time) - search.seconds, 0.0)
+    winner = None if search.best is None else from_dict(Seq2Seq, search.best.configuration)
+    return {
+        "search": search,
+        "found": found,
+        "figures": figures(found),
+        "left": left,
+        "rows": found.leaderboard[:SHOWN_TRIALS],
+        "running": [trial for trial in found.leaderboard if trial.state == "running"],
+        "decisions": found.decisions[::-1][:SHOWN_DECISIONS],
+        "drawing": None if winner is None else drawing(winner),
+        "described": None if winner is None else described(winner),
+    }

@@ -1,0 +1,125 @@
+"""One trial, two compared, the winner tried and taken home."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi.responses import Response
+
+from automl.control.history import Trial
+from automl.errors import InputError
+from automl.records import Record
+from automl.report.drawing import described, drawing
+from automl.report.figures import COLOURS
+from automl.server.access import service_of
+from automl.server.pages.rendering import render
+from automl.server.pages.visitors import Looker, SeenPage
+from automl.server.problems import Problem, not_found
+from automl.terminal.leaderboard import leaderboard
+
+ROUTER = APIRouter()
+Number = Annotated[int, Path(ge=0, le=10**9)]
+Chosen = Annotated[int | None, Query(ge=0, le=10**9)]
+
+
+@ROUTER.get("/searches/{name}/trials/{number}")
+def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) -> Response:
+    """Show one trial."""
+    record = service_of(request).library.record(row)
+    trial = _trial(record, number)
+    values: dict[str, Any] = {
+        "standing": leaderboard([trial], record.criteria)[0],
+        "figures": curves([trial], record),
+        "drawing": drawing(trial.configuration),
+        "described": described(trial.configuration),
+    }
+    return render(
+        request, "trial.html", caller, name=row.name, trial=trial, metric=record.criteria.metric.name, **values
+    )
+
+
+@ROUTER.get("/searches/{name}/compare")
+def compare_trials(
+    request: Request, caller: Looker, row: SeenPage, trial: Annotated[list[int], Query(max_length=100)]
+) -> Response:
+    """Show two trials side by side."""
+    if len(trial) != 2:
+        raise Problem(422, "choose two trials to compare")
+    record = service_of(request).library.record(row)
+    pair = [_trial(record, number) for number in trial]
+    left, right = (dict(flattened(each.row.configuration)) for each in pair)
+    dials = [(dial, left.get(dial, "–"), right.get(dial, "–")) for dial in {**left, **right}]
+    standings = [leaderboard([each], record.criteria)[0] for each in pair]
+    values: dict[str, Any] = {"dials": dials, "standings": standings, "figures": curves(pair, record)}
+    return render(request, "compare.html", caller, name=row.name, metric=record.criteria.metric.name, **values)
+
+
+@ROUTER.get("/searches/{name}/try")
+def show_try(request: Request, caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
+    """Ask for something to predict from."""
+    return render(request, "try.html", caller, name=row.name, trial=trial, sources="", pairs=[], wrong=None)
+
+
+@ROUTER.post("/searches/{name}/try")
+def try_model(
+    request: Request,
+    caller: Looker,
+    row: SeenPage,
+    sources: Annotated[str, Form()] = "",
+    trial: Annotated[str, Form(pattern=r"^[0-9]{0,9}$")] = "",
+) -> Response:
+    """Predict from each line."""
+    lines = [line for line in sources.splitlines() if line.strip()]
+    number = int(trial) if trial else None
+    pairs: list[tuple[str, str]] = []
+    wrong = None
+    try:
+        pairs = list(zip(lines, service_of(request).predict(row, number, lines)[1], strict=True))
+    except (InputError, Problem) as error:
+        wrong = str(error)
+    values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong}
+    return render(request, "try.html", caller, 422 if wrong else 200, name=row.name, **values)
+
+
+@ROUTER.get("/searches/{name}/model")
+def take_home(request: Request, _caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
+    """Download the winner, or another trial."""
+    name, data = service_of(request).archive(row, trial)
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type="application/zip", headers=disposition)
+
+
+def curves(trials: Sequence[Trial], record: Record) -> dict[str, Any]:
+    """Return the figures of some trials: the objective and the loss over the target tokens seen."""
+    drawn = {}
+    for title, score in (("Objective", record.criteria.metric.name), ("Loss", "loss")):
+        lines = [
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"trial {trial.row.number}",
+                "x": [s.tokens for s in trial.segments if score in s.scores],
+                "y": [s.scores[score] for s in trial.segments if score in s.scores],
+                "line": {"color": COLOURS[index]},
+            }
+            for index, trial in enumerate(trials)
+        ]
+        layout = {"height": 300, "xaxis": {"title": {"text": "target tokens"}}, "yaxis": {"title": {"text": score}}}
+        if any(line["x"] for line in lines):
+            drawn[f"{title}: {score}" if title == "Objective" else title] = {"data": lines, "layout": layout}
+    return drawn
+
+
+def flattened(mapping: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each dial of a configuration by its path."""
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", str(value)
+
+
+def _trial(record: Record, number: int) -> Trial:
+    if number not in record.trials:
+        raise not_found(f"trial {number} of search {record.row.name!r}")
+    return record.trials[number]

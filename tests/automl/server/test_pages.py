@@ -1,0 +1,83 @@
+"""The newcomer's path by forms alone, as a browser without scripts goes it."""
+
+import json
+import re
+from html import unescape
+
+from automl.server.pages.creation import document_of
+from automl.server.pages.rendering import duration
+from tests.automl.server.service import WORDS
+
+
+def hidden(text: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+
+
+def test_from_a_file_to_a_prediction(place):
+    ada = place.browser()
+    assert "There is none yet" in ada.get("/").text
+    fields = hidden(ada.get("/new").text)
+    answer = ada.post("/new", data=fields, files={"train": ("words.tsv", WORDS)})
+    assert (answer.status_code, "It looks like" in answer.text) == (200, True)
+    fields = hidden(answer.text) | {"name": "words", "time": "", "trials": "4", "preset": "small"}
+    answer = ada.post("/new/start", data=fields)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/searches/words")
+    assert "queued" in ada.get("/searches/words").text
+    place.work()
+    page = ada.get("/searches/words").text
+    assert re.findall('class="state [a-z]*"', page) == ['class="state finished"']
+    assert ("finished" in page, "NAN_LOSS" in page, 'class="architecture"' in page) == (True, True, True)
+    figure = json.loads(unescape(re.search(r'data-figure="([^"]*)"', page)[1]))
+    assert figure["data"][1]["name"] == "the best so far"
+    assert ada.get("/searches/words/live").text in page or "<html" not in ada.get("/searches/words/live").text
+    assert "Trial 0" in ada.get("/searches/words/trials/0").text
+    assert "Dials" in ada.get("/searches/words/compare?trial=0&trial=2").text
+    assert ada.get("/searches/words/compare?trial=0", headers={"Accept": "text/html"}).status_code == 422
+    answer = ada.post("/searches/words/try", data=hidden(ada.get("/searches/words/try").text) | {"sources": "ab\ncd"})
+    assert ("<output>AB</output>" in answer.text, "<output>CD</output>" in answer.text) == (True, True)
+    assert ada.get("/searches/words/model").headers["content-type"] == "application/zip"
+    assert "POST /v1/searches" in ada.get("/reference").text
+    csrf = {"csrf": place.form_token(ada)}
+    assert ada.post("/searches/words/extend", data=csrf | {"time": "1h"}).status_code == 303
+    assert ada.post("/searches/words/cancel", data=csrf).status_code == 303
+    assert ada.post("/searches/words/purge", data=csrf).headers["Location"] == "/"
+    assert "There is none yet" in ada.get("/").text
+
+
+def test_what_is_wrong_is_said_on_the_page(place):
+    ada = place.browser()
+    csrf = {"csrf": place.form_token(ada)}
+    answer = ada.post("/new", data=csrf, files={"train": ("one.tsv", "a\nb\n")})
+    assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
+    answer = ada.post("/new/start", data=csrf | {"name": "a b", "train": "upload-1", "time": "soon"})
+    assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
+    page = ada.get("/searches/nothing", headers={"Accept": "text/html"})
+    assert (page.status_code, "there is no search" in page.text) == (404, True)
+    assert ada.post("/login", data={"token": "wrong"}).status_code == 401
+
+
+def test_names_of_others_are_written_as_text(place):
+    ada = place.browser()
+    csrf = {"csrf": place.form_token(ada)}
+    answer = ada.post("/new", data=csrf, files={"train": ("<script>x.tsv", "<b>\t<i>\n" * 2 + WORDS)})
+    assert ("<script>x" in answer.text, "<b>\t" in answer.text) == (False, False)
+
+
+def test_a_form_becomes_a_task_document():
+    fields = {"name": "a", "train": "upload-1", "source": "0", "target": "word", "time": "5m", "trials": "3"}
+    assert document_of(fields | {"metric": "bleu", "preset": "tiny", "kind": "translation"}) == {
+        "name": "a",
+        "kind": "translation",
+        "data": {"train": "upload-1", "source": 0, "target": "word"},
+        "budget": {"time": "5m", "trials": 3},
+        "metric": {"name": "bleu"},
+        "space": {"preset": "tiny"},
+    }
+    assert [duration(s) for s in (None, 5, 65, 3700)] == ["no limit", "5 s", "1 min 5 s", "1 h 1 min"]
+
+
+def test_scripts_and_styles_come_from_here(place):
+    client = place.client()
+    for name in ("htmx.min.js", "plotly.min.js", "automl.css", "automl.js", "icon.svg", "htmx.LICENSE"):
+        assert client.get(f"/assets/{name}").status_code == 200
+    assert client.get("/assets/..%2fapp.py").status_code == 404
