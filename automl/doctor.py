@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from automl.errors import InputError, TrialFailure
 from automl.settings import Settings, checkpoint_folder
+from storage.database import StorageError
 
 DISTRIBUTION = "automl-seq2seq"
 PACKAGES = ("automl", "search_spaces", "storage")
@@ -52,7 +53,7 @@ def examine(url: str, settings: Settings) -> Iterator[Check]:
     yield clashes()
     yield database(url)
     yield folder("cache", settings.cache, "AUTOML_CACHE")
-    yield folder("checkpoints", checkpoint_folder(url, settings), "AUTOML_CHECKPOINTS")
+    yield checkpoints(url, settings)
     yield devices()
     yield programs(settings.program_key)
     yield training()
@@ -107,6 +108,18 @@ def database(url: str) -> Check:
     except StorageError as error:
         return Check("database", "fail", str(error), "name another by --storage or AUTOML_STORAGE")
     return Check("database", "ok", f"{opened.place}, schema {HEAD}, searches: {searches}")
+
+
+def checkpoints(url: str, settings: Settings) -> Check:
+    """Say whether checkpoints can be written where they are to lie."""
+    try:
+        place = checkpoint_folder(url, settings)
+        if isinstance(place, Path):
+            return folder("checkpoints", place, "AUTOML_CHECKPOINTS")
+        place.files()
+    except StorageError as error:
+        return Check("checkpoints", "fail", str(error), "mend it, or set AUTOML_CHECKPOINTS to another")
+    return Check("checkpoints", "ok", f"{place} answers")
 
 
 def folder(name: str, path: Path, variable: str) -> Check:

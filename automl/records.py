@@ -153,7 +153,11 @@ def worker_mappings(database: Database, name: str | None = None) -> list[dict[st
 
 
 def bundle_of_trial(
-    record: Record, number: int | None, cache: Path, checkpoints: Path, say: Callable[[str], None] = lambda _: None
+    record: Record,
+    number: int | None,
+    cache: Path,
+    checkpoints: objects.Place,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
     """Return a trial at its best step as a bundle; where no number is given the winner.
 
@@ -179,7 +183,7 @@ def bundle_of_trial(
     return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores)
 
 
-def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: Path) -> Sample:
+def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:
     """Return sources of valid, and of test where those are too few, with their acceptable targets."""
     corpus = _corpus(record.row, cache, checkpoints)
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, bundle.config["configuration"])))
@@ -195,7 +199,9 @@ def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: Path) ->
     return Sample(sources, references)
 
 
-def _best_sound(record: Record, checkpoints: Path, say: Callable[[str], None]) -> tuple[Trial, SegmentRow] | None:
+def _best_sound(
+    record: Record, checkpoints: objects.Place, say: Callable[[str], None]
+) -> tuple[Trial, SegmentRow] | None:
     """Return the best trial and segment whose bytes are as they were written; the best of all where none are."""
     left = {number: replace(trial, segments=list(trial.segments)) for number, trial in record.trials.items()}
     while (found := history.best(left.values(), record.criteria)) is not None:
@@ -217,7 +223,7 @@ def _record(database: Database, row: SearchRow) -> Record:
     return Record(row, criteria_of(row.document), trials)
 
 
-def _corpus(row: SearchRow, cache: Path, checkpoints: Path) -> Corpus:
+def _corpus(row: SearchRow, cache: Path, checkpoints: objects.Place) -> Corpus:
     """Open the corpus of a search; without the cache it is built again from the same data."""
     try:
         return open_corpus(corpus_folder(cache, row.data_digest))

@@ -24,7 +24,15 @@ from automl.executors.limits import GIGABYTE
 from automl.metrics import PER_TOKEN
 from automl.metrics.costs import COSTS, objective
 from automl.segments import ProgramFolder, Segment, Workload
-from automl.settings import Settings, checkpoint_folder, cores, has_accelerator, private_folder
+from automl.settings import (
+    Settings,
+    check_shared,
+    checkpoint_folder,
+    cores,
+    has_accelerator,
+    private_folder,
+    private_place,
+)
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
@@ -70,7 +78,7 @@ class Options:
             the same seed gives the same trials and scores; earlier searches play no part.
         new: Throw an earlier search of the same name away.
         export: Write the winner's folder at the end.
-        checkpoints: Folder of checkpoint bytes; none for that of the settings.
+        checkpoints: Where checkpoint bytes lie; none for the place of the settings.
         lease: The lease of the search where the caller holds it already; the caller renews and releases it.
         on_change: Told of progress, a few times a second.
         on_notice: Told in one sentence of whatever a person should know, such as dropped rows.
@@ -84,7 +92,7 @@ class Options:
     deterministic: bool = False
     new: bool = False
     export: bool = True
-    checkpoints: Path | None = None
+    checkpoints: objects.Place | None = None
     lease: Lease | None = None
     on_change: Callable[[Progress], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
@@ -116,6 +124,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     if options.export:
         check_replaceable(out)
     checkpoints = options.checkpoints or checkpoint_folder(url, settings)
+    check_shared(checkpoints, options.place)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     space = space_of(document, corpus)
@@ -155,10 +164,10 @@ def _check_time(outcome: Outcome, plan: Plan) -> None:
     raise InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
 
 
-def _check_checkpoints(database: Database, row: SearchRow, folder: Path) -> None:
+def _check_checkpoints(database: Database, row: SearchRow, folder: objects.Place) -> None:
     """Refuse to go on where no checkpoint is at hand, as in another folder than before: every trial would fail."""
     digests = [trial.checkpoint for trial in list_trials(database, row.id) if trial.checkpoint]
-    if digests and not any(objects.path(folder, digest).exists() for digest in digests):
+    if digests and not any(objects.exists(folder, digest) for digest in digests):
         raise InputError(
             f"{folder}: holds no checkpoint of search {row.name!r}; start where it was started, "
             "or let AUTOML_CHECKPOINTS name their folder"
@@ -245,7 +254,7 @@ def criteria_of(document: Mapping[str, Any]) -> Criteria:
     return Criteria(first, tuple(others), {} if latency is None else {"latency": parse_duration(latency)})
 
 
-def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: Path, spent: float) -> Plan:
+def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: objects.Place, spent: float) -> Plan:
     """Return what the controller has to know; `spent` seconds of the budget are gone already."""
     constraints = Constraints(document.most, table, document.latency)
     counted = set(document.metrics) & COSTS.keys()
@@ -280,7 +289,7 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
     alone = options.place != "processes" or has_accelerator() or _workers(settings, options, plan) == 1
     return Workload(
         table=str(table.folder.absolute()),
-        checkpoints=str(plan.checkpoints.absolute()),
+        checkpoints=objects.address(plan.checkpoints),
         metrics=tuple(objective.name for objective in plan.criteria.objectives if objective.name not in COSTS),
         latency="latency" in {*plan.criteria.limits, *(objective.name for objective in plan.criteria.objectives)},
         threads=0 if alone else 1,
@@ -300,12 +309,12 @@ def _programs(settings: Settings, options: Options) -> ProgramFolder | None:
 
 @contextmanager
 def _held(
-    database: Database, document: TaskDocument, corpus: Corpus, checkpoints: Path, options: Options
+    database: Database, document: TaskDocument, corpus: Corpus, checkpoints: objects.Place, options: Options
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
     before = search_row(database, document, corpus, new=options.new)
     _check_checkpoints(database, before, checkpoints)
-    private_folder(checkpoints)
+    private_place(checkpoints)
     lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
         now = get_search(database, document.name)
@@ -417,7 +426,12 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
 
 
 def _export(
-    database: Database, lease: Lease, document: TaskDocument, corpus: Corpus, checkpoints: Path, out: Path | None
+    database: Database,
+    lease: Lease,
+    document: TaskDocument,
+    corpus: Corpus,
+    checkpoints: objects.Place,
+    out: Path | None,
 ) -> Search:
     best = read_best(database, document.name, corpus, checkpoints)
     if best is not None and out is not None:

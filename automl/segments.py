@@ -147,7 +147,7 @@ class EvaluationResult:
 Job = Segment | Evaluation
 Result = SegmentResult | EvaluationResult
 
-Phase = Literal["starting", "compiling", "training", "evaluating", "writing"]
+Phase = Literal["starting", "tokenizing", "compiling", "training", "evaluating", "writing"]
 
 
 @dataclass(frozen=True)

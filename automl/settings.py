@@ -8,6 +8,8 @@ from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from automl.errors import InputError
+from storage.buckets import Bucket
+from storage.objects import Place, place
 
 SQLITE = "sqlite:///"
 
@@ -18,7 +20,8 @@ class Settings(BaseSettings):
     Attributes:
         storage: URL of the database.
         cache: Folder for what can be made again: token tables and compiled programs.
-        checkpoints: Folder of checkpoint bytes; beside the database file when that is SQLite.
+        checkpoints: Folder of checkpoint bytes, or a URL that fsspec knows such as `s3://bucket/folder`; beside the
+            database file when that is SQLite.
         program_key: File of the key that seals compiled programs; not in the cache, which may be moved or restored.
         program_bytes: Size of the compiled programs that are kept, such as `2GiB`.
         workers: Processes that train at the same time; one a processor core, or one for an accelerator.
@@ -32,7 +35,7 @@ class Settings(BaseSettings):
 
     storage: str = "sqlite:///automl.db"
     cache: Path = Field(default_factory=lambda: user_cache_path("automl"))
-    checkpoints: Path | None = None
+    checkpoints: str | None = None
     program_key: Path = Field(default_factory=lambda: user_data_path("automl") / "programs.key")
     program_bytes: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=0)
     workers: int | None = Field(default=None, ge=1)
@@ -42,10 +45,14 @@ class Settings(BaseSettings):
     segment_seconds: float = Field(default=86_400.0, gt=0)
 
 
-def checkpoint_folder(storage: str, settings: Settings) -> Path:
-    """Return the folder of checkpoint bytes: as set, or beside an SQLite file, or in the current folder."""
+def checkpoint_folder(storage: str, settings: Settings) -> Place:
+    """Return where checkpoint bytes lie: as set, or beside an SQLite file, or in the current folder.
+
+    Raises:
+        StorageError: It is a URL of a protocol that is not known or not installed.
+    """
     if settings.checkpoints is not None:
-        return settings.checkpoints
+        return place(settings.checkpoints)
     if storage.startswith(SQLITE) and storage != SQLITE:
         return Path(storage.removeprefix(SQLITE)).with_suffix(".checkpoints")
     return Path("automl.checkpoints")
@@ -64,6 +71,25 @@ def private_folder(path: Path) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise InputError(f"{path}: the folder cannot be written; name another or change its permissions")
     return path
+
+
+def private_place(place: Place) -> Place:
+    """Make a folder of checkpoints that only its owner can enter, where they lie on disk.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    return private_folder(place) if isinstance(place, Path) else place
+
+
+def check_shared(place: Place, executor: str) -> None:
+    """Refuse a place in memory that trainers in other processes could not see.
+
+    Raises:
+        InputError: They could not.
+    """
+    if isinstance(place, Bucket) and place.protocol == "memory" and executor != "inline":
+        raise InputError(f"checkpoints at {place} are seen by one process only; use --executor inline, or another URL")
 
 
 def has_accelerator() -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
 from automl.searches import Options, check_objective, is_spent, search_row, space_of
-from automl.settings import Settings, checkpoint_folder, private_folder
+from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe
 from storage import objects
@@ -64,7 +64,8 @@ def submit(document: TaskDocument, options: Options, account: int | None = None)
     """
     settings = Settings()
     url = options.storage or settings.storage
-    checkpoints = private_folder(checkpoint_folder(url, settings))
+    checkpoints = private_place(checkpoint_folder(url, settings))
+    check_shared(checkpoints, "processes")
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     check_objective(document, space_of(document, corpus))
@@ -77,18 +78,18 @@ def submit(document: TaskDocument, options: Options, account: int | None = None)
         return _described(database, document.name)
 
 
-def _submission(document: TaskDocument, options: Options, checkpoints: Path) -> Submission:
+def _submission(document: TaskDocument, options: Options, checkpoints: objects.Place) -> Submission:
     return Submission(
         budget=document.to_mapping().get("budget", {}),
         data={name: _carried(path, checkpoints) for name, path in document.data.files.items()},
-        checkpoints=str(checkpoints.absolute()),
+        checkpoints=objects.address(checkpoints),
         executor=options.executor,
         workers=options.workers,
         out=None if options.out is None else str(Path(options.out).absolute()),
     )
 
 
-def _carried(path: Path, checkpoints: Path) -> tuple[str, str]:
+def _carried(path: Path, checkpoints: objects.Place) -> tuple[str, str]:
     try:
         return objects.write(checkpoints, path.read_bytes()), path.suffix
     except OSError as error:
@@ -101,7 +102,7 @@ def _described(database: Database, name: str) -> Search:
     return describe(row, {state.lower(): count for state, count in count_trials(database, row.id).items() if count})
 
 
-def document_of(row: SearchRow, submission: Submission, checkpoints: Path, cache: Path) -> TaskDocument:
+def document_of(row: SearchRow, submission: Submission, checkpoints: objects.Place, cache: Path) -> TaskDocument:
     """Return the document of a queued search, its data fetched to this machine.
 
     Raises:
@@ -112,7 +113,7 @@ def document_of(row: SearchRow, submission: Submission, checkpoints: Path, cache
     return document_from_mapping(mapping, Path(), f"search {row.name!r}")
 
 
-def document_at_hand(row: SearchRow, checkpoints: Path, cache: Path) -> TaskDocument:
+def document_at_hand(row: SearchRow, checkpoints: objects.Place, cache: Path) -> TaskDocument:
     """Return the document of a search, whose data a queued one has brought along.
 
     Raises:
@@ -123,7 +124,7 @@ def document_at_hand(row: SearchRow, checkpoints: Path, cache: Path) -> TaskDocu
     return document_of(row, Submission.from_mapping(row.options), checkpoints, cache)
 
 
-def _fetched(search: str, split: str, digest: str, suffix: str, checkpoints: Path, cache: Path) -> Path:
+def _fetched(search: str, split: str, digest: str, suffix: str, checkpoints: objects.Place, cache: Path) -> Path:
     path = private_folder(cache / "data") / f"{digest}{suffix}"
     try:
         if path.exists() and sha256(path.read_bytes()).hexdigest() == digest:

@@ -88,7 +88,7 @@ class Search:
         }
 
 
-def read_best(database: Database, name: str, corpus: Corpus, checkpoints: Path) -> Best | None:
+def read_best(database: Database, name: str, corpus: Corpus, checkpoints: objects.Place) -> Best | None:
     """Return the winner of a search as its summary names it."""
     row = get_search(database, name)
     best = ((row and row.summary) or {}).get("best")
@@ -103,7 +103,7 @@ def read_best(database: Database, name: str, corpus: Corpus, checkpoints: Path) 
 def bundle_of(
     row: SearchRow,
     corpus: Corpus,
-    checkpoints: Path,
+    checkpoints: objects.Place,
     digest: str,
     configuration: Mapping[str, Any],
     scores: Mapping[str, Mapping[str, float]],

@@ -16,6 +16,7 @@ from automl.searches import LEASE_SECONDS, Options, run_search
 from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
 from automl.winners import Search
+from storage import objects
 from storage.database import Database, StorageError, open_database
 from storage.leases import Lease, LeaseLost, current_owner
 from storage.searches import SearchRow, claim_next, release, update_search
@@ -233,7 +234,7 @@ class Worker:
             options.watch(controller)
             wishes.watch(controller)
 
-        checkpoints = settings.checkpoints or Path(submission.checkpoints)
+        checkpoints = objects.place(settings.checkpoints or submission.checkpoints)
         return run_search(
             document_of(row, submission, checkpoints, private_folder(settings.cache)),
             Options(

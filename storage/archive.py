@@ -33,7 +33,7 @@ SEARCH = ("name", "document", "data_digest", "state", "created", "seconds", "run
 MOST_EVENTS = 10**6
 
 
-def export_search(database: Database, search: SearchRow, folder: Path, file: Path) -> int:
+def export_search(database: Database, search: SearchRow, folder: objects.Place, file: Path) -> int:
     """Write a search and its sound checkpoints into a new file, which appears whole; returns how many checkpoints.
 
     Raises:
@@ -67,7 +67,7 @@ def export_search(database: Database, search: SearchRow, folder: Path, file: Pat
     return len(digests)
 
 
-def import_search(database: Database, folder: Path, file: Path, name: str | None = None) -> SearchRow:
+def import_search(database: Database, folder: objects.Place, file: Path, name: str | None = None) -> SearchRow:
     """Add a search from a file, under its own name or another one; its bytes are there before its rows.
 
     Raises:
@@ -116,7 +116,7 @@ def _document(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
     return document
 
 
-def _unpack(archive: zipfile.ZipFile, folder: Path, file: Path) -> dict[str, int]:
+def _unpack(archive: zipfile.ZipFile, folder: objects.Place, file: Path) -> dict[str, int]:
     """Keep the checkpoints; return the bytes of each. Nothing but objects under their own sha256 is taken."""
     held: dict[str, int] = {}
     for info in archive.infolist():

@@ -16,7 +16,7 @@ DATABASE, CHECKPOINTS = "automl.db", "automl.checkpoints"
 DUMPS = {"postgresql": "pg_dump", "mysql": "mysqldump", "mariadb": "mariadb-dump"}
 
 
-def back_up(database: Database, folder: Path, target: Path) -> tuple[int, int]:
+def back_up(database: Database, folder: objects.Place, target: Path) -> tuple[int, int]:
     """Copy an SQLite database, as it is at one moment, and every checkpoint that it points to into a new folder.
 
     Returns:
@@ -40,7 +40,7 @@ def back_up(database: Database, folder: Path, target: Path) -> tuple[int, int]:
         raise StorageError(f"{target} cannot be written: {error.strerror}; name another folder") from error
 
 
-def _copy_objects(folder: Path, target: Path, digests: set[str]) -> tuple[int, int]:
+def _copy_objects(folder: objects.Place, target: Path, digests: set[str]) -> tuple[int, int]:
     copied = 0
     for digest in sorted(digests):
         try:

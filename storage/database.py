@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
+from storage.errors import StorageError as StorageError  # noqa: PLC0414
 from storage.mounts import network_file_system
 from storage.statements import Prepared, Statement, prepare
 
@@ -32,10 +33,6 @@ BUSY_CODES = {"40001", "40P01", "55P03", 1205, 1213}
 
 ABSENT_CODES = {"57P03", 1053, 2002, 2003}
 """Their names for: no connection could be made, as while a server restarts."""
-
-
-class StorageError(Exception):
-    """The database cannot do what was asked: one line that says what, where, and what would be right."""
 
 
 class BusyError(StorageError):

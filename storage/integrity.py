@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 from storage import objects
 from storage.attempts import AttemptRow, list_attempts
+from storage.buckets import Unreachable
 from storage.checkpoints import sizes
 from storage.database import Database
 from storage.searches import SearchRow
@@ -19,7 +19,7 @@ MOST_FAILURES = 3
 TERMINAL = ("COMPLETE", "FAILED")
 
 
-def violations(database: Database, search: SearchRow, folder: Path) -> list[str]:
+def violations(database: Database, search: SearchRow, folder: objects.Place) -> list[str]:
     """What is wrong with a search, one line each; nothing is wrong with one whose process was killed.
 
     Checked are: every checkpoint that a trial or a segment points to is there with its size and its sha256; one outcome
@@ -111,7 +111,10 @@ def _of_segments(trial: TrialRow, segments: Sequence[SegmentRow], attempts: Sequ
 
 
 def _of_files(
-    folder: Path, trials: Sequence[TrialRow], segments: Mapping[int, Sequence[SegmentRow]], known: Mapping[str, int]
+    folder: objects.Place,
+    trials: Sequence[TrialRow],
+    segments: Mapping[int, Sequence[SegmentRow]],
+    known: Mapping[str, int],
 ) -> Iterator[str]:
     pointing: dict[str, str] = {}
     for trial in trials:
@@ -122,6 +125,8 @@ def _of_files(
     for digest, who in pointing.items():
         try:
             size = len(objects.read(folder, digest))
+        except Unreachable:
+            raise
         except (objects.CorruptObject, OSError) as error:
             yield f"{who}: {error}"
             continue

@@ -1,4 +1,4 @@
-"""Content-addressed files: bytes under their sha256, whole or absent."""
+"""Content-addressed files: bytes under their sha256, whole or absent, in a folder or at a URL."""
 
 import hashlib
 import os
@@ -8,23 +8,57 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from storage.buckets import TEMPORARY, Bucket, Unreachable
+
 DIGEST = re.compile(r"[0-9a-f]{64}")
-TEMPORARY = ".partial-"
+
+Place = Path | Bucket
+"""Where objects lie: on disk, or at a URL of any protocol that fsspec knows."""
 
 
 class CorruptObject(Exception):
-    """The bytes on disk are not those that the digest names, or are gone."""
+    """The bytes that are there are not those that the digest names, or are gone."""
+
+
+def place(text: str) -> Place:
+    """The place that a text names: a folder, `file://` and a folder, or a URL.
+
+    Raises:
+        StorageError: The protocol is not known, or needs a package that is not installed.
+    """
+    protocol, separator, rest = text.partition("://")
+    if not separator:
+        return Path(text)
+    if protocol in ("file", "local"):
+        return Path(rest)
+    bucket = Bucket(text.rstrip("/"))
+    bucket.check()
+    return bucket
+
+
+def address(place: Place) -> str:
+    """What `place` takes, for another process on this machine; of a URL with its password."""
+    return place.url if isinstance(place, Bucket) else str(place.absolute())
 
 
 def path(folder: Path, digest: str) -> Path:
-    """Where an object lies: `folder/ab/abcd...`.
+    """Where an object lies on disk: `folder/ab/abcd...`.
 
     Raises:
         ValueError: `digest` is no lower-case sha256.
     """
+    return folder / checked(digest)[:2] / digest
+
+
+def checked(digest: str) -> str:
+    """The same digest.
+
+    Raises:
+        ValueError: It is no lower-case sha256.
+    """
     if not DIGEST.fullmatch(digest):
         raise ValueError("an object is named by 64 lower-case hexadecimal digits")
-    return folder / digest[:2] / digest
+    return digest
 
 
 def digest_of(data: bytes) -> str:
@@ -32,9 +66,16 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def write(folder: Path, data: bytes) -> str:
-    """Keep bytes durably and return their sha256; an object that is there, and sound, is left as it is."""
+def write(folder: Place, data: bytes) -> str:
+    """Keep bytes durably and return their sha256; an object on disk that is there, and sound, is left as it is.
+
+    Raises:
+        OSError: They cannot be kept.
+    """
     digest = digest_of(data)
+    if isinstance(folder, Bucket):
+        folder.write(digest, data)
+        return digest
     target = path(folder, digest)
     if _holds(target, data):
         os.utime(target)
@@ -45,14 +86,15 @@ def write(folder: Path, data: bytes) -> str:
     return digest
 
 
-def read(folder: Path, digest: str) -> bytes:
+def read(folder: Place, digest: str) -> bytes:
     """The bytes of an object.
 
     Raises:
         CorruptObject: It is missing, or its bytes do not have this digest.
+        Unreachable: Nothing is known of it, since its place does not answer.
     """
     try:
-        data = path(folder, digest).read_bytes()
+        data = folder.read(checked(digest)) if isinstance(folder, Bucket) else path(folder, digest).read_bytes()
     except FileNotFoundError:
         raise CorruptObject(f"object {digest[:12]} is missing from {folder}") from None
     if digest_of(data) != digest:
@@ -60,56 +102,106 @@ def read(folder: Path, digest: str) -> bytes:
     return data
 
 
-def is_sound(folder: Path, digest: str) -> bool:
-    """Whether an object is there with the bytes that its digest names."""
+def size(folder: Place, digest: str) -> int:
+    """Bytes of an object, sound or not.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        Unreachable: Its place does not answer.
+    """
+    return folder.size(checked(digest)) if isinstance(folder, Bucket) else path(folder, digest).stat().st_size
+
+
+def exists(folder: Place, digest: str) -> bool:
+    """Whether an object is there, sound or not.
+
+    Raises:
+        Unreachable: Its place does not answer.
+    """
+    try:
+        size(folder, digest)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def is_sound(folder: Place, digest: str) -> bool:
+    """Whether an object is there with the bytes that its digest names.
+
+    Raises:
+        Unreachable: Its place does not answer.
+    """
     try:
         read(folder, digest)
+    except Unreachable:
+        raise
     except (CorruptObject, OSError):
         return False
     return True
 
 
-def delete_unreferenced(folder: Path, referenced: Callable[[], set[str]], seconds: float = 0.0) -> tuple[int, int]:
+def delete_unreferenced(folder: Place, referenced: Callable[[], set[str]], seconds: float = 0.0) -> tuple[int, int]:
     """Delete objects that nothing points to and files of interrupted writes; returns how many, and their bytes.
 
     Args:
         referenced: Asked for the digests that are pointed to after the files were listed, so that an object whose row
             is committed meanwhile is kept.
-        seconds: What was written, or written again, since then is left: its row may be to come.
+        seconds: What was written, or written again, since then is left: its row may be to come. So is what has no time.
     """
     before = time.time() - seconds
-    files = [file for file in folder.glob("[0-9a-f][0-9a-f]/*") if _is_ours(file)]
+    files = [file for file in _files(folder) if _is_ours(file.rpartition("/")[2])]
     kept = referenced()
-    number = size = 0
+    number = total = 0
     for file in files:
-        if file.name in kept:
+        if file.rpartition("/")[2] in kept:
             continue
         try:
-            found = file.stat()
-            if found.st_mtime <= before:
-                file.unlink()
-                number, size = number + 1, size + found.st_size
+            length, changed = folder.look(file) if isinstance(folder, Bucket) else _look(file)
+            if seconds == 0 or (changed is not None and changed <= before):
+                _unlink(folder, file)
+                number, total = number + 1, total + length
         except FileNotFoundError:
             continue
-    return number, size
+    return number, total
 
 
-def delete(folder: Path, digests: Iterable[str]) -> tuple[int, int]:
-    """Delete objects; returns how many were there, and their bytes."""
-    number = size = 0
+def delete(folder: Place, digests: Iterable[str]) -> tuple[int, int]:
+    """Delete objects; returns how many were there, and their bytes.
+
+    Raises:
+        Unreachable: Their place does not answer.
+    """
+    number = total = 0
     for digest in digests:
-        file = path(folder, digest)
         try:
-            found = file.stat().st_size
-            file.unlink()
+            length = size(folder, digest)
+            _unlink(folder, folder.path(digest) if isinstance(folder, Bucket) else str(path(folder, digest)))
         except FileNotFoundError:
             continue
-        number, size = number + 1, size + found
-    return number, size
+        number, total = number + 1, total + length
+    return number, total
 
 
-def _is_ours(file: Path) -> bool:
-    return file.name.startswith(TEMPORARY) or DIGEST.fullmatch(file.name) is not None
+def _unlink(folder: Place, file: str) -> None:
+    if isinstance(folder, Bucket):
+        folder.delete(file)
+    else:
+        Path(file).unlink()
+
+
+def _files(folder: Place) -> list[str]:
+    if isinstance(folder, Bucket):
+        return [file for file in folder.files() if re.fullmatch("[0-9a-f]{2}", file.split("/")[-2])]
+    return [file.as_posix() for file in folder.glob("[0-9a-f][0-9a-f]/*")]
+
+
+def _look(file: str) -> tuple[int, float]:
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(TEMPORARY) or DIGEST.fullmatch(name) is not None
 
 
 def _holds(target: Path, data: bytes) -> bool:

@@ -108,7 +108,7 @@ def import_study(
     """Add a search from a file; nothing in the file is run."""
     from contextlib import closing
 
-    from automl.settings import checkpoint_folder, private_folder
+    from automl.settings import checkpoint_folder, private_place
     from storage.archive import import_search
     from storage.database import open_database
     from storage.trials import list_trials
@@ -118,7 +118,7 @@ def import_study(
     settings = read_settings()
     url = storage or settings.storage
     with closing(open_database(url)) as database:
-        row = import_search(database, private_folder(checkpoint_folder(url, settings)), file, name)
+        row = import_search(database, private_place(checkpoint_folder(url, settings)), file, name)
         trials = len(list_trials(database, row.id))
     typer.echo(row.name)
     say(f"search {row.name!r} with {trials} trials, {row.state}")

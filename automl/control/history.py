@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from pathlib import Path
 from statistics import median
 
 from automl.control.criteria import Criteria, loss_of
@@ -175,7 +174,7 @@ def _points(segments: Sequence[SegmentRow], criteria: Criteria) -> tuple[Point, 
     )
 
 
-def damaged(segments: Sequence[SegmentRow], checkpoints: Path) -> list[SegmentRow]:
+def damaged(segments: Sequence[SegmentRow], checkpoints: objects.Place) -> list[SegmentRow]:
     """Return the last segment, whose checkpoint is known to be bad, and those before it up to one that is sound."""
     found: list[SegmentRow] = []
     for segment in reversed(segments):
@@ -185,7 +184,7 @@ def damaged(segments: Sequence[SegmentRow], checkpoints: Path) -> list[SegmentRo
     return found
 
 
-def new_segment(segment: Segment, result: SegmentResult, checkpoints: Path) -> NewSegment:
+def new_segment(segment: Segment, result: SegmentResult, checkpoints: objects.Place) -> NewSegment:
     """Return what came back as a row; scores that are not finite are left out."""
     return NewSegment(
         trial=segment.trial,
@@ -194,7 +193,7 @@ def new_segment(segment: Segment, result: SegmentResult, checkpoints: Path) -> N
         tokens=result.tokens,
         scores={name: score for name, score in result.scores.items() if math.isfinite(score)},
         checkpoint=result.checkpoint,
-        bytes=objects.path(checkpoints, result.checkpoint).stat().st_size,
+        bytes=objects.size(checkpoints, result.checkpoint),
         parameters=result.parameters,
         seconds=result.seconds,
         cooldown=segment.cooldown,

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 from automl.budget import Budget
 from automl.control.criteria import Criteria
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
+from storage.objects import Place
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Plan:
         costs: Counts what a configuration costs, for objectives that need no model.
         learn: Is told what was measured of a configuration, so that `admissible` knows better.
         criteria: By what trials are judged.
-        checkpoints: Folder of checkpoint bytes.
+        checkpoints: Where checkpoint bytes lie.
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
@@ -36,7 +36,7 @@ class Plan:
     space: Space
     criteria: Criteria
     budget: Budget
-    checkpoints: Path
+    checkpoints: Place
     pass_tokens: int
     seed: int = 0
     admissible: Callable[[Seq2Seq], bool] = lambda _: True

@@ -18,6 +18,7 @@ class Limits:
 
     Attributes:
         starting: Seconds until a process has loaded its libraries and data and begins to compile or to train.
+        tokenizing: Seconds of building a token table, where a trial is the first in its tokens.
         compiling: Seconds of one compilation.
         step: Seconds in which the step of a trial that trains must grow.
         evaluating: Seconds of scoring, the compilations for it included; also of writing a checkpoint.
@@ -29,6 +30,7 @@ class Limits:
     """
 
     starting: float = 300.0
+    tokenizing: float = 3600.0
     compiling: float = 600.0
     step: float = 300.0
     evaluating: float = 900.0
@@ -43,6 +45,8 @@ class Limits:
         match phase:
             case "starting":
                 return self.starting
+            case "tokenizing":
+                return self.tokenizing
             case "compiling":
                 return self.compiling
             case "training":

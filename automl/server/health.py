@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from pathlib import Path
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
@@ -30,7 +31,8 @@ def is_ready(request: Request) -> Health:
         list_workers(service.database)
     except StorageError:
         raise Problem(503, "the database does not answer") from None
-    if not os.access(service.options.checkpoints, os.W_OK | os.X_OK):
+    place = service.options.checkpoints
+    if isinstance(place, Path) and not os.access(place, os.W_OK | os.X_OK):
         raise Problem(503, "the folder of checkpoints cannot be written")
     return Health()
 

@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from automl.errors import InputError
-from automl.settings import Settings, checkpoint_folder, private_folder
+from automl.settings import Settings, checkpoint_folder, private_folder, private_place
+from storage.objects import Place
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 MEBIBYTE = 2**20
@@ -67,7 +68,7 @@ class ServerOptions:
 
     storage: str
     cache: Path
-    checkpoints: Path
+    checkpoints: Place
     host: str = "127.0.0.1"
     port: int = 8470
     hosts: tuple[str, ...] = LOCAL_HOSTS
@@ -110,9 +111,10 @@ class ServerOptions:
 
 def server_options(settings: Settings, storage: str, **others: object) -> ServerOptions:
     """Return options with the folders of the settings."""
+    place = private_place(checkpoint_folder(storage, settings))
     return ServerOptions(
         storage=storage,
         cache=private_folder(settings.cache),
-        checkpoints=private_folder(checkpoint_folder(storage, settings)).absolute(),
+        checkpoints=place.absolute() if isinstance(place, Path) else place,
         **others,  # type: ignore[arg-type]
     )

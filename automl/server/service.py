@@ -24,7 +24,7 @@ from automl.server.library import Library, state_of
 from automl.server.options import Limits, ServerOptions
 from automl.server.predictors import Predictors
 from automl.server.problems import Problem, not_found
-from automl.settings import private_folder
+from automl.settings import private_folder, private_place
 from automl.submissions import Submission, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
 from automl.tasks.draft import propose
@@ -71,7 +71,7 @@ class Service:
             raise Problem(422, "the file is empty; upload one with rows")
         if uploaded_bytes(self.database, caller.account.id) + len(data) > limits.storage_bytes:
             raise Problem(403, f"uploads may have {limits.storage_bytes:,} bytes in all; delete some first")
-        digest = objects.write(private_folder(self.options.checkpoints), data)
+        digest = objects.write(private_place(self.options.checkpoints), data)
         row = add_upload(self.database, caller.account.id, name_of_file(name), digest, len(data))
         objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
         return row

@@ -1,6 +1,5 @@
 """Checkpoints: a trial's whole state as safetensors bytes, kept under their sha256."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ from safetensors.numpy import load, save
 from automl.errors import FailureReason, TrialFailure
 from automl.training.executables import TrainState
 from storage import objects
+from storage.buckets import Unreachable
 
 TOKENS = "tokens"
 
@@ -23,7 +23,7 @@ class Checkpoint(NamedTuple):
     tokens: int
 
 
-def write(folder: Path, checkpoint: Checkpoint) -> str:
+def write(folder: objects.Place, checkpoint: Checkpoint) -> str:
     """Keep a checkpoint durably; return its sha256.
 
     Raises:
@@ -37,11 +37,11 @@ def write(folder: Path, checkpoint: Checkpoint) -> str:
         raise TrialFailure(FailureReason.STORAGE, f"a checkpoint cannot be written: {error.strerror}") from error
 
 
-def read(folder: Path, digest: str, like: TrainState) -> Checkpoint:
+def read(folder: objects.Place, digest: str, like: TrainState) -> Checkpoint:
     """Read a checkpoint whose bytes, names, shapes and types are all as they should be.
 
     Raises:
-        TrialFailure: They are not (`CORRUPT_CHECKPOINT`).
+        TrialFailure: They are not (`CORRUPT_CHECKPOINT`), or their place does not answer (`STORAGE`).
     """
     tensors = read_tensors(folder, digest)
     tokens = tensors.pop(TOKENS, None)
@@ -56,14 +56,17 @@ def read(folder: Path, digest: str, like: TrainState) -> Checkpoint:
     return Checkpoint(jax.tree.unflatten(jax.tree.structure(like), leaves), int(tokens))
 
 
-def read_tensors(folder: Path, digest: str) -> dict[str, NDArray[Any]]:
+def read_tensors(folder: objects.Place, digest: str) -> dict[str, NDArray[Any]]:
     """Read a checkpoint's tensors by name.
 
     Raises:
-        TrialFailure: The bytes are gone or are not those that were written (`CORRUPT_CHECKPOINT`).
+        TrialFailure: The bytes are gone or are not those that were written (`CORRUPT_CHECKPOINT`), or their place does
+            not answer (`STORAGE`).
     """
     try:
         return load(objects.read(folder, digest))
+    except Unreachable as error:
+        raise TrialFailure(FailureReason.STORAGE, str(error)) from error
     except (objects.CorruptObject, SafetensorError, OSError) as error:
         raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, str(error)) from error
 

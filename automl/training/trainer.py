@@ -52,6 +52,7 @@ from search_spaces.decoding import Decoding, Greedy
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
+from storage import objects
 
 MOST_DATASETS = 4
 REPORT_SECONDS = 1.0
@@ -68,7 +69,7 @@ class Trainer:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
         self.measures_latency, self.single = workload.latency, workload.threads == 1
-        self.checkpoints = Path(workload.checkpoints)
+        self.checkpoints = objects.place(workload.checkpoints)
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
@@ -109,6 +110,7 @@ class Trainer:
     def _segment(self, segment: Segment, report: Report, stop: Stop) -> SegmentResult:
         configuration = from_dict(Seq2Seq, segment.configuration)
         watch, before = Stopwatch(), self.programs.counts
+        report(Beat("tokenizing", segment.from_step))
         with watch.part("tokenizing"):
             dataset, static = self.dataset(configuration), self._static(configuration)
         if segment.to_tokens is not None:
@@ -140,6 +142,7 @@ class Trainer:
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
         configuration = from_dict(Seq2Seq, job.configuration)
+        report(Beat("tokenizing"))
         dataset, static = self.dataset(configuration), self._static(configuration)
         report(Beat("evaluating", note=f"decoding {job.split}"))
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from search_spaces.presets import preset
 from storage import objects
 from storage.database import open_database
 from storage.leases import current_owner
-from storage.searches import claim, create_search, delete_search, release
+from storage.searches import claim, create_search, delete_search, queue_search, release
 from storage.segments import list_segments
 from storage.trials import add_trial
 from tests.automl.command_line import write_task
@@ -84,6 +85,34 @@ def test_prune_collects_what_nothing_points_to(kept: int, capsys: pytest.Capture
     assert run(["prune", "--age", "1s", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"] == 4
     assert list(CHECKPOINTS.glob("*/*")) == []
+
+
+def test_prune_leaves_the_data_of_a_queued_search(capsys: pytest.CaptureFixture[str]) -> None:
+    data, stray = objects.write(CHECKPOINTS, b"a b\n"), objects.write(CHECKPOINTS, b"stray")
+    with closing(open_database("sqlite:///automl.db")) as database:
+        create_search(database, "queued", {}, "0" * 64)
+        queue_search(database, "queued", {"data": {"train": [data, ".tsv"]}})
+    for file in CHECKPOINTS.glob("*/*"):
+        os.utime(file, (0, 0))
+    assert run(["prune", "--age", "1s"]) == 0
+    assert (objects.is_sound(CHECKPOINTS, data), objects.exists(CHECKPOINTS, stray)) == (True, False)
+
+
+def test_checkpoints_at_a_url_are_verified_pruned_exported_and_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOML_CHECKPOINTS", "memory://care/objects")
+    place = objects.place("memory://care/objects")
+    with closing(open_database("sqlite:///automl.db")) as database:
+        keep_search(database, place, "far")
+    stray = objects.write(place, b"stray")
+    assert run(["verify", "far"]) == 0
+    assert run(["export-study", "far", "far.zip"]) == 0
+    time.sleep(0.01)
+    assert run(["prune", "--age", "0.001s"]) == 0
+    assert (run(["verify", "far"]), objects.exists(place, stray)) == (0, False)
+    assert run(["import-study", "far.zip", "--name", "again"]) == 0
+    assert (run(["verify", "again"]), run(["backup", "copy"])) == (0, 0)
+    monkeypatch.setenv("AUTOML_CHECKPOINTS", "memory://care/elsewhere")
+    assert run(["verify", "far"]) == 1
 
 
 def test_a_backup_is_verified_like_the_original(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,18 @@
 """A search as a killed one leaves it: trials finished, paused, failed and in flight, with their checkpoints."""
 
-from pathlib import Path
-
 from storage import objects
 from storage.attempts import begin_attempt, end_attempt
 from storage.database import Database
 from storage.events import append_event
 from storage.leases import Lease
+from storage.objects import Place
 from storage.searches import SearchRow, claim, create_search, get_search, update_search
 from storage.segments import NewSegment, commit_segment
 from storage.trials import add_trial, fail_trial
 
 
 def commit(
-    database: Database, lease: Lease, folder: Path, trial: int, from_step: int, *, complete: bool = False
+    database: Database, lease: Lease, folder: Place, trial: int, from_step: int, *, complete: bool = False
 ) -> str:
     begin_attempt(database, lease, trial, from_step)
     data = f"state of trial {trial} at step {from_step + 10} ".encode() * 50
@@ -26,7 +25,7 @@ def commit(
     return digest
 
 
-def keep_search(database: Database, folder: Path, name: str = "dates") -> SearchRow:
+def keep_search(database: Database, folder: Place, name: str = "dates") -> SearchRow:
     create_search(database, name, {"name": name}, "d" * 64)
     lease = claim(database, name, "a test", -1)
     for number in range(4):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from automl.errors import FailureReason, TrialFailure
 from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult
@@ -31,7 +30,7 @@ class Flight:
 class PretendingExecutor:
     """Everything that is not given is endless: no failure, no crash."""
 
-    checkpoints: Path
+    checkpoints: objects.Place
     curves: Callable[[int], Curve]
     workers: int = 2
     now: float = 0.0

@@ -17,6 +17,7 @@ from storage import objects
 from storage.attempts import list_attempts
 from storage.database import open_database
 from storage.events import list_events
+from storage.integrity import violations
 from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
 from storage.segments import list_segments
@@ -102,6 +103,18 @@ def test_a_search_ends_within_its_time_and_finds_a_winner(bench):
     assert 0.9 * 180 < bench.executor.now <= 180
     assert outcome.seconds == pytest.approx(bench.executor.now)
     assert get_search(bench.database, "dates").seconds == pytest.approx(outcome.seconds)
+
+
+def test_a_search_whose_checkpoints_lie_at_a_url_goes_on_after_a_crash(bench):
+    bench.folder = bench.folder / "at a url"
+    place = objects.place("memory://checkpoints of a test")
+    bench.executor = PretendingExecutor(place, CURVES)
+    bench.crash(60.0, checkpoints=place)
+    bench.executor = PretendingExecutor(place, CURVES, now=60.0)
+    assert bench.run(checkpoints=place).state == "finished"
+    row = get_search(bench.database, "dates")
+    assert violations(bench.database, row, place) == []
+    assert [line for line in violations(bench.database, row, bench.folder) if "missing" in line]
 
 
 def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):

@@ -32,7 +32,8 @@ class Watched:
 
 
 @pytest.mark.parametrize(
-    ("phase", "seconds"), [("starting", 10), ("compiling", 20), ("training", 5), ("evaluating", 30), ("writing", 30)]
+    ("phase", "seconds"),
+    [("starting", 10), ("tokenizing", 40), ("compiling", 20), ("training", 5), ("evaluating", 30), ("writing", 30)],
 )
 def test_each_phase_may_last_so_long(phase, seconds):
     watched = Watched()

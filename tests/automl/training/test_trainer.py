@@ -22,6 +22,7 @@ from search_spaces.encoders import Recurrent as Encoder
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
 from search_spaces.schedules import Linear, PolynomialAverage, WarmupStableDecay
 from storage import objects
+from storage.buckets import Unreachable
 from tests.automl.training.trials import (
     CONFIGURATION,
     EPOCH,
@@ -227,6 +228,21 @@ def evaluation(result: SegmentResult, split: str = "valid") -> Evaluation:
 def test_sound_bytes_that_are_no_checkpoint_are_refused(trainer: Trainer, checkpoints: Path, data: bytes) -> None:
     digest = objects.write(checkpoints, data)
     assert failure(trainer, segment(checkpoint=digest)).reason is FailureReason.CORRUPT_CHECKPOINT
+
+
+def test_checkpoints_out_of_reach_are_no_damage(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_reach(*_: object) -> bytes:
+        raise Unreachable(5, "s3://bucket/folder cannot be read (TimeoutError)")
+
+    monkeypatch.setattr(objects, "read", out_of_reach)
+    failed = failure(trainer, segment(from_step=4, checkpoint="0" * 64))
+    assert (failed.reason, str(failed)[:11]) == (FailureReason.STORAGE, "s3://bucket")
+
+
+def test_building_a_token_table_is_a_phase_of_its_own(trainer: Trainer) -> None:
+    beats: list[Beat] = []
+    trainer.run(segment(to_tokens=1), beats.append, lambda: False)
+    assert beats[0].phase == "tokenizing"
 
 
 def test_a_missing_checkpoint_is_found(trainer: Trainer) -> None:
