@@ -205,18 +205,20 @@ def _blocks(ours: Ours, peer: Peer, trials: int, peer_blocks: int) -> Iterator[t
 
 
 def time_ask(trials: int, repeats: int = 5) -> float:
-    """Return the CPU milliseconds of one proposal after so many trials."""
+    """Return the CPU milliseconds of one proposal after so many trials, all kinds of draws included."""
     from automl.control.proposals import Score, Tried
 
     searched = space()
     known = draw(searched, 500)
     tried = [
         Tried(known[n % len(known)], Score(n % 8, 1.0 / (1 + n % 97), 1.0 + n % 31), failed=False)
-        for n in range(trials)
+        for n in range(trials + repeats)
     ]
     proposals = Proposals(searched, 0)
-    proposals.propose(tried)
-    return 1e3 * statistics.median(_cpu(lambda: proposals.propose(tried)) for _ in range(repeats))
+    proposals.propose(tried[:trials])
+    # One trial more each time: of the same trials the last answer is remembered.
+    grown = [tried[: trials + n] for n in range(1, repeats + 1)]
+    return 1e3 * statistics.median(_cpu(lambda known=known: proposals.propose(known)) for known in grown)
 
 
 def _cpu(call: Callable[[], object]) -> float:
