@@ -9,12 +9,14 @@ import hashlib
 import itertools
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from random import Random
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from automl.control.draws import Evenly, Near
 from automl.control.fronts import crowding, layers
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
+
+    Dials = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
+    """Parameters of a configuration and the ranges behind them."""
 
 MOST_ROWS = 300
 STARTUP_TRIALS = 6
@@ -102,6 +107,7 @@ class Proposals:
         self._admissible = admissible
         self.earlier = earlier
         self._proposed: tuple[object, list[Proposal]] = (None, [])
+        self._dials: dict[Seq2Seq, Dials] = {}
 
     def propose(self, tried: Sequence[Tried]) -> list[Proposal]:
         """Return different configurations to choose among; none if no admissible one can be found.
@@ -177,7 +183,7 @@ class Proposals:
         from optuna.trial import TrialState
 
         with quiet():
-            study = study_of(self._space, tried, seed)
+            study = study_of(self._space, tried, seed, self._dials)
         while True:
             with quiet():
                 trial = study.ask()
@@ -247,28 +253,60 @@ def informative(scores: Sequence[Score]) -> dict[Score, int]:
     return {scores[places[rank]]: rank for rank in ranks}
 
 
-def study_of(space: Space, tried: Sequence[Tried], seed: int) -> "Study":
-    """Return a study in memory of what was tried, the ranks of the trials as values."""
+def study_of(space: Space, tried: Sequence[Tried], seed: int, known: "dict[Seq2Seq, Dials] | None" = None) -> "Study":
+    """Return a study in memory of what was tried, the ranks of the trials as values.
+
+    Args:
+        known: Remembers the dials of configurations from study to study.
+    """
     from optuna import create_study
     from optuna.samplers import TPESampler
 
     sampler = TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed, n_startup_trials=STARTUP_TRIALS)
     study = create_study(sampler=sampler)
     ranks = informative([t.score for t in tried if t.score is not None])
+    known = {} if known is None else known
     for trial in tried:
         if trial.score in ranks or (trial.score is None and not trial.failed):
-            study.add_trial(_row(space, trial, None if trial.score is None else ranks[trial.score]))
+            dials = known.get(trial.configuration)
+            if dials is None:
+                ranges = distributions(space, trial.configuration)
+                dials = known[trial.configuration] = (space.parameters(trial.configuration), ranges)
+            rank = None if trial.score is None else ranks[trial.score]
+            study.add_trial(_row(dials, rank))
     return study
 
 
-def _row(space: Space, trial: Tried, rank: int | None) -> "FrozenTrial":
-    from optuna.trial import TrialState, create_trial
+@cache
+def _row_type() -> "type[FrozenTrial]":
+    from optuna.trial import FrozenTrial
 
-    return create_trial(
-        state=TrialState.RUNNING if rank is None else TrialState.COMPLETE,
+    class Row(FrozenTrial):
+        """A trial that a study copies without its dials, which nobody changes: hundreds are added for one choice."""
+
+        def __deepcopy__(self, _: object) -> "FrozenTrial":
+            return copy(self)
+
+    return Row
+
+
+def _row(dials: "Dials", rank: int | None) -> "FrozenTrial":
+    from optuna.trial import TrialState
+
+    params, ranges = dials
+    state, now = TrialState.RUNNING if rank is None else TrialState.COMPLETE, datetime.now()
+    return _row_type()(
+        number=-1,
+        trial_id=-1,
+        state=state,
         value=rank,
-        params=space.parameters(trial.configuration),
-        distributions=distributions(space, trial.configuration),
+        datetime_start=now,
+        datetime_complete=None if rank is None else now,
+        params=dict(params),
+        distributions=dict(ranges),
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
     )
 
 
