@@ -394,7 +394,7 @@ def search_row(
     return row
 
 
-def _is_sound(row: SearchRow, checkpoints: Path) -> bool:
+def _is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:
     """Say whether the bytes of a search's winner are there and as they were written."""
     best = (row.summary or {}).get("best")
     return best is None or objects.is_sound(checkpoints, best["checkpoint"])
