@@ -52,6 +52,12 @@ class Record:
         scores: Mapping[str, float] = known["test_scores"] if known.get("checkpoint") == segment.checkpoint else {}
         return scores
 
+    def decoding(self, segment: SegmentRow) -> Mapping[str, Any] | None:
+        """How a segment decodes, where the search has found something better than greedily."""
+        known = (self.row.summary or {}).get("best") or {}
+        way: Mapping[str, Any] | None = known.get("decoding") if known.get("checkpoint") == segment.checkpoint else None
+        return way
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the search as `Search.to_mapping` does, without its model."""
         mapping = describe(self.row, history.counts(self.trials.values())).to_mapping()
@@ -180,7 +186,8 @@ def bundle_of_trial(
     trial, segment = found
     scores = {"valid": segment.scores, "test": record.test_scores(segment)}
     corpus = _corpus(record.row, cache, checkpoints)
-    return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores)
+    decoding = record.decoding(segment)
+    return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores, decoding)
 
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:

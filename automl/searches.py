@@ -13,6 +13,7 @@ from automl.constraints import Constraints
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
 from automl.control.earlier import Profile, best_of_earlier
+from automl.control.finishing import is_searched
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.corpus import Corpus, build_corpus
@@ -273,8 +274,17 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         valid_rows=table.split("valid").rows,
         seconds_a_token=constraints.seconds_a_token,
         spent=spent,
+        reserve=reserve_of(document),
         lease_seconds=LEASE_SECONDS,
     )
+
+
+def reserve_of(document: TaskDocument) -> float | None:
+    """Return the seconds that are kept for the end, more than usual where the winner may have to decode by a beam."""
+    time, objective = document.limits.time, criteria_of(document.to_mapping()).metric
+    if time is None or not is_searched(objective):
+        return None
+    return min(0.1 * time, 120.0)
 
 
 def profile_of(table: TokenTable) -> Profile:

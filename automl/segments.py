@@ -127,12 +127,16 @@ class SegmentResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Decode a split with a trial's checkpoint and score it."""
+    """Decode a split with a trial's checkpoint and score it; greedily, unless `decoding` says otherwise.
+
+    `decoding` is what `search_spaces.decoding.decoding_from` reads.
+    """
 
     trial: int
     configuration: Mapping[str, Any]
     checkpoint: str
     split: str = "test"
+    decoding: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

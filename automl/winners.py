@@ -95,7 +95,8 @@ def read_best(database: Database, name: str, corpus: Corpus, checkpoints: object
     if row is None or best is None:
         return None
     scores = {"valid": best["scores"], "test": best["test_scores"]}
-    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores)
+    decoding = best.get("decoding")
+    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores, decoding)
     fields = ("trial", "scores", "test_scores", "configuration", "parameters")
     return Best(**{name: best[name] for name in fields}, bundle=bundle)
 
@@ -107,8 +108,11 @@ def bundle_of(
     digest: str,
     configuration: Mapping[str, Any],
     scores: Mapping[str, Mapping[str, float]],
+    decoding: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
+
+    It decodes greedily where `decoding` says nothing.
 
     Raises:
         StorageError: The checkpoint's bytes are gone or damaged.
@@ -125,7 +129,7 @@ def bundle_of(
         "kind": row.document["kind"],
         "configuration": configuration,
         "vocabulary": table.meta["vocabulary"],
-        "decoding": {"method": "greedy", "max_length": table.meta["max_target_length"]},
+        "decoding": {**(decoding or {"method": "greedy"}), "max_length": table.meta["max_target_length"]},
         "max_source_length": table.meta["max_source_length"],
         "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
         "metrics": [name for name in named if name in METRICS],

@@ -4,7 +4,7 @@ Every run begins by rebuilding all that is known from the rows of the database, 
 same path as beginning.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from math import isfinite
@@ -462,28 +462,34 @@ class Controller:
 
     def _conclude(self) -> Outcome:
         self._flush()
-        found, test_scores = self._tested_best()
+        winner = self._examined_best()
         trials, criteria = self._trials.values(), self._plan.criteria
-        measured = found or any(trial.segments for trial in trials)
+        measured = winner or any(trial.segments for trial in trials)
         why = explain(trials, criteria) if measured else self._ending or "it was interrupted"
-        state: Ending = "interrupted" if self._interrupted else "finished" if found else "failed"
+        state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
         seconds = self._consumed()
         self._update_mirror()
         self._flush()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
-        winner = Winner.of(*found, test_scores) if found else None
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
         return Outcome(state, seconds, self._tally.counts, winner, why, front, self._plan.refused(), warning)
 
-    def _tested_best(self) -> tuple[tuple[Trial, SegmentRow] | None, Mapping[str, float]]:
-        """Return the best trial and segment with its scores on test; one whose checkpoint is damaged is passed over."""
+    def _examined_best(self) -> Winner | None:
+        """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""
         examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._warn)
         while (found := self._tally.best) is not None:
-            scores = examination.scores(*found)
-            if scores is not None:
-                return found, scores
+            winner = examination.winner(*found, self._plan.criteria, self._left_to_finish)
+            if winner is not None:
+                return winner
             trial, segment = found
             self._drop(trial, [segment])
             self._warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
-        return None, {}
+        return None
+
+    def _left_to_finish(self) -> float | None:
+        """Return the seconds until the end of the budget, where it has one."""
+        if self._interrupted:
+            return 0.0
+        time = self._plan.budget.time
+        return None if time is None else time - self._consumed()

@@ -1,13 +1,20 @@
-"""The last thing that a search does: it scores on test what stands best on valid, once."""
+"""The last thing that a search does: what stands best on valid is scored on test, once, as it will decode."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from automl.control.criteria import Criteria
 from automl.control.failures import MOST_ATTEMPTS, consequence
+from automl.control.finishing import finish
 from automl.control.history import Trial
+from automl.control.outcome import Winner
 from automl.errors import FailureReason, TrialFailure
 from automl.executors import Executor
 from automl.segments import Evaluation, EvaluationResult, Result
+from search_spaces.decoding import Decoding, Greedy, decoding_to_mapping
 from storage.segments import SegmentRow
 
 
@@ -28,13 +35,33 @@ class Examination:
         self._interrupt = interrupt
         self._warn = warn
 
-    def scores(self, trial: Trial, segment: SegmentRow) -> Mapping[str, float] | None:
+    def winner(
+        self, trial: Trial, segment: SegmentRow, criteria: Criteria, left: Callable[[], float | None]
+    ) -> Winner | None:
+        """Return a trial at a segment as the winner: decoding as suits it, and scored on test.
+
+        Args:
+            left: Seconds that are left, none without a limit.
+
+        Returns:
+            Nothing if the checkpoint is damaged.
+        """
+        decoding, scores = finish(segment, criteria, partial(self.scores, trial, segment, split="valid"), left)
+        test = self.scores(trial, segment, decoding)
+        if test is None:
+            return None
+        winner = Winner.of(trial, segment, test)
+        return winner if isinstance(decoding, Greedy) else replace(winner, scores=scores, decoding=_way(decoding))
+
+    def scores(
+        self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str = "test"
+    ) -> Mapping[str, float] | None:
         """Return the scores on test; decode again if the worker is lost, and be content without them in the end.
 
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
+        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding))
         for _ in range(MOST_ATTEMPTS):
             match self._result(job):
                 case EvaluationResult(scores=scores):
@@ -42,7 +69,7 @@ class Examination:
                 case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
                     return None
                 case TrialFailure() as failure:
-                    self._warn(f"test was not scored: {failure.reason}, {failure}")
+                    self._warn(f"{split} was not scored: {failure.reason}, {failure}")
                     if consequence(failure.reason, has_trained=True) != "retry":
                         return {}
                 case _:
@@ -60,3 +87,8 @@ class Examination:
         except KeyboardInterrupt:
             self._interrupt()
         return None if self._interrupted() else future.exception() or future.result()
+
+
+def _way(decoding: Decoding) -> dict[str, Any] | None:
+    """Return how a job is told to decode: greedily where it is told nothing."""
+    return None if isinstance(decoding, Greedy) else decoding_to_mapping(decoding)

@@ -35,7 +35,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Winner:
-    """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model."""
+    """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model.
+
+    `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing.
+    """
 
     trial: int
     step: int
@@ -45,6 +48,7 @@ class Winner:
     checkpoint: str
     configuration: Mapping[str, Any]
     parameters: int | None
+    decoding: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(trial: Trial, segment: SegmentRow, test_scores: Mapping[str, float]) -> "Winner":

@@ -48,7 +48,7 @@ from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
-from search_spaces.decoding import Decoding, Greedy
+from search_spaces.decoding import Decoding, Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
@@ -147,7 +147,8 @@ class Trainer:
         report(Beat("evaluating", note=f"decoding {job.split}"))
         state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
         evaluator = dataset.evaluator(job.split)
-        scores = evaluator.final_scores(static, state.average, self._greedy(static, dataset))
+        decoding = Greedy() if job.decoding is None else decoding_from(job.decoding)
+        scores = evaluator.final_scores(static, state.average, self._decoder(static, dataset, decoding))
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
 
     def _scored(

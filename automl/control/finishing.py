@@ -1,0 +1,51 @@
+"""Finishing: how the winner decodes, tried on valid in the time that is left."""
+
+from collections.abc import Callable, Mapping
+
+from automl.control.criteria import Criteria
+from automl.metrics import Metric, TextMetric
+from search_spaces.decoding import Beam, Decoding, Greedy
+from storage.segments import SegmentRow
+
+BEAMS = (Beam(4, 1.0), Beam(4, 0.6), Beam(8, 1.0))
+"""What is tried, in this order."""
+BY_EXACT_MATCH = ("sequence_error_rate", "exact_match", "accuracy")
+COMPILING = 10.0
+"""Seconds that a beam may take to compile."""
+
+Measure = Callable[[Decoding], Mapping[str, float] | None]
+
+
+def finish(
+    segment: SegmentRow, criteria: Criteria, measure: Measure, left: Callable[[], float | None]
+) -> tuple[Decoding, dict[str, float]]:
+    """Return how a winner decodes, and its scores on valid so decoded: greedy where no beam gains anything.
+
+    Args:
+        segment: Where the winner stands.
+        criteria: What it is judged by. A beam is not tried where the objective asks for no decoding or counts exact
+            matches, where there are several, or where something that is measured, as latency, has a limit.
+        measure: Decodes valid and returns the scores, if it can.
+        left: Seconds that are left, none without a limit. A beam takes as long as its size times the greedy decoding
+            of valid, and test has to be decoded afterwards.
+    """
+    best: Decoding = Greedy()
+    scores, metric = dict(segment.scores), criteria.metric
+    if not is_searched(metric) or criteria.others or criteria.limits:
+        return best, scores
+    greedy = segment.seconds.get("evaluating", 0.0)
+    for beam in BEAMS:
+        remaining = left()
+        if remaining is not None and remaining < COMPILING + 2 * beam.beam * greedy:
+            break
+        found = measure(beam)
+        if not found:
+            break
+        if metric.name in found and metric.better(found[metric.name], scores[metric.name]):
+            best, scores = beam, {**scores, **found}
+    return best, scores
+
+
+def is_searched(metric: Metric) -> bool:
+    """Say whether beams are tried for an objective at all."""
+    return isinstance(metric, TextMetric) and metric.name not in BY_EXACT_MATCH

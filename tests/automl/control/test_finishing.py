@@ -1,0 +1,72 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from automl.control.criteria import Criteria
+from automl.control.finishing import BEAMS, finish
+from automl.metrics import metric
+from search_spaces.decoding import Decoding, Greedy
+from storage.segments import SegmentRow
+
+GREEDY = {"bleu": 20.0, "sequence_error_rate": 0.5, "loss": 1.5}
+
+
+def segment(evaluating: float = 1.0) -> SegmentRow:
+    seconds = {"evaluating": evaluating}
+    return SegmentRow(0, 0, 0, 9, 99, GREEDY, seconds, "digest", True, None, datetime.now(UTC))
+
+
+class Decodes:
+    """Scores every beam as it is told to, and keeps what it was asked for."""
+
+    def __init__(self, *scores: Mapping[str, float] | None) -> None:
+        self.scores = list(scores)
+        self.asked: list[Decoding] = []
+
+    def __call__(self, decoding: Decoding) -> Mapping[str, float] | None:
+        self.asked.append(decoding)
+        return self.scores.pop(0)
+
+
+def finished(decodes: Decodes, name: str = "bleu", left: float | None = None, **criteria: Any) -> Any:
+    return finish(segment(), Criteria(metric(name), **criteria), decodes, lambda: left)
+
+
+def test_the_beam_that_gains_most_is_taken_with_its_scores() -> None:
+    decodes = Decodes({"bleu": 21.0}, {"bleu": 23.0}, {"bleu": 22.0})
+    decoding, scores = finished(decodes)
+    assert decoding == BEAMS[1]
+    assert scores == {**GREEDY, "bleu": 23.0}
+    assert decodes.asked == list(BEAMS)
+
+
+def test_what_gains_nothing_stays_greedy() -> None:
+    assert finished(Decodes({"bleu": 20.0}, {"bleu": 19.0}, {"bleu": 3.0})) == (Greedy(), GREEDY)
+
+
+@pytest.mark.parametrize("name", ["sequence_error_rate", "bits_per_token"])
+def test_an_objective_that_needs_no_decoding_stays_greedy(name: str) -> None:
+    decodes = Decodes()
+    assert finished(decodes, name) == (Greedy(), GREEDY)
+    assert decodes.asked == []
+
+
+def test_what_has_a_limit_that_a_beam_would_break_stays_greedy() -> None:
+    assert finished(Decodes(), limits={"latency": 0.02}) == (Greedy(), GREEDY)
+    assert finished(Decodes(), others=(metric("chrf"),)) == (Greedy(), GREEDY)
+
+
+def test_no_beam_is_begun_that_the_budget_might_not_hold() -> None:
+    assert finished(Decodes(), left=17.0) == (Greedy(), GREEDY)
+    decodes = Decodes({"bleu": 21.0}, {"bleu": 21.0})
+    assert finished(decodes, left=19.0)[0] == BEAMS[0]
+    assert decodes.asked == list(BEAMS[:2])
+
+
+@pytest.mark.parametrize("failure", [None, {}])
+def test_a_beam_that_could_not_be_tried_ends_it(failure: Mapping[str, float] | None) -> None:
+    decodes = Decodes({"bleu": 21.0}, failure)
+    assert finished(decodes)[0] == BEAMS[0]
+    assert len(decodes.asked) == 2
