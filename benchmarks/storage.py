@@ -29,6 +29,7 @@ from automl.budget import Budget
 from automl.control import controller as controllers
 from automl.control import history
 from automl.control.controller import Controller
+from automl.control.criteria import Criteria
 from automl.control.decisions import Start, Thaw
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
@@ -120,7 +121,7 @@ class Ours:
         create_search(self.database, self.name, {}, "0" * 64)
         self.executor = Instant(folder / "objects")
         self.script = script
-        self.plan = Plan(script.space, metric(METRIC), Budget(trials=10**9), folder / "objects", 20_000)
+        self.plan = Plan(script.space, Criteria(metric(METRIC)), Budget(trials=10**9), folder / "objects", 20_000)
         self.clock = 0.0
         lease = claim(self.database, self.name, current_owner(), 3600.0)
         row = get_search(self.database, self.name)
