@@ -12,6 +12,7 @@ same purpose with exponential decay, DPL (Kadra et al., 2023) with an ensemble o
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -67,16 +68,19 @@ class Kernel:
     def covariance(self, a: Places, b: Places) -> Float[np.ndarray, "a b"]:
         """Return the prior covariance of two sets of places."""
         decay = np.outer(a.tokens**-self.exponent, b.tokens**-self.exponent)
-        walked = self._walked(np.minimum(a.tokens[:, None], b.tokens[None]))
+        walked = np.minimum(self._walked(a.tokens)[:, None], self._walked(b.tokens))  # it grows with the tokens
 
-        def part(level: float, slope: float, walk: float) -> Float[np.ndarray, "a b"]:
-            return level**2 + slope**2 * decay + walk**2 * walked
+        def part(level: float, slope: float, walk: float, decay: Any = decay, walked: Any = walked) -> Any:
+            found = slope**2 * decay
+            found += walk**2 * walked
+            found += level**2
+            return found
 
-        alike = _alike(a.dials, b.dials, self.lengths)
-        same = a.trial[:, None] == b.trial[None]
-        own = part(self.own_level, self.own_slope, self.own_walk)
-        of_dials = alike * part(self.level, self.slope, self.walk)
-        total: Float[np.ndarray, "a b"] = part(*COMMON) + of_dials + same * own
+        total: Float[np.ndarray, "a b"] = part(self.level, self.slope, self.walk)
+        total *= _alike(a.dials, b.dials, self.lengths)
+        total += part(*COMMON)
+        same = np.nonzero(a.trial[:, None] == b.trial)
+        total[same] += part(self.own_level, self.own_slope, self.own_walk, decay[same], walked[same])
         return total
 
     def variance(self, places: Places) -> Float[np.ndarray, " places"]:
@@ -197,9 +201,21 @@ def _kernel(settings: Float[np.ndarray, " settings"]) -> Kernel:
 def _alike(
     a: Float[np.ndarray, "a dials"], b: Float[np.ndarray, "b dials"], lengths: Float[np.ndarray, " dials"]
 ) -> Float[np.ndarray, "a b"]:
-    """Return how much configurations resemble each other: Matérn 5/2, and a linear trend along each dial."""
-    a, b = (a - 0.5) / lengths, (b - 0.5) / lengths
+    """Return how much configurations resemble each other: Matérn 5/2, and a linear trend along each dial.
+
+    Rows that follow each other with the same dials, as those of one trial do, are computed once.
+    """
+    (firsts_a, runs_a), (firsts_b, runs_b) = _runs(a), _runs(b)
+    a, b = (a[firsts_a] - 0.5) / lengths, (b[firsts_b] - 0.5) / lengths
     product = a @ b.T
     distance = np.sqrt(5 * np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * product, 0.0))
-    alike: Float[np.ndarray, "a b"] = (1 + distance + distance**2 / 3) * np.exp(-distance) + TREND**2 * product
-    return alike
+    alike = (1 + distance + distance**2 / 3) * np.exp(-distance) + TREND**2 * product
+    repeated: Float[np.ndarray, "a b"] = alike[runs_a[:, None], runs_b]
+    return repeated
+
+
+def _runs(rows: Float[np.ndarray, "rows dials"]) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " rows"]]:
+    """Return where each run of equal rows begins, and the run of each row."""
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    return np.flatnonzero(new), np.cumsum(new) - 1

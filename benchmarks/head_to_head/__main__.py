@@ -45,7 +45,11 @@ def main() -> None:
     wanted = [key for key in keys(options.seeds, minutes) if options.only in ", ".join(map(str, key[:2]))]
     there = {} if options.quick else cells()
     for key in [key for key in wanted if key not in there][: options.cells] if options.data else ():
-        fresh.append(measured(key, options.data, options.torch))
+        try:
+            fresh.append(measured(key, options.data, options.torch))
+        except subprocess.CalledProcessError as error:
+            print(f"the cell stays empty: {error.cmd[0]} ended with exit code {error.returncode}", file=sys.stderr)
+            continue
         if not options.quick:
             keep(fresh[-1])
     known = {key_of(cell): cell for cell in fresh} if options.quick else cells()

@@ -1,4 +1,5 @@
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_a_cell_that_is_there_is_not_run_again(tmp_path, monkeypatch, capsys):
         head_to_head.main()
     assert len(run) == len(set(run)) == 4
     assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["measured"]) == 4
+
+
+def test_a_cell_that_fails_stays_empty_and_the_others_are_run(tmp_path, monkeypatch, capsys):
+    def measured(key, data, torch):
+        if key[1] == "ours":
+            raise subprocess.CalledProcessError(2, ["python"])
+        return dict(zip(("set", "system", "seed", "minutes"), key, strict=True)) | {"test": 0.5, "curve": []}
+
+    monkeypatch.setattr(head_to_head, "RESULTS", tmp_path / "cells.jsonl")
+    monkeypatch.setattr(head_to_head, "measured", measured)
+    monkeypatch.setattr("sys.argv", ["head_to_head", "--data", str(tmp_path), "--only", "dates"])
+    head_to_head.main()
+    seen = capsys.readouterr()
+    assert "3 of 20 cells" in seen.out
+    assert "stays empty: python ended with exit code 2" in seen.err
 
 
 def test_the_curves_of_two_processes_become_one_that_falls():

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.control import forecast
 from automl.control.forecast import Forecaster, Kernel, Places
 
 KERNEL = Kernel(np.ones(2), 0.3, 0.2, 0.15, 0.1, 0.1, 0.1, 0.6, 0.3)
@@ -92,3 +93,11 @@ def test_the_same_measurements_give_the_same_forecast_and_the_settings_are_kept(
     again = forecaster.forecast(where, scores).at(ahead)
     assert first[0] == pytest.approx(Forecaster().forecast(where, scores).at(ahead)[0])
     assert again[0] == pytest.approx(first[0], rel=0.02)
+
+
+def test_rows_that_repeat_are_as_alike_as_they_are_one_by_one():
+    draw = np.random.default_rng(0)
+    a, b = (np.repeat(draw.random((4, 3)), counts, axis=0) for counts in ([1, 3, 2, 1], [2, 2, 1, 4]))
+    whole = forecast._alike(a, b, np.ones(3))
+    one_by_one = [[forecast._alike(x[None], y[None], np.ones(3)).item() for y in b] for x in a]
+    np.testing.assert_allclose(whole, one_by_one, rtol=1e-12)
