@@ -19,6 +19,7 @@ from search_spaces.outputs import PointerGenerator
 Block = encoders.Transformer | decoders.Transformer
 ADDED = (embeddings.Sinusoidal, embeddings.Learned, embeddings.NoPositions)
 MOST_FILE = "most"
+NEVER = -1e9
 
 
 def refusal(description: Description) -> str | None:
@@ -60,7 +61,9 @@ def write(bundle: Bundle, folder: Path, quantization: str | None = None) -> None
         spec.decoder.projection.weight = weights["decoder.Transformer.embedding.table"]
     else:
         spec.decoder.projection.weight = weights["decoder.Transformer.output.kernel"].T.copy()
-    spec.decoder.projection.bias = weights["decoder.Transformer.output.bias"]
+    bias = weights["decoder.Transformer.output.bias"].copy()
+    bias[[PAD, BOS, UNK]] = NEVER  # no output may hold them, and log-probabilities are of what is left
+    spec.decoder.projection.bias = bias
     _save(spec, bundle, folder, quantization)
     (folder / MOST_FILE).write_text(str(description.most))
 
@@ -107,8 +110,8 @@ class Weights:
         return Weights(self._values, self._prefix + prefix)
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        """Return an array."""
-        return np.ascontiguousarray(self._values[self._prefix + name])
+        """Return a copy of an array, which the engine's converter may write into."""
+        return np.array(self._values[self._prefix + name])
 
     def get(self, name: str) -> NDArray[np.float32] | None:
         """Return an array, or nothing where there is none."""
@@ -217,11 +220,10 @@ def open_folder(folder: Path, compute_type: str = "float32") -> Runtime:
             [[names["source"][token] for token in source] for source in sources],
             beam_size=1,
             length_penalty=0,
+            min_decoding_length=0,
             max_decoding_length=most,
             max_input_length=0,
             return_scores=True,
-            disable_unk=True,
-            suppress_sequences=[[SPECIAL_TOKENS[PAD]], [SPECIAL_TOKENS[BOS]]],
         )
         found = [[numbers[name] for name in result.hypotheses[0]] for result in results]
         return Spoken(found, [result.scores[0] for result in results])

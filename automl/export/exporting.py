@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,6 +81,8 @@ def export(
             if name == "int8":
                 _record(bundle, inside, found[name])
         put_in_place(whole, folder)
+    if found:
+        say(_fastest(found))
     return found
 
 
@@ -144,6 +146,13 @@ def _judge(name: str, form: Form, found: Compared) -> None:
 def _told(name: str, found: Compared) -> str:
     told = f"{name}: {found.same:.1%} of {found.rows} sources as the model says them, {found.speed:.2g} times as fast"
     return told if found.scores is None else f"{told}; score {found.scores[1]:.4g} instead of {found.scores[0]:.4g}"
+
+
+def _fastest(found: Mapping[str, Compared]) -> str:
+    name, best = max(found.items(), key=lambda item: item[1].speed)
+    if best.speed <= 1:
+        return "none of them decodes faster than automl.load"
+    return f"{name} decodes fastest here: {best.speed:.2g} times as fast as automl.load"
 
 
 def _record(bundle: Bundle, folder: Path, found: Compared) -> None:

@@ -49,6 +49,7 @@ def test_several_forms_lie_inside_the_bundle(runs: Any, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "onnx" / "tokenizer.source.json").is_file()
     assert read_bundle(tmp_path / "model").config["kind"] == "sequence_to_sequence"
     assert (found["onnx"].same, found["onnx"].apart, found["onnx"].speed) == (1, 0, 1)
+    assert told[-1] == "none of them decodes faster than automl.load"
     assert told[0] == "onnx: 100.0% of 3 sources as the model says them, 1 times as fast"
 
 
@@ -73,10 +74,11 @@ def test_what_int8_costs_is_said_and_kept(runs: Any, tmp_path: Path) -> None:
     several = Sample(SAMPLE.sources * 4, [["a"], ["b"], ["c"]] * 4)
     own = {**SAID, "tokens": [[4], [5], [6]] * 4, "scores": [-1.0] * 12}
     runs("bundle", own)
-    runs("int8", {**own, "tokens": [[5], *own["tokens"][1:]]})
     told: list[str] = []
+    runs("int8", {**own, "tokens": [[5], *own["tokens"][1:]], "seconds": 1.0})
     export(BUNDLE, tmp_path / "model", ["int8"], several, told.append)
     assert told[0].endswith("score 0.08333 instead of 0")
+    assert told[1] == "int8 decodes fastest here: 2 times as fast as automl.load"
     cost = read_bundle(tmp_path / "model" / "int8").metrics["int8"]
     assert cost == {"rows": 12, "same": 11 / 12, "float32": 0.0, "int8": pytest.approx(1 / 12)}
 
