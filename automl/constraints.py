@@ -118,7 +118,7 @@ class Constraints:
 
     def _within(self, name: str, limit: int, configuration: Seq2Seq) -> bool:
         tokens = tokens_of(configuration)
-        most = tokenizers.most(*tokens)
+        most = tokenizers.most(tokens.source, tokens.target)
         if name == "parameters" and most is not None and costs.parameters(configuration, *most) <= limit:
             return True  # whatever the vocabulary is, so that no table is built
         found = COSTS[name].measure(configuration, self._shapes(tokens))

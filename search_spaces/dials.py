@@ -52,6 +52,11 @@ def choice(default: Value, *values: Value) -> Any:
     return field(default=default, metadata={"dial": Choice(values or (default,))})
 
 
+def later(default: Value, *values: Value) -> Any:
+    """Declare a choice that earlier versions did not have: a configuration of theirs has the default."""
+    return field(default=default, metadata={"dial": Choice(values), "later": True})
+
+
 def uniform(default: float, low: float, high: float, log: bool = False) -> Any:
     """Declare a field that takes a real number between `low` and `high`."""
     return field(default=default, metadata={"dial": Uniform(low, high, log)})
@@ -116,11 +121,10 @@ def from_dict(kind: type[Configuration], values: Mapping[str, Any], path: str = 
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(fields) - {"kind"}):
         raise SpaceError(f"{path or kind.__name__} has no dial {unknown[0]!r}; it has {', '.join(fields)}")
-    if missing := sorted(set(fields) - set(values)):
+    known = {name: item for name, item in fields.items() if name in values or not item.metadata.get("later")}
+    if missing := sorted(set(known) - set(values)):
         raise SpaceError(f"{path or kind.__name__} lacks the dial {missing[0]!r}")
-    return kind(
-        **{name: _from_value(item.metadata["dial"], values[name], path + name) for name, item in fields.items()}
-    )
+    return kind(**{name: _from_value(item.metadata["dial"], values[name], path + name) for name, item in known.items()})
 
 
 def _from_value(dial: Dial, value: Any, path: str) -> Any:

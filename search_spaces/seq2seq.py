@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from search_spaces import decoders, encoders, tokenizers
 from search_spaces.decoders import Decoder
-from search_spaces.dials import choice, one_of, uniform
+from search_spaces.dials import choice, later, one_of, uniform
 from search_spaces.encoders import Encoder
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.outputs import Output, PointerGenerator, Softmax
@@ -32,7 +32,9 @@ RECIPE = (
     "attention_dropout",
     "label_smoothing",
 )
-"""The fields that say how a model is trained; the others say what it is."""
+"""The fields that say how a model is trained; the others say what it is, and what it reads."""
+READING = ("source_tokens", "target_tokens", "history_turns")
+"""The fields that say how texts become what it reads and says."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Seq2Seq:
 
     Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
     position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
+    Of a conversation the last `history_turns` turns are read, or with 0 all.
     `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
@@ -60,3 +63,4 @@ class Seq2Seq:
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
     source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole)
     target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)
+    history_turns: int = later(0, 0, 1, 2, 4, 8)

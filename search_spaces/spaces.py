@@ -148,6 +148,8 @@ def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
     ranges |= {path: OneOf(kinds) for path, kinds in (WITH_SOURCE if sources else WITHOUT_SOURCE).items()}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
+    if "history_turns" not in (narrowing or {}):
+        ranges["history_turns"] = Choice((0,))  # means something to conversations alone
     for key, wanted in (narrowing or {}).items():
         matching = {path: ranges[path] for path in _matching(key, ranges)}
         for path, share in _shares(wanted, matching).items():

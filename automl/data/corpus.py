@@ -17,6 +17,8 @@ from automl.errors import InputError
 
 FORMAT_VERSION = 4
 SPLITS = ("train", "valid", "test")
+NO_SOURCE = "»"
+"""Source of every text where nothing is read: one token that no decoder looks at."""
 
 
 class DataDescription(Protocol):
@@ -115,7 +117,7 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
     if not artifact.is_intact(folder, FORMAT_VERSION):
         files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
         seen = document.form.inspect(files)
-        splits = split(**files)
+        splits = split(**files, recurring=document.form.recurring)
         artifact.build(
             folder, FORMAT_VERSION, lambda scratch: {"digest": digest, **_write(scratch, document, splits, seen)}, cache
         )
@@ -174,6 +176,8 @@ def _write_texts(path: Path, part: Part, *, has_sources: bool) -> None:
     with path.open("w", encoding="utf-8") as file:
         for source, references in part.references.items():
             file.write(
-                json.dumps({"source": source if has_sources else "", "references": references}, ensure_ascii=False)
+                json.dumps(
+                    {"source": source if has_sources else NO_SOURCE, "references": references}, ensure_ascii=False
+                )
                 + "\n"
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl.data.sources import READERS, Columns, Pairs, read_pairs
+from automl.data.tokenizers import normalise
 
 
 def _nothing(files: Mapping[str, Pairs]) -> Sequence[str]:
@@ -22,6 +23,8 @@ class Form:
         suffixes: Of the files that it reads.
         inspect: Takes what was read of each split and returns what a person should know, one sentence each; raises
             `InputError` where a result would mislead.
+        prepare: Turns what a prediction is asked for into a source as `read` gives it.
+        recurring: Whether sources of train may be in valid or test too, as greetings are in conversations.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
     """
 
@@ -29,6 +32,8 @@ class Form:
     read: Callable[[Path, Columns], Pairs] = read_pairs
     suffixes: tuple[str, ...] = tuple(READERS)
     inspect: Callable[[Mapping[str, Pairs]], Sequence[str]] = _nothing
+    prepare: Callable[[str], str] = normalise
+    recurring: bool = False
     has_sources: bool = True
 
 

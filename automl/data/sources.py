@@ -47,6 +47,7 @@ class Pairs:
     Attributes:
         numbers: The line (of .csv and .parquet the row) that each kept row stands on, from 1.
         first_dropped: The first such number of each reason.
+        units: What each kept row must not be divided from, such as its conversation; its source where absent.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Pairs:
     dropped: Mapping[str, int]
     numbers: Sequence[int] = ()
     first_dropped: Mapping[str, int] = field(default_factory=dict)
+    units: Sequence[str] = ()
 
     def where(self, number: int) -> str:
         """Return what an error or a notice calls a place of the file."""

@@ -35,11 +35,12 @@ class Splits:
     notices: tuple[str, ...]
 
 
-def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -> Splits:
-    """Hold valid and test out of train where absent, and keep their sources out of train.
+def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None, *, recurring: bool = False) -> Splits:
+    """Hold valid and test out of train where absent, and keep their sources out of train unless they are `recurring`.
 
-    A tenth of the sources each, at least 1 and at most 2,000, chosen by a hash of the source text: the same sources
-    whatever the order of the rows and the seed of the search.
+    A tenth of the sources each, about, at least 1 and at most 2,000, chosen by a hash: the same sources whatever the
+    order of the rows and the seed of the search. Those of one unit are held out together; a source of several units
+    stays in train.
 
     Raises:
         InputError: Train has fewer than 10 sources of its own.
@@ -47,11 +48,11 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -
     files = {"train": train} | {name: pairs for name, pairs in (("valid", valid), ("test", test)) if pairs is not None}
     grouped = {name: group(pairs) for name, pairs in files.items()}
     whole, others = grouped["train"][0], {name: part for name, (part, _) in grouped.items() if name != "train"}
-    shared = {source for part in others.values() for source in part.references}
+    shared = {source for part in others.values() for source in part.references if not recurring}
     own = _select(whole, [source for source in whole.references if source not in shared])
     if len(own.references) < SMALLEST:
         raise InputError(_too_small(train, len(own.references), len(whole.references)))
-    held_out = _hold_out(list(own.references), [name for name in ("test", "valid") if name not in files])
+    held_out = _hold_out(_units(train, own), [name for name in ("test", "valid") if name not in files])
     gone = {source for sources in held_out.values() for source in sources}
     rest = _select(own, [source for source in own.references if source not in gone])
     parts = {"train": rest, **others} | {name: _select(own, sources) for name, sources in held_out.items()}
@@ -61,7 +62,7 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None) -
         f"{train.path.name}: {len(sources):,} of {len(own.references):,} sources held out as {name}"
         for name, sources in held_out.items()
     ]
-    return Splits(parts, dropped, (*_drops(files, dropped), *_overlap(files, parts), *said))
+    return Splits(parts, dropped, (*_drops(files, dropped), *([] if recurring else _overlap(files, parts)), *said))
 
 
 def group(pairs: Pairs) -> tuple[Part, int]:
@@ -85,10 +86,27 @@ def _select(part: Part, sources: Iterable[str]) -> Part:
     return Part({key: part.references[key] for key in chosen}, {key: part.row_counts[key] for key in chosen})
 
 
-def _hold_out(sources: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    size = max(1, min(HELD_OUT_LIMIT, int(len(sources) * HELD_OUT_SHARE)))
-    ordered = sorted(sources, key=lambda source: blake2b(source.encode(), digest_size=16).digest())
-    return {name: ordered[index * size : (index + 1) * size] for index, name in enumerate(names)}
+def _units(pairs: Pairs, part: Part) -> dict[str, list[str]]:
+    """Return the sources of each unit, without those that are in several."""
+    found: dict[str, str | None] = {}
+    for source, unit in zip(pairs.sources, pairs.units or pairs.sources, strict=True):
+        found[source] = unit if found.get(source, unit) == unit else None
+    units: dict[str, list[str]] = {}
+    for source in part.references:
+        if (own := found[source]) is not None:
+            units.setdefault(own, []).append(source)
+    return units
+
+
+def _hold_out(units: Mapping[str, list[str]], names: Sequence[str]) -> dict[str, list[str]]:
+    count = sum(map(len, units.values()))
+    size = max(1, min(HELD_OUT_LIMIT, int(count * HELD_OUT_SHARE)))
+    ordered = iter(sorted(units.items(), key=lambda item: blake2b(item[0].encode(), digest_size=16).digest()))
+    held: dict[str, list[str]] = {name: [] for name in names}
+    for part in held.values():
+        while len(part) < size and (following := next(ordered, None)) is not None:
+            part.extend(following[1])
+    return held
 
 
 def _too_small(train: Pairs, own: int, total: int) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +16,34 @@ from automl.data import artifact
 from automl.data.artifact import Meta
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
+from automl.data.turns import recent
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.tokenizers import LikeSource
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 BATCH = 10_000
 OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
 OUTLIER = "more than four times as long as 99 of 100 others"
 
-Tokens = tuple[kinds.Tokenizer, kinds.TargetTokenizer]
-"""What source and target fall into."""
+
+class Tokens(NamedTuple):
+    """What source and target fall into, and how many turns of a conversation are read; 0 for all."""
+
+    source: kinds.Tokenizer
+    target: kinds.TargetTokenizer
+    history: int = 0
+
 
 Encoded = Mapping[str, tuple[NDArray[np.int32], NDArray[np.int64]]]
 """Side → ids end to end, and where each row begins."""
 
 
 def tokens_of(configuration: Seq2Seq) -> Tokens:
-    """Return the tokenizers of a configuration."""
-    return configuration.source_tokens, configuration.target_tokens
+    """Return how a configuration reads."""
+    return Tokens(configuration.source_tokens, configuration.target_tokens, configuration.history_turns)
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ def build_table(document: Described, cache: Path) -> TokenTable:
         InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
     """
     corpus = build_corpus(document, cache)
-    return tokenized(corpus, kinds.default(*corpus.tokens))
+    return tokenized(corpus, Tokens(*kinds.default(*corpus.tokens)))
 
 
 def tokenized(corpus: Corpus, tokens: Tokens) -> TokenTable:
@@ -135,6 +143,7 @@ def tokenized(corpus: Corpus, tokens: Tokens) -> TokenTable:
     Raises:
         InputError: The cache cannot be written.
     """
+    tokens = Tokens(*tokens)
     digest = _digest(corpus, tokens)
     folder = corpus.folder / "tables" / digest
     if not artifact.is_intact(folder, FORMAT_VERSION):
@@ -145,15 +154,15 @@ def tokenized(corpus: Corpus, tokens: Tokens) -> TokenTable:
 
 
 def _digest(corpus: Corpus, tokens: Tokens) -> str:
-    source, target = tokens
+    source, target, history = tokens
     shared = isinstance(target, LikeSource) and target.shared
     own = source if isinstance(target, LikeSource) else target
-    choices = [FORMAT_VERSION, corpus.digest, to_dict(source), to_dict(own), shared]
+    choices = [FORMAT_VERSION, corpus.digest, to_dict(source), to_dict(own), shared, history]
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
 def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]]) -> dict[str, Tokenizer]:
-    source, target = tokens
+    source, target, _ = tokens
     sources, targets = list(dict.fromkeys(row[0] for row in rows)), [row[1] for row in rows]
     if isinstance(target, LikeSource):
         if target.shared:
@@ -164,7 +173,7 @@ def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]]) -> dict[str, Tokeni
 
 
 def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
-    rows = {name: corpus.pairs(name) for name in SPLITS}
+    rows = {name: [(recent(source, tokens.history), said) for source, said in corpus.pairs(name)] for name in SPLITS}
     tokenizers = _learnt(tokens, rows["train"])
     for side, tokenizer in tokenizers.items():
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
@@ -232,8 +241,8 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.int3
 def _sizes(tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
     """Say where a vocabulary is smaller than was asked for, or than train would make it."""
     said = []
-    for side, wanted in zip(("source", "target"), tokens, strict=True):
-        kind = tokens[0] if isinstance(wanted, LikeSource) else wanted
+    for side, wanted in (("source", tokens.source), ("target", tokens.target)):
+        kind = tokens.source if isinstance(wanted, LikeSource) else wanted
         size = tokenizers[side].size
         if isinstance(kind, kinds.LEARNT) and size < kind.vocabulary_size:
             said.append(f"train: {side} gives {size:,} subwords; every larger vocabulary is the same")

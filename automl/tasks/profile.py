@@ -105,6 +105,7 @@ class Profile:
         classes: Classes of the target and their rows in train, the most frequent first, where it has classes.
         unseen_classes: Split → its rows of classes that train has not.
         headed: Whether the first row names the columns.
+        suffix: Of the file of train.
     """
 
     source: ColumnProfile | None
@@ -120,6 +121,7 @@ class Profile:
     classes: tuple[tuple[str, int], ...]
     unseen_classes: Mapping[str, int]
     headed: bool
+    suffix: str
 
     @cached_property
     def common_words(self) -> float:
@@ -178,6 +180,7 @@ def profile(tables: Mapping[str, RawTable]) -> Profile:
             if classes and name != "train"
         },
         headed=train.header is not None,
+        suffix=train.path.suffix.lower(),
     )
 
 

@@ -3,9 +3,9 @@
 import dataclasses
 from dataclasses import dataclass
 
-from search_spaces.seq2seq import RECIPE, Seq2Seq
+from search_spaces.seq2seq import READING, RECIPE, Seq2Seq
 
-DATA = (*RECIPE, "source_tokens", "target_tokens")
+DATA = (*RECIPE, *READING)
 """The fields that are no part of a program; of the tokenizers it knows the sizes."""
 
 

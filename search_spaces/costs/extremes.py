@@ -5,7 +5,7 @@ from collections.abc import Callable
 from search_spaces.costs.weights import parameters
 from search_spaces.dials import Choice, OneOf, Value
 from search_spaces.dials import parameters as dials_of
-from search_spaces.seq2seq import RECIPE, Seq2Seq
+from search_spaces.seq2seq import READING, RECIPE, Seq2Seq
 from search_spaces.spaces import Space
 
 ROUNDS = 2
@@ -35,7 +35,7 @@ def _highest(space: Space, family: Seq2Seq, count: Callable[[Seq2Seq], int]) -> 
 
 def _of_models(space: Space) -> list[str]:
     """Return the dials of a model below its families, kinds before what is below them."""
-    left_out = {*RECIPE, "source_tokens", "target_tokens"}
+    left_out = {*RECIPE, *READING}
     paths = [path for path in space.ranges if path.split(".")[0] not in left_out and path not in {"encoder", "decoder"}]
     return sorted(paths, key=lambda path: path.count("."))
 

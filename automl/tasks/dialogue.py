@@ -1,0 +1,101 @@
+"""Turns of a conversation in, the next turn out."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from automl.data.forms import Form
+from automl.data.sources import NO_SOURCE, READERS, Columns, Pairs, Row, collect, json_object, lines, read_pairs
+from automl.data.tokenizers import normalise
+from automl.data.turns import OTHER, OWN, joined
+from automl.errors import InputError
+from automl.tasks.profile import Profile
+from automl.tasks.task import Task
+
+DIVIDER = re.compile(r"\s*(?:\|\||\t|\n)\s*")
+ONE_TURN = "one turn only"
+KEYS = ("turns", "messages", "conversation")
+SPOKEN = 0.8
+
+
+def prepare(text: str) -> str:
+    """Return a source of what was said so far: turns with `||`, a tab or a line break between, the last one latest."""
+    return text if text.startswith((OTHER, OWN)) else joined([turn for turn in DIVIDER.split(text.strip()) if turn])
+
+
+def read_turns(path: Path, columns: Columns) -> Pairs:
+    """Read what was said before and the next turn, or whole conversations from JSON lines.
+
+    An object of a conversation has a list under `turns`, `messages` or `conversation`, of texts or of objects with
+    `content`; every turn but its first is a target.
+
+    Raises:
+        InputError: The file cannot be read, or holds no conversation of two turns.
+    """
+    key = _conversation_key(path) if path.suffix.lower() == ".jsonl" else None
+    if key is not None:
+        pairs = collect(path, _conversations(path, key))
+        pairs = replace(pairs, units=_units(pairs))
+    else:
+        pairs = read_pairs(path, columns)
+        pairs = replace(pairs, sources=[prepare(source) for source in pairs.sources])
+    return replace(pairs, dropped=_named(pairs.dropped), first_dropped=_named(pairs.first_dropped))
+
+
+def _units(pairs: Pairs) -> list[str]:
+    """Return for each row the whole of its conversation: the longest source of its line, with what follows."""
+    whole = {number: f"{s} {t[0]}" for number, s, t in zip(pairs.numbers, pairs.sources, pairs.targets, strict=True)}
+    return [whole[number] for number in pairs.numbers]
+
+
+def _named(counts: Any) -> dict[str, int]:
+    return {ONE_TURN if reason == NO_SOURCE else reason: count for reason, count in counts.items()}
+
+
+def _conversation_key(path: Path) -> str | None:
+    first = next(lines(path), None) if path.is_file() else None
+    return next((key for key in KEYS if key in json_object(path, 1, first)), None) if first else None
+
+
+def _conversations(path: Path, key: str) -> Iterator[Row]:
+    for number, line in enumerate(lines(path), start=1):
+        turns = _turns(path, number, json_object(path, number, line).get(key) or [])
+        if len(turns) < 2:
+            yield number, "", turns
+        yield from ((number, joined(turns[:index]), [turns[index]]) for index in range(1, len(turns)))
+
+
+def _turns(path: Path, number: int, values: object) -> list[str]:
+    turns: list[str] = []
+    for turn in values if isinstance(values, list) else [values]:
+        text = turn.get("content") if isinstance(turn, dict) else turn
+        if not isinstance(text, str):
+            raise InputError(
+                f"{path}: line {number}: a turn is neither a text nor an object with a content; write texts"
+            )
+        turns += [text] if normalise(text) else []
+    return turns
+
+
+class Dialogue(Task):
+    """Dialogue (Vinyals and Le, 2015): the turns so far, each behind the mark of its side, to the next turn.
+
+    Scored by what a character of the true next turn costs: of many fitting answers, references hold one.
+    """
+
+    kind: ClassVar[str] = "dialogue"
+    metrics: ClassVar[tuple[str, ...]] = ("bits_per_character", "perplexity")
+    narrowed_space: ClassVar[Mapping[str, Any]] = {"history_turns": [2, 1, 4, 8]}
+    form: ClassVar[Form] = Form("turns", read_turns, tuple(READERS), prepare=prepare, recurring=True)
+
+    @classmethod
+    def suits(cls, profile: Profile) -> str | None:
+        """Say that both sides begin with who speaks, or that rows are lists of turns."""
+        source, target = profile.source, profile.target
+        if source is None:
+            return "each row is a list of turns" if target.column in KEYS else None
+        if min(source.spoken, target.spoken) < SPOKEN or target.has_classes:
+            return None
+        return f"{min(source.spoken, target.spoken):.0%} of texts begin with a speaker and a colon"
