@@ -1,0 +1,224 @@
+"""Each kind of task on real data: a document with data, metric and budget only, searched and scored on test.
+
+A row is a job that goes on where it was left (its database is kept under `--work`), and ends as one line of
+`benchmarks/results/tasks.jsonl`; a row with a line there is not run again unless it is named.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measurement import load
+from benchmarks.peers.ngrams import KneserNey
+
+RESULTS = Path(__file__).parent / "results" / "tasks.jsonl"
+LANGUAGES = {
+    "arm": 17.56,
+    "fre": 11.11,
+    "geo": 36.44,
+    "gre": 22.67,
+    "hin": 14.22,
+    "ice": 18.89,
+    "jpn": 15.11,
+    "lit": 24.00,
+    "rum": 11.56,
+    "vie": 11.11,
+}
+"""Languages of SIGMORPHON 2020 → sequence error of Phonetisaurus in percent."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One data set: how it is searched, what it is scored by, and what others reach.
+
+    Attributes:
+        folder: Below the folder of data sets; train, valid and test lie in it.
+        minutes: Budget.
+        metrics: Scored on test; the first is the objective.
+        others: What is known of other systems, in words.
+        data: Further fields of `[data]`.
+    """
+
+    name: str
+    folder: str
+    kind: str
+    minutes: int
+    metrics: tuple[str, ...]
+    others: str
+    suffix: str = ".tsv"
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def document(self, data: Path, minutes: float) -> dict[str, Any]:
+        """Return the task document."""
+        files = {split: str((data / self.folder / f"{split}{self.suffix}").absolute()) for split in SPLITS}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "data": {**files, **self.data},
+            "metric": {"name": self.metrics[0]},
+            "budget": {"time": minutes * 60.0},
+        }
+
+
+SPLITS = ("train", "valid", "test")
+PHONES = {"source_tokens": "characters", "target_tokens": "whitespace"}
+SYMBOLS = {"source_tokens": "whitespace", "target_tokens": "whitespace"}
+CHARACTERS = {"source_tokens": "characters", "target_tokens": "characters"}
+ERROR = ("sequence_error_rate", "token_error_rate")
+LIKELY = ("bits_per_character",)
+FIVE_GRAMS = "a Kneser-Ney character 5-gram"
+
+
+def _rows() -> Iterator[Row]:
+    pairs = "sequence_to_sequence"
+    for language, error in LANGUAGES.items():
+        known = f"Phonetisaurus {error} % sequence error"
+        yield Row(f"g2p_{language}", f"g2p_sigmorphon2020/{language}", pairs, 5, ERROR, known, data=PHONES)
+    known = "Phonetisaurus 26.58 % sequence error"
+    yield Row("g2p_cmudict", "g2p_cmudict", pairs, 60, ERROR, known, data=PHONES)
+    yield Row("scan_simple", "algo_scan-simple", pairs, 20, ("accuracy",), "99.8 % accuracy", data=SYMBOLS)
+    yield Row("scan_length", "algo_scan-length", pairs, 20, ("accuracy",), "above 0 %", data=SYMBOLS)
+    known = "nearest neighbour: BLEU 10.5, chrF 31.3"
+    yield Row("mt_debian", "mt_debian_en_de", "translation", 60, ("chrf", "bleu", "ter"), known)
+    rouge, known = ("rougeL", "rouge1", "rouge2"), "lead words: ROUGE-1/2/L 32.6/17.1/30.0"
+    yield Row("sum_debian", "sum_debian", "summarization", 20, rouge, known)
+    yield Row("dialog_plays", "dialog_plays", "dialogue", 20, LIKELY, FIVE_GRAMS)
+    yield Row("lm_debian", "lm_debian", "generation", 20, LIKELY, FIVE_GRAMS, ".txt")
+    yield Row("number_words", "number_words", pairs, 10, ERROR, "0.75 % sequence error", data=CHARACTERS)
+    yield Row("dates", "dates", pairs, 10, ERROR, "0.0 % sequence error", data=CHARACTERS)
+
+
+ROWS: Mapping[str, Row] = {row.name: row for row in _rows()}
+
+
+def main() -> None:
+    """Run the rows that have no line yet, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all without a line if absent")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets; without it nothing is run")
+    parser.add_argument("--work", type=Path, default=Path("models/tasks"), metavar="DIR", help="databases and winners")
+    parser.add_argument("--minutes", type=float, metavar="N", help="another budget, said in the line")
+    parser.add_argument("--quick", action="store_true", help="half a minute each, and no line is written")
+    parser.add_argument("--table", action="store_true", help="print the results so far in Markdown, and run nothing")
+    parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
+    options = parser.parse_args()
+    if options.table:
+        print(table(read_lines()))
+        return
+    if options.data is None:
+        print("tasks: hours on data sets that --data names; nothing is run without it", file=sys.stderr)
+        return
+    if unknown := [name for name in options.rows if name not in ROWS]:
+        parser.error(f"no row {unknown[0]}; there are {', '.join(ROWS)}")
+    done = {line["row"] for line in read_lines()}
+    names = options.rows or [name for name in ROWS if name not in done]
+    found = [run(ROWS[name], options) for name in names if _is_there(ROWS[name], options.data)]
+    if options.json:
+        print(
+            json.dumps({"version": 1, "name": "tasks", "ratios": {}, "measured": {each["row"]: each for each in found}})
+        )
+
+
+def read_lines() -> list[dict[str, Any]]:
+    """Return the results so far."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of `docs/results.md`: the last line of each row, and a dash where there is none."""
+    last = {line["row"]: line for line in lines}
+    rows = ["| data | budget | test | known of others | searched | commit |", "|---|---|---|---|---|---|"]
+    for name, row in ROWS.items():
+        line = last.get(name)
+        others = row.others
+        if line and line["peer"]:
+            others += ": " + ", ".join(f"`{metric}` {score:.3f}" for metric, score in line["peer"].items())
+        scores = ", ".join(f"`{metric}` {score:.4g}" for metric, score in line["test"].items()) if line else "–"
+        ran = f"{line['minutes']:.1f} min, load {line['load'][0]}" if line else "–"
+        commit = line["commit"] if line else "–"
+        rows.append(f"| `{name}` | {row.minutes} min | {scores} | {others} | {ran} | {commit} |")
+    return "\n".join(rows)
+
+
+def _is_there(row: Row, data: Path) -> bool:
+    there = (data / row.folder / f"train{row.suffix}").is_file()
+    if not there:
+        print(f"{row.name}: {data / row.folder} is absent; the row is left out", file=sys.stderr)
+    return there
+
+
+def run(row: Row, options: argparse.Namespace) -> dict[str, Any]:
+    """Search a row, score its winner on test, and write its line."""
+    minutes = 0.5 if options.quick else options.minutes or row.minutes
+    work = options.work / row.name
+    work.mkdir(parents=True, exist_ok=True)
+    document = work / "task.toml"
+    document.write_text(_toml(row.document(options.data, minutes)), encoding="utf-8")
+    before, began = load(), time.monotonic()
+    command = ["automl", "search", "task.toml", "--storage", "sqlite:///automl.db", "--out", "winner", "--json"]
+    search = _automl(work, *command[1:])
+    named = [argument for name in row.metrics for argument in ("--metric", name)]
+    test = str((options.data / row.folder / f"test{row.suffix}").absolute())
+    scored = _automl(work, "evaluate", "winner", test, *named, "--json")
+    line = {
+        "row": row.name,
+        "document": {key: value for key, value in row.document(Path(), minutes).items() if key != "data"},
+        "data": {"folder": row.folder, **row.data},
+        "test": scored["metrics"],
+        "signatures": scored["signatures"],
+        "valid": search["best"]["scores"],
+        "others": row.others,
+        "peer": _peer(row, options.data),
+        "minutes": round(search["seconds"] / 60, 2),
+        "wall_minutes_of_this_run": round((time.monotonic() - began) / 60, 2),
+        "trials": search["trials"],
+        "parameters": search["best"]["parameters"],
+        "command": " ".join(command),
+        "commit": _commit(),
+        "load": [before, load()],
+    }
+    print(f"{row.name}: {line['test']} after {line['minutes']} minutes (known: {row.others})", file=sys.stderr)
+    if not options.quick:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return line
+
+
+def _peer(row: Row, data: Path) -> dict[str, float]:
+    """Return what the peer that this benchmark builds itself reaches on the same test texts."""
+    if row.others != FIVE_GRAMS:
+        return {}
+    texts = {split: (data / row.folder / f"{split}{row.suffix}").read_text().splitlines() for split in SPLITS}
+    said = {split: [line.split("\t")[-1] for line in lines] for split, lines in texts.items()}
+    return {"bits_per_character": KneserNey(said["train"]).bits_per_character(said["test"])}
+
+
+def _automl(folder: Path, *arguments: str) -> Any:
+    code = "import sys; from automl.cli import run; sys.exit(run(sys.argv[1:]))"
+    finished = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, stdout=subprocess.PIPE, check=True)
+    return json.loads(finished.stdout)
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _toml(document: Mapping[str, Any]) -> str:
+    plain = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, dict)]
+    tables = [
+        "\n".join([f"[{key}]", *(f"{name} = {json.dumps(each)}" for name, each in value.items())])
+        for key, value in document.items()
+        if isinstance(value, dict)
+    ]
+    return "\n".join([*plain, *tables]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
