@@ -1,10 +1,11 @@
 """The whole configuration of a sequence-to-sequence model and its training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search_spaces import decoders, encoders, tokenizers
 from search_spaces.decoders import Decoder
-from search_spaces.dials import choice, later, one_of, uniform
+from search_spaces.dials import Value, choice, later, one_of, uniform
 from search_spaces.encoders import Encoder
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.outputs import Output, PointerGenerator, Softmax
@@ -33,7 +34,9 @@ RECIPE = (
     "label_smoothing",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
-READING = ("source_tokens", "target_tokens", "history_turns")
+LATER: Mapping[str, Value] = {"history_turns": 0, "length_slack": 2.0}
+"""Dials that a space leaves alone unless it is told of them → what they are then."""
+READING = ("source_tokens", "target_tokens", *LATER)
 """The fields that say how texts become what it reads and says."""
 
 
@@ -43,7 +46,8 @@ class Seq2Seq:
 
     Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
     position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
-    Of a conversation the last `history_turns` turns are read, or with 0 all.
+    Of a conversation the last `history_turns` turns are read, or with 0 all. A target may have `length_slack` times the
+    tokens that train has for sources of its length, and a few.
     `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
@@ -64,3 +68,4 @@ class Seq2Seq:
     source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole)
     target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)
     history_turns: int = later(0, 0, 1, 2, 4, 8)
+    length_slack: float = later(2.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)

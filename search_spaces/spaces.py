@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 from search_spaces import encoders, outputs
 from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, parameters
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import LATER, Seq2Seq
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,7 @@ def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
     ranges |= {path: OneOf(kinds) for path, kinds in (WITH_SOURCE if sources else WITHOUT_SOURCE).items()}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
-    if "history_turns" not in (narrowing or {}):
-        ranges["history_turns"] = Choice((0,))  # means something to conversations alone
+    ranges |= {name: Choice((value,)) for name, value in LATER.items() if name not in (narrowing or {})}
     for key, wanted in (narrowing or {}).items():
         matching = {path: ranges[path] for path in _matching(key, ranges)}
         for path, share in _shares(wanted, matching).items():
