@@ -15,7 +15,8 @@ from automl.control import history
 from automl.data.corpus import corpus_folder
 from automl.data.raw import read_raw
 from automl.errors import InputError
-from automl.records import bundle_of_trial
+from automl.export.exporting import export
+from automl.records import bundle_of_trial, sample_of
 from automl.searches import Options, check_objective, space_of
 from automl.server.access import Caller
 from automl.server.documents import Proposal
@@ -45,7 +46,6 @@ from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, up
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 OPEN_STATES = ("queued", "running")
-FORMATS = ("bundle",)
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,8 @@ class Service:
             delete_mirror(self.database.url, row.name)
         if purge:
             self._sweep(digests)
+            for served in (self.options.cache / "served").glob(f"{row.id}-*"):
+                rmtree(served, ignore_errors=True)
             if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
                 rmtree(corpus_folder(self.options.cache, row.data_digest), ignore_errors=True)
 
@@ -273,15 +275,25 @@ class Service:
             write_bundle(bundle_of_trial(record, number, self.options.cache, self.options.checkpoints), folder)
         return folder
 
-    def archive(self, row: SearchRow, trial: int | None) -> tuple[str, bytes]:
-        """Return a name and the bytes of a ZIP file with a trial's bundle."""
-        folder = self.bundle(row, trial)
+    def exported(self, row: SearchRow, trial: int | None, form: str) -> Path:
+        """Return the folder of a trial with a further form beside its bundle, compared as `automl export` does."""
+        number, digest = self.model(row, trial)
+        folder = private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest[:32]}-{form}"
+        if not (folder / "MANIFEST.json").is_file():
+            record, cache, checkpoints = self.library.record(row), self.options.cache, self.options.checkpoints
+            bundle = bundle_of_trial(record, number, cache, checkpoints)
+            export(bundle, folder, [form], sample_of(record, bundle, cache, checkpoints))
+        return folder
+
+    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
+        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it."""
+        folder = self.bundle(row, trial) if form == "bundle" else self.exported(row, trial, form)
         number = self.model(row, trial)[0]
-        name = f"{row.name}-{number}"
+        name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for path in sorted(folder.iterdir()):
-                archive.write(path, f"{name}/{path.name}")
+            for path in sorted(folder.rglob("*")):
+                archive.write(path, f"{name}/{path.relative_to(folder)}")
         return f"{name}.zip", buffer.getvalue()
 
     def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:

@@ -13,7 +13,7 @@ from automl.server.problems import documented, returned
 
 ROUTER = APIRouter(tags=["models"])
 STREAMED = 16
-Format = Literal["bundle"]
+Format = Literal["bundle", "int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8"]
 ZIP = returned("A ZIP file.", "application/zip", {"type": "string", "format": "binary"})
 LINES = returned("One JSON document a line.", "application/x-ndjson", {"type": "string"})
 
@@ -49,9 +49,11 @@ def download_model(
     trial: Annotated[int | None, Query(ge=0, le=10**9)] = None,
     format: Annotated[Format, Query(description="What to write.")] = "bundle",
 ) -> Response:
-    """Download the winner, or another trial, as a folder that predicts."""
-    del format
-    name, data = service_of(request).archive(row, trial)
+    """Download the winner, or another trial, as a folder that predicts, with a further form beside it if one is named.
+
+    A form is loaded and compared with the model before it is sent, which takes a minute.
+    """
+    name, data = service_of(request).archive(row, trial, format)
     return Response(
         data, media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )

@@ -12,6 +12,7 @@ from automl.records import Record
 from automl.report.drawing import described, drawing
 from automl.report.figures import COLOURS
 from automl.server.access import service_of
+from automl.server.api.models import Format
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
 from automl.server.problems import Problem, not_found
@@ -82,9 +83,15 @@ def try_model(
 
 
 @ROUTER.get("/searches/{name}/model")
-def take_home(request: Request, _caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
-    """Download the winner, or another trial."""
-    name, data = service_of(request).archive(row, trial)
+def take_home(
+    request: Request,
+    _caller: Looker,
+    row: SeenPage,
+    trial: Chosen = None,
+    form: Annotated[Format, Query(alias="format")] = "bundle",
+) -> Response:
+    """Download the winner, or another trial, in one of its forms."""
+    name, data = service_of(request).archive(row, trial, form)
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type="application/zip", headers=disposition)
 

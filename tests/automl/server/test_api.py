@@ -2,7 +2,11 @@
 
 import io
 import zipfile
+from typing import get_args
 
+from automl.bundle import write_bundle
+from automl.export.forms import FORMS
+from automl.server.api.models import Format
 from storage import objects
 from storage.checkpoints import referenced
 
@@ -128,6 +132,18 @@ def test_a_model_that_fails_says_so_and_the_next_request_gets_another(searched):
     assert ada.post("/v1/searches/words/predict", json={"sources": []}).json()["outputs"] == []
     assert ada.post("/v1/searches/words/predict", json={"sources": ["a"], "trial": 1}).status_code == 409
     assert ada.post("/v1/searches/words/predict", json={"sources": ["a"] * 1001}).status_code == 422
+
+
+def test_every_form_of_a_model_can_be_asked_for(searched, monkeypatch):
+    def pretended(bundle, folder, names, sample):
+        write_bundle(bundle, folder)
+        (folder / names[0]).mkdir()
+        (folder / names[0] / "model.bin").write_bytes(b"weights")
+
+    monkeypatch.setattr("automl.server.service.export", pretended)
+    assert set(get_args(Format)) == set(FORMS)
+    answer = searched.person().get("/v1/searches/words/model", params={"format": "onnx"})
+    assert "words-0-onnx/onnx/model.bin" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
 
 
 def test_what_is_purged_is_gone_and_what_another_search_needs_is_not(place):
