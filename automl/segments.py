@@ -84,6 +84,8 @@ class Segment:
         seconds: Stop at the first chunk boundary after so many seconds of training, whatever `to_tokens` says.
         cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
             `to_tokens` is the plan. A trial that has cooled down is finished.
+        in_parts: Run the model in parts whose programs other architectures share, unless a program of the whole is at
+            hand: it begins sooner, and each step takes somewhat longer.
     """
 
     trial: int
@@ -94,6 +96,7 @@ class Segment:
     to_tokens: int | None = None
     seconds: float | None = None
     cooldown: bool = False
+    in_parts: bool = False
 
 
 @dataclass(frozen=True)

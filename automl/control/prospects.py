@@ -1,12 +1,13 @@
 """What beginning a configuration would cost, by what this search has measured."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from statistics import median
 
 from automl.control.decisions import Prospect
-from automl.control.history import Trial
+from automl.control.history import IN_PARTS, Trial
 from search_spaces.optimizers import alike
+from search_spaces.parts import SECONDS, Part, parts
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
 Encode = Callable[[Seq2Seq], tuple[float, ...]]
@@ -15,19 +16,53 @@ Encode = Callable[[Seq2Seq], tuple[float, ...]]
 def prospects(configurations: Iterable[Seq2Seq], trials: Iterable[Trial], encode: Encode) -> list[Prospect]:
     """Return the configurations as the scheduler weighs them against each other."""
     measured = [trial for trial in trials if trial.segments]
-    return [Prospect(encode(c), cost_of(c, measured), _speed(c, measured)) for c in configurations]
+    compiled = Compiled.of(measured)
+    return [Prospect(encode(c), compiled.delay(c), _speed(c, measured)) for c in configurations]
 
 
-def cost_of(configuration: Seq2Seq, measured: Sequence[Trial]) -> float:
-    """Return the seconds before a configuration's first step: none where its architecture's programs are there.
+@dataclass(frozen=True)
+class Compiled:
+    """What a search has compiled, and how long it took.
 
-    Otherwise it is what first segments usually spend on compiling.
+    Attributes:
+        architectures: Those that were trained.
+        known: The parts of models that were run in parts: all but the first trial's, which is compiled whole.
+        rate: Seconds of a segment for each second that `search_spaces.parts` says of a part; none before there is one.
+        usual: Seconds that a first segment compiled, in the middle.
     """
-    same = architecture(configuration)
-    if any(architecture(trial.configuration) == same for trial in measured):
-        return 0.0
-    firsts = {architecture(t.configuration): t.segments[0].seconds.get("compiling", 0.0) for t in reversed(measured)}
-    return median(firsts.values()) if firsts else 0.0
+
+    architectures: frozenset[Hashable] = frozenset()
+    known: frozenset[Part] = frozenset()
+    rate: float | None = None
+    usual: float = 0.0
+
+    @staticmethod
+    def of(measured: Iterable[Trial], *, in_parts: bool = IN_PARTS) -> "Compiled":
+        """Return what trials with a segment have compiled; whether those after the first did so in parts."""
+        firsts: dict[Hashable, float] = {}
+        known, rates = set[Part](), []
+        for trial in sorted(measured, key=lambda trial: trial.row.number):
+            seconds = trial.segments[0].seconds.get("compiling", 0.0)
+            firsts.setdefault(architecture(trial.configuration), seconds)
+            new = set(parts(trial.configuration)) - known if in_parts and trial.row.number > 0 else set()
+            known |= new
+            rates += [seconds / _seconds(new)] if new else []
+        usual = median(firsts.values()) if firsts else 0.0
+        return Compiled(frozenset(firsts), frozenset(known), median(rates) if rates else None, usual)
+
+    def delay(self, configuration: Seq2Seq) -> float:
+        """Return the seconds before a configuration's first step: none where its architecture was trained before.
+
+        Otherwise they are those of the parts that no trial has had; of a model that has no parts, the usual ones.
+        """
+        if architecture(configuration) in self.architectures:
+            return 0.0
+        own = set(parts(configuration))
+        return self.usual if self.rate is None or not own else self.rate * _seconds(own - self.known)
+
+
+def _seconds(found: Iterable[Part]) -> float:
+    return sum(SECONDS[type(part)] for part in found)
 
 
 def architecture(configuration: Seq2Seq) -> Hashable:

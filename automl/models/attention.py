@@ -86,9 +86,10 @@ class MultiHeadAttention(nnx.Module):
         positions: Int[Array, "positions"] | None = None,
     ) -> KeysValues:
         """Return keys and values of the positions that will be attended to."""
-        keys = self._grouped(jnp.matmul(states, self.key))
-        values = jnp.matmul(states, self.value)
-        values = self._grouped(values + jnp.broadcast_to(self.value_bias, values.shape))
+        key, value, bias = (self._spread(jnp.asarray(p.get_value())) for p in (self.key, self.value, self.value_bias))
+        keys = self._grouped(jnp.matmul(states, key))
+        values = jnp.matmul(states, value)
+        values = self._grouped(values + jnp.broadcast_to(bias, values.shape))
         if relations is not None and positions is not None:
             keys = relations.turn(keys, positions, self.heads)
         return KeysValues(keys, values)
@@ -136,24 +137,42 @@ class MultiHeadAttention(nnx.Module):
 
     def _summed(self, scores: Float[Array, "batch groups queries positions"]) -> Array:
         """Give each group the scores of its whole head."""
-        if not self.several and isinstance(self.heads.per_head, int) and self.heads.per_head == 1:
+        per_head = self.heads.per_head
+        if isinstance(per_head, int) and per_head == 1:
             return scores
-        head = self.heads.of_groups(scores.shape[1])
-        same = (head[:, None] == head[None, :]).astype(scores.dtype)
-        return jnp.einsum("bgqp,gh->bhqp", scores, same)
+
+        def summed(scores: Float[Array, "batch groups queries positions"]) -> Array:
+            head = self.heads.of_groups(scores.shape[1])
+            same = (head[:, None] == head[None, :]).astype(scores.dtype)
+            return jnp.einsum("bgqp,gh->bhqp", scores, same)
+
+        if isinstance(per_head, int):
+            return summed(scores)
+        chosen: Array = jax.lax.cond(per_head <= 1, lambda same: same, summed, scores)
+        return chosen
+
+    def _spread(self, columns: Float[Array, "*input shared"]) -> Float[Array, "*input spread"]:
+        """Give each group of a query's columns the columns of a key's or value's matrix that it shares.
+
+        Where heads are data, so is what they share; to move columns of a matrix costs less than those of a batch.
+        """
+        if not (self.grouped and self.several):
+            return columns
+        groups = columns.reshape(*columns.shape[:-1], -1, self.granule)
+        return jnp.take(groups, self._sources(), axis=-2, mode="clip").reshape(*columns.shape[:-1], -1)
 
     def _for_each_query(
         self, x: Float[Array, "batch positions shared granule"]
     ) -> Float[Array, "batch positions groups granule"]:
         """Give each group of a query's columns those of the keys or values that it shares."""
-        if not self.grouped:
-            return x
+        return jnp.take(x, self._sources(), axis=2, mode="clip") if self.grouped and not self.several else x
+
+    def _sources(self) -> Int[Array, "groups"]:
+        """Return for each group of a query's columns the group of keys and values that it looks at."""
         heads, shared = self.heads, jnp.maximum(jnp.asarray(number(self.key_value_heads)), 1)
-        groups = self.query.shape[1] // self.granule
         per_head = jnp.maximum(jnp.asarray(heads.per_head), 1)
-        place = jnp.arange(groups)
-        source = place // per_head // jnp.maximum(jnp.asarray(heads.count) // shared, 1) * per_head + place % per_head
-        return jnp.take(x, source, axis=2, mode="clip")
+        place = jnp.arange(self.query.shape[1] // self.granule)
+        return place // per_head // jnp.maximum(jnp.asarray(heads.count) // shared, 1) * per_head + place % per_head
 
     def _mean(self, weights: Float[Array, "batch groups queries positions"]) -> Float[Array, "batch queries positions"]:
         true = jnp.asarray(number(self.size)) // self.granule

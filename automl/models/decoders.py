@@ -39,23 +39,19 @@ class RecurrentCarry(NamedTuple):
     place: Int[Array, ""]
 
 
-class RecurrentDecoder(nnx.Module):
+class RecurrentCells(nnx.Module):
     """Gated recurrent cells that are fed the last token and the last context (Luong et al., 2015, section 3.3)."""
 
-    def __init__(self, found: Sequence[kinds.Recurrent], output: OutputKinds, *, attends: bool) -> None:
+    def __init__(self, found: Sequence[kinds.Recurrent], *, attends: bool) -> None:
         self.size, layers = max(k.hidden_size for k in found), max(k.num_layers for k in found)
         names = distinct(k.cell for k in found)
         self.depth = fact(layers)
-        self.embedding = TokenEmbedding(output.vocabulary, self.size)
         inputs = [Width(self.size, 2 if attends else 1)] + [Width(self.size)] * (layers - 1)
         self.cells = nnx.List([OneOf({n: STEPPED[n](into, self.size) for n in names}) for into in inputs])
         self.gates = max(STEPPED[name].gates for name in names)
         looking = [(k.attention, k.hidden_size) for k in found]
         self.attention = SourceAttention(looking, self.size) if attends else None
         self.bridges = nnx.List([Linear(self.size, self.size) for _ in range(layers if attends else 0)])
-        self.of_hidden = Linear(self.size, self.size)
-        self.of_context = Linear(self.size, self.size, bias=False) if attends else None
-        self.output = Output(self.size, output)
 
     def begin(self, memory: Memory) -> RecurrentCarry:
         """Return the carry before the first token, from the mean of the memory."""
@@ -107,22 +103,8 @@ class RecurrentDecoder(nnx.Module):
         projected: Array = self.cells[0].pick(one)
         return projected
 
-    def outputs(
-        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
-    ) -> Float[Array, "batch target vocabulary"]:
-        """Return the logits after each token of a known target."""
-        memory = memory._replace(states=fitted(memory.states, self.size))
-        return self.answer(*self._run(memory, tokens, noise), memory, noise and noise.at(1))
-
-    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
-        """Return the weights over the source after each token of a known target."""
-        memory = memory._replace(states=fitted(memory.states, self.size))
-        weights: Array = self._run(memory, tokens, None)[1].weights
-        return weights
-
-    def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> tuple[Array, Any]:
-        """Return the cells' outputs and what they found in the source, token by token."""
-        embedded = drop_embedded(self.embedding(tokens), noise and noise.at(0))
+    def run(self, memory: Memory, embedded: Float[Array, "batch target size"]) -> tuple[Array, Any]:
+        """Return the last layer's outputs after each token of a known target, and what they found in the source."""
         projected = jnp.swapaxes(self._projected(embedded), 0, 1)
         keys = self.attention and self.attention.keys(memory)
 
@@ -132,6 +114,31 @@ class RecurrentDecoder(nnx.Module):
         _, seen = jax.lax.scan(step, self.begin(memory), projected)
         hidden, found = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), seen)
         return hidden, found
+
+
+class RecurrentDecoder(RecurrentCells):
+    """Recurrent cells between an embedding and logits."""
+
+    def __init__(self, found: Sequence[kinds.Recurrent], output: OutputKinds, *, attends: bool) -> None:
+        super().__init__(found, attends=attends)
+        self.embedding = TokenEmbedding(output.vocabulary, self.size)
+        self.of_hidden = Linear(self.size, self.size)
+        self.of_context = Linear(self.size, self.size, bias=False) if attends else None
+        self.output = Output(self.size, output)
+
+    def outputs(
+        self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None
+    ) -> Float[Array, "batch target vocabulary"]:
+        """Return the logits after each token of a known target."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        embedded = drop_embedded(self.embedding(tokens), noise and noise.at(0))
+        return self.answer(*self.run(memory, embedded), memory, noise and noise.at(1))
+
+    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
+        """Return the weights over the source after each token of a known target."""
+        memory = memory._replace(states=fitted(memory.states, self.size))
+        weights: Array = self.run(memory, self.embedding(tokens))[1].weights
+        return weights
 
     def answer(
         self,

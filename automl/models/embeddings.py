@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -113,17 +114,11 @@ class Relations(nnx.Module):
         self, x: Float[Array, "batch length groups granule"], positions: Int[Array, "length"], heads: Heads
     ) -> Float[Array, "batch length groups granule"]:
         """Turn neighbouring pairs of columns by angles that grow with the position (Su et al., 2021, section 3.2.2)."""
-        if "Rotary" not in names(self.kind):
-            return x
-        groups, granule = x.shape[2:]
-        column = jnp.arange(groups * granule)[::2] % jnp.maximum(jnp.asarray(heads.size), 1)
-        angles = positions[:, None].astype(jnp.float32) * frequencies(column, heads.size)[None, :]
-        angles = times(is_kind(self.kind, "Rotary"), angles).astype(x.dtype)
-        cosine, sine = jnp.cos(angles)[None], jnp.sin(angles)[None]
-        pairs = x.reshape(*x.shape[:2], -1, 2)
-        even, odd = pairs[..., 0], pairs[..., 1]
-        turned = jnp.stack([even * cosine - odd * sine, even * sine + odd * cosine], axis=-1)
-        return turned.reshape(x.shape)
+        rotary = is_kind(self.kind, "Rotary")
+        if isinstance(rotary, bool):
+            return _turned(x, positions, heads) if rotary else x
+        turned: Array = jax.lax.cond(rotary, lambda x: _turned(x, positions, heads), lambda same: same, x)
+        return turned
 
     def bias(
         self, queries: Int[Array, "queries"], keys: Int[Array, "positions"], heads: Heads, groups: int, dtype: Any
@@ -143,6 +138,18 @@ class Relations(nnx.Module):
             learned = times(is_kind(self.kind, "RelativeBias"), learned)
             total = learned if total is None else total + learned
         return total
+
+
+def _turned(
+    x: Float[Array, "batch length groups granule"], positions: Int[Array, "length"], heads: Heads
+) -> Float[Array, "batch length groups granule"]:
+    groups, granule = x.shape[2:]
+    column = jnp.arange(groups * granule)[::2] % jnp.maximum(jnp.asarray(heads.size), 1)
+    angles = positions[:, None].astype(jnp.float32) * frequencies(column, heads.size)[None, :]
+    cosine, sine = (wave(angles).astype(x.dtype)[None] for wave in (jnp.cos, jnp.sin))
+    pairs = x.reshape(*x.shape[:2], -1, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    return jnp.stack([even * cosine - odd * sine, even * sine + odd * cosine], axis=-1).reshape(x.shape)
 
 
 def relative_bucket(distance: Int[Array, "*shape"], buckets: Number, *, causal: bool) -> Int[Array, "*shape"]:

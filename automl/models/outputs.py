@@ -54,11 +54,14 @@ class Output(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch target size"],
-        embedding: TokenEmbedding,
+        embedding: TokenEmbedding | None,
         weights: Float[Array, "batch target source"],
         copies: Int[Array, "batch source"] | None,
     ) -> Float[Array, "batch target vocabulary"]:
-        """Return the logits; `weights` and `copies` say where the decoder looked and what can be copied from there."""
+        """Return the logits; `weights` and `copies` say where the decoder looked and what can be copied from there.
+
+        The embedding is read where its table could be the matrix.
+        """
         logits = jnp.matmul(x, self._matrix(embedding))
         logits = self._masked(logits + jnp.broadcast_to(self.bias, logits.shape))
         copying = is_kind(self.kind, "PointerGenerator")
@@ -72,13 +75,15 @@ class Output(nnx.Module):
         mixed: Array = jax.lax.cond(copying, lambda: self._mixed(logits, share, weights, copies), lambda: logits)
         return mixed
 
-    def _matrix(self, embedding: TokenEmbedding) -> Float[Array, "size vocabulary"]:
+    def _matrix(self, embedding: TokenEmbedding | None) -> Float[Array, "size vocabulary"]:
         tied = is_kind(self.matrix, "table")
+        if embedding is None or (tied is False and self.kernel is not None):
+            assert self.kernel is not None
+            return jnp.asarray(self.kernel.get_value())
         table: Array = embedding.table.get_value().T
         if tied is True or self.kernel is None:
             return table
-        kernel: Array = self.kernel.get_value()
-        return kernel if tied is False else jnp.where(tied, table, kernel)
+        return jnp.where(tied, table, self.kernel.get_value())
 
     def _masked(self, logits: Float[Array, "batch target vocabulary"]) -> Float[Array, "batch target vocabulary"]:
         size = number(self.size)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Initializer = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.floating[Any]]]
 Parameters = Mapping[str, Float[Array, "..."]]
+Declared = Mapping[str, nnx.Param[Any]]
 
 
 class Width(NamedTuple):
@@ -142,26 +143,34 @@ def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
 
 def padded(values: Mapping[str, NDArray[Any]], true: nnx.Module, model: nnx.Module) -> dict[str, NDArray[Any]]:
     """Return the parameters of a model laid into those of a larger one; what is beyond them is 0."""
-    laid = {}
-    parts = {name: param.get_metadata("blocks") for name, param in declared(true).items()}
-    for name, param in declared(model).items():
-        dtype = values[name].dtype if name in values else np.dtype(np.float32)
-        laid[name] = np.zeros(param.get_value().shape, dtype)
-        if name in values:
-            larger = param.get_metadata("blocks")
-            _inside(laid[name], values[name].shape, parts[name], larger)[...] = _in_blocks(values[name], parts[name])
-    return laid
+    return laid(values, declared(true), declared(model))
 
 
 def unpadded(values: Mapping[str, NDArray[Any]], true: nnx.Module, model: nnx.Module) -> dict[str, NDArray[Any]]:
     """Return the parameters of a model that were laid into those of a larger one."""
-    cut = {}
-    larger = {name: param.get_metadata("blocks") for name, param in declared(model).items()}
-    for name, param in declared(true).items():
-        shape = param.get_value().shape
-        inside = _inside(np.asarray(values[name]), shape, param.get_metadata("blocks"), larger[name])
-        cut[name] = inside.reshape(shape)
-    return cut
+    return cut(values, declared(true), declared(model))
+
+
+def laid(values: Mapping[str, NDArray[Any]], true: Declared, larger: Declared) -> dict[str, NDArray[Any]]:
+    """Return values of declared parameters laid into those of larger ones by the same paths; the rest is 0."""
+    found = {}
+    for name, param in larger.items():
+        dtype = values[name].dtype if name in values else np.dtype(np.float32)
+        found[name] = np.zeros(param.get_value().shape, dtype)
+        if name in values:
+            parts = true[name].get_metadata("blocks")
+            inside = _inside(found[name], values[name].shape, parts, param.get_metadata("blocks"))
+            inside[...] = _in_blocks(values[name], parts)
+    return found
+
+
+def cut(values: Mapping[str, NDArray[Any]], true: Declared, larger: Declared) -> dict[str, NDArray[Any]]:
+    """Return the values that were laid into those of larger parameters."""
+    found = {}
+    for name, param in true.items():
+        shape, parts = param.get_value().shape, larger[name].get_metadata("blocks")
+        found[name] = _inside(np.asarray(values[name]), shape, param.get_metadata("blocks"), parts).reshape(shape)
+    return found
 
 
 def _in_blocks(array: NDArray[Any], blocks: tuple[int, ...]) -> NDArray[Any]:

@@ -26,6 +26,10 @@ BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy":
 """Metrics that count rows without an error → whether the count is of the right rows."""
 
 
+Forced = Callable[[DeviceSplit, int, Bucket], TokenCounts]
+"""Counts what is right in the first rows of a split, padded to a shape at least."""
+
+
 class Counts(NamedTuple):
     """Teacher-forced sums over a split; the likelihood is of what a model can say."""
 
@@ -103,9 +107,11 @@ class Evaluator:
         longest = min(int(source.max()), self.table.meta["max_source_length"])
         return Bucket(max(longest, 1), min(int(target.max()), self.table.meta["max_target_length"]) + 1)
 
-    def counts(self, signature: Signature, parameters: Parameters) -> Counts:
+    def counts(self, signature: Signature, parameters: Parameters, forced: Forced | None = None) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
-        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in self.sums(signature, parameters))
+        place = (self.device, self.forced.rows, self.bucket)
+        sums = forced(*place) if forced else forced_sums(self.programs, signature, parameters, *place)
+        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in sums)
         fits = np.diff(self.forced.target_offsets) < self.bucket.target
         fits &= np.diff(self.forced.source_offsets) <= self.bucket.source
         matched = np.logical_or.reduceat((right == tokens) & fits, self.firsts)
@@ -114,10 +120,6 @@ class Evaluator:
         characters = sum(len(texts[0]) + 1 for texts, is_said in zip(self.references, said, strict=True) if is_said)
         likelihood = Likelihood(float(loss[first][said].sum()), int(tokens[first][said].sum()), characters)
         return Counts(float(loss[first].sum() / total), float(right[first].sum() / total), matched, likelihood)
-
-    def sums(self, signature: Signature, parameters: Parameters) -> TokenCounts:
-        """Run the compiled program over the forced rows."""
-        return forced_sums(self.programs, signature, parameters, self.device, self.forced.rows, self.bucket)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
@@ -131,13 +133,20 @@ class Evaluator:
         return [flat[begin:end].tolist() for begin, end in pairwise(offsets)]
 
     def scores(
-        self, signature: Signature, parameters: Parameters, program: Program, *, spread: bool = False
+        self,
+        signature: Signature,
+        parameters: Parameters,
+        program: Program,
+        forced: Forced | None = None,
+        *,
+        spread: bool = False,
     ) -> Mapping[str, float]:
         """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it.
 
-        With `spread` also `deviation`, if the first metric is of texts and they are decoded.
+        With `spread` also `deviation`, if the first metric is of texts and they are decoded. `forced` counts what is
+        right given the true target, where the program of the whole model does not.
         """
-        counts = self.counts(signature, parameters)
+        counts = self.counts(signature, parameters, forced)
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
         if self.needs_decoding:
             return scores | self.decoded_scores(parameters, program, spread=spread)

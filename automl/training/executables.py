@@ -19,10 +19,11 @@ from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
-from automl.training.optimizers import Moments, Recipe, initial_moments, updated
+from automl.training.optimizers import Moments, Recipe, updated
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
+from search_spaces.parts import rounded
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
@@ -40,7 +41,7 @@ class DeviceSplit(NamedTuple):
     target: Int[Array, "target_tokens"]
     target_starts: Int[Array, "rows"]
     target_lengths: Int[Array, "rows"]
-    copies: Int[Array, "source_vocabulary"]
+    copies: Int[Array, "rounded_vocabulary"]
 
 
 class TrainState(NamedTuple):
@@ -88,7 +89,7 @@ def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
         )
 
     sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
-    arrays: tuple[Any, ...] = (*sides, copies)
+    arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD))
     placed: DeviceSplit = jax.device_put(DeviceSplit(*arrays))
     return placed
 
@@ -105,17 +106,12 @@ def filled(values: Any, size: int, filling: int = 0) -> NDArray[np.int32]:
     return array
 
 
-def new_state(
-    parameters: Mapping[str, NDArray[np.float32]], initial: Callable[[Any], Any] = initial_moments
-) -> TrainState:
-    """Return the state at step 0.
-
-    Args:
-        parameters: Start values; they are copied.
-        initial: `initial_moments`, or its compiled form.
-    """
-    arrays, average = (jax.device_put(dict(parameters), may_alias=False) for _ in range(2))
-    return TrainState(arrays, initial(arrays), average, jax.device_put(np.zeros((), np.int32), may_alias=False))
+def new_state(parameters: Mapping[str, NDArray[np.float32]]) -> TrainState:
+    """Return the state at step 0, from a copy of the start values."""
+    zeros: Any = {name: np.zeros_like(value) for name, value in parameters.items()}
+    state: tuple[Any, ...] = (dict(parameters), Moments(zeros, zeros), dict(parameters), np.zeros((), np.int32))
+    placed: TrainState = jax.tree.map(lambda leaf: jax.device_put(leaf, may_alias=False), TrainState(*state))
+    return placed
 
 
 class Batch(NamedTuple):

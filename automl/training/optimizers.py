@@ -77,10 +77,26 @@ def updated(
         kinds: Those that the recipe may be of; of one alone, the program has no switch.
     """
     clip = recipe.clipping / jnp.maximum(optax.tree.norm(dict(gradients)), recipe.clipping)
+    clipped = {name: clip * gradient for name, gradient in gradients.items()}
+    return stepped(parameters, clipped, moments, pace, recipe, forms, sizes=sizes, kinds=kinds)
+
+
+def stepped(
+    parameters: Parameters,
+    gradients: Parameters,
+    moments: Moments,
+    pace: Pace,
+    recipe: Recipe,
+    forms: Mapping[str, Form],
+    *,
+    sizes: Sizes | None = None,
+    kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
+) -> tuple[Arrays, Moments]:
+    """Return what `updated` does, from gradients that are clipped already; the parameters may be some of a model's."""
     numbers = {name: pace.matrices if forms[name].kind == "matrix" else pace.rest for name in parameters}
     first, second, ways = {}, {}, {}
     for name, own in numbers.items():
-        gradient = clip * gradients[name]
+        gradient = gradients[name]
         ways[name] = own.old * moments.first[name] + own.new * gradient
         first[name] = own.keep_first * moments.first[name] + (1 - own.keep_first) * gradient
         second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -33,28 +33,32 @@ from automl.segments import (
     Workload,
 )
 from automl.training import checkpoints
+from automl.training.chain import Chain, scorer
 from automl.training.checkpoints import Checkpoint
 from automl.training.dataset import CHUNK, Dataset
 from automl.training.decoders import Decoders
 from automl.training.executables import (
     Chunk,
+    TrainState,
     model_of,
     new_state,
     train_program,
 )
 from automl.training.latency import median_seconds, of_median_length
-from automl.training.optimizers import Recipe, initial_moments
+from automl.training.optimizers import Recipe
 from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
+from automl.training.tiers import Pace, pays
 from search_spaces.decoding import Decoding, Greedy, decoding_from
 from search_spaces.dials import from_dict
-from search_spaces.optimizers import alike
+from search_spaces.optimizers import Optimizer, alike
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 
 MOST_DATASETS = 4
+MOST_CHAINS = 8
 REPORT_SECONDS = 1.0
 
 
@@ -74,7 +78,8 @@ class Trainer:
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
         self.compiled: dict[Any, Callable[..., Any]] = {}
-        self.slowest_compilation = 0.0
+        self.slowest_compilation = self.slowest_whole = 0.0
+        self.chain = lru_cache(MOST_CHAINS)(self._chained)
 
     def dataset(self, configuration: Seq2Seq) -> Dataset:
         """Return the data in a configuration's tokens; their table is built if no search has needed it before."""
@@ -115,10 +120,10 @@ class Trainer:
             dataset, static = self.dataset(configuration), self._static(configuration)
         if segment.to_tokens is not None:
             segment = replace(segment, to_tokens=dataset.own_tokens(segment.to_tokens))
-        end = self._train(segment, configuration, static, watch, report, stop)
+        end, chain = self._train(segment, configuration, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            end, scores = self._scored(end, static, dataset, final=segment.cooldown)
+            end, scores = self._scored(end, chain, static, dataset, final=segment.cooldown)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -152,20 +157,24 @@ class Trainer:
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
 
     def _scored(
-        self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool
+        self, end: Checkpoint, chain: Chain | None, static: Signature, dataset: Dataset, *, final: bool
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
-        At the end of a trial the last parameters take the place of the average where they are better.
+        At the end of a trial the last parameters take the place of the average where they are better. The state that is
+        returned is at true shapes.
         """
-        evaluator, greedy = dataset.evaluator("valid"), self._greedy(static, dataset)
-        scores = evaluator.scores(static, end.state.average, greedy, spread=final)
-        if not final:
-            return end, scores
-        last = evaluator.scores(static, end.state.parameters, greedy, spread=True)
-        if not self._better(last, scores):
-            return end, scores
-        return end._replace(state=end.state._replace(average=end.state.parameters)), last
+        held, state = end.state, end.state if chain is None else chain.cut(end.state)
+
+        def scores(own: Mapping[str, Any], of: Parameters) -> Mapping[str, float]:
+            forced = None if chain is None else scorer(chain, own, dataset.plan)
+            return dataset.evaluator("valid").scores(static, of, self._greedy(static, dataset), forced, spread=final)
+
+        found = scores(held.average, state.average)
+        last = scores(held.parameters, state.parameters) if final else found
+        if final and self._better(last, found):
+            return end._replace(state=state._replace(average=state.parameters)), last
+        return end._replace(state=state), found
 
     def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
         first = self.metrics[0]
@@ -193,10 +202,12 @@ class Trainer:
         decoders: Decoders = self.decoders(static, dataset.table.meta["max_target_length"])
         return decoders.program(decoding)
 
-    def _fresh(self, static: Signature, seed: int) -> Any:
-        parameters = initialise(model_of(static), seed)
-        initial = self.programs.get("initial state of the optimizer", lambda: jax.jit(initial_moments), (parameters,))
-        return new_state(parameters, initial)
+    def _fresh(self, static: Signature, seed: int) -> TrainState:
+        return new_state(initialise(model_of(static), seed))
+
+    def _chained(self, static: Signature, optimizers: tuple[type[Optimizer], ...]) -> Chain:
+        vocabularies = (static.source_vocabulary, static.target_vocabulary)
+        return Chain(self.programs, static.configuration, vocabularies, optimizers)
 
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
         fresh = self._fresh(static, segment.seed)
@@ -215,11 +226,12 @@ class Trainer:
         watch: Stopwatch,
         report: Report,
         stop: Stop,
-    ) -> Checkpoint:
+    ) -> tuple[Checkpoint, Chain | None]:
+        """Train; of a model that was run in parts, the state is as these hold it."""
         state, tokens = self._begin(segment, static)
         dataset = self.dataset(configuration)
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), tokens)
-        reported = -math.inf
+        reported, chain, before = -math.inf, None, tokens
         for run in course.order.runs(segment.seed, segment.from_step):
             begun, stopped = run.first_step > segment.from_step, stop()
             if stopped and not begun:
@@ -227,11 +239,16 @@ class Trainer:
             if stopped or (begun and course.over(run.first_step, tokens, watch)):
                 break
             chunk = course.chunk(run)
+            if chain is not None and self._pays(course, tokens - before, tokens, watch):
+                state, chain, segment = chain.cut(state), None, replace(segment, in_parts=False)
             key = self._key(segment, static, run, course, dataset)
             inputs = (state, dataset.data, chunk)
-            if begun and not self._fits(course, key, inputs, watch):
+            if not begun and segment.in_parts and not self._at_hand(key, inputs):
+                chain = self._chain(static, key)
+                state = state if chain is None else chain.laid(state)
+            if begun and not self._fits(course, chain, key, inputs, watch):
                 break
-            program = self._compiled(key, inputs, watch, report)
+            program = self._compiled(chain, key, (state, dataset.data, chunk), watch, report)
             with watch.part("training"):
                 state, losses = program(state, dataset.data, chunk)
                 loss = finite_mean(losses, chunk)
@@ -240,36 +257,58 @@ class Trainer:
                 reported = time.monotonic()
                 said = f"{dataset.base_tokens(tokens):,} tokens, training loss {loss:.2f}"
                 report(Beat("training", run.first_step + len(run.rows), said))
-        return Checkpoint(state, tokens)
+        return Checkpoint(state, tokens), chain
 
     def _key(self, segment: Segment, static: Signature, run: Run, course: "Course", dataset: Dataset) -> Any:
         """Return what the program of a run is known by.
 
         A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
-        for a first look one compilation is enough, and padding changes no number but by rounding.
+        for a first look one compilation is enough, and padding changes no number but by rounding. So does one in parts.
         """
         rest = (alike(course.configuration.optimizer), dataset.table.digest)
         own, largest = (static, run.bucket, *rest), course.order.largest
-        if segment.from_step > 0 or own in self.compiled or not run.bucket.fits(largest):
-            return own
-        return (static, largest, *rest)
+        is_new = segment.from_step == 0 or (segment.in_parts and own not in self.compiled)
+        return (static, largest, *rest) if is_new and own not in self.compiled and run.bucket.fits(largest) else own
 
-    def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
+    def _chain(self, static: Signature, key: Any) -> Chain | None:
+        """Return the model in parts; none where it has no encoder, and so no parts."""
+        chain = self.chain(static, key[2])
+        return chain if chain.links else None
+
+    def _pays(self, course: "Course", own: int, tokens: int, watch: Stopwatch) -> bool:
+        """Say whether it pays to go on with the program of the whole model; never in a first look."""
+        if course.segment.from_step == 0:
+            return False
+        wanted = course.segment.to_tokens
+        left = None if wanted is None else max(wanted - tokens, 0)
+        so_far = Pace(own, watch.seconds["training"], left, course.seconds_left(watch))
+        return pays(so_far, len(course.order.buckets), self.slowest_whole)
+
+    def _at_hand(self, key: Any, inputs: tuple[Any, ...]) -> bool:
+        return key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
+
+    def _fits(self, course: "Course", chain: Chain | None, key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
+        at_hand = self._at_hand(key, inputs) if chain is None else chain.is_prepared(key[1])
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
-    def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
-        if key not in self.compiled:
+    def _compiled(
+        self, chain: Chain | None, key: Any, inputs: tuple[Any, Any, Any], watch: Stopwatch, report: Report
+    ) -> Callable[..., Any]:
+        if (key not in self.compiled) if chain is None else not chain.is_prepared(key[1]):
             report(Beat("compiling"))
             with watch.part("compiling"):
                 begun = time.monotonic()
-                self.compiled[key] = self.programs.get(
-                    repr(("train", *key[:3])), lambda: train_program(*key[:3]), inputs
-                )
+                if chain is None:
+                    self.compiled[key] = self.programs.get(
+                        repr(("train", *key[:3])), lambda: train_program(*key[:3]), inputs
+                    )
+                    self.slowest_whole = max(self.slowest_whole, time.monotonic() - begun)
+                else:
+                    chain.prepare(*inputs, bucket=key[1])
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
-        return self.compiled[key]
+        return self.compiled[key] if chain is None else partial(chain.train, bucket=key[1])
 
 
 class Course:
@@ -325,7 +364,7 @@ def noise_of(configuration: Seq2Seq, seed: int) -> Noise:
     return Noise(*dials)
 
 
-def finite_mean(losses: Float[Array, "steps"], chunk: Chunk) -> float:
+def finite_mean(losses: Float[Array | np.ndarray, "taken"], chunk: Chunk) -> float:
     """Return the mean loss of a chunk's steps.
 
     Raises:
