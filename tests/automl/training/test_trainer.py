@@ -190,6 +190,8 @@ def test_reports_say_what_is_done(trainer: Trainer, begin: SegmentResult) -> Non
     beats: list[Beat] = []
     trained(trainer, segment(), report=beats.append, stop=After(1))
     trainer.run(evaluation(begin, "test"), beats.append, never)
+    assert [beat.phase for beat in beats].count("tokenizing") == 2
+    beats = [beat for beat in beats if beat.phase != "tokenizing"]
     assert re.fullmatch(r"1,\d{3} tokens, training loss 2\.\d\d", str(beats[0]))
     assert [(beat.phase, beat.step) for beat in beats[:3]] == [("training", 4), ("evaluating", 4), ("writing", 4)]
     assert str(beats[3]) == "decoding test"
