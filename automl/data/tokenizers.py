@@ -137,6 +137,8 @@ def _empty(kind: type[kinds.Tokenizer]) -> Any:
         return _whitespace(())
     if kind is Bytes:
         return _bytes()
+    if kind is Whole:
+        return _whole(())
     return subwords.backend(models.BPE() if kind is BytePairs else models.Unigram([(SPECIAL_TOKENS[UNK], 0.0)], 0))
 
 
