@@ -65,6 +65,8 @@ class PretendingExecutor:
         return min(limits) + late + EVALUATING + (0 if job.from_step else COMPILING)
 
     def wait(self, futures: Collection["Future[Result]"]) -> None:
+        if not self.flights:
+            return  # all were given up
         soon = self.now + 5.0
         if self.overrun and all(flight.ends > soon for flight in self.flights):
             self.now = soon
