@@ -108,6 +108,7 @@ class Model:
         sizes = self._source.size, self._target.size
         if sizes != (description.source_vocabulary, description.target_vocabulary):
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
+        self._history = description.configuration.history_turns
         self._static = signature(description.configuration, *sizes, 0)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
         self._parameters = jax.device_put(dict(bundle.weights))
@@ -269,7 +270,18 @@ class Model:
         return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
 
     def _tokens(self, sources: Iterable[str]) -> list[list[int]]:
-        return self._source.encode_batch([normalise(source) for source in sources])
+        if not self.has_source:
+            return [[EOS] for _ in sources]  # a token that the model does not see
+        return self._source.encode_batch([self._prepared(source) for source in sources])
+
+    def _prepared(self, source: str) -> str:
+        """Return a source as train has them: of a conversation, the turns that the model reads."""
+        if self.config["kind"] != "dialogue":
+            return normalise(source)
+        from automl.data.turns import recent
+        from automl.tasks.dialogue import prepare
+
+        return recent(prepare(source), self._history)
 
     def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
         """Return sources as tokens that the model reads."""

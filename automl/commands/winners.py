@@ -66,7 +66,7 @@ def export(
     typer.echo(folder)
 
 
-def _loaded(bundle: "Bundle", too_long: "TooLong" = "refuse") -> "Model":
+def loaded(bundle: "Bundle", too_long: "TooLong" = "refuse") -> "Model":
     """Return the model of a bundle, its compiled programs kept in the user's cache."""
     from automl.inference import Model
     from automl.training.cache import program_folder
@@ -96,7 +96,7 @@ def predict(
     from automl.bundle import read_bundle
     from automl.terminal.lines import batches, one_line
 
-    model = _loaded(read_bundle(bundle), too_long)
+    model = loaded(read_bundle(bundle), too_long)
     decoding = _decoding(model.decoding, beam, length_penalty)
     outputs: list[Any] = []
     with _stream(source) as stream:
@@ -125,6 +125,8 @@ def _decoding(own: "Decoding", beam: int | None, length_penalty: float | None) -
 def _predicted(model: "Model", lines: list[str], decoding: "Decoding", n_best: int | None) -> list[Any]:
     from search_spaces.decoding import Beam
 
+    if not model.has_source:
+        raise InputError("this model reads no source; automl generate goes on with a prompt")
     if n_best is None:
         return model.predict(lines, decoding)
     found = model.candidates(lines, n_best, decoding if isinstance(decoding, Beam) else None)
@@ -153,7 +155,7 @@ def evaluate(
         metric(name)
     if not data.is_file():
         raise InputError(f"{data}: there is no such file; name one with the task's columns")
-    result = _loaded(read_bundle(bundle)).evaluate(data, metrics or ())
+    result = loaded(read_bundle(bundle)).evaluate(data, metrics or ())
     if as_json:
         print_json(result)
         return

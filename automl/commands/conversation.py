@@ -1,0 +1,96 @@
+"""Text that a winner draws: `automl generate`, `automl chat`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.commands.options import Json
+from automl.commands.winners import Folder, loaded
+from automl.errors import InputError
+from automl.terminal.console import print_json, say
+
+if TYPE_CHECKING:
+    from automl.inference import Generation
+
+Temperature = Annotated[
+    float, typer.Option(min=0, max=100, metavar="T", help="0 takes the likeliest; more draws more freely.")
+]
+TopK = Annotated[int, typer.Option("--top-k", min=0, metavar="N", help="Draw among so many; 0 is all.")]
+TopP = Annotated[float, typer.Option("--top-p", min=0, max=1, metavar="P", help="Draw among the likeliest of so much.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides what is drawn.")]
+Stop = Annotated[list[str] | None, typer.Option("--stop", metavar="TEXT", help="End before it; may be repeated.")]
+Most = Annotated[int | None, typer.Option("--tokens", min=1, metavar="N", help="Tokens of an output, at most.")]
+
+
+def generate(  # noqa: PLR0913
+    bundle: Folder,
+    prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="Text to go on with.")] = "",
+    *,
+    source: Annotated[str, typer.Option(metavar="TEXT", help="Source, of a model that reads one.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=64, metavar="N", help="So many outputs, one a line.")] = 1,
+    temperature: Temperature = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    stop: Stop = None,
+    tokens: Most = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a prompt; tokens are drawn, the same ones for the same seed."""
+    from automl.bundle import read_bundle
+    from automl.terminal.lines import one_line
+
+    model = loaded(read_bundle(bundle))
+    how = _how(temperature, top_k, top_p, seed, stop, tokens, prompt)
+    outputs = model.generate(source, how, count)
+    if as_json:
+        print_json({"outputs": outputs})
+    else:
+        typer.echo("\n".join(map(one_line, outputs)))
+
+
+def chat(
+    bundle: Folder,
+    *,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    seed: Seed = 0,
+    stop: Stop = None,
+    tokens: Most = None,
+) -> None:
+    """Talk to a winner of kind dialogue, a line a turn; /new begins another conversation, Ctrl-D ends."""
+    from automl.bundle import read_bundle
+    from automl.data.turns import joined
+
+    model = loaded(read_bundle(bundle))
+    if model.config["kind"] != "dialogue":
+        raise InputError(f"{bundle}: is of kind {model.config['kind']}; automl chat needs one of kind dialogue")
+    how = _how(temperature, top_k, top_p, seed, stop, tokens)
+    if sys.stdin.isatty():
+        say("type a turn a line; /new begins another conversation, Ctrl-D ends")
+    turns: list[str] = []
+    for line in sys.stdin:
+        if line.strip() == "/new":
+            turns = []
+        elif line.strip():
+            turns.append(line.strip())
+            turns.append(model.generate(joined(turns), how)[0])
+            typer.echo(turns[-1])
+            turns = turns if turns[-1] else turns[:-1]
+
+
+def _how(
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    stop: list[str] | None,
+    tokens: int | None,
+    prompt: str = "",
+) -> "Generation":
+    from automl.inference import Generation
+    from search_spaces.decoding import Sampling
+
+    return Generation(Sampling(temperature, top_k, top_p, seed), tokens, prompt, tuple(stop or ()))
