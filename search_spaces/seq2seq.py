@@ -34,7 +34,7 @@ RECIPE = (
     "label_smoothing",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
-LATER: Mapping[str, Value] = {"history_turns": 0, "length_slack": 2.0}
+LATER: Mapping[str, Value] = {"history_turns": 0}
 """Dials that a space leaves alone unless it is told of them → what they are then."""
 READING = ("source_tokens", "target_tokens", *LATER)
 """The fields that say how texts become what it reads and says."""
@@ -46,8 +46,7 @@ class Seq2Seq:
 
     Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
     position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
-    Of a conversation the last `history_turns` turns are read, or with 0 all. A target may have `length_slack` times the
-    tokens that train has for sources of its length, and a few.
+    Of a conversation the last `history_turns` turns are read, or with 0 all.
     `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
@@ -68,4 +67,3 @@ class Seq2Seq:
     source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole)
     target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)
     history_turns: int = later(0, 0, 1, 2, 4, 8)
-    length_slack: float = later(2.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
