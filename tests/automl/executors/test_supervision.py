@@ -8,7 +8,7 @@ from automl.executors.supervision import Supervision, ending
 from automl.segments import Beat, Evaluation, Job
 from tests.automl.executors.pretending import segment
 
-LIMITS = Limits(starting=10, compiling=20, step=5, evaluating=30, segment=100, drain=8)
+LIMITS = Limits(starting=10, tokenizing=40, compiling=20, step=5, evaluating=30, segment=100, drain=8)
 
 
 class Watched:

@@ -164,6 +164,7 @@ def test_pages_show_nothing_of_others_and_change_nothing_without_the_scope(searc
 
 
 def test_the_dashboard_is_read_by_administrators_alone(searched):
+    pytest.importorskip("optuna_dashboard", reason="the extra `dashboard` is not installed")
     admin, other = searched.browser("root", "admin"), searched.browser("ada", "run")
     for prefix in PREFIXES:
         path = {
