@@ -131,15 +131,11 @@ def _empty(kind: type[kinds.Tokenizer]) -> Any:
     """Return the backend of a kind with next to no vocabulary."""
     from tokenizers import models
 
-    if kind is Characters:
-        return _characters(())
-    if kind is Whitespace:
-        return _whitespace(())
-    if kind is Bytes:
-        return _bytes()
-    if kind is Whole:
-        return _whole(())
-    return subwords.backend(models.BPE() if kind is BytePairs else models.Unigram([(SPECIAL_TOKENS[UNK], 0.0)], 0))
+    if kind is BytePairs:
+        return subwords.backend(models.BPE())
+    if kind is Unigram:
+        return subwords.backend(models.Unigram([(SPECIAL_TOKENS[UNK], 0.0)], 0))
+    return Tokenizer.learn(kind(), ())._backend
 
 
 def _around(contents: Mapping[str, Any]) -> dict[str, Any]:
