@@ -62,6 +62,8 @@ from storage.study import delete_mirror
 from storage.trials import list_trials
 
 LEASE_SECONDS = 60.0
+SLOTS = 16
+"""Trials that train together where `--workers` does not say how many."""
 UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
 
 
@@ -371,6 +373,8 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
         return options.workers or settings.workers or 1
     if options.place == "ray":
         return 0  # as many as the cluster has room for
+    if options.place == "slots":
+        return SLOTS
     return 1 if has_accelerator() else max(min(cores(), most), 1)
 
 

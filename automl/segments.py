@@ -60,6 +60,7 @@ class Workload:
         threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
         latency: Whether every segment measures how long a greedy decode takes.
         cache: Where compiled programs are kept between processes, or none.
+        slots: Trials that one process trains at the same time.
     """
 
     table: str
@@ -68,6 +69,7 @@ class Workload:
     threads: int = 0
     latency: bool = False
     cache: ProgramFolder | None = None
+    slots: int = 1
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,6 @@ class Segment:
         seconds: Stop at the first chunk boundary after so many seconds of training, whatever `to_tokens` says.
         cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
             `to_tokens` is the plan. A trial that has cooled down is finished.
-        in_parts: Run the model in parts whose programs other architectures share, unless a program of the whole is at
-            hand: it begins sooner, and each step takes somewhat longer.
     """
 
     trial: int
@@ -96,7 +96,6 @@ class Segment:
     to_tokens: int | None = None
     seconds: float | None = None
     cooldown: bool = False
-    in_parts: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Many different architectures for a few steps each: in parts that they share, and by a program of its own for each.
+"""Many different architectures for a few steps each: by the programs of hulls, and by a program of its own for each.
 
 The 64 configurations of `configurations/heterogeneous.jsonl` were drawn from preset `base` by a seed; each takes the
 same 40 steps of the same batches on both sides, on the tokens of dates, from a cold cache. A side is two processes of
@@ -21,7 +21,6 @@ from typing import Any
 from benchmarks.measurement import Result, arguments, load
 from search_spaces.costs import Extent, step_operations
 from search_spaces.dials import from_dict, to_dict
-from search_spaces.parts import parts, rounded
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 
@@ -62,7 +61,7 @@ def main() -> None:
         measured={
             "configurations": count,
             "steps": steps,
-            "parts": len({part for own in listed for part in parts(own)}),
+            "hulls": len(set(hulls(listed))),
             "padding_waste": padding_waste(listed),
             "largest_difference_of_a_loss": max(differences),
             **{
@@ -91,13 +90,17 @@ def configurations() -> list[Seq2Seq]:
     return [from_dict(Seq2Seq, json.loads(line)) for line in LIST.read_text(encoding="utf-8").splitlines()]
 
 
+def hulls(listed: list[Seq2Seq]) -> list[Any]:
+    """Return the hull that each configuration trains in."""
+    from automl.training.hulls import Hull
+
+    return [Hull.of(own, EXTENT.source_vocabulary, EXTENT.target_vocabulary) for own in listed]
+
+
 def padding_waste(listed: list[Seq2Seq]) -> float:
-    """Return operations at the sizes that the parts have, divided by those at the true sizes, over all steps."""
-    sizes = {name: rounded(getattr(EXTENT, name)) for name in ("source_vocabulary", "target_vocabulary")}
-    own, padded = (
-        sum(step_operations(each, extent) for each in listed) for extent in (EXTENT, replace(EXTENT, **sizes))
-    )
-    return padded / own
+    """Return operations at the sizes of the hulls, divided by those at the true sizes, over all steps."""
+    true = sum(step_operations(own, EXTENT) for own in listed)
+    return sum(step_operations(hull.members[-1], EXTENT) for hull in hulls(listed)) / true
 
 
 def measured(name: str, scratch: Path, count: int, steps: int) -> dict[str, Any]:
@@ -120,54 +123,58 @@ def measured(name: str, scratch: Path, count: int, steps: int) -> dict[str, Any]
 def side(name: str, scratch: Path, first: int, count: int, steps: int) -> None:
     """Train every second configuration; print losses by place, processor seconds and those of compiling."""
     import jax
-    import numpy as np
 
-    from automl.data.batching import plan
     from automl.data.table import build_table
-    from automl.models.parameters import initialise
-    from automl.segments import ProgramFolder, Segment, Workload
+    from automl.segments import ProgramFolder, Workload
     from automl.tasks.document import read_document
-    from automl.training.chain import Chain
-    from automl.training.dataset import CHUNK
-    from automl.training.executables import model_of, new_state, train_program
-    from automl.training.signature import signature
-    from automl.training.trainer import Course, Trainer
-    from search_spaces.optimizers import alike
+    from automl.training.compilations import compilations
+    from automl.training.population_trainer import PopulationTrainer
 
     folder = scratch / f"{name}-{first}"
     table = build_table(read_document(DATES / "task.toml"), folder).folder
     cache = ProgramFolder(str(scratch / "programs"), str(scratch / "key")) if name == "ours" else None
-    trainer = Trainer(Workload(str(table), str(folder), ("token_error_rate",), cache=cache))
-    losses: dict[int, list[float]] = {}
-    compiling = 0.0
+    trainer = PopulationTrainer(Workload(str(table), str(folder), ("token_error_rate",), cache=cache, slots=2))
+    counted, losses = compilations(), dict[int, list[float]]()
     for place, configuration in list(enumerate(configurations()[:count]))[first::PROCESSES]:
-        dataset = trainer.dataset(configuration)
-        sizes, order = dataset.table.meta["vocabulary"], plan(dataset.table.split("train"), ROWS, CHUNK)
-        order, bucket = order.of_tokens(1), order.largest
-        static = signature(configuration, sizes["source"], sizes["target"], ROWS)
-        state, kinds = new_state(initialise(model_of(static), place)), alike(configuration.optimizer)
-        course = Course(Segment(0, to_dict(configuration), seed=place), configuration, order, 0)
-        chain = Chain(trainer.programs, configuration, (sizes["source"], sizes["target"]), kinds)
-        state = chain.laid(state) if name == "ours" else state
-        own: list[float] = []
-        for run in order.runs(place, 0):
-            chunk = course.chunk(run)
-            begun = time.process_time()
-            if name == "ours":
-                if not chain.is_prepared(bucket):
-                    chain.prepare(state, dataset.data, chunk, bucket)
-                program: Any = chain.train
-            elif not own:
-                compiled = train_program(static, bucket, kinds).lower(state, dataset.data, chunk).compile()  # type: ignore[attr-defined]
-                program = lambda state, data, chunk, _, compiled=compiled: compiled(state, data, chunk)  # noqa: E731
-            compiling += time.process_time() - begun
-            state, found = program(state, dataset.data, chunk, bucket)
+        losses[place] = taken(name == "ours", trainer, configuration, place, steps)
+        if name == "theirs":
+            jax.clear_caches()
+    print(json.dumps({"losses": losses, "processor_seconds": time.process_time(), "compile_seconds": counted.seconds}))
+
+
+def taken(in_hull: bool, trainer: Any, configuration: Seq2Seq, seed: int, steps: int) -> list[float]:
+    """Return the losses of a configuration's first steps, by the program of its hull or by one of its own."""
+    import numpy as np
+
+    from automl.data.batching import plan
+    from automl.models.parameters import initialise
+    from automl.segments import Segment
+    from automl.training.dataset import CHUNK
+    from automl.training.executables import model_of, new_state, train_program
+    from automl.training.hulls import Hull
+    from automl.training.signature import signature
+    from automl.training.slots import Kind
+    from automl.training.trainer import Course
+    from search_spaces.optimizers import alike
+
+    dataset = trainer.dataset(configuration)
+    vocabularies = tuple(dataset.table.meta["vocabulary"].values())
+    order = plan(dataset.table.split("train"), ROWS, CHUNK).of_tokens(1)
+    static, kinds = signature(configuration, *vocabularies, ROWS), alike(configuration.optimizer)
+    state, own = new_state(initialise(model_of(static), seed)), list[float]()
+    course = Course(Segment(0, to_dict(configuration), seed=seed), configuration, order, 0)
+    kind = Kind(Hull.of(static.configuration, *vocabularies), order.largest, kinds)
+    population, program = trainer.population(kind, ""), train_program(static, order.largest, kinds)
+    with population.lane(state, static.configuration) as lane:
+        for run in order.runs(seed, 0):
+            if in_hull:
+                found = population.train(lane, dataset.data, course.chunk(run))
+            else:
+                state, found = program(state, dataset.data, course.chunk(run))
             own += np.asarray(found)[: len(run.rows)].tolist()
             if len(own) >= steps:
-                break
-        losses[place] = own[:steps]
-        jax.clear_caches()
-    print(json.dumps({"losses": losses, "processor_seconds": time.process_time(), "compile_seconds": compiling}))
+                return own[:steps]
+    raise AssertionError("the runs have no end")
 
 
 if __name__ == "__main__":

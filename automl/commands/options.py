@@ -21,7 +21,7 @@ Storage = Annotated[
         "else sqlite:///automl.db.",
     ),
 ]
-ExecutorName = Literal["processes", "inline", "ray"]
+ExecutorName = Literal["processes", "inline", "ray", "slots"]
 Executor = Annotated[ExecutorName | None, typer.Option(help="Where trials run; processes if absent.")]
 Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Trainers at a time; one a core if absent.")]
 Address = Annotated[

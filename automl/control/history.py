@@ -19,9 +19,6 @@ from storage import objects
 from storage.segments import NewSegment, SegmentRow
 from storage.trials import TrialRow
 
-IN_PARTS = False
-"""Whether every trial but the first runs in parts that others share; off until whole searches have been compared."""
-
 
 @dataclass
 class Trial:
@@ -56,10 +53,7 @@ class Trial:
         return f"{type(self.configuration.encoder).__name__} → {type(self.configuration.decoder).__name__}"
 
     def next_segment(self, to_tokens: int | None, seconds: float | None, cooldown: bool) -> Segment:
-        """Return the segment that goes on from the last checkpoint.
-
-        The first trial is trained for long whatever comes after it, so its program is compiled whole.
-        """
+        """Return the segment that goes on from the last checkpoint."""
         return Segment(
             trial=self.row.number,
             configuration=self.row.configuration,
@@ -69,7 +63,6 @@ class Trial:
             to_tokens=to_tokens,
             seconds=seconds,
             cooldown=cooldown,
-            in_parts=IN_PARTS and self.row.number > 0,
         )
 
     def advance(self, segment: SegmentRow, parameters: int, complete: bool) -> None:

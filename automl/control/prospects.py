@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields
 from statistics import median
 
 from automl.control.decisions import Prospect
-from automl.control.history import IN_PARTS, Trial
+from automl.control.history import Trial
 from search_spaces.optimizers import alike
-from search_spaces.parts import SECONDS, Part, parts
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
 Encode = Callable[[Seq2Seq], tuple[float, ...]]
@@ -26,43 +25,23 @@ class Compiled:
 
     Attributes:
         architectures: Those that were trained.
-        known: The parts of models that were run in parts: all but the first trial's, which is compiled whole.
-        rate: Seconds of a segment for each second that `search_spaces.parts` says of a part; none before there is one.
         usual: Seconds that a first segment compiled, in the middle.
     """
 
     architectures: frozenset[Hashable] = frozenset()
-    known: frozenset[Part] = frozenset()
-    rate: float | None = None
     usual: float = 0.0
 
     @staticmethod
-    def of(measured: Iterable[Trial], *, in_parts: bool = IN_PARTS) -> "Compiled":
-        """Return what trials with a segment have compiled; whether those after the first did so in parts."""
+    def of(measured: Iterable[Trial]) -> "Compiled":
+        """Return what trials with a segment have compiled."""
         firsts: dict[Hashable, float] = {}
-        known, rates = set[Part](), []
         for trial in sorted(measured, key=lambda trial: trial.row.number):
-            seconds = trial.segments[0].seconds.get("compiling", 0.0)
-            firsts.setdefault(architecture(trial.configuration), seconds)
-            new = set(parts(trial.configuration)) - known if in_parts and trial.row.number > 0 else set()
-            known |= new
-            rates += [seconds / _seconds(new)] if new else []
-        usual = median(firsts.values()) if firsts else 0.0
-        return Compiled(frozenset(firsts), frozenset(known), median(rates) if rates else None, usual)
+            firsts.setdefault(architecture(trial.configuration), trial.segments[0].seconds.get("compiling", 0.0))
+        return Compiled(frozenset(firsts), median(firsts.values()) if firsts else 0.0)
 
     def delay(self, configuration: Seq2Seq) -> float:
-        """Return the seconds before a configuration's first step: none where its architecture was trained before.
-
-        Otherwise they are those of the parts that no trial has had; of a model that has no parts, the usual ones.
-        """
-        if architecture(configuration) in self.architectures:
-            return 0.0
-        own = set(parts(configuration))
-        return self.usual if self.rate is None or not own else self.rate * _seconds(own - self.known)
-
-
-def _seconds(found: Iterable[Part]) -> float:
-    return sum(SECONDS[type(part)] for part in found)
+        """Return the seconds before a configuration's first step: none where its architecture was trained before."""
+        return 0.0 if architecture(configuration) in self.architectures else self.usual
 
 
 def architecture(configuration: Seq2Seq) -> Hashable:

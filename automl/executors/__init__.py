@@ -1,6 +1,7 @@
 """Where segments run: every executor takes jobs and answers with futures, in the words of `concurrent.futures`."""
 
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Protocol
 
 from automl.executors.foretold import ForetoldExecutor
@@ -9,6 +10,7 @@ from automl.executors.limits import DEFAULT_LIMITS, Limits
 from automl.executors.processes import ProcessExecutor
 from automl.executors.ray import RayExecutor
 from automl.executors.runner import TRAINER, load_runner
+from automl.executors.slots import SlotsExecutor
 from automl.segments import Job, Result, Workload
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Limits",
     "ProcessExecutor",
     "RayExecutor",
+    "SlotsExecutor",
 ]
 
 
@@ -85,4 +88,14 @@ def _ray(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, addr
     return RayExecutor(workload, workers, limits=limits, address=address)
 
 
-EXECUTORS: dict[str, ExecutorFactory] = {"inline": _inline, "processes": _processes, "ray": _ray}
+def _slots(workload: Workload, workers: int, limits: Limits = DEFAULT_LIMITS, address: str | None = None) -> Executor:
+    del address
+    return SlotsExecutor(replace(workload, slots=max(workers, 2)), workers, limits=limits)
+
+
+EXECUTORS: dict[str, ExecutorFactory] = {
+    "inline": _inline,
+    "processes": _processes,
+    "ray": _ray,
+    "slots": _slots,
+}

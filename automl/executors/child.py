@@ -13,7 +13,7 @@ from typing import Any
 from automl.errors import TrialFailure
 from automl.executors.limits import restrict
 from automl.executors.runner import load_runner, outcome
-from automl.segments import Evaluation, Job, Segment, Workload
+from automl.segments import Evaluation, Job, Runner, Segment, Workload
 
 SET_PARENT_DEATH_SIGNAL = 1
 
@@ -31,7 +31,10 @@ def main() -> None:
     except EOFError:
         return
     restrict(files, file_bytes, memory)
-    serve(pipe, name, workload)
+    if workload.slots > 1:
+        serve_together(pipe, name, workload)
+    else:
+        serve(pipe, name, workload)
 
 
 def die_with_parent(parent: int) -> None:
@@ -63,6 +66,36 @@ def serve(pipe: "Connection[Any, Any]", name: str, workload: Workload) -> None:
             send(runner)
         else:
             send(outcome(partial(runner.run, job, send, stop.is_set)))
+
+
+def serve_together(pipe: "Connection[Any, Any]", name: str, workload: Workload) -> None:
+    """Run every job in a thread of its own; messages both ways begin with the job's number."""
+    lock, stops = threading.Lock(), dict[int, threading.Event]()
+
+    def send(number: int, message: object) -> None:
+        with lock:
+            pipe.send((number, message))
+
+    def run(number: int, job: Job, runner: Runner, stop: threading.Event) -> None:
+        answer = outcome(partial(runner.run, job, partial(send, number), stop.is_set))
+        stops.pop(number)
+        send(number, answer)
+
+    runner = outcome(lambda: load_runner(name, workload))
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        match message:
+            case (int(number), _) if isinstance(runner, TrialFailure):
+                send(number, runner)
+            case (int(number), job):
+                stops[number] = threading.Event()
+                threading.Thread(target=run, args=(number, job, runner, stops[number]), daemon=True).start()
+            case _:
+                for stop in list(stops.values()):
+                    stop.set()
 
 
 def _listen(pipe: "Connection[Any, Any]", jobs: "queue.SimpleQueue[Job]", stop: threading.Event) -> None:

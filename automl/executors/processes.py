@@ -112,7 +112,7 @@ class _Lane(threading.Thread):
         self._supervision: Supervision | None = None
         self._killed = False
         self._abandoned = False
-        self._child: _Child | None = None
+        self._child: Child | None = None
 
     def run(self) -> None:
         self._prepare()
@@ -164,12 +164,12 @@ class _Lane(threading.Thread):
         self.line = "idle"
         return TrialFailure(FailureReason.STOPPED, "given up, since the time was over") if abandoned else answer
 
-    def _living_child(self) -> "_Child":
+    def _living_child(self) -> "Child":
         with self._lock:
             if self._child is not None and (self._killed or self._child.alive()):
                 return self._child
             self._drop_child()
-            self._child = _Child(self._runner, self._workload, self._limits)
+            self._child = Child(self._runner, self._workload, self._limits)
             if self._killed:
                 self._child.kill()
             return self._child
@@ -180,7 +180,7 @@ class _Lane(threading.Thread):
                 self._child.close()
                 self._child = None
 
-    def _listen(self, job: Job, child: "_Child", supervision: Supervision) -> Result | TrialFailure:
+    def _listen(self, job: Job, child: "Child", supervision: Supervision) -> Result | TrialFailure:
         while True:
             if child.pipe.poll(WATCH_SECONDS):
                 try:
@@ -198,7 +198,7 @@ class _Lane(threading.Thread):
                 return violation
 
 
-class _Child:
+class Child:
     """One process, started from a fresh interpreter so that it shares no state, no `__main__` and no lock with us.
 
     It is in a process group of its own: Ctrl-C on the terminal is for the parent to judge.

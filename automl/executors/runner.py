@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 TRAINER = "automl.training.trainer:Trainer"
 """The runner of a search, by name, so that nobody above imports JAX."""
+POPULATION = "automl.training.population_trainer:PopulationTrainer"
+"""The runner of a search that trains several trials in one process."""
 
 STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
 """What the system says when a disk is full, broken or gone."""

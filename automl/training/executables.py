@@ -19,11 +19,11 @@ from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
+from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, updated
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
-from search_spaces.parts import rounded
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
@@ -94,6 +94,14 @@ def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
     return placed
 
 
+def rounded(vocabulary: int) -> int:
+    """Return the number of tokens that an array is made for: a power of two, or one and a half times that."""
+    size = 16
+    while size < vocabulary:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
+
+
 def capacity(count: int, least: int) -> int:
     """Return the size of an array for so many values: the least one, or twice, four times that and so on."""
     return least << max(-(-count // least) - 1, 0).bit_length()
@@ -152,20 +160,22 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
     return noise._replace(seed=mixed(noise.seed + number.astype(jnp.uint32)))
 
 
-@cache
-def train_program(
-    signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]
-) -> Callable[[TrainState, DeviceSplit, Chunk], tuple[TrainState, Float[Array, "steps"]]]:
-    """Return the program that takes a chunk of steps by one of some optimizers; it consumes the state that it is given.
+Train = Callable[..., tuple[TrainState, Float[Array, "steps"]]]
 
-    The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0.
+
+def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
+    """Return the function that takes a chunk of steps by one of some optimizers, from (state, split, chunk).
+
+    The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
+    several configurations it takes the facts of the one that is meant as well, and the true sizes of its parameters.
     """
-    model = model_of(signature)
     of_parameters = forms(model)
 
-    def train(state: TrainState, split: DeviceSplit, chunk: Chunk) -> tuple[TrainState, Float[Array, "steps"]]:
+    def train(
+        state: TrainState, split: DeviceSplit, chunk: Chunk, given: Any = None, sizes: Sizes | None = None
+    ) -> tuple[TrainState, Float[Array, "steps"]]:
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
-            logits = bind(model, parameters)(batch.source, batch.inputs, noise, batch.copies)
+            logits = bind(model, parameters, given)(batch.source, batch.inputs, noise, batch.copies)
             smoothing = chunk.recipe.label_smoothing
             return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, smoothing, tokens=tokens)
 
@@ -186,7 +196,14 @@ def train_program(
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
             loss, gradient = gradient_of(now.parameters, index, further(chunk.noise, now.step))
             parameters, moments = updated(
-                now.parameters, gradient, now.optimizer, pace, chunk.recipe, of_parameters, kinds=optimizers
+                now.parameters,
+                gradient,
+                now.optimizer,
+                pace,
+                chunk.recipe,
+                of_parameters,
+                sizes=sizes,
+                kinds=optimizers,
             )
             average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
             return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
@@ -195,23 +212,33 @@ def train_program(
         ended: tuple[TrainState, Array] = jax.lax.fori_loop(0, chunk.steps, step, start)
         return ended
 
-    return jax.jit(train, donate_argnums=0)
+    return train
 
 
 @cache
-def evaluate_program(
-    signature: Signature, bucket: Bucket
-) -> Callable[[Parameters, DeviceSplit, Int[Array, "batches batch"], Int[Array, ""]], TokenCounts]:
-    """Return the program that scores rows of a split token by token, given the true target so far.
+def train_program(signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
+    """Return `training` as a program; it consumes the state that it is given."""
+    return jax.jit(training(model_of(signature), bucket, optimizers), donate_argnums=0)
 
-    Its last input says how many of the batches are real; the counts of the others are 0.
+
+Evaluate = Callable[..., TokenCounts]
+
+
+def evaluating(model: Seq2Seq, bucket: Bucket) -> Evaluate:
+    """Return the function that scores rows of a split token by token, given the true target so far.
+
+    It takes (parameters, split, rows, batches): the last says how many of the batches are real; the counts of the
+    others are 0. Of the hull of several configurations it takes the facts of the one that is meant as well.
     """
-    model = model_of(signature)
 
     def evaluate(
-        parameters: Parameters, split: DeviceSplit, rows: Int[Array, "batches batch"], batches: Int[Array, ""]
+        parameters: Parameters,
+        split: DeviceSplit,
+        rows: Int[Array, "batches batch"],
+        batches: Int[Array, ""],
+        given: Any = None,
     ) -> TokenCounts:
-        bound = bind(model, parameters)
+        bound = bind(model, parameters, given)
 
         def one(index: Any, counts: TokenCounts) -> TokenCounts:
             batch = gather(split, rows[index], bucket)
@@ -223,4 +250,10 @@ def evaluate_program(
         none = TokenCounts(jnp.zeros(rows.shape), *(jnp.zeros(rows.shape, jnp.int32) for _ in range(2)))
         return TokenCounts(*(sums.reshape(-1) for sums in jax.lax.fori_loop(0, batches, one, none)))
 
-    return jax.jit(evaluate)
+    return evaluate
+
+
+@cache
+def evaluate_program(signature: Signature, bucket: Bucket) -> Evaluate:
+    """Return `evaluating` as a program."""
+    return jax.jit(evaluating(model_of(signature), bucket))

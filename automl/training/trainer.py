@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -33,10 +33,10 @@ from automl.segments import (
     Workload,
 )
 from automl.training import checkpoints
-from automl.training.chain import Chain, scorer
 from automl.training.checkpoints import Checkpoint
 from automl.training.dataset import CHUNK, Dataset
 from automl.training.decoders import Decoders
+from automl.training.evaluation import Forced
 from automl.training.executables import (
     Chunk,
     TrainState,
@@ -50,15 +50,13 @@ from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
-from automl.training.tiers import Pace, pays
 from search_spaces.decoding import Decoding, Greedy, decoding_from
 from search_spaces.dials import from_dict
-from search_spaces.optimizers import Optimizer, alike
+from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 
 MOST_DATASETS = 4
-MOST_CHAINS = 8
 REPORT_SECONDS = 1.0
 
 
@@ -78,8 +76,7 @@ class Trainer:
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
         self.compiled: dict[Any, Callable[..., Any]] = {}
-        self.slowest_compilation = self.slowest_whole = 0.0
-        self.chain = lru_cache(MOST_CHAINS)(self._chained)
+        self.slowest_compilation = 0.0
 
     def dataset(self, configuration: Seq2Seq) -> Dataset:
         """Return the data in a configuration's tokens; their table is built if no search has needed it before."""
@@ -120,10 +117,10 @@ class Trainer:
             dataset, static = self.dataset(configuration), self._static(configuration)
         if segment.to_tokens is not None:
             segment = replace(segment, to_tokens=dataset.own_tokens(segment.to_tokens))
-        end, chain = self._train(segment, configuration, static, watch, report, stop)
+        end = self._train(segment, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            end, scores = self._scored(end, chain, static, dataset, final=segment.cooldown)
+            end, scores = self._scored(end, static, dataset, final=segment.cooldown)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -157,24 +154,28 @@ class Trainer:
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
 
     def _scored(
-        self, end: Checkpoint, chain: Chain | None, static: Signature, dataset: Dataset, *, final: bool
+        self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
-        At the end of a trial the last parameters take the place of the average where they are better. The state that is
-        returned is at true shapes.
+        At the end of a trial the last parameters take the place of the average where they are better.
         """
-        held, state = end.state, end.state if chain is None else chain.cut(end.state)
+        state = end.state
 
-        def scores(own: Mapping[str, Any], of: Parameters) -> Mapping[str, float]:
-            forced = None if chain is None else scorer(chain, own, dataset.plan)
-            return dataset.evaluator("valid").scores(static, of, self._greedy(static, dataset), forced, spread=final)
+        def scores(of: Parameters) -> Mapping[str, float]:
+            forced, decoder = self._forced(of, static), self._greedy(static, dataset)
+            return dataset.evaluator("valid").scores(static, of, decoder, forced, spread=final)
 
-        found = scores(held.average, state.average)
-        last = scores(held.parameters, state.parameters) if final else found
+        found = scores(state.average)
+        last = scores(state.parameters) if final else found
         if final and self._better(last, found):
             return end._replace(state=state._replace(average=state.parameters)), last
-        return end._replace(state=state), found
+        return end, found
+
+    def _forced(self, parameters: Parameters, static: Signature) -> Forced | None:
+        """Return what counts right tokens where the program of the model alone does not."""
+        del parameters, static
+        return None
 
     def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
         first = self.metrics[0]
@@ -205,10 +206,6 @@ class Trainer:
     def _fresh(self, static: Signature, seed: int) -> TrainState:
         return new_state(initialise(model_of(static), seed))
 
-    def _chained(self, static: Signature, optimizers: tuple[type[Optimizer], ...]) -> Chain:
-        vocabularies = (static.source_vocabulary, static.target_vocabulary)
-        return Chain(self.programs, static.configuration, vocabularies, optimizers)
-
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
         fresh = self._fresh(static, segment.seed)
         if segment.checkpoint is None:
@@ -218,97 +215,51 @@ class Trainer:
             raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
         return begin
 
-    def _train(
-        self,
-        segment: Segment,
-        configuration: Seq2Seq,
-        static: Signature,
-        watch: Stopwatch,
-        report: Report,
-        stop: Stop,
-    ) -> tuple[Checkpoint, Chain | None]:
-        """Train; of a model that was run in parts, the state is as these hold it."""
-        state, tokens = self._begin(segment, static)
-        dataset = self.dataset(configuration)
-        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), tokens)
-        reported, chain, before = -math.inf, None, tokens
-        for run in course.order.runs(segment.seed, segment.from_step):
-            begun, stopped = run.first_step > segment.from_step, stop()
-            if stopped and not begun:
-                raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
-            if stopped or (begun and course.over(run.first_step, tokens, watch)):
-                break
+    def _train(self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop) -> Checkpoint:
+        begin = self._begin(segment, static)
+        configuration = from_dict(Seq2Seq, segment.configuration)
+        dataset, state, reported = self.dataset(configuration), begin.state, -math.inf
+        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
+        for run in course.runs(stop, watch):
             chunk = course.chunk(run)
-            if chain is not None and self._pays(course, tokens - before, tokens, watch):
-                state, chain, segment = chain.cut(state), None, replace(segment, in_parts=False)
             key = self._key(segment, static, run, course, dataset)
             inputs = (state, dataset.data, chunk)
-            if not begun and segment.in_parts and not self._at_hand(key, inputs):
-                chain = self._chain(static, key)
-                state = state if chain is None else chain.laid(state)
-            if begun and not self._fits(course, chain, key, inputs, watch):
+            if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
-            program = self._compiled(chain, key, (state, dataset.data, chunk), watch, report)
+            program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
                 state, losses = program(state, dataset.data, chunk)
-                loss = finite_mean(losses, chunk)
-            tokens += int(run.tokens.sum())
-            if time.monotonic() - reported > REPORT_SECONDS:
-                reported = time.monotonic()
-                said = f"{dataset.base_tokens(tokens):,} tokens, training loss {loss:.2f}"
-                report(Beat("training", run.first_step + len(run.rows), said))
-        return Checkpoint(state, tokens), chain
+                loss = finite_mean(losses, len(run.rows))
+            course.tokens += int(run.tokens.sum())
+            reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
+        return Checkpoint(state, course.tokens)
 
     def _key(self, segment: Segment, static: Signature, run: Run, course: "Course", dataset: Dataset) -> Any:
         """Return what the program of a run is known by.
 
         A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
-        for a first look one compilation is enough, and padding changes no number but by rounding. So does one in parts.
+        for a first look one compilation is enough, and padding changes no number but by rounding.
         """
         rest = (alike(course.configuration.optimizer), dataset.table.digest)
         own, largest = (static, run.bucket, *rest), course.order.largest
-        is_new = segment.from_step == 0 or (segment.in_parts and own not in self.compiled)
-        return (static, largest, *rest) if is_new and own not in self.compiled and run.bucket.fits(largest) else own
+        is_new = segment.from_step == 0 and own not in self.compiled
+        return (static, largest, *rest) if is_new and run.bucket.fits(largest) else own
 
-    def _chain(self, static: Signature, key: Any) -> Chain | None:
-        """Return the model in parts; none where it has no encoder, and so no parts."""
-        chain = self.chain(static, key[2])
-        return chain if chain.links else None
-
-    def _pays(self, course: "Course", own: int, tokens: int, watch: Stopwatch) -> bool:
-        """Say whether it pays to go on with the program of the whole model; never in a first look."""
-        if course.segment.from_step == 0:
-            return False
-        wanted = course.segment.to_tokens
-        left = None if wanted is None else max(wanted - tokens, 0)
-        so_far = Pace(own, watch.seconds["training"], left, course.seconds_left(watch))
-        return pays(so_far, len(course.order.buckets), self.slowest_whole)
-
-    def _at_hand(self, key: Any, inputs: tuple[Any, ...]) -> bool:
-        return key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
-
-    def _fits(self, course: "Course", chain: Chain | None, key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
+    def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = self._at_hand(key, inputs) if chain is None else chain.is_prepared(key[1])
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
-    def _compiled(
-        self, chain: Chain | None, key: Any, inputs: tuple[Any, Any, Any], watch: Stopwatch, report: Report
-    ) -> Callable[..., Any]:
-        if (key not in self.compiled) if chain is None else not chain.is_prepared(key[1]):
+    def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
+        if key not in self.compiled:
             report(Beat("compiling"))
             with watch.part("compiling"):
                 begun = time.monotonic()
-                if chain is None:
-                    self.compiled[key] = self.programs.get(
-                        repr(("train", *key[:3])), lambda: train_program(*key[:3]), inputs
-                    )
-                    self.slowest_whole = max(self.slowest_whole, time.monotonic() - begun)
-                else:
-                    chain.prepare(*inputs, bucket=key[1])
+                build = partial(train_program, *key[:3])
+                self.compiled[key] = self.programs.get(repr(("train", *key[:3])), build, inputs)
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
-        return self.compiled[key] if chain is None else partial(chain.train, bucket=key[1])
+        return self.compiled[key]
 
 
 class Course:
@@ -318,6 +269,7 @@ class Course:
         self.segment = segment
         self.configuration = configuration
         self.order = order
+        self.tokens = tokens
         self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
         self.cooldown: Cooldown | None = None
@@ -326,12 +278,26 @@ class Course:
             steps = max(round((segment.to_tokens - tokens) / per_step), 1)
             self.cooldown = Cooldown(segment.from_step, segment.from_step + steps)
 
-    def over(self, step: int, tokens: int, watch: Stopwatch) -> bool:
+    def runs(self, stop: Stop, watch: Stopwatch) -> Iterator[Run]:
+        """Yield what is trained next until the segment is over; whoever trains it counts its tokens.
+
+        Raises:
+            TrialFailure: It shall stop before its first step (`STOPPED`).
+        """
+        for run in self.order.runs(self.segment.seed, self.segment.from_step):
+            begun, stopped = run.first_step > self.segment.from_step, stop()
+            if stopped and not begun:
+                raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
+            if stopped or (begun and self.over(run.first_step, watch)):
+                return
+            yield run
+
+    def over(self, step: int, watch: Stopwatch) -> bool:
         """Say whether the next chunk is beyond the segment."""
         out_of_time = self.seconds_left(watch) <= 0
         if self.cooldown is not None:
             return out_of_time or step >= self.cooldown.last
-        return out_of_time or (self.segment.to_tokens is not None and tokens >= self.segment.to_tokens)
+        return out_of_time or (self.segment.to_tokens is not None and self.tokens >= self.segment.to_tokens)
 
     def seconds_left(self, watch: Stopwatch) -> float:
         """Return the seconds left to the segment; what a new trial compiles is not counted."""
@@ -355,6 +321,15 @@ class Course:
         return Chunk(*jax.device_put(inputs))
 
 
+def said_of(run: Run, tokens: int, loss: float, reported: float, report: Report) -> float:
+    """Report that a run was trained, unless one was reported a moment ago; return when the last one was."""
+    now = time.monotonic()
+    if now - reported <= REPORT_SECONDS:
+        return reported
+    report(Beat("training", run.first_step + len(run.rows), f"{tokens:,} tokens, training loss {loss:.2f}"))
+    return now
+
+
 def noise_of(configuration: Seq2Seq, seed: int) -> Noise:
     """Return the dropout of a trial."""
     locked = np.uint32(configuration.dropout_kind == "locked")
@@ -364,13 +339,13 @@ def noise_of(configuration: Seq2Seq, seed: int) -> Noise:
     return Noise(*dials)
 
 
-def finite_mean(losses: Float[Array | np.ndarray, "taken"], chunk: Chunk) -> float:
-    """Return the mean loss of a chunk's steps.
+def finite_mean(losses: Float[Array | np.ndarray, "taken"], steps: int) -> float:
+    """Return the mean loss of the steps of a chunk, which are its first ones.
 
     Raises:
         TrialFailure: One is not a finite number (`NAN_LOSS`).
     """
-    values = np.asarray(losses)[: int(chunk.steps)]
+    values = np.asarray(losses)[:steps]
     if not np.isfinite(values).all():
         raise TrialFailure(FailureReason.NAN_LOSS, "the training loss is no longer a finite number")
     return float(values.mean())

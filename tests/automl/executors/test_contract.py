@@ -2,18 +2,19 @@
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
 from automl.errors import FailureReason, TrialFailure
-from automl.executors import EXECUTORS, Executor, InlineExecutor, ProcessExecutor, RayExecutor
+from automl.executors import EXECUTORS, Executor, InlineExecutor, ProcessExecutor, RayExecutor, SlotsExecutor
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
 
 MODULE = PretendingRunner.__module__
 
 
-@pytest.fixture(scope="module", params=["inline", "processes", "ray"])
+@pytest.fixture(scope="module", params=["inline", "processes", "ray", "slots"])
 def executor(request):
     made: Executor
     match request.param:
@@ -22,6 +23,8 @@ def executor(request):
         case "ray":
             request.getfixturevalue("ray_cluster")
             made = RayExecutor(WORKLOAD, 1, runner=f"{MODULE}:PretendingRunner")
+        case "slots":
+            made = SlotsExecutor(replace(WORKLOAD, slots=2), 1, runner=f"{MODULE}:PretendingRunner")
         case _:
             made = ProcessExecutor(WORKLOAD, 1, runner=f"{MODULE}:PretendingRunner")
     yield made

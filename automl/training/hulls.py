@@ -1,0 +1,125 @@
+"""Hulls: the one model in whose program trials of the same kinds train together, whatever their sizes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.models.facts import encoded, facts
+from automl.models.parameters import declared, padded, true_shapes, unpadded
+from automl.models.seq2seq import Seq2Seq
+from automl.training.executables import TrainState
+from automl.training.optimizers import Moments
+from automl.training.signature import signature
+from search_spaces import seq2seq as spaces
+
+WIDTHS = ("hidden_size", "model_size", "size")
+NARROWEST, WIDEST = 32, 128
+"""Widths between these share a hull: an accelerator takes about as long for a matrix of either size."""
+LAYERS = (1, 2, 4, 8)
+"""A hull has so many layers, the fewest that are enough."""
+
+
+@dataclass(frozen=True)
+class Hull:
+    """A model that can be each of some configurations, which differ in widths and numbers of layers.
+
+    Attributes:
+        members: The narrowest and the widest of them, or the one that there is; their recipe is the default.
+        source_vocabulary: Number of source tokens.
+        target_vocabulary: Number of target tokens.
+    """
+
+    members: tuple[spaces.Seq2Seq, ...]
+    source_vocabulary: int
+    target_vocabulary: int
+
+    @staticmethod
+    def of(configuration: spaces.Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> "Hull":
+        """Return the hull that a configuration trains in; one of unusual sizes has its own."""
+        alone = signature(configuration, source_vocabulary, target_vocabulary, 0).configuration
+        hull = Hull((_resized(alone, wide=False), _resized(alone, wide=True)), source_vocabulary, target_vocabulary)
+        return hull if hull._holds(alone) else Hull((alone,), source_vocabulary, target_vocabulary)
+
+    @cached_property
+    def model(self) -> Seq2Seq:
+        """The model, its parameters still shapes."""
+        return Seq2Seq(self.members, self.source_vocabulary, self.target_vocabulary)
+
+    def true(self, configuration: spaces.Seq2Seq) -> Seq2Seq:
+        """Return the model of one configuration alone."""
+        return Seq2Seq(configuration, self.source_vocabulary, self.target_vocabulary)
+
+    def given(self, configuration: spaces.Seq2Seq) -> Mapping[str, NDArray[np.int32]]:
+        """Return the facts that make the hull compute what a configuration's own model would."""
+        return {
+            path: np.asarray(n, np.int32) for path, n in encoded(self.model, facts(self.true(configuration))).items()
+        }
+
+    def sizes(self, configuration: spaces.Seq2Seq) -> Mapping[str, tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Return rows and columns that a configuration's own parameters have; of what it does not have, 0."""
+        own = true_shapes(self.true(configuration))
+        pairs = {path: own.get(path, (0, 0)) for path in true_shapes(self.model)}
+        return {
+            path: (np.asarray(rows, np.int32), np.asarray(columns, np.int32)) for path, (rows, columns) in pairs.items()
+        }
+
+    def laid(self, state: TrainState, configuration: spaces.Seq2Seq) -> TrainState:
+        """Return the state of a configuration's own model laid into the hull's arrays; the rest is 0."""
+        return _mapped(state, lambda values: self.padded(values, configuration))
+
+    def padded(self, values: Mapping[str, Any], configuration: spaces.Seq2Seq) -> Mapping[str, Any]:
+        """Return a configuration's own parameters laid into the hull's arrays; the rest is 0."""
+        return padded({path: np.asarray(own) for path, own in values.items()}, self.true(configuration), self.model)
+
+    def cut(self, state: TrainState, configuration: spaces.Seq2Seq) -> TrainState:
+        """Return the state that was laid into the hull's arrays."""
+        true = self.true(configuration)
+        return _mapped(state, lambda values: unpadded(values, true, self.model))
+
+    def empty(self) -> TrainState:
+        """Return a state in which nothing lies."""
+        zeros: Any = {path: np.zeros(own.get_value().shape, np.float32) for path, own in declared(self.model).items()}
+        nothing: Any = (zeros, Moments(zeros, zeros), zeros, np.zeros((), np.int32))
+        return TrainState(*nothing)
+
+    def _holds(self, configuration: spaces.Seq2Seq) -> bool:
+        try:
+            given = encoded(self.model, facts(self.true(configuration)))
+        except ValueError:  # a kind, such as a bridge between sizes, that neither end of the range has
+            return False
+        return len(given) > 0 and _is_usual(configuration)
+
+
+def _mapped(state: TrainState, change: Any) -> TrainState:
+    parameters, moments, average, step = state
+    first, second = change(moments.first), change(moments.second)
+    return TrainState(change(parameters), Moments(first, second), change(average), step)
+
+
+def _resized(value: Any, *, wide: bool) -> Any:
+    """Return a configuration, or a part of it, at an end of the range that its hull has."""
+    changed: dict[str, Any] = {}
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if is_dataclass(own):
+            changed[field.name] = _resized(own, wide=wide)
+        elif field.name in WIDTHS and own <= WIDEST:
+            changed[field.name] = WIDEST if wide else NARROWEST
+        elif field.name == "num_layers":
+            changed[field.name] = next((count for count in LAYERS if count >= own), own) if wide else 1
+    return replace(value, **changed)
+
+
+def _is_usual(value: Any) -> bool:
+    """Say whether every width is one that divides, or is divided by, those of the hull."""
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if is_dataclass(own) and not _is_usual(own):
+            return False
+        if field.name in WIDTHS and own % NARROWEST:
+            return False
+    return True

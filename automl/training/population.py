@@ -1,0 +1,208 @@
+"""A population: trials that train at the same time, each in a thread of its own, their chunks taken by one program.
+
+Continuous batching, as inference servers do it (Yu et al., 2022): a trial joins and leaves between chunks.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Condition
+from typing import Any
+
+import jax
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from automl.training.executables import Chunk, DeviceSplit, TrainState
+from automl.training.programs import Programs
+from automl.training.slots import Kind, Slots
+from search_spaces.seq2seq import Seq2Seq
+
+COUNTS = (1, 4, 16, 64, 256)
+"""Slots that a program may have."""
+GAIN = 1.1
+"""A wider program must take so many times more steps a second than a narrower one."""
+
+
+@dataclass
+class Pace:
+    """Steps a second of all slots together, by their number, as measured.
+
+    Attributes:
+        ceiling: The most that memory allows.
+    """
+
+    ceiling: int = COUNTS[-1]
+    rates: dict[int, float] = field(default_factory=dict)
+
+    def count(self, trials: int) -> int:
+        """Return the slots of a program for so many trials: enough, unless fewer were measured to be as fast."""
+        allowed = [count for count in COUNTS if count <= self.ceiling]
+        enough = [count for count in allowed if count < trials]
+        enough += allowed[len(enough) : len(enough) + 1]
+        if enough[-1] not in self.rates:
+            return enough[-1]
+        best, *wider = [count for count in enough if count in self.rates]
+        for count in wider:
+            best = count if self.rates[count] >= GAIN * self.rates[best] else best
+        return best
+
+    def measured(self, count: int, steps: int, seconds: float) -> None:
+        """Take a measurement; of several, the fastest counts, for then most slots were in use."""
+        self.rates[count] = max(self.rates.get(count, 0.0), steps / seconds)
+
+    def exhausted(self, count: int) -> None:
+        """Note that so many slots, more than one, were too many for the memory."""
+        self.ceiling = max(fewer for fewer in COUNTS if fewer < count)
+
+
+@dataclass(eq=False)
+class Lane:
+    """A trial among the others.
+
+    Attributes:
+        configuration: What the trial is.
+        state: Its state where it lies in no slot.
+        chunk: What it waits for, while it waits.
+        losses: What came of that.
+        error: Why nothing did.
+    """
+
+    configuration: Seq2Seq
+    state: TrainState | None
+    split: Any = None
+    chunk: Chunk | None = None
+    losses: Float[NDArray[Any], "steps"] | None = None
+    error: Exception | None = None
+    bank: Slots | None = None
+    slot: int = 0
+
+    def outcome(self) -> Float[NDArray[Any], "steps"]:
+        """Return the losses of the last chunk, or raise why there are none."""
+        if self.error is not None:
+            raise self.error
+        assert self.losses is not None
+        return self.losses
+
+
+class Population:
+    """The trials of one kind; safe to use from as many threads as there are trials."""
+
+    def __init__(self, programs: Programs, kind: Kind, most: int = COUNTS[-1]) -> None:
+        self.pace = Pace(most)
+        self._programs, self._kind = programs, kind
+        self._lanes: list[Lane] = []
+        self._banks: list[Slots] = []
+        self._turn = Condition()
+
+    @property
+    def counts(self) -> list[int]:
+        """The slots of each program that trials lie in."""
+        return [bank.count for bank in self._banks]
+
+    @contextmanager
+    def lane(self, state: TrainState, configuration: Seq2Seq) -> Iterator[Lane]:
+        """Join with a trial; it leaves at the end of the context."""
+        lane = Lane(configuration, state)
+        with self._turn:
+            self._lanes.append(lane)
+        try:
+            yield lane
+        finally:
+            with self._turn:
+                self._free(lane)
+                self._lanes.remove(lane)
+                self._lead()
+
+    def train(self, lane: Lane, split: DeviceSplit, chunk: Chunk) -> Float[NDArray[Any], "steps"]:
+        """Take a chunk of steps with all that train at the same time; return the losses.
+
+        Raises:
+            MemoryError: The device is too small for one trial.
+        """
+        with self._turn:
+            lane.split, lane.chunk, lane.losses, lane.error = split, chunk, None, None
+            self._lead()
+            self._turn.wait_for(lambda: lane.chunk is None)
+            return lane.outcome()
+
+    def state(self, lane: Lane) -> TrainState:
+        """Return a trial's state at its true shapes."""
+        with self._turn:
+            if lane.bank is not None:
+                return lane.bank.get(lane.slot)
+            assert lane.state is not None
+            return lane.state
+
+    def _lead(self) -> None:
+        """Take the chunks if every trial waits for one: whoever came last does it for all."""
+        if any(lane.chunk is None for lane in self._lanes):
+            return
+        while waiting := [lane for lane in self._lanes if lane.chunk is not None]:
+            held = max((bank.count for bank in self._banks), default=0)  # what is compiled is kept to
+            count = self.pace.count(max(len(self._lanes), held))
+            try:
+                self._settle(count)
+                self._step(waiting)
+            except Exception as error:
+                self._recover(count, waiting, error)
+        self._turn.notify_all()
+
+    def _settle(self, count: int) -> None:
+        """Lay the trials into programs of so many slots."""
+        if any(bank.count != count for bank in self._banks):
+            for lane in self._lanes:
+                self._take_out(lane)
+            self._banks = []
+        for lane in self._lanes:
+            if lane.state is not None:
+                self._put(lane, count)
+
+    def _put(self, lane: Lane, count: int) -> None:
+        bank = next((own for own in self._banks if own.free is not None), None)
+        if bank is None:
+            bank = Slots(self._programs, self._kind, count)
+            self._banks.append(bank)
+        slot = bank.free
+        assert slot is not None
+        assert lane.state is not None
+        bank.put(slot, lane.state, lane.configuration)
+        lane.bank, lane.slot, lane.state = bank, slot, None
+
+    def _step(self, waiting: list[Lane]) -> None:
+        for bank in self._banks:
+            own = [lane for lane in waiting if lane.bank is bank]
+            chunks = {lane.slot: lane.chunk for lane in own if lane.chunk is not None}
+            if not chunks:
+                continue
+            begun, was_compiled = time.monotonic(), bank.has_trained
+            losses = bank.train(own[0].split, chunks)
+            if was_compiled:
+                steps = sum(int(chunk.steps) for chunk in chunks.values())
+                self.pace.measured(bank.count, steps, time.monotonic() - begun)
+            for lane in own:
+                lane.losses, lane.chunk = losses[lane.slot], None
+
+    def _recover(self, count: int, waiting: list[Lane], error: Exception) -> None:
+        """After a failure go on with fewer slots if memory was too small, and with nobody whose state is gone."""
+        lost = [bank for bank in self._banks if bank.is_lost]
+        fewer = count > 1 and isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+        if fewer:
+            self.pace.exhausted(count)
+        for lane in waiting:
+            if lane.chunk is not None and (lane.bank in lost or not fewer):
+                lane.error, lane.chunk = error, None
+            if lane.bank in lost:
+                lane.bank = None
+        self._banks = [bank for bank in self._banks if bank not in lost]
+
+    def _take_out(self, lane: Lane) -> None:
+        if lane.bank is not None:
+            lane.state = lane.bank.get(lane.slot)
+            self._free(lane)
+
+    def _free(self, lane: Lane) -> None:
+        if lane.bank is not None:
+            lane.bank.taken.pop(lane.slot, None)
+            lane.bank = None

@@ -1,0 +1,108 @@
+"""The trainer of an accelerator: many segments at a time, those of like models by one program."""
+
+import math
+from functools import cache, lru_cache, partial
+from threading import Lock
+from typing import Any
+
+import jax
+import numpy as np
+
+from automl.data.batching import BatchPlan, Bucket, rounded
+from automl.errors import FailureReason, TrialFailure
+from automl.models.parameters import Parameters
+from automl.segments import Beat, Report, Segment, Stop, Workload
+from automl.training.checkpoints import Checkpoint
+from automl.training.evaluation import BATCH_SIZE, Forced, row_numbers
+from automl.training.executables import DeviceSplit, evaluating
+from automl.training.hulls import Hull
+from automl.training.losses import TokenCounts
+from automl.training.population import Lane, Population
+from automl.training.signature import Signature
+from automl.training.slots import Kind
+from automl.training.stopwatch import Stopwatch
+from automl.training.trainer import MOST_DATASETS, Course, Trainer, finite_mean, said_of
+from search_spaces.dials import from_dict
+from search_spaces.optimizers import alike
+from search_spaces.seq2seq import Seq2Seq
+
+
+class PopulationTrainer(Trainer):
+    """Runs jobs that are given to it by several threads at the same time, a thread a job.
+
+    A trial computes what it would alone, but for rounding, so it may go on with any other trainer.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        self.population = _once(lambda kind, _: Population(self.programs, kind, workload.slots))
+        self.datasets = _once(lru_cache(MOST_DATASETS)(self._tokenized))
+
+    def _train(self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop) -> Checkpoint:
+        begin = self._begin(segment, static)
+        configuration = from_dict(Seq2Seq, segment.configuration)
+        dataset, reported = self.dataset(configuration), -math.inf
+        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
+        kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer))
+        population = self.population(kind, dataset.table.digest)
+        with population.lane(begin.state, static.configuration) as lane:
+            for run in course.runs(stop, watch):
+                begun = run.first_step > segment.from_step
+                if not begun:
+                    report(Beat("compiling"))
+                with watch.part("training" if begun else "compiling"):
+                    losses = self._taken(population, lane, dataset.data, course.chunk(run))
+                loss = finite_mean(losses, len(run.rows))
+                course.tokens += int(run.tokens.sum())
+                reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
+            return Checkpoint(jax.device_put(population.state(lane), may_alias=False), course.tokens)
+
+    def _taken(self, population: Population, lane: Lane, split: DeviceSplit, chunk: Any) -> Any:
+        beside = len(population.counts) > 1 or max(population.counts, default=1) > 1
+        try:
+            return population.train(lane, split, chunk)
+        except jax.errors.JaxRuntimeError as error:
+            if beside and "RESOURCE_EXHAUSTED" in str(error):  # not this trial was too large, but all together
+                raise TrialFailure(FailureReason.STOPPED, "the device ran out of memory") from error
+            raise
+
+    def _forced(self, parameters: Parameters, static: Signature) -> Forced:
+        """Count by the program of the hull, so that a new model of a known kind compiles none."""
+        hull = _hull(static)
+        laid = hull.padded(parameters, static.configuration)
+        given = hull.given(static.configuration)
+
+        def counted(split: DeviceSplit, rows: int, shape: Bucket) -> TokenCounts:
+            own = Bucket(rounded(shape.source), rounded(shape.target))
+            inputs = (laid, split, row_numbers(rows), np.int32(-(-rows // BATCH_SIZE)), given)
+            build = partial(_evaluate_program, hull, own)
+            found: TokenCounts = self.programs.get(repr(("evaluate hull", hull, own)), build, inputs)(*inputs)
+            return found
+
+        return counted
+
+
+@cache
+def _hull(static: Signature) -> Hull:
+    return Hull.of(static.configuration, static.source_vocabulary, static.target_vocabulary)
+
+
+@cache
+def _evaluate_program(hull: Hull, bucket: Bucket) -> Any:
+    return jax.jit(evaluating(hull.model, bucket))
+
+
+def bucket_of(order: BatchPlan) -> Bucket:
+    """Return the shape that every row of a plan fits in."""
+    return Bucket(max(own.source for own in order.buckets), max(own.target for own in order.buckets))
+
+
+def _once(function: Any) -> Any:
+    """Return a function of hashable arguments that is computed once for each, by whichever thread comes first."""
+    lock, held = Lock(), cache(function)
+
+    def locked(*arguments: Any) -> Any:
+        with lock:
+            return held(*arguments)
+
+    return locked

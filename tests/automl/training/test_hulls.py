@@ -1,0 +1,55 @@
+"""A hull holds every trial of its kinds, whatever the sizes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.control.draws import Evenly
+from automl.models.parameters import declared
+from automl.training.hulls import Hull
+from search_spaces.attention import Additive
+from search_spaces.presets import preset
+from search_spaces.seq2seq import Seq2Seq
+from tests.automl.training.trials import CONFIGURATION
+
+SIZES = (11, 9)
+
+
+def sized(width: int, layers: int) -> Seq2Seq:
+    encoder = replace(CONFIGURATION.encoder, hidden_size=width, num_layers=layers)
+    decoder = replace(CONFIGURATION.decoder, hidden_size=2 * width, attention=Additive(32))
+    return replace(CONFIGURATION, encoder=encoder, decoder=decoder)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_what_is_laid_into_a_hull_is_cut_out_again(random):
+    configuration = preset("small").sample(Evenly(random))
+    hull = Hull.of(configuration, *SIZES)
+    shapes = {path: own.get_value().shape for path, own in declared(hull.true(configuration)).items()}
+    values = {path: np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape) for path, shape in shapes.items()}
+    laid = hull.padded(values, configuration)
+    assert sum(np.count_nonzero(own) for own in laid.values()) == sum(own.size for own in values.values())
+    nothing = hull.empty()._replace(parameters=laid)
+    for path, value in hull.cut(nothing, configuration).parameters.items():
+        np.testing.assert_array_equal(value, values[path])
+
+
+def test_widths_up_to_the_widest_and_few_layers_share_a_hull():
+    assert Hull.of(sized(32, 2), *SIZES) == Hull.of(sized(64, 2), *SIZES)
+    assert Hull.of(sized(32, 3), *SIZES) == Hull.of(sized(32, 4), *SIZES)
+    assert Hull.of(sized(32, 1), *SIZES) != Hull.of(sized(32, 2), *SIZES)
+    assert Hull.of(sized(32, 1), *SIZES) != Hull.of(sized(256, 1), *SIZES)
+
+
+def test_recipes_share_a_hull():
+    one = sized(32, 1)
+    assert Hull.of(replace(one, dropout=0.4), *SIZES) == Hull.of(one, *SIZES)
+
+
+@pytest.mark.parametrize("width", [24, 48])
+def test_an_unusual_width_has_a_hull_of_its_own(width):
+    assert len(Hull.of(sized(width, 1), *SIZES).members) == 1

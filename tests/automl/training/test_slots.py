@@ -1,0 +1,162 @@
+"""Trials that train together train as each does alone."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from automl.data.batching import plan
+from automl.segments import Segment, SegmentResult
+from automl.training.checkpoints import read_tensors
+from automl.training.population import COUNTS, Pace, Population
+from automl.training.population_trainer import PopulationTrainer
+from automl.training.slots import Slots
+from search_spaces.optimizers import Lion
+from tests.automl.training.trials import CHUNK, CONFIGURATION, ROWS, never, onward, segment, silent, trained
+
+SMALL = replace(
+    CONFIGURATION,
+    encoder=replace(CONFIGURATION.encoder, hidden_size=32),
+    decoder=replace(CONFIGURATION.decoder, attention=replace(CONFIGURATION.decoder.attention, size=32)),
+)
+LARGER = replace(SMALL, encoder=replace(SMALL.encoder, hidden_size=64))
+VARIED = [SMALL, LARGER, replace(SMALL, dropout=0.4, batch_tokens=1024), replace(SMALL, optimizer=Lion(0.001))]
+TOKENS = 6_000
+
+
+@pytest.fixture(scope="module")
+def together(workload) -> PopulationTrainer:
+    return in_short_chunks(PopulationTrainer(replace(workload, slots=4)))
+
+
+def in_short_chunks(trainer: PopulationTrainer) -> PopulationTrainer:
+    trainer.dataset(SMALL).plan = plan(trainer.table.split("train"), ROWS, CHUNK)
+    return trainer
+
+
+def at_once(trainer: PopulationTrainer, jobs: list[Segment]) -> list[SegmentResult]:
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        found: list[Any] = list(threads.map(lambda job: trainer.run(job, silent, never), jobs))
+    return found
+
+
+def jobs(**values: Any) -> list[Segment]:
+    return [segment(each, trial=n, seed=n, to_tokens=TOKENS, **values) for n, each in enumerate(VARIED)]
+
+
+def assert_alike(workload: Any, one: SegmentResult, other: SegmentResult) -> None:
+    assert (one.step, one.tokens) == (other.step, other.tokens)
+    assert one.scores["loss"] == pytest.approx(other.scores["loss"], abs=1e-3)
+    mine, theirs = (read_tensors(Path(workload.checkpoints), each.checkpoint) for each in (one, other))
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        np.testing.assert_allclose(value, theirs[name], atol=5e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def found(together) -> list[SegmentResult]:
+    return at_once(together, jobs())
+
+
+def test_trials_of_other_sizes_recipes_and_seeds_train_as_each_does_alone(workload, trainer, found):
+    for job, result in zip(jobs(), found, strict=True):
+        assert_alike(workload, result, trained(trainer, job))
+
+
+def test_a_trial_that_is_thawed_among_others_goes_on_as_alone_and_nothing_is_compiled(
+    workload, trainer, together, found
+):
+    before = together.programs.counts.compiled
+    thawed = [
+        onward(result, configuration=each, trial=n, seed=n, to_tokens=2 * TOKENS)
+        for n, (each, result) in enumerate(zip(VARIED, found, strict=True))
+    ]
+    again = at_once(together, thawed[:3])
+    assert together.programs.counts.compiled == before
+    assert_alike(workload, again[1], trained(trainer, thawed[1]))
+
+
+def test_a_program_that_is_too_large_for_the_memory_is_halved_and_no_trial_notices(together, found, monkeypatch):
+    real, tried = Slots.train, []
+
+    def small(self: Slots, split: Any, chunks: Any) -> Any:
+        tried.append(self.count)
+        if self.count > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return real(self, split, chunks)
+
+    monkeypatch.setattr(Slots, "train", small)
+    few: list[Population] = []
+
+    def population(kind: Any, _: Any) -> Population:
+        if not few:
+            few.append(Population(together.programs, kind, 4))
+        return few[0]
+
+    monkeypatch.setattr(together, "population", population)
+    results = at_once(together, jobs()[:2])
+    assert 4 in tried
+    assert (tried[-1], few[0].pace.ceiling) == (1, 1)
+    for one, other in zip(results, found, strict=False):
+        assert one.scores["loss"] == pytest.approx(other.scores["loss"], abs=1e-3)
+
+
+def test_slots_are_as_many_as_there_are_trials_for_unless_fewer_are_as_fast():
+    pace = Pace()
+    assert [pace.count(trials) for trials in (1, 2, 16, 17, 300)] == [1, 4, 16, 64, 256]
+    pace.measured(1, 100, 1.0)
+    pace.measured(4, 105, 1.0)
+    assert pace.count(4) == 1
+    assert pace.count(5) == 16
+    pace.measured(16, 900, 1.0)
+    assert pace.count(5) == 16
+
+
+def test_memory_sets_a_ceiling():
+    pace = Pace()
+    pace.exhausted(64)
+    assert pace.count(300) == 16
+    assert max(count for count in COUNTS if count <= pace.ceiling) == 16
+
+
+ON_EIGHT = """
+import sys
+import jax, numpy as np
+from automl.training.slots import mesh_of
+assert len(jax.devices()) == 8
+print(mesh_of(16).size, mesh_of(4).size, mesh_of(1).size)
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from automl.segments import Workload
+from automl.training.population_trainer import PopulationTrainer
+from tests.automl.training.test_slots import at_once, in_short_chunks, jobs
+table, folder = sys.argv[1:]
+trainer = in_short_chunks(PopulationTrainer(Workload(table, folder, ("sequence_error_rate",), slots=16)))
+many = jobs() * 2
+results = at_once(trainer, many)
+for one, other in zip(results, results[4:]):
+    assert one.checkpoint == other.checkpoint or abs(one.scores["loss"] - other.scores["loss"]) < 1e-3
+print(*(round(r.scores["loss"], 3) for r in results[:4]))
+"""
+
+
+def test_slots_lie_over_all_devices_and_train_as_on_one(workload, found, tmp_path):
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, "-c", ON_EIGHT, workload.table, str(tmp_path)],
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    sizes, losses = done.stdout.splitlines()
+    assert sizes == "8 4 1"
+    assert list(map(float, losses.split())) == pytest.approx([each.scores["loss"] for each in found], abs=2e-3)
