@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from automl.segments import (
 )
 from automl.training import checkpoints
 from automl.training.checkpoints import Checkpoint
+from automl.training.compiler import BackgroundCompiler, Source
 from automl.training.dataset import CHUNK, Dataset
 from automl.training.decoders import Decoders
 from automl.training.evaluation import Forced
@@ -46,6 +48,7 @@ from automl.training.executables import (
 )
 from automl.training.latency import median_seconds, of_median_length
 from automl.training.optimizers import Recipe
+from automl.training.programs import Program as Compiled
 from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
@@ -77,6 +80,9 @@ class Trainer:
         self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
+        beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
+        self.compiler = BackgroundCompiler(self.programs, None) if beside else None
+        self.awaited: dict[Any, Future[Compiled]] = {}
 
     def dataset(self, configuration: Seq2Seq) -> Dataset:
         """Return the data in a configuration's tokens; their table is built if no search has needed it before."""
@@ -222,8 +228,8 @@ class Trainer:
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
         for run in course.runs(stop, watch):
             chunk = course.chunk(run)
-            key = self._key(segment, static, run, course, dataset)
             inputs = (state, dataset.data, chunk)
+            key = self._key(static, run, course, inputs)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
@@ -234,16 +240,28 @@ class Trainer:
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
         return Checkpoint(state, course.tokens)
 
-    def _key(self, segment: Segment, static: Signature, run: Run, course: "Course", dataset: Dataset) -> Any:
+    def _key(self, static: Signature, run: Run, course: "Course", inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.
 
         A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
-        for a first look one compilation is enough, and padding changes no number but by rounding.
+        for a first look one compilation is enough, and padding changes no number but by rounding. One that goes on does
+        so on an accelerator until their own is compiled beside it.
         """
-        rest = (alike(course.configuration.optimizer), dataset.table.digest)
+        rest = (alike(course.configuration.optimizer), self.dataset(course.configuration).table.digest)
         own, largest = (static, run.bucket, *rest), course.order.largest
-        is_new = segment.from_step == 0 and own not in self.compiled
-        return (static, largest, *rest) if is_new and run.bucket.fits(largest) else own
+        if own in self.compiled or own[1] == largest or not run.bucket.fits(largest):
+            return own
+        waits = course.segment.from_step == 0 or self._is_awaited(own, inputs)
+        return (static, largest, *rest) if waits else own
+
+    def _is_awaited(self, key: Any, inputs: tuple[Any, ...]) -> bool:
+        """Say whether a program is being compiled beside training; the first time it is asked for, it is begun."""
+        if self.compiler is None:
+            return False
+        if key not in self.awaited:
+            source = Source("automl.training.executables:train_program", key[:3])
+            self.awaited[key] = self.compiler.submit(repr(("train", *key[:3])), source, inputs)
+        return not self.awaited[key].done()
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""

@@ -30,7 +30,7 @@ TICK_SECONDS = 0.1
 
 
 class ForkedChild:
-    """`automl.executors.processes._Child`, forked from a process that has loaded JAX and not yet begun to use it."""
+    """`automl.executors.processes.Child`, forked from a process that has loaded JAX and not yet begun to use it."""
 
     def __init__(self, runner: str, workload: Workload, limits: Limits) -> None:
         ours, theirs = multiprocessing.Pipe()
@@ -81,7 +81,7 @@ class ForkedChild:
 
 def live(url: str) -> int:
     """Be a worker; return its exit code."""
-    processes._Child = ForkedChild
+    processes.Child = ForkedChild
     EXECUTORS["processes"] = lambda workload, workers, limits, address: ProcessExecutor(
         workload, workers, runner=RUNNER, limits=limits
     )

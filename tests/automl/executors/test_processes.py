@@ -70,7 +70,7 @@ def test_a_worker_that_cannot_be_started_fails_its_job_and_the_next_one_runs(exe
 
     process = wait_until_it_reports(executor, hanging := executor.submit(segment("hang")))
     with monkeypatch.context() as patched:
-        patched.setattr("automl.executors.processes._Child", refuse)
+        patched.setattr("automl.executors.processes.Child", refuse)
         os.kill(process, signal.SIGKILL)
         assert hanging.exception(timeout=60).reason is FailureReason.WORKER_LOST
         assert "Resource temporarily" in str(executor.submit(segment("end")).exception(timeout=60))

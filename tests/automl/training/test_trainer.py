@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from concurrent.futures import Future
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,28 @@ def test_of_equal_objectives_the_lower_loss_is_the_better(trainer: Trainer) -> N
     assert trainer._better(low, high)
     assert not trainer._better(high, low)
     assert trainer._better({"sequence_error_rate": 0.4, "loss": 9.0}, low)
+
+
+def test_a_trial_goes_on_in_the_largest_shape_while_its_own_is_compiled_beside_it(
+    two_shapes: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = two_shapes.dataset(CONFIGURATION).plan
+    begin = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
+    job = onward(begin, to_tokens=2 * order.tokens_per_epoch)
+    alone, never_done = trained(two_shapes, job), NeverDone()
+    monkeypatch.setattr(two_shapes, "compiler", never_done)
+    monkeypatch.setattr(two_shapes, "compiled", {})
+    beside = trained(two_shapes, job)
+    assert ([key[1] for key in two_shapes.compiled], len(never_done.asked)) == ([order.largest], 1)
+    assert beside.scores["loss"] == pytest.approx(alone.scores["loss"], abs=1e-3)
+
+
+class NeverDone:
+    """A compiler that is never done."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def submit(self, key: str, *_: Any) -> Future[Any]:
+        self.asked.append(key)
+        return Future()
