@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.bundle import Bundle, read_bundle
+from automl.data.pixels import Pixels
 from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer, copies, normalise
 from automl.decoding.answers import Answer, Request, allotted, answered, batches, padded
 from automl.decoding.texts import Pieces, cut_at, stop_rows
@@ -125,8 +126,10 @@ class Model:
         """Whether it reads a source at all."""
         return not isinstance(self._static.configuration.encoder, encoders.Identity)
 
-    def predict(self, sources: Iterable[str], decoding: Decoding | None = None) -> list[str]:
+    def predict(self, sources: Iterable[Any], decoding: Decoding | None = None) -> list[str]:
         """Return one output for each source, decoded as the bundle says unless told otherwise.
+
+        A source is a text; of a model that reads images, the path of one, or an array of its pixels.
 
         Raises:
             TypeError: `sources` is one text, whose characters would be taken for sources.
@@ -134,7 +137,7 @@ class Model:
         """
         return list(self.predict_batch(sources, decoding))
 
-    def predict_batch(self, sources: Iterable[str], decoding: Decoding | None = None) -> Iterator[str]:
+    def predict_batch(self, sources: Iterable[Any], decoding: Decoding | None = None) -> Iterator[str]:
         """Yield one output for each source of any number, of which few are held in memory at a time."""
         if isinstance(sources, str):
             raise TypeError("predict takes a list of sources; put the one source in a list")
@@ -173,8 +176,10 @@ class Model:
         """Return where the model looks as it says a target, its own output where absent.
 
         Raises:
-            InputError: The model reads no source.
+            InputError: The model reads no source, or images.
         """
+        if isinstance(self._source, Pixels):
+            raise InputError("this model looks at places of images; attention is shown for texts alone")
         if not self.has_source:
             raise InputError("this model reads no source, so that it attends to none")
         encoded = self._encoded([source])
@@ -213,10 +218,10 @@ class Model:
                 return
 
     def evaluate(self, data: Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
-        """Score a file that has the task's columns.
+        """Score a file that has the task's columns, or a folder of images.
 
         Args:
-            data: A file as `[data] test` names one.
+            data: What `[data] test` names one.
             metrics: Names of metrics; those of the search when none are named.
 
         Returns:
@@ -226,7 +231,7 @@ class Model:
         Raises:
             InputError: The file or a metric is wrong.
         """
-        from automl.data.sources import Columns, check_file
+        from automl.data.sources import Columns
         from automl.data.splits import group
         from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
         from automl.tasks import TASKS
@@ -235,10 +240,11 @@ class Model:
         columns = self.config["data"]
         target = columns["target"]
         form = TASKS[self.config["kind"]].form
-        check_file(data, form.suffixes)
+        form.check(data)
         pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
         references = group(pairs)[0].references
-        encoded, acceptable = self._tokens(references), list(references.values())
+        sources = [pairs.images[source] for source in references] if pairs.images else references
+        encoded, acceptable = self._tokens(sources), list(references.values())
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
             answers = self.answers(encoded, self.decoding)
@@ -269,13 +275,15 @@ class Model:
         loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
         return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
 
-    def _tokens(self, sources: Iterable[str]) -> list[list[int]]:
+    def _tokens(self, sources: Iterable[Any]) -> list[Any]:
         if not self.has_source:
             return [[EOS] for _ in sources]  # a token that the model does not see
         return self._source.encode_batch([self._prepared(source) for source in sources])
 
-    def _prepared(self, source: str) -> str:
+    def _prepared(self, source: Any) -> Any:
         """Return a source as train has them: of a conversation, the turns that the model reads."""
+        if isinstance(self._source, Pixels):
+            return source
         if self.config["kind"] != "dialogue":
             return normalise(source)
         from automl.data.turns import recent
@@ -283,7 +291,7 @@ class Model:
 
         return recent(prepare(source), self._history)
 
-    def _encoded(self, sources: Iterable[str]) -> list[list[int]]:
+    def _encoded(self, sources: Iterable[Any]) -> list[Any]:
         """Return sources as tokens that the model reads."""
         encoded = self._tokens(sources)
         longest = max(map(len, encoded), default=0)

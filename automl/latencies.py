@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from search_spaces import decoders, encoders
+from search_spaces import decoders, encoders, stems
 from search_spaces.costs import Extent, decoding_operations, forward_operations
 from search_spaces.seq2seq import Seq2Seq
 
@@ -45,7 +45,7 @@ def _calls(configuration: Seq2Seq, extent: Extent) -> int:
     said = extent.target * (decoder.num_layers + 1)
     match encoder:
         case encoders.Recurrent():
-            return said + extent.source * encoder.num_layers
+            return said + stems.positions(configuration.stem, extent.source) * encoder.num_layers
         case encoders.Identity():
             return said
         case _:

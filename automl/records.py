@@ -12,6 +12,7 @@ from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
 from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
+from automl.data.pixels import ids
 from automl.data.table import tokenized, tokens_of
 from automl.errors import InputError
 from automl.export.exporting import ROWS as SAMPLED
@@ -201,7 +202,7 @@ def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.
         for place, acceptable in enumerate(table.references(name)):
             begin, end = split.source_offsets[place : place + 2]
             if 0 < end - begin <= bundle.config["max_source_length"] and len(sources) < SAMPLED:
-                sources.append(split.source[begin:end].tolist())
+                sources.append(ids(split.source[begin:end]).tolist())
                 references.append(acceptable)
     return Sample(sources, references)
 

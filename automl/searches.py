@@ -38,7 +38,7 @@ from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
-from search_spaces import tokenizers
+from search_spaces import stems, tokenizers
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
@@ -191,13 +191,19 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
             raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
     narrowing = dict(document.narrowed_space)
     name = str(narrowing.pop("preset", "small"))
-    left = {} if corpus is None else tokenizers.narrowing(*corpus.tokens)
+    left = {} if corpus is None else _narrowing(corpus)
     try:
         space = preset(name, {**left, **narrowing}, sources=document.form.has_sources)
         refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
     return space
+
+
+def _narrowing(corpus: Corpus) -> dict[str, Any]:
+    """Return what is left of the dials for the tokens and the images of a corpus."""
+    images = {} if corpus.canvas is None else stems.narrowing(*corpus.canvas)
+    return {**tokenizers.narrowing(*corpus.tokens), **images}
 
 
 def check_deterministic(document: TaskDocument, options: Options) -> None:

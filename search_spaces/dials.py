@@ -67,6 +67,11 @@ def one_of(default: type, *others: type) -> Any:
     return field(default_factory=default, metadata={"dial": OneOf((default, *others))})
 
 
+def later_kind(default: type, *others: type) -> Any:
+    """Declare kinds that earlier versions did not have: a configuration of theirs has the default."""
+    return field(default_factory=default, metadata={"dial": OneOf((default, *others)), "later": True})
+
+
 class Trial(Protocol):
     """The part of `optuna.trial.BaseTrial` that sampling needs."""
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search_spaces import decoders, encoders, tokenizers
+from search_spaces import decoders, encoders, stems, tokenizers
+from search_spaces.augmentation import Augmentation, Unchanged, Varied
 from search_spaces.decoders import Decoder
-from search_spaces.dials import Value, choice, later, one_of, uniform
+from search_spaces.dials import Value, choice, later, later_kind, one_of, uniform
 from search_spaces.encoders import Encoder
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.outputs import Output, PointerGenerator, Softmax
@@ -32,11 +33,12 @@ RECIPE = (
     "token_dropout",
     "attention_dropout",
     "label_smoothing",
+    "augmentation",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
-LATER: Mapping[str, Value] = {"history_turns": 0}
+LATER: Mapping[str, Value] = {"history_turns": 0, "stem": "Tokens", "augmentation": "Unchanged"}
 """Dials that a space leaves alone unless it is told of them → what they are then."""
-READING = ("source_tokens", "target_tokens", *LATER)
+READING = ("source_tokens", "target_tokens", "history_turns")
 """The fields that say how texts become what it reads and says."""
 
 
@@ -46,8 +48,9 @@ class Seq2Seq:
 
     Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
     position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
-    Of a conversation the last `history_turns` turns are read, or with 0 all.
-    `batch_tokens` are target tokens a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
+    Of a conversation the last `history_turns` turns are read, or with 0 all; an image enters by a `stem`, and is varied
+    in training by an `augmentation`. `batch_tokens` are target tokens a step, `clipping` the largest global norm of a
+    gradient (Pascanu et al., 2013).
     """
 
     encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer, encoders.Convolution, encoders.Identity)
@@ -64,6 +67,8 @@ class Seq2Seq:
     token_dropout: float = uniform(0.0, 0.0, 0.2)
     attention_dropout: float = uniform(0.0, 0.0, 0.2)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
-    source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole)
+    source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole, tokenizers.Pixels)
     target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)
     history_turns: int = later(0, 0, 1, 2, 4, 8)
+    stem: stems.Stem = later_kind(stems.Tokens, stems.Convolutions, stems.Patches)
+    augmentation: Augmentation = later_kind(Unchanged, Varied)

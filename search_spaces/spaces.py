@@ -148,7 +148,7 @@ def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -
     ranges: dict[str, Dial] = {path: dial for path, dial, _ in dials(Seq2Seq)}
     ranges |= {path: OneOf(kinds) for path, kinds in (WITH_SOURCE if sources else WITHOUT_SOURCE).items()}
     preferred: dict[str, Any] = {path: default for path, _, default in dials(Seq2Seq)}
-    ranges |= {name: Choice((value,)) for name, value in LATER.items() if name not in (narrowing or {})}
+    ranges |= {name: _pinned(ranges[name], value) for name, value in LATER.items() if name not in (narrowing or {})}
     for key, wanted in (narrowing or {}).items():
         matching = {path: ranges[path] for path in _matching(key, ranges)}
         for path, share in _shares(wanted, matching).items():

@@ -54,7 +54,12 @@ class Whole:
     """The whole text as one token: a class."""
 
 
-Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram | Whole
+@dataclass(frozen=True)
+class Pixels:
+    """No text: each value of each channel of each pixel of an image is a token, row by row."""
+
+
+Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram | Whole | Pixels
 TargetTokenizer = Tokenizer | LikeSource
 
 SOURCE = (Characters, Whitespace, Bytes, BytePairs, Unigram)
@@ -67,6 +72,7 @@ KINDS: Mapping[str, tuple[type[Tokenizer], ...]] = {
     "bytes": (Bytes,),
     "subwords": LEARNT,
     "whole": (Whole,),
+    "pixels": (Pixels,),
 }
 """What a task document may call tokens → the kinds that are then left to a search."""
 

@@ -143,7 +143,7 @@ def _printed(predicted: list[Any], first: int, one_line: Callable[[str], str]) -
 
 def evaluate(
     bundle: Folder,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="File with the task's columns.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File with the task's columns, or folder of images.")],
     metrics: Annotated[list[str] | None, typer.Option("--metric", metavar="NAME", help="May be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -153,7 +153,7 @@ def evaluate(
 
     for name in metrics or ():
         metric(name)
-    if not data.is_file():
+    if not data.exists():
         raise InputError(f"{data}: there is no such file; name one with the task's columns")
     result = loaded(read_bundle(bundle)).evaluate(data, metrics or ())
     if as_json:

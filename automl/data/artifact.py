@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,14 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_all(folder: Path) -> str:
+    """Return one over the names and the bytes of all files in a folder and below it."""
+    whole = sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        whole.update(f"{path.relative_to(folder)}\0{sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
 
 
 def _files(folder: Path) -> Meta:

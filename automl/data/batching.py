@@ -19,6 +19,8 @@ MOST_BUCKETS = 2
 MULTIPLE = 4
 BATCH_TOKENS = 512
 """Target tokens of a batch, about; steps of more take several."""
+BATCH_VALUES = 2**19
+"""Values of the images of a batch, at most."""
 
 
 @dataclass(frozen=True, order=True)
@@ -131,7 +133,14 @@ def plan(split: Split, batch_size: int, run_length: int) -> BatchPlan:
 def rows_of(split: Split, tokens: int) -> int:
     """Return the rows of a batch that has about so many target tokens: a power of two between 8 and 128."""
     per_row = np.diff(split.target_offsets).mean() + 1
-    return int(2 ** np.clip(np.round(np.log2(tokens / per_row)), 3, 7))
+    rows = int(2 ** np.clip(np.round(np.log2(tokens / per_row)), 3, 7))
+    return _of_images(split, rows) if split.source.dtype == np.uint8 else rows
+
+
+def _of_images(split: Split, rows: int) -> int:
+    """Return the rows of a batch of images: fewer where they are large, since a stem holds many values of a pixel."""
+    values = len(split.source) // split.rows
+    return min(rows, max(int(2 ** np.floor(np.log2(BATCH_VALUES / values))), 8))
 
 
 def _buckets(

@@ -7,10 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl.data import artifact
 from automl.data.artifact import Meta
 from automl.data.forms import PAIRS, Form
-from automl.data.sources import Columns, check_file, unreadable
+from automl.data.images import Image, canvas_of, fitted, said_of
+from automl.data.pixels import Canvas, laid_out
+from automl.data.sources import Columns, unreadable
 from automl.data.splits import Part, Splits, split
 from automl.data.tokenizers import automatic_tokens
 from automl.errors import InputError
@@ -68,12 +73,22 @@ class Corpus:
     @property
     def notices(self) -> list[str]:
         """What was dropped or held out, one sentence each."""
-        return list(self.meta["notices"])
+        return [*self.meta["notices"], *self.meta.get("scaled", ())]
 
     @property
     def tokens(self) -> tuple[str, str]:
         """What source and target tokens are, as keys of `search_spaces.tokenizers.KINDS`."""
         return self.meta["tokens"]["source"], self.meta["tokens"]["target"]
+
+    @property
+    def canvas(self) -> Canvas | None:
+        """The size of its images; nothing where sources are texts."""
+        return Canvas(*self.meta["canvas"]) if "canvas" in self.meta else None
+
+    def images(self, name: str) -> NDArray[np.uint8]:
+        """Return the images of a split as rows of bytes, in the order of `sources`, mapped from disk."""
+        found: NDArray[np.uint8] = np.load(self.folder / f"{name}.images.npy", mmap_mode="r")
+        return found
 
     def sources(self, name: str) -> list[str]:
         """The distinct sources of a split."""
@@ -118,8 +133,13 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
         files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
         seen = document.form.inspect(files)
         splits = split(**files, recurring=document.form.recurring)
+        images = {source: image for pairs in files.values() for source, image in pairs.images.items()}
+        notices = [*splits.notices, *seen]
         artifact.build(
-            folder, FORMAT_VERSION, lambda scratch: {"digest": digest, **_write(scratch, document, splits, seen)}, cache
+            folder,
+            FORMAT_VERSION,
+            lambda scratch: {"digest": digest, **_write(scratch, document, splits, notices, images)},
+            cache,
         )
     return open_corpus(folder)
 
@@ -136,22 +156,24 @@ def data_digest(data: DataDescription, form: Form = PAIRS) -> str:
         InputError: A file is missing, unreadable or of an unknown kind.
     """
     for path in data.files.values():
-        check_file(path, form.suffixes)
-    digests = {name: _file_sha256(path) for name, path in data.files.items()}
+        form.check(path)
+    digests = {name: _sha256(path) for name, path in data.files.items()}
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns = [data.columns.source, data.columns.target]
     choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _file_sha256(path: Path) -> str:
+def _sha256(path: Path) -> str:
     try:
-        return artifact.sha256_of(path)
+        return artifact.sha256_of_all(path) if path.is_dir() else artifact.sha256_of(path)
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def _write(folder: Path, document: Described, splits: Splits, seen: Sequence[str]) -> Meta:
+def _write(
+    folder: Path, document: Described, splits: Splits, notices: Sequence[str], images: Mapping[str, Image]
+) -> Meta:
     data, form = document.data, document.form
     for name in SPLITS:
         _write_texts(folder / f"{name}.jsonl", splits.parts[name], has_sources=form.has_sources)
@@ -168,7 +190,20 @@ def _write(folder: Path, document: Described, splits: Splits, seen: Sequence[str
         "rows_of_file": {name: splits.parts[name].rows for name in SPLITS},
         "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
         "tokens": {"source": words[0], "target": words[1]},
-        "notices": [*splits.notices, *seen, *said],
+        "notices": [*notices, *said],
+        **(_write_images(folder, splits, images) if images else {}),
+    }
+
+
+def _write_images(folder: Path, splits: Splits, images: Mapping[str, Image]) -> Meta:
+    """Write the images of each split, brought to one size; return that, and what is to be said."""
+    shown = {name: {source: images[source] for source in splits.parts[name].references} for name in SPLITS}
+    canvas = canvas_of(shown["train"].values())
+    for name, own in shown.items():
+        np.save(folder / f"{name}.images.npy", laid_out([fitted(image, canvas)[0] for image in own.values()], canvas))
+    return {
+        "canvas": list(canvas),
+        "scaled": [said for name, own in shown.items() for said in said_of(own, canvas, name)],
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl.data.sources import READERS, Columns, Pairs, read_pairs
+from automl.data.sources import READERS, Columns, Pairs, check_file, read_pairs
 from automl.data.tokenizers import normalise
 
 
@@ -25,6 +25,7 @@ class Form:
             `InputError` where a result would mislead.
         prepare: Turns what a prediction is asked for into a source as `read` gives it.
         recurring: Whether sources of train may be in valid or test too, as greetings are in conversations.
+        reads_folders: Whether a folder may stand for a file.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
     """
 
@@ -35,6 +36,16 @@ class Form:
     prepare: Callable[[str], str] = normalise
     recurring: bool = False
     has_sources: bool = True
+    reads_folders: bool = False
+
+    def check(self, path: Path) -> None:
+        """Make sure that data of this form may be at a path.
+
+        Raises:
+            InputError: Nothing is there, or something else.
+        """
+        if not (self.reads_folders and path.is_dir()):
+            check_file(path, self.suffixes)
 
 
 PAIRS = Form()

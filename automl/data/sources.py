@@ -11,6 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 
@@ -48,6 +51,8 @@ class Pairs:
         numbers: The line (of .csv and .parquet the row) that each kept row stands on, from 1.
         first_dropped: The first such number of each reason.
         units: What each kept row must not be divided from, such as its conversation; its source where absent.
+        images: Where sources are images, each source → its pixels.
+        names: What each row of a folder is called, from number 1 on.
     """
 
     path: Path
@@ -58,10 +63,14 @@ class Pairs:
     numbers: Sequence[int] = ()
     first_dropped: Mapping[str, int] = field(default_factory=dict)
     units: Sequence[str] = ()
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
     def where(self, number: int) -> str:
         """Return what an error or a notice calls a place of the file."""
-        return f"{'row' if self.path.suffix.lower() in {'.csv', '.parquet'} else 'line'} {number:,}"
+        if self.names:
+            return self.names[number - 1]
+        return f"{'row' if self.path.suffix.lower() in {'.csv', '.parquet', '.npz'} else 'line'} {number:,}"
 
 
 Row = tuple[int, str | None, Sequence[str | None]]

@@ -7,7 +7,7 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from automl.data import artifact
 from automl.data.artifact import Meta
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
+from automl.data.pixels import Canvas, Pixels
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
 from automl.data.turns import recent
 from automl.errors import InputError
@@ -37,8 +38,8 @@ class Tokens(NamedTuple):
     history: int = 0
 
 
-Encoded = Mapping[str, tuple[NDArray[np.int32], NDArray[np.int64]]]
-"""Side → ids end to end, and where each row begins."""
+Encoded = Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
+"""Side → ids end to end, and where each row begins; of images, bytes in place of ids."""
 
 
 def tokens_of(configuration: Seq2Seq) -> Tokens:
@@ -50,10 +51,11 @@ def tokens_of(configuration: Seq2Seq) -> Tokens:
 class Split:
     """Token ids without begin and end: row i is `source[source_offsets[i]:source_offsets[i + 1]]`, likewise `target`.
 
-    In train a row is a (source, acceptable target) pair; in valid and test a source with its first reference.
+    In train a row is a (source, acceptable target) pair; in valid and test a source with its first reference. Of
+    images, `source` holds bytes, whose ids are greater by the number of special tokens.
     """
 
-    source: NDArray[np.int32]
+    source: NDArray[Any]
     source_offsets: NDArray[np.int64]
     target: NDArray[np.int32]
     target_offsets: NDArray[np.int64]
@@ -161,8 +163,10 @@ def _digest(corpus: Corpus, tokens: Tokens) -> str:
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]]) -> dict[str, Tokenizer]:
+def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]], canvas: Canvas | None) -> dict[str, Tokenizer]:
     source, target, _ = tokens
+    if canvas is not None and not isinstance(target, LikeSource):
+        return {"source": Pixels(canvas), "target": Tokenizer.learn(target, [row[1] for row in rows])}
     sources, targets = list(dict.fromkeys(row[0] for row in rows)), [row[1] for row in rows]
     if isinstance(target, LikeSource):
         if target.shared:
@@ -174,15 +178,15 @@ def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]]) -> dict[str, Tokeni
 
 def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     rows = {name: [(recent(source, tokens.history), said) for source, said in corpus.pairs(name)] for name in SPLITS}
-    tokenizers = _learnt(tokens, rows["train"])
+    tokenizers = _learnt(tokens, rows["train"], corpus.canvas)
     for side, tokenizer in tokenizers.items():
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
-    encoded = {name: _encoded(rows[name], tokenizers) for name in SPLITS}
+    encoded = {name: _encoded(rows[name], tokenizers, corpus, name) for name in SPLITS}
     keep = _are_usual(encoded["train"])
     overlong = int((~keep).sum())
     if overlong:
         rows["train"] = [row for row, kept in zip(rows["train"], keep, strict=True) if kept]
-        encoded["train"] = _encoded(rows["train"], tokenizers)
+        encoded["train"] = _encoded(rows["train"], tokenizers, corpus, "train")
     counts = {name: _write_split(folder, name, rows[name], encoded[name]) for name in SPLITS}
     for name, number in corpus.meta["rows_of_file"].items():
         counts[name]["rows_of_file"] = number
@@ -202,8 +206,16 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     }
 
 
-def _encoded(rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer]) -> Encoded:
-    return {side: _encode(tokenizers[side], [row[i] for row in rows]) for i, side in enumerate(("source", "target"))}
+def _encoded(
+    rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer], corpus: Corpus, name: str
+) -> Encoded:
+    sources, targets = ([row[i] for row in rows] for i in range(2))
+    said = _encode(tokenizers["target"], targets)
+    if corpus.canvas is None:
+        return {"source": _encode(tokenizers["source"], sources), "target": said}
+    places = {source: place for place, source in enumerate(corpus.sources(name))}
+    images = corpus.images(name)[[places[source] for source in sources]]
+    return {"source": (images.reshape(-1), np.arange(len(rows) + 1) * corpus.canvas.values), "target": said}
 
 
 def _are_usual(encoded: Encoded) -> NDArray[np.bool_]:
@@ -224,7 +236,7 @@ def _write_split(folder: Path, name: str, rows: Sequence[tuple[str, str]], encod
             "tokens": len(flat),
             "max_length": int(lengths.max()),
             "mean_length": float(lengths.mean()),
-            "unknown": int((flat == UNK).sum()),
+            "unknown": 0 if flat.dtype == np.uint8 else int((flat == UNK).sum()),
         }
     return counts
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from automl.data import subwords
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
-from search_spaces.tokenizers import BytePairs, Bytes, Characters, Unigram, Whitespace, Whole
+from search_spaces.tokenizers import BytePairs, Bytes, Characters, Pixels, Unigram, Whitespace, Whole
 
 PAD, BOS, EOS, UNK = range(4)
 
@@ -74,6 +74,8 @@ class Tokenizer:
                 return cls(Unigram, subwords.unigrams(SPECIAL_TOKENS, size, texts))
             case Whole():
                 return cls(Whole, _whole(texts))
+            case Pixels():
+                raise TypeError("pixels are not learnt from texts")
             case _:
                 assert_never(tokens)
 
@@ -88,6 +90,8 @@ class Tokenizer:
 
         try:
             contents = json.loads(document)
+            if contents["model"]["type"] == kinds.Pixels.__name__:
+                return _pixels(contents["model"])
             decoder = contents["decoder"]
             kind = _KINDS[contents["model"]["type"], decoder["type"] if decoder else None]
             if _around(contents) != _around(json.loads(_empty(kind).to_str())):
@@ -125,6 +129,12 @@ class Tokenizer:
         if self.kind in (Characters, Whole):
             return list(text) if self.kind is Characters else [text]
         return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
+
+
+def _pixels(document: Mapping[str, Any]) -> "Tokenizer":
+    from automl.data import pixels
+
+    return pixels.Pixels.of(document)
 
 
 def _empty(kind: type[kinds.Tokenizer]) -> Any:

@@ -12,11 +12,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 from numpy.typing import NDArray
 
+from automl.data.pixels import ids, is_image
 from automl.data.tokenizers import PAD
 
 LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 MOST_TOKENS = 2**15
 """Source tokens of a batch, its padding included, at most: longer sources come in smaller batches."""
+MOST_VALUES = 2**21
+"""The same of images, of which many values make a position."""
 ROWS = (1, 8, 64)
 
 
@@ -96,13 +99,14 @@ def batches(sources: Sequence[Sequence[int]], longest: int, rows: int | None = N
     """
     order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: -len(sources[i]))
     while order:
-        size = rows or _rows(len(order), allotted(len(sources[order[0]])))
+        first = sources[order[0]]
+        size = rows or _rows(len(order), allotted(len(first)), MOST_VALUES if is_image(first) else MOST_TOKENS)
         yield order[:size], size
         order = order[size:]
 
 
-def _rows(count: int, length: int) -> int:
-    within = [size for size in ROWS if size * length <= MOST_TOKENS] or [1]
+def _rows(count: int, length: int, most: int) -> int:
+    within = [size for size in ROWS if size * length <= most] or [1]
     return next((size for size in within if size >= count), within[-1])
 
 
@@ -143,5 +147,5 @@ def padded(sources: Sequence[Sequence[int]], rows: int, length: int | None = Non
     longest = max(1, *map(len, sources)) if sources else 1
     batch = np.full((rows, length or allotted(longest)), PAD, np.int32)
     for row, source in enumerate(sources):
-        batch[row, : len(source)] = source
+        batch[row, : len(source)] = ids(source)
     return batch

@@ -15,6 +15,7 @@ from automl.export.arrays import ROWS
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from search_spaces import decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
+from search_spaces.stems import Tokens
 
 Block = encoders.Transformer | decoders.Transformer
 ADDED = (embeddings.Sinusoidal, embeddings.Learned, embeddings.NoPositions)
@@ -25,6 +26,8 @@ NEVER = -1e9
 def refusal(description: Description) -> str | None:
     """Return what a model has that the engine does not know, or nothing."""
     configuration = description.configuration
+    if not isinstance(configuration.stem, Tokens):
+        return "it reads images"
     return next(_unknown((configuration.encoder, configuration.decoder), configuration.output), None)
 
 

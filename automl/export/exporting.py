@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.bundle import Bundle, check_replaceable, put_in_place, write_bundle
+from automl.data.pixels import ids
 from automl.data.tokenizers import Tokenizer
 from automl.description import described
 from automl.errors import InputError
@@ -109,7 +110,9 @@ def _child(task: str, name: str, folder: Path, *rest: object, text: str = "") ->
 
 
 def _run(name: str, folder: Path, sample: Sample) -> Any:
-    return _child("run", name, folder, "twice", text=json.dumps([list(map(int, source)) for source in sample.sources]))
+    return _child(
+        "run", name, folder, "twice", text=json.dumps([list(map(int, ids(source))) for source in sample.sources])
+    )
 
 
 def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) -> Compared:

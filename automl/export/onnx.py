@@ -9,6 +9,7 @@ from automl.bundle import Bundle
 from automl.description import Description
 from automl.export.arrays import ROWS, as_array, spoken
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
+from search_spaces.stems import Tokens
 
 FILE = "model.onnx"
 
@@ -96,9 +97,9 @@ def open_folder(folder: Path) -> Runtime:
     return lambda sources: in_batches(sources, run, ROWS)
 
 
-def refusal(_: Description) -> str | None:
-    """Every model can have this form."""
-    return None
+def refusal(description: Description) -> str | None:
+    """Return what a model has that the converter was not tried with, or nothing."""
+    return None if isinstance(description.configuration.stem, Tokens) else "it reads images"
 
 
 ONNX = Form(("jax2onnx", "onnxruntime"), refusal, write, open_folder)

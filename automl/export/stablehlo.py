@@ -1,7 +1,7 @@
 """StableHLO: decoding as a portable program of XLA for processors, NVIDIA GPUs and TPUs, its weights apart.
 
 It takes any number of sources of any length. The scan of minGRU has no program for all lengths: it gets one for each
-of a few, to which sources are padded.
+of a few, to which sources are padded. Images have one length.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from automl.description import Description, described
 from automl.export.arrays import ROWS, as_array, spoken
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from search_spaces import encoders
+from search_spaces.stems import Tokens
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 ANY, SUFFIX, WEIGHTS = "any", ".stablehlo", "weights.safetensors"
@@ -39,7 +40,10 @@ def write(bundle: Bundle, folder: Path) -> None:
 def _lengths(description: Description) -> dict[str, int | None]:
     from automl.decoding.answers import LENGTHS, allotted
 
-    encoder = description.configuration.encoder
+    encoder, stem = description.configuration.encoder, description.configuration.stem
+    if not isinstance(stem, Tokens):
+        values = stem.height * stem.width * stem.channels
+        return {str(values): values}
     if not (isinstance(encoder, encoders.Recurrent) and encoder.cell == "mingru"):
         return {ANY: None}
     most = allotted(description.longest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,23 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.models.blocks import FeedForwardLayer, SelfAttentionLayer, block_kinds
 from automl.models.dropout import Noise, drop, drop_embedded
-from automl.models.embeddings import Places, Relations, TokenEmbedding
+from automl.models.embeddings import Places, Relations
 from automl.models.facts import OneOf, distinct, fact, is_kind, kind_among, number
 from automl.models.layers import FinalNorm, Linear, Norm, fitted, go_on
 from automl.models.parameters import Form, Width, parameter, scaled, zeros
 from automl.models.recurrence import cells, run
+from automl.models.stems import build_stem
 from search_spaces import encoders as kinds
+from search_spaces import stems
 
 TAPS = Form("matrix", rows=1, columns=3)
+
+
+class Entry(NamedTuple):
+    """How sources enter, and the number of their tokens."""
+
+    stem: stems.Stem
+    vocabulary: int
 
 
 class Bridge(nnx.Module):
@@ -71,14 +80,14 @@ class RecurrentLayer(nnx.Module):
 class RecurrentEncoder(nnx.Module):
     """Layers of recurrent cells; the vector of a position joins both directions."""
 
-    def __init__(self, configurations: Sequence[tuple[kinds.Recurrent, int]], vocabulary: int, outputs: int) -> None:
+    def __init__(self, configurations: Sequence[tuple[kinds.Recurrent, int]], entry: Entry, outputs: int) -> None:
         found = [kind for kind, _ in configurations]
         size, layers = max(k.hidden_size for k in found), max(k.num_layers for k in found)
         self.directions = kind_among("both" if k.bidirectional else "one" for k in found)
         self.residual = kind_among("added" if k.residual else "none" for k in found)
         width = Width(size, 2 if any(k.bidirectional for k in found) else 1)
         self.depth = fact(layers)
-        self.embedding = TokenEmbedding(vocabulary, size)
+        self.embedding = build_stem(entry.stem, entry.vocabulary, size)
         inputs = [Width(size)] + [width] * (layers - 1)
         cell_kinds, both = distinct(k.cell for k in found), width.blocks > 1
         self.layers = nnx.List([RecurrentLayer(cell_kinds, into, size, both=both) for into in inputs])
@@ -133,12 +142,12 @@ class EncoderBlock(nnx.Module):
 class TransformerEncoder(nnx.Module):
     """Blocks of self-attention and feed-forward over tokens and their positions."""
 
-    def __init__(self, configurations: Sequence[tuple[kinds.Transformer, int]], vocabulary: int, outputs: int) -> None:
+    def __init__(self, configurations: Sequence[tuple[kinds.Transformer, int]], entry: Entry, outputs: int) -> None:
         found = [kind for kind, _ in configurations]
         size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
         positions = distinct(k.positions for k in found)
         self.depth = fact(layers)
-        self.embedding = TokenEmbedding(vocabulary, size)
+        self.embedding = build_stem(entry.stem, entry.vocabulary, size)
         self.places = Places(positions, size)
         self.relations = Relations(positions, max(k.attention.num_heads for k in found), causal=False)
         self.blocks = nnx.List([EncoderBlock(found) for _ in range(layers)])
@@ -150,7 +159,8 @@ class TransformerEncoder(nnx.Module):
         self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Float[Array, "batch source size"]:
         """Encode a batch."""
-        x = self.places(self.embedding(tokens), jnp.arange(tokens.shape[1]))
+        x = self.embedding(tokens)
+        x = self.places(x, jnp.arange(x.shape[1]))
         x = drop_embedded(x, noise and noise.at(0))
         for i, block in enumerate(self.blocks):
             layer = partial(block, mask=mask, relations=self.relations, noise=noise and noise.at(i + 1))
@@ -191,12 +201,12 @@ class ConvolutionBlock(nnx.Module):
 class ConvolutionalEncoder(nnx.Module):
     """Blocks of gated convolutions over tokens and their positions."""
 
-    def __init__(self, configurations: Sequence[tuple[kinds.Convolution, int]], vocabulary: int, outputs: int) -> None:
+    def __init__(self, configurations: Sequence[tuple[kinds.Convolution, int]], entry: Entry, outputs: int) -> None:
         found = [kind for kind, _ in configurations]
         size, layers = max(k.model_size for k in found), max(k.num_layers for k in found)
         norms, taps = distinct(k.norm for k in found), max(k.kernel_size for k in found)
         self.depth = fact(layers)
-        self.embedding = TokenEmbedding(vocabulary, size)
+        self.embedding = build_stem(entry.stem, entry.vocabulary, size)
         self.places = Places(distinct(k.positions for k in found), size)
         self.blocks = nnx.List([ConvolutionBlock(size, taps, norms) for _ in range(layers)])
         self.norm = Norm(size, norms)
@@ -207,7 +217,8 @@ class ConvolutionalEncoder(nnx.Module):
         self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Float[Array, "batch source size"]:
         """Encode a batch."""
-        x = self.places(self.embedding(tokens), jnp.arange(tokens.shape[1]))
+        x = self.embedding(tokens)
+        x = self.places(x, jnp.arange(x.shape[1]))
         x = drop_embedded(x, noise and noise.at(0))
         for i, block in enumerate(self.blocks):
             x = go_on(i, number(self.depth), partial(block, mask=mask, noise=noise and noise.at(i + 1)), x)
@@ -215,10 +226,13 @@ class ConvolutionalEncoder(nnx.Module):
         return bridged
 
 
+TEXT = stems.Tokens()
 Encoder = RecurrentEncoder | TransformerEncoder | ConvolutionalEncoder
 
 
-def build_encoder(configurations: Sequence[tuple[kinds.Encoder, int]], vocabulary: int, outputs: int) -> OneOf | None:
+def build_encoder(
+    configurations: Sequence[tuple[kinds.Encoder, int]], vocabulary: int, outputs: int, stem: stems.Stem = TEXT
+) -> OneOf | None:
     """Return the modules for the kinds, each beside the size of its decoder; none where all are `Identity`.
 
     Their vectors have the size `outputs`, which is that of the largest decoder.
@@ -231,18 +245,20 @@ def build_encoder(configurations: Sequence[tuple[kinds.Encoder, int]], vocabular
     of_kind: dict[type, list[tuple[Any, int]]] = {}
     for kind, wanted in configurations:
         of_kind.setdefault(type(kind), []).append((kind, wanted))
-    return OneOf({kind.__name__: _module(members, vocabulary, outputs) for kind, members in of_kind.items()})
+    return OneOf(
+        {kind.__name__: _module(members, Entry(stem, vocabulary), outputs) for kind, members in of_kind.items()}
+    )
 
 
-def _module(configurations: Sequence[tuple[Any, int]], vocabulary: int, outputs: int) -> Encoder:
+def _module(configurations: Sequence[tuple[Any, int]], entry: Entry, outputs: int) -> Encoder:
     first: kinds.Encoder = configurations[0][0]
     match first:
         case kinds.Recurrent():
-            return RecurrentEncoder(configurations, vocabulary, outputs)
+            return RecurrentEncoder(configurations, entry, outputs)
         case kinds.Transformer():
-            return TransformerEncoder(configurations, vocabulary, outputs)
+            return TransformerEncoder(configurations, entry, outputs)
         case kinds.Convolution():
-            return ConvolutionalEncoder(configurations, vocabulary, outputs)
+            return ConvolutionalEncoder(configurations, entry, outputs)
         case kinds.Identity():
             raise ValueError("a model without an encoder shares no program with one that has one")
         case other:

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from automl.data.tokenizers import PAD
 from automl.models.attention import Memory
 from automl.models.decoders import build_decoder
 from automl.models.dropout import Noise
 from automl.models.encoders import build_encoder
 from automl.models.outputs import OutputKinds
+from automl.models.stems import seen
 from search_spaces import decoders
 from search_spaces import seq2seq as spaces
+from search_spaces.stems import Tokens
 
 
 class Seq2Seq(nnx.Module):
@@ -36,7 +37,10 @@ class Seq2Seq(nnx.Module):
         sizes = [decoders.size_of(c.decoder) for c in several]
         self.size = max(sizes)
         pairs = [(c.encoder, size) for c, size in zip(several, sizes, strict=True)]
-        self.encoder = build_encoder(pairs, source_vocabulary, self.size)
+        self.stem, *others = dict.fromkeys(c.stem for c in several)
+        if others:
+            raise ValueError("models of several stems share no program")
+        self.encoder = build_encoder(pairs, source_vocabulary, self.size, self.stem)
         output = OutputKinds(target_vocabulary, [c.output for c in several], [c.tied_embeddings for c in several])
         self.decoder = build_decoder([c.decoder for c in several], output, attends=self.encoder is not None)
 
@@ -46,14 +50,15 @@ class Seq2Seq(nnx.Module):
         noise: Noise | None = None,
         copies: Int[Array, "batch source"] | None = None,
     ) -> Memory:
-        """Encode a batch that is padded with `PAD`.
+        """Encode a batch that is padded with `PAD`; the tokens of an image may be numbers between two brightnesses.
 
         Args:
             copies: For each source token the target token that it could be copied as, or `PAD`.
         """
-        mask: Bool[Array, "batch source"] = source != PAD
+        mask = seen(self.stem, source)
+        copies = copies if isinstance(self.stem, Tokens) else None
         if self.encoder is None:
-            return Memory(jnp.zeros((*source.shape, self.size)), mask, copies)
+            return Memory(jnp.zeros((*mask.shape, self.size)), mask, copies)
         states = self.encoder.pick(lambda encoder: encoder(source, mask, noise and noise.at(0)))
         return Memory(jnp.where(mask[:, :, None], states, 0.0), mask, copies)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from automl.tasks.dialogue import Dialogue
 from automl.tasks.generation import Generation
+from automl.tasks.image_classification import ImageClassification
 from automl.tasks.sequence_to_sequence import SequenceToSequence
 from automl.tasks.summarization import Summarization
 from automl.tasks.task import Task
@@ -12,6 +13,14 @@ from automl.tasks.translation import Translation
 
 TASKS: Mapping[str, type[Task]] = {
     task.kind: task
-    for task in (Generation, Dialogue, TextClassification, Summarization, Translation, SequenceToSequence)
+    for task in (
+        ImageClassification,
+        Generation,
+        Dialogue,
+        TextClassification,
+        Summarization,
+        Translation,
+        SequenceToSequence,
+    )
 }
 """Kinds of task by name; those that data can be told by come before those that suit more."""

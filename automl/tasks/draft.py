@@ -12,6 +12,7 @@ from automl.data.raw import RawTable, find_files, read_raw
 from automl.errors import InputError
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, document_from_mapping, read_document
+from automl.tasks.image_draft import ImageDraft, draft_of_images
 from automl.tasks.profile import SHOWN_CLASSES, ColumnProfile, Lengths, Profile, profile
 
 DEFAULT_TIME = "10m"
@@ -66,12 +67,14 @@ class Draft:
         return "\n".join(_document(self, folder)) + "\n"
 
 
-def draft(data: Path) -> Draft:
-    """Look at a file, or at a folder with a file for each split, and propose a document.
+def draft(data: Path) -> Draft | ImageDraft:
+    """Look at a file, or at a folder with a file for each split, or at images, and propose a document.
 
     Raises:
         InputError: There is nothing to learn from, or a file cannot be read.
     """
+    if (of_images := draft_of_images(name_of(data), data)) is not None:
+        return of_images
     files = find_files(data)
     return propose(name_of(data), {name: read_raw(path) for name, path in files.items()})
 
@@ -90,7 +93,7 @@ def propose(name: str, tables: dict[str, RawTable]) -> Draft:
     raise InputError(f"{files['train']}: every row has one column; a row needs a source and a target")
 
 
-def document_for(path: Path) -> tuple[TaskDocument, Draft | None]:
+def document_for(path: Path) -> tuple[TaskDocument, Draft | ImageDraft | None]:
     """Return a task document, or the one proposed for data where a path names these.
 
     Raises:

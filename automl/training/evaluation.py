@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket, rounded
+from automl.data.pixels import is_image
 from automl.data.table import Split, TokenTable
 from automl.decoding.answers import Program, decode
 from automl.metrics import Likelihood, LikelihoodMetric, Metric, TextMetric
@@ -127,10 +128,11 @@ class Evaluator:
         answers = decode(program, parameters, self.sources(), self.table.copies, BATCH_SIZE, longest)
         return self.table.target_tokenizer.decode_batch([answer.tokens for answer in answers])
 
-    def sources(self) -> list[list[int]]:
-        """Return the tokens of each source."""
+    def sources(self) -> list[Any]:
+        """Return the tokens of each source; of an image its bytes."""
         flat, offsets = self.arrays.source, self.arrays.source_offsets
-        return [flat[begin:end].tolist() for begin, end in pairwise(offsets)]
+        rows = (flat[begin:end] for begin, end in pairwise(offsets))
+        return [row if is_image(row) else row.tolist() for row in rows]
 
     def scores(
         self,
@@ -202,7 +204,9 @@ def row_numbers(rows: int) -> NDArray[np.int32]:
     return filled(np.arange(rows), size, -1).reshape(-1, BATCH_SIZE)
 
 
-def flat(rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return rows of ids end to end, and where each begins."""
+def flat(rows: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return rows of ids end to end, and where each begins; of images, bytes."""
     lengths = [len(row) for row in rows]
+    if rows and is_image(rows[0]):
+        return np.concatenate(rows), np.cumsum([0, *lengths], dtype=np.int64)
     return np.array([token for row in rows for token in row], np.int32), np.cumsum([0, *lengths], dtype=np.int64)

@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
+from automl.data.pixels import is_image
 from automl.data.table import Split
-from automl.data.tokenizers import BOS, EOS, PAD
+from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS
 from automl.decoding.steps import sayable
 from automl.models.dropout import Noise, mixed
 from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
+from automl.training.augmentation import Variation, varied
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, updated
@@ -26,16 +28,18 @@ from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
+IMAGE_BYTES, MOST_SPARE = 2**22, 2**6
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
 
 
 class DeviceSplit(NamedTuple):
     """A split on the device: token ids end to end, where each row begins and how long it is, and what can be copied.
 
-    `copies` holds for each source token the target token of the same text, or `PAD`.
+    `copies` holds for each source token the target token of the same text, or `PAD`. Of images, `source` holds the
+    bytes of a row each.
     """
 
-    source: Int[Array, "source_tokens"]
+    source: Int[Array, "source_tokens"] | UInt8[Array, "rows values"]
     source_starts: Int[Array, "rows"]
     source_lengths: Int[Array, "rows"]
     target: Int[Array, "target_tokens"]
@@ -64,6 +68,7 @@ class Chunk(NamedTuple):
         steps: How many are real.
         noise: What is dropped; the seed decides with the step and the batch.
         recipe: Dials that stay the same.
+        variation: How images are varied.
     """
 
     rows: Int[Array, "batches batch"]
@@ -73,6 +78,7 @@ class Chunk(NamedTuple):
     steps: Int[Array, ""]
     noise: Noise
     recipe: Recipe
+    variation: Variation
 
 
 def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
@@ -83,7 +89,7 @@ def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
 
     def side(flat: Any, offsets: Any) -> tuple[Any, Any, Any]:
         return (
-            filled(flat, capacity(len(flat) + 1, TOKENS), PAD),
+            _images(flat, len(offsets) - 1) if is_image(flat) else filled(flat, capacity(len(flat) + 1, TOKENS), PAD),
             filled(offsets[:-1], capacity(len(offsets) - 1, ROWS)),
             filled(np.diff(offsets), capacity(len(offsets) - 1, ROWS)),
         )
@@ -100,6 +106,17 @@ def rounded(vocabulary: int) -> int:
     while size < vocabulary:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     return size
+
+
+def _images(flat: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+    """Return images as rows of bytes, and some rows of none behind them."""
+    values = len(flat) // rows
+    size = capacity(rows, max(IMAGE_BYTES // values, 1))
+    if size * values > MOST_SPARE * IMAGE_BYTES:
+        size = rows
+    found = np.zeros((size, values), np.uint8)
+    found[:rows] = flat.reshape(rows, values)
+    return found
 
 
 def capacity(count: int, least: int) -> int:
@@ -141,7 +158,10 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
         indices = jnp.where(inside, starts[rows][:, None] + places, flat.shape[0] - 1)
         return jnp.where(inside, flat[indices], PAD), lengths[rows]
 
-    source, _ = padded(split.source, split.source_starts, split.source_lengths, bucket.source)
+    if split.source.ndim == 2:
+        source = jnp.where(present, split.source[rows].astype(jnp.int32) + len(SPECIAL_TOKENS), PAD)
+    else:
+        source, _ = padded(split.source, split.source_starts, split.source_lengths, bucket.source)
     target, lengths = padded(split.target, split.target_starts, split.target_lengths, bucket.target)
     ends = (jnp.arange(bucket.target)[None, :] == lengths[:, None]) & present
     targets = jnp.where(ends, EOS, target)
@@ -175,7 +195,8 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
         state: TrainState, split: DeviceSplit, chunk: Chunk, given: Any = None, sizes: Sizes | None = None
     ) -> tuple[TrainState, Float[Array, "steps"]]:
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
-            logits = bind(model, parameters, given)(batch.source, batch.inputs, noise, batch.copies)
+            source = varied(model.stem, batch.source, chunk.variation, noise.seed)
+            logits = bind(model, parameters, given)(source, batch.inputs, noise, batch.copies)
             smoothing = chunk.recipe.label_smoothing
             return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, smoothing, tokens=tokens)
 

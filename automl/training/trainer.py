@@ -34,6 +34,7 @@ from automl.segments import (
     Workload,
 )
 from automl.training import checkpoints
+from automl.training.augmentation import Variation
 from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
 from automl.training.dataset import CHUNK, Dataset
@@ -290,6 +291,7 @@ class Course:
         self.tokens = tokens
         self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
+        self.variation = Variation.of(configuration.augmentation)
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
             per_step = order.tokens_per_epoch / order.steps_per_epoch
@@ -335,7 +337,16 @@ class Course:
         bounds[1 : len(present) + 1] = present.sum(axis=1).cumsum()
         tokens[: len(present)] = run.tokens
         single = jax.tree.map(np.float32, numbers)
-        inputs: tuple[Any, ...] = (rows, bounds, tokens, single, np.int32(len(present)), self.noise, self.recipe)
+        inputs: tuple[Any, ...] = (
+            rows,
+            bounds,
+            tokens,
+            single,
+            np.int32(len(present)),
+            self.noise,
+            self.recipe,
+            self.variation,
+        )
         return Chunk(*jax.device_put(inputs))
 
 

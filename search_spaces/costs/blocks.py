@@ -33,7 +33,12 @@ class Pairs:
 
 def embedding(positions: Positions, entries: int) -> Work:
     """Return looking up tokens, scaling them, and adding positions."""
-    found = each(entries, 2, 2, 2) + dropout(entries) + each(entries, 0, 2)
+    return each(entries, 2, 2, 2) + placed(positions, entries)
+
+
+def placed(positions: Positions, entries: int) -> Work:
+    """Return adding positions to vectors, and dropping some."""
+    found = dropout(entries) + each(entries, 0, 2)
     match positions:
         case Sinusoidal():
             return found + each(entries, 1, 0)

@@ -2,9 +2,10 @@
 
 from typing import assert_never
 
-from search_spaces import encoders
-from search_spaces.costs.blocks import Pairs, embedding, feed_forward, final, self_attention
+from search_spaces import encoders, stems
+from search_spaces.costs.blocks import Pairs, feed_forward, final, self_attention
 from search_spaces.costs.layers import GATES
+from search_spaces.costs.stems import entered
 from search_spaces.costs.work import NONE, Work, dropout, each, linear, norm, product
 from search_spaces.embeddings import NoPositions
 
@@ -14,8 +15,9 @@ MASKS = (3, 8)
 """Operations by which padded positions leave a state alone."""
 
 
-def encoded(kind: encoders.Encoder, rows: int, length: int, wanted: int) -> Work:
-    """Return an encoded batch of sources, brought to the size that the decoder wants."""
+def encoded(kind: encoders.Encoder, stem: stems.Stem, rows: int, tokens: int, wanted: int) -> Work:
+    """Return an encoded batch of sources of so many tokens, brought to the size that the decoder wants."""
+    length = stems.positions(stem, tokens)
     positions = rows * length
     masked = each(positions * wanted, 1, 1)
     match kind:
@@ -23,17 +25,17 @@ def encoded(kind: encoders.Encoder, rows: int, length: int, wanted: int) -> Work
             directions = 2 if bidirectional else 1
             needed = bidirectional or size != wanted
             bridge = linear(positions, directions * size, wanted) if needed else NONE
-            first = embedding(NoPositions(), positions * size) + _layer(kind, rows, length, size)
+            first = entered(stem, NoPositions(), rows, tokens, size) + _layer(kind, rows, length, size)
             return first + _layer(kind, rows, length, directions * size) * (layers - 1) + bridge + masked
         case encoders.Transformer(size, layers):
             block = self_attention(kind, Pairs(rows, length, length, length)) + feed_forward(kind, positions)
-            ends = embedding(kind.positions, positions * size) + final(kind, positions)
+            ends = entered(stem, kind.positions, rows, tokens, size) + final(kind, positions)
             return ends + block * layers + _bridge(positions, size, wanted) + masked
         case encoders.Convolution(size, layers, taps, places, name):
             kernel = each(2 * taps * size * size, 1, 1)
             convolved = product(positions, taps * size, 2 * size) + each(positions * size, 8, 7 + 2.5 * taps, 4 + taps)
             block = norm(name, positions, size) + kernel + convolved + dropout(positions * size)
-            ends = embedding(places, positions * size) + norm(name, positions, size)
+            ends = entered(stem, places, rows, tokens, size) + norm(name, positions, size)
             return ends + block * layers + _bridge(positions, size, wanted) + masked
         case encoders.Identity():
             return NONE

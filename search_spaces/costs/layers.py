@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, assert_never
 
-from search_spaces import decoders, encoders
+from search_spaces import decoders, encoders, stems
 from search_spaces.attention import Additive, Attention, Concat, Dot, General, Local, MultiHead
 from search_spaces.embeddings import ALiBi, Learned, NoPositions, Positions, RelativeBias, Rotary, Sinusoidal
 
@@ -53,6 +53,24 @@ def attention(kind: Attention, size: int) -> Iterator[Weight]:
             yield Weight("matrix", size, size)
         case MultiHead():
             yield from multi_head(kind, size)
+        case other:
+            assert_never(other)
+
+
+def stem(kind: stems.Stem, vocabulary: int, size: int) -> Iterator[Weight]:
+    """Yield the weights by which sources enter."""
+    match kind:
+        case stems.Tokens():
+            yield Weight("embedding", vocabulary, size)
+        case stems.Patches():
+            yield from linear(kind.side**2 * kind.channels, size)
+        case stems.Convolutions():
+            inputs = kind.channels
+            for filters in kind.widths:
+                block = [Weight("matrix", filters, filters, 9), Weight("vector", 1, filters), *norm("layer", filters)]
+                yield from [*linear(4 * inputs, filters), *block * kind.blocks]
+                inputs = filters
+            yield from [*norm("layer", inputs), *linear(inputs, size)]
         case other:
             assert_never(other)
 

@@ -7,7 +7,7 @@ nothing padded.
 from collections.abc import Iterator
 from typing import assert_never
 
-from search_spaces import decoders, encoders, outputs
+from search_spaces import decoders, encoders, outputs, stems
 from search_spaces.attention import MultiHead
 from search_spaces.costs import decoders as decoding
 from search_spaces.costs.encoders import encoded
@@ -38,7 +38,7 @@ def step_operations(configuration: Seq2Seq, extent: Extent, batches: int = 1) ->
 
 def decoding_operations(configuration: Seq2Seq, extent: Extent) -> int:
     """Return those of one more token of each row, in a cache of the target's length; the source is encoded already."""
-    source = 0 if isinstance(configuration.encoder, encoders.Identity) else extent.source
+    source = _looked_at(configuration, extent)
     vector = decoding.step(configuration.decoder, extent.rows, source, extent.target)
     return round((vector + _logits(configuration, extent, 1)).forward)
 
@@ -52,10 +52,17 @@ def loss(configuration: Seq2Seq, extent: Extent) -> Work:
 def model(configuration: Seq2Seq, extent: Extent) -> Work:
     """Return the work of a batch's logits."""
     size = decoders.size_of(configuration.decoder)
-    source = 0 if isinstance(configuration.encoder, encoders.Identity) else extent.source
-    memory = encoded(configuration.encoder, extent.rows, extent.source, size)
+    source = _looked_at(configuration, extent)
+    memory = encoded(configuration.encoder, configuration.stem, extent.rows, extent.source, size)
     vectors = decoding.outputs(configuration.decoder, extent.rows, source, extent.target)
     return memory + vectors + _logits(configuration, extent, extent.target)
+
+
+def _looked_at(configuration: Seq2Seq, extent: Extent) -> int:
+    """Return the positions of the encoded source."""
+    if isinstance(configuration.encoder, encoders.Identity):
+        return 0
+    return stems.positions(configuration.stem, extent.source)
 
 
 def _logits(configuration: Seq2Seq, extent: Extent, target: int) -> Work:

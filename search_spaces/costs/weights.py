@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import assert_never
 
-from search_spaces import decoders, encoders
+from search_spaces import decoders, encoders, stems
 from search_spaces.costs.layers import (
     Weight,
     attention,
@@ -15,6 +15,7 @@ from search_spaces.costs.layers import (
     multi_head,
     norm,
     positions,
+    stem,
 )
 from search_spaces.outputs import Output, PointerGenerator, Softmax
 from search_spaces.seq2seq import Seq2Seq
@@ -28,7 +29,7 @@ def parameters(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary
 def weights(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> Iterator[Weight]:
     """Yield all that a model has."""
     size = decoders.size_of(configuration.decoder)
-    yield from _encoder(configuration.encoder, source_vocabulary, size)
+    yield from _encoder(configuration.encoder, source_vocabulary, size, configuration.stem)
     attends = not isinstance(configuration.encoder, encoders.Identity)
     yield from _decoder(configuration.decoder, target_vocabulary, attends=attends)
     if not configuration.tied_embeddings:
@@ -37,22 +38,22 @@ def weights(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: i
     yield from _output(configuration.output, size)
 
 
-def _encoder(kind: encoders.Encoder, vocabulary: int, wanted: int) -> Iterator[Weight]:
+def _encoder(kind: encoders.Encoder, vocabulary: int, wanted: int, entry: stems.Stem) -> Iterator[Weight]:
     match kind:
         case encoders.Recurrent(name, size, layers, bidirectional):
             directions = 2 if bidirectional else 1
-            yield Weight("embedding", vocabulary, size)
+            yield from stem(entry, vocabulary, size)
             for inputs in [size] + [directions * size] * (layers - 1):
                 yield from [*cell(name, inputs, size)] * directions
             yield from bridge(directions * size, wanted, needed=bidirectional or size != wanted)
         case encoders.Transformer(size, layers):
-            yield Weight("embedding", vocabulary, size)
+            yield from stem(entry, vocabulary, size)
             yield from positions(kind.positions, size, kind.attention.num_heads)
             yield from [*multi_head(kind.attention, size), *norm(kind.norm, size), *feed_forward(kind)] * layers
             yield from final(kind)
             yield from bridge(size, wanted, needed=size != wanted)
         case encoders.Convolution(size, layers, taps):
-            yield Weight("embedding", vocabulary, size)
+            yield from stem(entry, vocabulary, size)
             yield from positions(kind.positions, size, 0)
             block = [Weight("matrix", size, size, 2 * taps), Weight("vector", 1, size, 2), *norm(kind.norm, size)]
             yield from [*block * layers, *norm(kind.norm, size)]

@@ -1,0 +1,161 @@
+"""Images: files of pixels as arrays of `[height, width, channels]` bytes, 1 channel of grey or 3 of colours."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.pixels import Canvas
+from automl.errors import InputError
+from search_spaces.stems import LARGEST, SMALLEST
+
+Image = NDArray[np.uint8]
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MOST_PIXELS = 64_000_000
+MOST_ENLARGED = 8
+"""What is made larger than so many times shows nothing that a model could learn from."""
+BROKEN = "broken image"
+
+
+def read_image(image: str | Path | NDArray[Any]) -> Image:
+    """Read a file of PNG or JPEG, or take an array; the longest side is brought to what a model reads at most.
+
+    Raises:
+        InputError: It is no image, or one of more than 8 bits a channel.
+    """
+    if isinstance(image, np.ndarray):
+        return bounded(checked(image, "an array"))
+    path = Path(image)
+    try:
+        return bounded(_opened(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such image") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; name an image") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (OSError, SyntaxError, EOFError) as error:  # what Pillow raises at broken bytes
+        raise InputError(f"{path}: {BROKEN} ({str(error)[:80] or type(error).__name__}); save it anew") from None
+
+
+def _opened(path: Path) -> Image:
+    pillow = _pillow()
+    with pillow.open(path, formats=("PNG", "JPEG")) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width} × {opened.height} pixels; {MOST_PIXELS:,} at most: make it smaller")
+        if opened.mode.startswith(("I", "F")):
+            raise ValueError("more than 8 bits a channel; save it with 8")
+        grey = opened.mode in ("1", "L", "LA")
+        return checked(np.asarray(opened.convert("L" if grey else "RGB")), str(path))
+
+
+def _pillow() -> Any:
+    try:
+        import PIL.Image
+    except ImportError:
+        raise InputError("images need Pillow; pip install 'automl-seq2seq[images]'") from None
+    return PIL.Image
+
+
+def checked(image: NDArray[Any], where: str) -> Image:
+    """Return an array of pixels with its channels last.
+
+    Raises:
+        InputError: It is not one of bytes, of 1 or 3 channels and a side of one pixel at least.
+    """
+    if image.dtype != np.uint8:
+        raise InputError(f"{where}: pixels are {image.dtype}; they must be uint8, from 0 to 255")
+    shaped = image[:, :, None] if image.ndim == 2 else image
+    if shaped.ndim != 3 or shaped.shape[2] not in (1, 3) or 0 in shaped.shape:
+        raise InputError(f"{where}: an image of shape {image.shape}; it must be height, width, and 1 or 3 channels")
+    return np.ascontiguousarray(shaped)
+
+
+def bounded(image: Image) -> Image:
+    """Make an image smaller until a model could read it."""
+    height, width = image.shape[:2]
+    scale = LARGEST / max(height, width)
+    return image if scale >= 1 else _scaled(image, (max(round(width * scale), 1), max(round(height * scale), 1)))
+
+
+def digest(image: Image) -> str:
+    """Return what tells an image from every other one."""
+    return sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def canvas_of(images: Iterable[Image]) -> Canvas:
+    """Return the size that most images have, else their median height and width; colours where one has them."""
+    shapes = Counter((*image.shape[:2], _is_coloured(image)) for image in images)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for (height, width, _), count in shapes.items():
+        sizes[height, width] += count
+    (usual, most), *_ = sizes.most_common(1)
+    if 2 * most < sizes.total():
+        usual = _median(side for side, _ in sizes.elements()), _median(side for _, side in sizes.elements())
+    height, width = (min(max(side, SMALLEST), LARGEST) for side in usual)
+    return Canvas(height, width, 3 if any(coloured for _, _, coloured in shapes) else 1)
+
+
+def _median(values: Iterable[int]) -> int:
+    return int(np.median(np.fromiter(values, int)))
+
+
+def _is_coloured(image: Image) -> bool:
+    return image.shape[2] == 3 and bool((image != image[:, :, :1]).any())
+
+
+def fitted(image: Image, canvas: Canvas) -> tuple[Image, float]:
+    """Return an image on a canvas, and by how much it was scaled: it keeps its ratio, what is left over is black.
+
+    Its upper left corner is that of the canvas.
+    """
+    height, width, channels = image.shape
+    if channels != canvas.channels:
+        image = np.repeat(image, 3, axis=2) if channels == 1 else _grey(image)
+    if (height, width) == canvas[:2]:
+        return image, 1.0
+    scale = min(canvas.height / height, canvas.width / width)
+    found = np.zeros(tuple(canvas), np.uint8)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    found[: size[1], : size[0]] = _scaled(image, size)
+    return found, scale
+
+
+def _grey(image: Image) -> Image:
+    weighed = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.rint(weighed).astype(np.uint8)[:, :, None]
+
+
+def _scaled(image: Image, size: tuple[int, int]) -> Image:
+    pillow = _pillow()
+    layer = pillow.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    resized = np.asarray(layer.resize(size, pillow.Resampling.BILINEAR))
+    return resized[:, :, None] if resized.ndim == 2 else resized
+
+
+def said_of(images: Mapping[str, Image], canvas: Canvas, name: str) -> Iterator[str]:
+    """Yield what a person should know of images that do not fill a canvas by themselves.
+
+    Raises:
+        InputError: Most are so small that they show nothing.
+    """
+    others = [image.shape for image in images.values() if image.shape[:2] != canvas[:2]]
+    if others:
+        shown = f"{canvas.height} × {canvas.width}"
+        yield f"{name}: images of another size than {shown}, scaled to fit: {len(others):,} of {len(images):,}"
+    small = sum(min(canvas.height / shape[0], canvas.width / shape[1]) > MOST_ENLARGED for shape in others)
+    if 2 * small > len(images):
+        raise InputError(
+            f"{name}: {small:,} of {len(images):,} images are not an eighth of {canvas.height} × {canvas.width} high "
+            "or wide; give images of about one size"
+        )
+    if small:
+        yield f"{name}: images so small that they show nothing when they are scaled to fit: {small:,}"
+    grey = sum(image.shape[2] == 1 for image in images.values()) if canvas.channels == 3 else 0
+    if grey:
+        yield f"{name}: images of grey among those of colours: {grey:,} of {len(images):,}"

@@ -1,0 +1,162 @@
+"""A draft for images: the task document that fits them, with what was seen."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from automl.data.albums import read_album
+from automl.data.images import SUFFIXES, canvas_of, said_of
+from automl.data.pixels import Canvas
+from automl.data.raw import SPLIT_STEMS
+from automl.data.sources import Columns, Pairs
+from automl.errors import InputError
+from automl.tasks.classes import inspect_classes
+from automl.tasks.image_classification import ImageClassification
+from automl.tasks.profile import SHOWN_CLASSES
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What images of each split look like."""
+
+    files: Mapping[str, Pairs]
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """The size that they are brought to."""
+        return canvas_of(self.files["train"].images.values())
+
+    @cached_property
+    def classes(self) -> list[tuple[str, int]]:
+        """Classes of train and their images, the most frequent first."""
+        return Counter(label for labels in self.files["train"].targets for label in labels).most_common()
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What is wrong or would mislead, one sentence each."""
+        return [*self._left_out(), *self._leaks(), *self._sizes(), *inspect_classes(self.files)[1:]]
+
+    def _left_out(self) -> Iterator[str]:
+        for split, pairs in self.files.items():
+            for reason, count in pairs.dropped.items():
+                first = pairs.where(pairs.first_dropped[reason])
+                yield f"{split}: left out: {count:,}, {reason} (the first is {first})"
+            again = len(pairs.sources) - len(pairs.images)
+            if again:
+                yield f"{split}: images that are there before, which are dropped: {again:,}"
+
+    def _leaks(self) -> Iterator[str]:
+        train = self.files["train"].images.keys()
+        for split, pairs in self.files.items():
+            shared = len(train & pairs.images.keys()) if split != "train" else 0
+            if shared:
+                yield f"{split}: images that are also in train, where they are dropped: {shared:,}"
+
+    def _sizes(self) -> Iterator[str]:
+        for split, pairs in self.files.items():
+            yield from said_of(pairs.images, self.canvas, split)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        rows = {split: len(pairs.sources) for split, pairs in self.files.items()}
+        return {"images": rows, "canvas": self.canvas._asdict(), "classes": [list(each) for each in self.classes]}
+
+
+@dataclass(frozen=True)
+class ImageDraft:
+    """A proposed document; see `automl.tasks.draft.Draft`."""
+
+    name: str
+    files: dict[str, Path]
+    seen: Seen
+    kind: str = ImageClassification.kind
+
+    @property
+    def why(self) -> str:
+        """Why it is of its kind."""
+        return f"images of {len(self.seen.classes):,} classes"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong or would mislead, one sentence each."""
+        return self.seen.warnings
+
+    def to_mapping(self, folder: Path = Path()) -> dict[str, Any]:
+        """Return the document as a mapping with paths relative to a folder."""
+        data = {split: _path(folder, path) for split, path in self.files.items()}
+        return {"name": self.name, "kind": self.kind, "data": data}
+
+    def to_toml(self, folder: Path) -> str:
+        """Return the document as TOML, with comments, to be put into a folder."""
+        return "\n".join(self._lines(folder)) + "\n"
+
+    def _lines(self, folder: Path) -> Iterator[str]:
+        canvas, mapping = self.seen.canvas, self.to_mapping(folder)
+        yield "# All images were looked at. Change what is wrong; automl search runs it."
+        yield f"name = {_value(self.name)}"
+        yield f"kind = {_value(self.kind)}  # {self.why}"
+        yield "\n[data]"
+        for split, path in mapping["data"].items():
+            yield f"{split} = {_value(path)}  # {len(self.seen.files[split].sources):,} images"
+        held = [split for split in ("valid", "test") if split not in self.files]
+        if held:
+            yield f"# {' and '.join(held)} will be held out of train: a tenth of its images each, 2,000 at most"
+        yield f"# every image is brought to {canvas.height} × {canvas.width}, {canvas.channels} channels"
+        yield f"\n[metric]\nname = {_value(ImageClassification.metrics[0])}  # or macro_f1"
+        yield '\n[budget]\ntime = "10m"'
+        total = sum(count for _, count in self.seen.classes)
+        yield f"\n# {len(self.seen.classes):,} classes:"
+        for name, count in self.seen.classes[:SHOWN_CLASSES]:
+            yield f"#   {_value(name[:40])}: {count:,} ({count / total:.1%})"
+        if self.warnings:
+            yield "\n# Look at this before you trust a score:"
+            yield from (f"# - {warning}" for warning in self.warnings)
+
+
+def draft_of_images(name: str, data: Path) -> ImageDraft | None:
+    """Look at images and propose a document; nothing where a path holds none.
+
+    Raises:
+        InputError: They cannot be read, or there is nothing to learn from.
+    """
+    files = find_albums(data)
+    if files is None:
+        return None
+    return ImageDraft(name, files, Seen({split: read_album(path, Columns()) for split, path in files.items()}))
+
+
+def find_albums(data: Path) -> dict[str, Path] | None:
+    """Return where the images of each split are, if there are any: .npz files, or folders of classes."""
+    if data.suffix.lower() == ".npz" and data.is_file():
+        return {"train": data}
+    if not data.is_dir():
+        return None
+    children = sorted(data.iterdir())
+    arrays = [path for path in children if path.suffix.lower() == ".npz"]
+    folders = [path for path in children if path.is_dir() and _has_images(path)]
+    known = [*folders, *arrays]
+    by_split = {name: path for name, stems in SPLIT_STEMS.items() for path in known if path.stem.casefold() in stems}
+    if "train" in by_split:
+        return by_split
+    if len(arrays) == 1:
+        return {"train": arrays[0]}
+    if arrays:
+        raise InputError(f"{data}: no file is called train; name one file, or call it train.npz")
+    return {"train": data} if folders else None
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.rglob("*"))
+
+
+def _path(folder: Path, path: Path) -> str:
+    absolute, base = path.absolute(), folder.absolute()
+    return str(absolute.relative_to(base)) if absolute.is_relative_to(base) else str(absolute)
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

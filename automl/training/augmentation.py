@@ -1,0 +1,121 @@
+"""Augmentation: images of a batch, varied by a hash of the step and the row, so that resuming changes nothing."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt32
+
+from automl.data.pixels import LEVELS
+from automl.data.tokenizers import PAD, SPECIAL_TOKENS
+from automl.models.dropout import GOLDEN, mixed
+from search_spaces.augmentation import Augmentation, Unchanged, Varied
+from search_spaces.stems import Image, Stem, Tokens
+
+PLACE = 7_919
+"""Keeps what is drawn here apart from what dropout draws of the same seed."""
+FULL = float(LEVELS - 1)
+
+
+class Variation(NamedTuple):
+    """The dials of `search_spaces.augmentation.Varied`."""
+
+    shift: Float[Array, ""]
+    zoom: Float[Array, ""]
+    flip: Float[Array, ""]
+    brightness: Float[Array, ""]
+    contrast: Float[Array, ""]
+    erasing: Float[Array, ""]
+
+    @staticmethod
+    def of(augmentation: Augmentation) -> "Variation":
+        """Return the dials as numbers."""
+        kind = Varied(0.0, 0.0, False, 0.0, 0.0, 0.0) if isinstance(augmentation, Unchanged) else augmentation
+        flip = 0.5 if kind.flip else 0.0
+        dials = (kind.shift, kind.zoom, flip, kind.brightness, kind.contrast, kind.erasing)
+        return Variation(*map(np.float32, dials))  # type: ignore[arg-type]
+
+
+class View(NamedTuple):
+    """Where each row of a batch is looked at: of each axis, `from + scale * place` is the place that is seen."""
+
+    down: Float[Array, "batch"]
+    right: Float[Array, "batch"]
+    scale: Float[Array, "batch"]
+    mirrored: Float[Array, "batch"]
+
+
+def varied(
+    stem: Stem, source: Array, variation: Variation, seed: UInt32[Array, ""]
+) -> Float[Array, "batch tokens"] | Array:
+    """Return sources as they are seen this time: images varied, texts as they are."""
+    if isinstance(stem, Tokens):
+        return source
+    draw = _drawn(seed, source.shape[0], 9)
+    view = viewed(stem, variation, draw[:, :4])
+    values = stem.height * stem.width * stem.channels
+    pixels = source[:, :values].astype(jnp.float32) - len(SPECIAL_TOKENS)
+    seen = looked_at(pixels.reshape(-1, stem.height, stem.width, stem.channels), view)
+    seen = _lit(seen, variation, draw[:, 4:6])
+    seen = seen * _uncovered(stem, variation, draw[:, 6:9])[..., None]
+    tokens = jnp.clip(seen, 0.0, FULL).reshape(-1, values) + len(SPECIAL_TOKENS)
+    return jnp.where(source[:, :1] == PAD, float(PAD), tokens)
+
+
+def _drawn(seed: UInt32[Array, ""], rows: int, count: int) -> Float[Array, "rows count"]:
+    """Return numbers from 0 to 1 for each row."""
+    places = jnp.arange(rows * count, dtype=jnp.uint32).reshape(rows, count) + jnp.uint32(PLACE)
+    hashes = mixed(mixed(seed + jnp.uint32(PLACE)) + places * jnp.uint32(GOLDEN))
+    return (hashes >> 8).astype(jnp.float32) / (1 << 24)
+
+
+def viewed(stem: Image, variation: Variation, draw: Float[Array, "batch 4"]) -> View:
+    """Return where each row is looked at: moved either way, brought nearer or further, mirrored or not."""
+    away = 2.0 * draw - 1.0
+    scale = jnp.exp(away[:, 0] * jnp.log1p(variation.zoom))
+    down, right = (away[:, axis] * variation.shift * size for axis, size in ((1, stem.height), (2, stem.width)))
+    down += (1.0 - scale) * (stem.height - 1) / 2
+    right += (1.0 - scale) * (stem.width - 1) / 2
+    return View(down, right, scale, (draw[:, 3] < variation.flip).astype(jnp.float32))
+
+
+def looked_at(
+    images: Float[Array, "batch height width channels"], view: View
+) -> Float[Array, "batch height width channels"]:
+    """Return what is seen, linear between pixels; beyond the edge it is black.
+
+    Rows and columns are mixed by a matrix each, since no place moves along both.
+    """
+    height, width = images.shape[1:3]
+    rows = _mixing(height, view.down, view.scale)
+    columns = _mixing(width, view.right, view.scale)
+    columns = jnp.where(view.mirrored[:, None, None] > 0, columns[:, ::-1], columns)
+    seen = jnp.einsum("byh,bhwc->bywc", rows, images)
+    return jnp.einsum("bxw,bywc->byxc", columns, seen)
+
+
+def _mixing(size: int, first: Float[Array, "batch"], scale: Float[Array, "batch"]) -> Float[Array, "batch size size"]:
+    places = jnp.arange(size, dtype=jnp.float32)
+    seen = first[:, None] + scale[:, None] * places[None, :]
+    return jnp.maximum(1.0 - jnp.abs(seen[:, :, None] - places[None, None, :]), 0.0)
+
+
+def _lit(
+    images: Float[Array, "batch height width channels"], variation: Variation, draw: Float[Array, "batch 2"]
+) -> Float[Array, "batch height width channels"]:
+    away = (2.0 * draw - 1.0)[:, :, None, None, None]
+    mean = images.mean(axis=(1, 2, 3), keepdims=True)
+    spread = mean + (images - mean) * (1.0 + away[:, 0] * variation.contrast)
+    return spread + away[:, 1] * variation.brightness * FULL
+
+
+def _uncovered(stem: Image, variation: Variation, draw: Float[Array, "batch 3"]) -> Float[Array, "batch height width"]:
+    """Return 0 in a square of up to two fifths of each side, where one is covered, and 1 elsewhere."""
+    size = 0.1 + 0.3 * (draw[:, 0] / jnp.maximum(variation.erasing, 1e-6)).clip(0.0, 1.0)
+    inside = []
+    for axis, length in ((1, stem.height), (2, stem.width)):
+        places = (jnp.arange(length) + 0.5)[None, :] / length
+        begin = (draw[:, axis] * (1.0 - size))[:, None]
+        inside.append((places >= begin) & (places < begin + size[:, None]))
+    covered = inside[0][:, :, None] & inside[1][:, None, :] & (draw[:, 0] < variation.erasing)[:, None, None]
+    return 1.0 - covered.astype(jnp.float32)

@@ -1,0 +1,29 @@
+"""Augmentation: how images of train are varied each time they are seen."""
+
+from dataclasses import dataclass
+
+from search_spaces.dials import choice, uniform
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Whatever is read is read as it is."""
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Each image is moved, zoomed and mirrored, made lighter or darker, and covered in part, at random.
+
+    Shares of a side (`shift`, `zoom`), of full brightness, of the contrast; `erasing` is how often a rectangle is
+    covered (Zhong et al., 2020). At 0 each does nothing.
+    """
+
+    shift: float = uniform(0.05, 0.0, 0.2)
+    zoom: float = uniform(0.0, 0.0, 0.3)
+    flip: bool = choice(False, False, True)
+    brightness: float = uniform(0.0, 0.0, 0.3)
+    contrast: float = uniform(0.0, 0.0, 0.5)
+    erasing: float = uniform(0.0, 0.0, 0.5)
+
+
+Augmentation = Unchanged | Varied

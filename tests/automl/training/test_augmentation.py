@@ -1,0 +1,65 @@
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from automl.data.tokenizers import PAD
+from automl.training.augmentation import Variation, varied
+from search_spaces.augmentation import Unchanged, Varied
+from search_spaces.stems import Patches, Tokens
+
+STEM = Patches(8, 6, 3, 2)
+STILL = Varied(0.0, 0.0, False, 0.0, 0.0, 0.0)
+IMAGES = np.asarray(np.random.default_rng(0).integers(0, 256, (64, 8, 6, 3)), np.int32)
+ROWS = jnp.asarray(IMAGES.reshape(64, -1) + 4)
+
+
+def seen(augmentation: Any, seed: int = 1, rows: Any = ROWS, stem: Any = STEM) -> Any:
+    return np.asarray(varied(stem, rows, Variation.of(augmentation), jnp.uint32(seed)))
+
+
+def pixels(tokens: Any) -> Any:
+    return (tokens - 4).reshape(-1, 8, 6, 3)
+
+
+def test_texts_are_read_as_they_are() -> None:
+    assert (seen(Varied(), stem=Tokens()) == np.asarray(ROWS)).all()
+
+
+@pytest.mark.parametrize("augmentation", [Unchanged(), STILL])
+def test_what_is_not_varied_is_seen_as_it_is(augmentation: Any) -> None:
+    np.testing.assert_allclose(seen(augmentation), ROWS, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "dial", [{"shift": 0.2}, {"zoom": 0.3}, {"flip": True}, {"brightness": 0.3}, {"contrast": 0.5}]
+)
+def test_each_dial_varies_some_rows_by_the_seed_alone(dial: dict[str, Any]) -> None:
+    once, again, other = (seen(replace(STILL, **dial), seed) for seed in (1, 1, 2))
+    assert (once == again).all()
+    assert (once != other).any()
+    assert not np.allclose(once, np.asarray(ROWS), atol=1)
+    assert 4 <= once.min() <= once.max() <= 259
+
+
+def test_a_mirrored_image_is_the_image_from_right_to_left_and_half_of_them_are() -> None:
+    found = pixels(seen(replace(STILL, flip=True)))
+    mirrored = np.isclose(found, IMAGES[:, :, ::-1], atol=1e-2).all(axis=(1, 2, 3))
+    same = np.isclose(found, IMAGES, atol=1e-2).all(axis=(1, 2, 3))
+    assert (mirrored ^ same).all()
+    assert 16 < mirrored.sum() < 48
+
+
+def test_what_is_covered_is_black_and_a_part_of_some_images() -> None:
+    bright = jnp.full_like(ROWS, 204)
+    black = (pixels(seen(replace(STILL, erasing=0.5), rows=bright)) == 0).all(axis=3)
+    covered = black.mean(axis=(1, 2))
+    assert 16 < (covered > 0).sum() < 48
+    assert covered.max() < 0.5
+
+
+def test_rows_of_padding_stay_padding() -> None:
+    rows = ROWS.at[3:].set(PAD)
+    assert (seen(Varied(0.2, 0.3, True, 0.3, 0.5, 0.5), rows=rows)[3:] == PAD).all()
