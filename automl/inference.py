@@ -28,6 +28,7 @@ from automl.training.programs import Programs
 from automl.training.signature import signature
 from search_spaces import encoders, tokenizers
 from search_spaces.decoding import Beam, Decoding, Sampling
+from search_spaces.stems import Tokens
 
 if TYPE_CHECKING:
     from automl.metrics import Likelihood
@@ -109,6 +110,11 @@ class Model:
         sizes = self._source.size, self._target.size
         if sizes != (description.source_vocabulary, description.target_vocabulary):
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
+        stem, canvas = description.configuration.stem, getattr(self._source, "canvas", None)
+        if (None if isinstance(stem, Tokens) else (stem.height, stem.width, stem.channels)) != canvas:
+            raise InputError(
+                "config.json: describes images of another size than the tokenizer's; export the model again"
+            )
         self._history = description.configuration.history_turns
         self._static = signature(description.configuration, *sizes, 0)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
@@ -259,7 +265,7 @@ class Model:
             "rows": len(acceptable),
         }
 
-    def _likelihood(self, sources: Sequence[Sequence[int]], texts: Sequence[str]) -> "Likelihood":
+    def _likelihood(self, sources: Sequence[Any], texts: Sequence[str]) -> "Likelihood":
         """Return what the model makes of one text for each source, of any length."""
         from automl.data.batching import Bucket
         from automl.data.table import Split
@@ -303,11 +309,11 @@ class Model:
         self._on_notice(f"{count} sources of up to {longest:,} tokens are read up to token {self._longest:,}")
         return [tokens[: self._longest] for tokens in encoded]
 
-    def _read(self, sources: Iterable[str]) -> list[list[int]]:
+    def _read(self, sources: Iterable[Any]) -> list[Any]:
         """Return sources for generation; what reads none is given a token that it does not see."""
         return self._encoded(sources) if self.has_source else [[EOS] for _ in sources]
 
-    def answers(self, encoded: Sequence[Sequence[int]], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
+    def answers(self, encoded: Sequence[Any], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
         """Return target tokens and log-probabilities for sources as tokens, the best first."""
         program = self._decoders.program(decoding, wanted)
         answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)

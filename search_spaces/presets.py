@@ -37,7 +37,8 @@ def preset(name: str, narrowing: Mapping[str, Any] | None = None, *, sources: bo
     """
     if name not in PRESETS:
         raise SpaceError(f"space.preset: no preset {name!r}; there are {', '.join(PRESETS)}")
-    chosen = dict(PRESETS[name])
+    wanted = narrowing or {}
+    chosen = {dial: left for dial, left in PRESETS[name].items() if dial not in wanted}  # so that those come last
     if not sources:
         chosen.pop("encoder", None)
-    return space({**chosen, **(narrowing or {})}, sources=sources)
+    return space({**chosen, **wanted}, sources=sources)

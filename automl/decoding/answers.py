@@ -89,7 +89,7 @@ def allotted(length: int) -> int:
     return next((size for size in LENGTHS if size >= length), beyond)
 
 
-def batches(sources: Sequence[Sequence[int]], longest: int, rows: int | None = None) -> Iterator[tuple[list[int], int]]:
+def batches(sources: Sequence[Any], longest: int, rows: int | None = None) -> Iterator[tuple[list[int], int]]:
     """Yield which sources go into a batch, sorted by length, and how many rows it has.
 
     Args:
@@ -113,7 +113,7 @@ def _rows(count: int, length: int, most: int) -> int:
 def decode(
     program: Program,
     parameters: Mapping[str, Float[Array, "..."]],
-    sources: Sequence[Sequence[int]],
+    sources: Sequence[Any],
     copies: NDArray[np.int32],
     batch_size: int,
     longest: int,
@@ -142,7 +142,7 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     ]
 
 
-def padded(sources: Sequence[Sequence[int]], rows: int, length: int | None = None) -> NDArray[np.int32]:
+def padded(sources: Sequence[Any], rows: int, length: int | None = None) -> NDArray[np.int32]:
     """Return the sources as one array, padded to one of a few lengths and to `rows` rows."""
     longest = max(1, *map(len, sources)) if sources else 1
     batch = np.full((rows, length or allotted(longest)), PAD, np.int32)

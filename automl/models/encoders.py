@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, assert_never
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Num
 
 from automl.models.blocks import FeedForwardLayer, SelfAttentionLayer, block_kinds
 from automl.models.dropout import Noise, drop, drop_embedded
@@ -95,7 +95,7 @@ class RecurrentEncoder(nnx.Module):
         self.bridge = Bridge(width, outputs, own)
 
     def __call__(
-        self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
+        self, tokens: Num[Array, "batch tokens"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Float[Array, "batch source size"]:
         """Encode a batch."""
         x = drop_embedded(self.embedding(tokens), noise and noise.at(0))
@@ -156,7 +156,7 @@ class TransformerEncoder(nnx.Module):
         self.bridge = Bridge(Width(size), outputs, own)
 
     def __call__(
-        self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
+        self, tokens: Num[Array, "batch tokens"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Float[Array, "batch source size"]:
         """Encode a batch."""
         x = self.embedding(tokens)
@@ -214,7 +214,7 @@ class ConvolutionalEncoder(nnx.Module):
         self.bridge = Bridge(Width(size), outputs, own)
 
     def __call__(
-        self, tokens: Int[Array, "batch source"], mask: Bool[Array, "batch source"], noise: Noise | None
+        self, tokens: Num[Array, "batch tokens"], mask: Bool[Array, "batch source"], noise: Noise | None
     ) -> Float[Array, "batch source size"]:
         """Encode a batch."""
         x = self.embedding(tokens)

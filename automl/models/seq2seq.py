@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
 from automl.models.attention import Memory
 from automl.models.decoders import build_decoder
@@ -46,7 +46,7 @@ class Seq2Seq(nnx.Module):
 
     def encode(
         self,
-        source: Int[Array, "batch source"],
+        source: Num[Array, "batch source"],
         noise: Noise | None = None,
         copies: Int[Array, "batch source"] | None = None,
     ) -> Memory:
@@ -64,7 +64,7 @@ class Seq2Seq(nnx.Module):
 
     def __call__(
         self,
-        source: Int[Array, "batch source"],
+        source: Num[Array, "batch source"],
         inputs: Int[Array, "batch target"],
         noise: Noise | None = None,
         copies: Int[Array, "batch source"] | None = None,

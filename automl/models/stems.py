@@ -6,7 +6,7 @@ from typing import Any, assert_never
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Num
 
 from automl.data.tokenizers import PAD, SPECIAL_TOKENS
 from automl.models.embeddings import TokenEmbedding
@@ -107,7 +107,7 @@ class ConvolutionalStem(nnx.Module):
         self.norm = Norm(inputs[-1], ["layer"])
         self.out = Linear(inputs[-1], size)
 
-    def __call__(self, tokens: Int[Array, "batch tokens"]) -> Float[Array, "batch positions size"]:
+    def __call__(self, tokens: Num[Array, "batch tokens"]) -> Float[Array, "batch positions size"]:
         """Return a vector for each place that is left."""
         x = brightness(tokens, self.image)
         for stage in self.stages:
@@ -123,7 +123,7 @@ class PatchStem(nnx.Module):
         self.image = kind
         self.out = Linear(kind.side**2 * kind.channels, size)
 
-    def __call__(self, tokens: Int[Array, "batch tokens"]) -> Float[Array, "batch positions size"]:
+    def __call__(self, tokens: Num[Array, "batch tokens"]) -> Float[Array, "batch positions size"]:
         """Return a vector for each square."""
         out: Array = self.out(merged(brightness(tokens, self.image), self.image.side))
         return out.reshape(out.shape[0], -1, out.shape[-1])

@@ -25,7 +25,7 @@ def of_median_length(lengths: Sequence[int], most: int) -> list[int]:
     return [nearest[number % len(nearest)] for number in range(DECODES)]
 
 
-def median_seconds(decode: Callable[[Sequence[int]], Any], sources: Sequence[Sequence[int]], *, pin: bool) -> float:
+def median_seconds(decode: Callable[[Any], Any], sources: Sequence[Any], *, pin: bool) -> float:
     """Return the median of the seconds that each source takes; what has to be compiled for one is no part of it.
 
     Args:

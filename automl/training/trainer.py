@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -198,7 +198,7 @@ class Trainer:
         said = int(np.diff(valid.arrays.target_offsets)[chosen].max()) + 1
         program = self.decoders(static, min(said, meta["max_target_length"])).program(Greedy())
 
-        def decoded(source: Sequence[int]) -> None:
+        def decoded(source: Any) -> None:
             decode(program, parameters, [source], copies, 1, longest)
 
         return median_seconds(decoded, [sources[place] for place in chosen], pin=not self.single)

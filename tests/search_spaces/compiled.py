@@ -4,10 +4,12 @@ from typing import Any
 
 from automl.data.batching import Bucket
 from automl.models.parameters import declared
+from automl.training.augmentation import Variation
 from automl.training.executables import Chunk, DeviceSplit, TrainState, model_of, train_program
 from automl.training.optimizers import OPTIMIZERS, Moments
 from automl.training.schedules import Pace
 from automl.training.signature import signature
+from search_spaces.augmentation import Unchanged
 from search_spaces.costs import Extent
 from search_spaces.seq2seq import Seq2Seq
 from tests.search_spaces.unrolled import NOISE, PACE, RECIPE, floats, ints
@@ -23,7 +25,16 @@ def peak_memory(configuration: Seq2Seq, extent: Extent) -> int:
     rows: list[Any] = [ints(2 * extent.rows)] * 2
     split = DeviceSplit(ints(64), *rows, ints(64), *rows, ints(extent.source_vocabulary))
     steps = type(PACE.matrices)(*[floats(1)] * 6)
-    chunk = Chunk(ints(1, extent.rows), ints(2), floats(1), Pace(steps, steps, floats(1)), ints(), NOISE, RECIPE)
+    chunk = Chunk(
+        ints(1, extent.rows),
+        ints(2),
+        floats(1),
+        Pace(steps, steps, floats(1)),
+        ints(),
+        NOISE,
+        RECIPE,
+        Variation.of(Unchanged()),
+    )
     program = train_program(static, Bucket(extent.source, extent.target), OPTIMIZERS)
     found: Any = program.lower(state, split, chunk).compile().memory_analysis()  # type: ignore[attr-defined]
     kept: int = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes

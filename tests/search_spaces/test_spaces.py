@@ -37,7 +37,8 @@ def test_defaults_are_made_of_the_kinds_that_are_left() -> None:
 
 def test_sampling_draws_every_kind_and_every_value() -> None:
     drawn = [WHOLE.parameters(configuration) for configuration in sampled(WHOLE, 900)]
-    for path, dial in WHOLE.ranges.items():
+    for path in WHOLE.reached():
+        dial = WHOLE.ranges[path]
         seen = {values[path] for values in drawn if path in values}
         match dial:
             case Choice(values):

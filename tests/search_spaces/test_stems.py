@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from automl.models.parameters import declared
@@ -7,7 +5,6 @@ from automl.models.seq2seq import Seq2Seq as Model
 from search_spaces import attention, decoders, embeddings, encoders, stems
 from search_spaces.costs import Extent, parameters, step_memory
 from search_spaces.dials import from_dict, to_dict
-from search_spaces.parts import parts
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import space
 from tests.search_spaces import compiled
@@ -49,8 +46,3 @@ def test_cells_are_left_to_a_size_that_give_few_positions_and_not_too_few(size: 
         assert (stem.height, stem.width, stem.channels) == size
         assert 4 <= stems.positions(stem, 0) <= stems.MOST_POSITIONS
         assert from_dict(Seq2Seq, to_dict(configuration)) == configuration
-
-
-def test_a_model_of_images_has_no_parts() -> None:
-    assert parts(of_images(KINDS[0])) == ()
-    assert parts(replace(of_images(KINDS[0]), stem=stems.Tokens())) != ()

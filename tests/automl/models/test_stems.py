@@ -28,6 +28,7 @@ def test_a_convolution_and_its_written_gradients_are_those_of_the_formula() -> N
     x, kernel, wanted = (
         DRAW.normal(size=size).astype(np.float32) for size in ((2, 5, 4, 3), (3, 3, 3, 6), (2, 5, 4, 6))
     )
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     np.testing.assert_allclose(convolved(x, kernel), reference(x, kernel), rtol=1e-4, atol=1e-5)
 
     def plain(x: Any, kernel: Any) -> Any:
@@ -59,15 +60,19 @@ def test_pixels_come_back_row_by_row_from_tokens_however_padded() -> None:
 )
 def test_each_encoder_reads_images_and_padding_rows_leave_the_others_alone(stem: Any, encoder: Any) -> None:
     model = Seq2Seq(Configuration(encoder, decoders.Recurrent("gru", 8), stem=stem), 260, 9)
-    bound = bind(model, initialise(model, 0))
+    bound = bind(model, start(model))
     images = np.asarray(DRAW.integers(4, 260, (3, 30)), np.int32)
-    alone = bound.encode(images[:2])
+    alone = bound.encode(jnp.asarray(images[:2]))
     images[2] = PAD
-    together = bound.encode(np.pad(images, ((0, 0), (0, 2))))
+    together = bound.encode(jnp.pad(images, ((0, 0), (0, 2))))
     assert together.mask.shape == (3, stems.positions(stem, 30))
     assert (bool(together.mask[:2].all()), bool(together.mask[2].any())) == (True, False)
     np.testing.assert_allclose(together.states[:2], alone.states, rtol=1e-5, atol=1e-5)
     assert float(jnp.abs(alone.states[0] - alone.states[1]).max()) > 1e-3
+
+
+def start(model: Seq2Seq) -> Any:
+    return {name: jnp.asarray(value) for name, value in initialise(model, 0).items()}
 
 
 def test_models_of_several_stems_are_no_hull() -> None:
@@ -86,7 +91,9 @@ def test_a_model_that_is_padded_computes_what_it_computes_alone() -> None:
     )
     true, hull = Seq2Seq(small, 260, 9), Seq2Seq([small, large], 260, 9)
     values = initialise(true, 0)
-    images, inputs = np.asarray(DRAW.integers(4, 260, (2, 30)), np.int32), np.ones((2, 3), np.int32)
-    alone = bind(true, values)(images, inputs)
-    held = bind(hull, padded(values, true, hull), encoded(hull, facts(true)))(images, inputs)
+    images, inputs = jnp.asarray(DRAW.integers(4, 260, (2, 30)), jnp.int32), jnp.ones((2, 3), jnp.int32)
+    larger = {name: jnp.asarray(value) for name, value in padded(values, true, hull).items()}
+    alone = bind(true, start(true))(images, inputs)
+    numbers = {name: jnp.asarray(value) for name, value in encoded(hull, facts(true)).items()}
+    held = bind(hull, larger, numbers)(images, inputs)
     np.testing.assert_allclose(held, alone, rtol=1e-4, atol=1e-5)
