@@ -112,9 +112,7 @@ class Model:
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
         stem, canvas = description.configuration.stem, getattr(self._source, "canvas", None)
         if (None if isinstance(stem, Tokens) else (stem.height, stem.width, stem.channels)) != canvas:
-            raise InputError(
-                "config.json: describes images of another size than the tokenizer's; export the model again"
-            )
+            raise InputError("config.json: describes images of another size than the tokenizer's; export it again")
         self._history = description.configuration.history_turns
         self._static = signature(description.configuration, *sizes, 0)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
