@@ -207,7 +207,7 @@ def _blocks(ours: Ours, peer: Peer, trials: int, peer_blocks: int) -> Iterator[t
 
 def time_ask(trials: int, repeats: int = 5) -> float:
     """Return the CPU milliseconds of one proposal after so many trials, all kinds of draws included."""
-    from automl.control.proposals import Score, Tried
+    from automl.control.ranking import Score, Tried
 
     searched = space()
     known = draw(searched, 500)

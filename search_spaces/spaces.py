@@ -5,6 +5,7 @@ import difflib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, assert_never
 
 from search_spaces import encoders, outputs
@@ -52,7 +53,18 @@ class Space:
 
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
-        return self._configure(lambda path: _suggest(trial, path, self.ranges[path]))
+        pinned, ranges = self._pinned, self.ranges
+        return self._configure(lambda path: pinned[path] if path in pinned else _suggest(trial, path, ranges[path]))
+
+    @cached_property
+    def _pinned(self) -> dict[str, Value]:
+        """The value of each dial that is not free."""
+        return {path: _nearest(dial, _only(dial)) for path, dial in self.ranges.items() if not _is_free(dial)}
+
+    @cached_property
+    def _members(self) -> dict[str, dict[Any, type]]:
+        """The kinds of each dial that has kinds, by name."""
+        return {path: {k.__name__: k for k in _kinds(dial)} for path, dial in self.ranges.items() if _kinds(dial)}
 
     def around(self, configuration: Seq2Seq, free: Collection[str]) -> "Space":
         """Return the space in which only the dials of some fields of `Seq2Seq` are free, the rest as they are here."""
@@ -117,14 +129,12 @@ class Space:
 
     def _build(self, pick: Callable[[str], Any], kind: type, prefix: str) -> Any:
         values: dict[str, Any] = {}
-        for item in dataclasses.fields(kind):
-            path = prefix + item.name
+        for name in _names(kind):
+            path = prefix + name
             value = pick(path)
-            dial = self.ranges[path]
-            if isinstance(dial, OneOf):
-                member = next(k for k in dial.kinds if k.__name__ == value)
-                value = self._build(pick, member, f"{path}.{member.__name__}.")
-            values[item.name] = value
+            if path in self._members:
+                value = self._build(pick, self._members[path][value], f"{path}.{value}.")
+            values[name] = value
         return kind(**values)
 
 
@@ -298,9 +308,12 @@ def _plain(dial: Dial) -> Choice | Uniform:
     return Choice(dial.names()) if isinstance(dial, OneOf) else dial
 
 
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(item.name for item in dataclasses.fields(kind))
+
+
 def _suggest(trial: Trial, path: str, dial: Dial) -> Any:
-    if not _is_free(dial):
-        return _nearest(dial, _only(dial))
     match dial:
         case Choice(values):
             return trial.suggest_categorical(path, values)

@@ -10,7 +10,7 @@ from statistics import median
 from automl.control.criteria import Criteria, loss_of
 from automl.control.curves import Candidate, Point, State, rung_of
 from automl.control.fronts import front as front_of
-from automl.control.proposals import Score, Tried
+from automl.control.ranking import Score, Tried
 from automl.errors import FailureReason
 from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict

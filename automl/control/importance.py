@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from automl.control.proposals import Tried, quiet, study_of
+from automl.control.ranking import Tried
+from automl.control.sampler import quiet, study_of
 from search_spaces.spaces import Space
 
 LEAST_TRIALS = 8

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.control.criteria import Criteria
 from automl.control.history import Trial
-from automl.control.proposals import distributions
+from automl.control.sampler import distributions
 from search_spaces.spaces import Space
 from storage.database import Database
 from storage.leases import Lease

@@ -6,7 +6,8 @@ from automl.control.curves import Candidate, Point, rung_of
 from automl.control.decisions import Outlook, Prospect, Start, Thaw
 from automl.control.encoding import encoder
 from automl.control.forecast import Forecaster
-from automl.control.proposals import Proposals, Score, Tried
+from automl.control.proposals import Proposals
+from automl.control.ranking import Score, Tried
 from automl.control.scheduler import decide
 from benchmarks.recorded_curves.tables import Row, Table
 

@@ -2,7 +2,7 @@ import random
 
 from automl.control.draws import Evenly
 from automl.control.importance import LEAST_TRIALS, importances
-from automl.control.proposals import Score, Tried
+from automl.control.ranking import Score, Tried
 from search_spaces.spaces import space
 
 SPACE = space()

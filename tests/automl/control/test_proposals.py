@@ -6,18 +6,9 @@ from collections import Counter
 import pytest
 
 from automl.control.draws import Evenly
-from automl.control.proposals import (
-    MOST_ROWS,
-    NEIGHBOURS,
-    RANDOM,
-    RECIPES,
-    SAMPLED,
-    Proposals,
-    Score,
-    Tried,
-    informative,
-    to_distribution,
-)
+from automl.control.proposals import NEIGHBOURS, RANDOM, RECIPES, SAMPLED, Proposals
+from automl.control.ranking import MOST_ROWS, Score, Tried, informative
+from automl.control.sampler import to_distribution
 from search_spaces.dials import Choice, Uniform
 from search_spaces.spaces import space
 
@@ -138,6 +129,6 @@ def test_a_dial_has_the_same_range_in_optunas_terms(dial):
 
 
 def test_importing_the_controllers_parts_imports_neither_jax_nor_optuna():
-    script = "import sys, automl.control.scheduler, automl.control.proposals; print({'jax', 'optuna', 'flax'} & set(sys.modules))"
+    script = "import sys, automl.control.scheduler, automl.control.proposals, automl.control.sampler; print({'jax', 'optuna', 'flax'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"
