@@ -98,7 +98,7 @@ class SegmentRow:
     attempt: int | None = None
 
     @staticmethod
-    def of(segment: NewSegment, *, index: int, attempt: int) -> "SegmentRow":
+    def of(segment: NewSegment, *, index: int, attempt: int, created: datetime | None = None) -> "SegmentRow":
         """A segment that is committed now."""
         return SegmentRow(
             trial=segment.trial,
@@ -111,7 +111,7 @@ class SegmentRow:
             checkpoint=segment.checkpoint,
             cooldown=segment.cooldown,
             worker=segment.worker,
-            created=utc_now(),
+            created=created or utc_now(),
             attempt=attempt,
         )
 
@@ -230,7 +230,7 @@ def write_segment(
         _settle(transaction, trial, segment, complete=complete)
         return stored
     record(transaction, segment.checkpoint, segment.bytes)
-    row = SegmentRow.of(segment, index=trial.segments, attempt=trial.attempts)
+    row = SegmentRow.of(segment, index=trial.segments, attempt=trial.attempts, created=transaction.moment)
     transaction.run(INSERT, {**vars(row), "trial_id": trial.id})
     close_attempt(transaction, trial, "COMMITTED", sum(segment.seconds.values()))
     _advance(transaction, trial, segment, complete=complete)

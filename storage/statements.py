@@ -10,7 +10,7 @@ from sqlalchemy import Delete, Dialect, Insert, Select, Update
 from storage.schema import Moment
 
 Statement = Insert | Update | Delete | Select[Any]
-Parameters = dict[str, Any] | tuple[Any, ...]
+Parameters = dict[str, Any] | list[Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Prepared:
         given = [values[name] for name in self.names]
         for place, process in self.processors:
             given[place] = process(given[place])
-        return dict(zip(self.names, given, strict=True)) if self.by_name else tuple(given)
+        return dict(zip(self.names, given, strict=True)) if self.by_name else given
 
 
 def prepare(statement: Statement, dialect: Dialect) -> Prepared:
@@ -52,10 +52,12 @@ def prepare(statement: Statement, dialect: Dialect) -> Prepared:
 
 def _processor(kind: Any, dialect: Dialect) -> Callable[[Any], Any] | None:
     process: Callable[[Any], Any] | None = kind.bind_processor(dialect)
-    return _moment_processor(dialect, kind) if isinstance(kind, Moment) and process else process
+    return _moment_processor(dialect) if isinstance(kind, Moment) and process else process
 
 
 @cache
-def _moment_processor(dialect: Dialect, kind: Any) -> Callable[[Any], Any]:
-    """One for all statements that remembers the last values: what a transaction writes has one moment."""
-    return lru_cache(maxsize=4)(kind.bind_processor(dialect))
+def _moment_processor(dialect: Dialect) -> Callable[[Any], Any]:
+    """One for all columns that remembers the last values: what a transaction writes has one moment."""
+    process = Moment().dialect_impl(dialect).bind_processor(dialect)
+    assert process is not None
+    return lru_cache(maxsize=4)(process)

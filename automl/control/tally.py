@@ -52,8 +52,9 @@ class Tally:
         for segment in new:
             self._after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
         candidates = [(trial, segment) for segment in new if self._criteria.allows(segment.scores)]
-        candidates += [self.best] if self.best else []
-        self.best = min(candidates, key=lambda pair: self._criteria.standing(pair[1].scores), default=None)
+        if candidates:
+            candidates += [self.best] if self.best else []
+            self.best = min(candidates, key=lambda pair: self._criteria.standing(pair[1].scores))
 
     @property
     def counts(self) -> Mapping[str, int]:
