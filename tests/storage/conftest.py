@@ -1,47 +1,42 @@
-"""A database of each kind; a server that does not answer is skipped by name."""
+"""A database of each kind; where a server is neither there nor can be started, its tests are skipped by name."""
 
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-import sqlalchemy
 
 from storage.checkpoints import forget_unreferenced
 from storage.database import Database, open_database
 from storage.leases import Lease
 from storage.searches import claim, create_search, delete_search, list_searches
+from tests.servers import fresh_database
 
-SERVERS = {
-    "PostgreSQL": "postgresql+psycopg://postgres@127.0.0.1:5432/postgres?connect_timeout=2",
-    "MariaDB": "mysql+pymysql://root@127.0.0.1:3306/?connect_timeout=2",
-}
-KINDS = ("SQLite", *SERVERS)
+KINDS = ("SQLite", "PostgreSQL", "MariaDB")
 
 
 @pytest.fixture(scope="session")
-def server_urls() -> Iterator[dict[str, str]]:
-    """URL of an empty database of this run, by server, filled when first asked for."""
+def server_urls() -> Iterator[Callable[[str], str]]:
+    """URL of an empty database of this run, by the kind of its server."""
     urls: dict[str, str] = {}
-    yield urls
-    for kind, url in urls.items():
-        _administer(kind, f"DROP DATABASE {sqlalchemy.make_url(url).database}")
+    with ExitStack() as stack:
+
+        def url(kind: str) -> str:
+            if kind not in urls:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix=f"automl-{kind.lower()}-")))
+                folder.chmod(0o755)  # the server's user is another one where the tests run as root
+                urls[kind] = stack.enter_context(fresh_database(kind, folder))
+            return urls[kind]
+
+        yield url
 
 
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, server_urls: dict[str, str]) -> str:
-    kind = request.param
-    if kind == "SQLite":
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, server_urls: Callable[[str], str]) -> str:
+    if request.param == "SQLite":
         return f"sqlite:///{tmp_path / 'automl.db'}"
-    if kind not in server_urls:
-        name = f"automl_test_{uuid.uuid4().hex[:12]}"
-        try:
-            _administer(kind, f"CREATE DATABASE {name}")
-        except sqlalchemy.exc.OperationalError:
-            pytest.skip(f"{kind} does not answer on this machine")
-        url = sqlalchemy.make_url(SERVERS[kind]).set(database=name, query={})
-        server_urls[kind] = url.render_as_string(hide_password=False)
-    return server_urls[kind]
+    return server_urls(request.param)
 
 
 @pytest.fixture
@@ -65,12 +60,3 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
     database = open_database(f"sqlite:///{tmp_path / 'automl.db'}")
     yield database
     database.close()
-
-
-def _administer(kind: str, statement: str) -> None:
-    engine = sqlalchemy.create_engine(SERVERS[kind], isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(statement)
-    finally:
-        engine.dispose()

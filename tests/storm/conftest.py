@@ -1,13 +1,14 @@
 """Databases for storms, and one program for all of them."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.storm.postgres import Server, new_server
+from tests.servers import VARIABLES, Server, fresh_database, new_server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,22 +21,30 @@ def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="automl-postgres-") as folder:
-        Path(folder).chmod(0o755)  # its user is another one where the tests run as root
-        server = new_server(Path(folder) / "server")
-        yield server
-        server.stop("immediate")
+def new(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
+    """Servers of the test's own, by their kind."""
+    with ExitStack() as stack:
+
+        def started(kind: str) -> Server:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix=f"automl-{kind.lower()}-")))
+            folder.chmod(0o755)  # its user is another one where the tests run as root
+            server = new_server(kind, folder / "server")
+            stack.callback(server.stop, "immediate")
+            return server
+
+        yield started
 
 
 @pytest.fixture
-def storm_url(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], str]:
+def storm_url(tmp_path: Path, new: Callable[[str], Server]) -> Iterator[Callable[[str], str]]:
     """Where to find a database of a kind that nothing else uses."""
+    with ExitStack() as stack:
 
-    def url(kind: str) -> str:
-        if kind == "SQLite":
-            return f"sqlite:///{tmp_path / 'automl.db'}"
-        found = os.environ.get("AUTOML_STORM_POSTGRES")
-        return found or str(request.getfixturevalue("server").url)
+        def url(kind: str) -> str:
+            if kind == "SQLite":
+                return f"sqlite:///{tmp_path / 'automl.db'}"
+            if VARIABLES[kind] in os.environ:
+                return stack.enter_context(fresh_database(kind, tmp_path))
+            return new(kind).url
 
-    return url
+        yield url

@@ -43,7 +43,9 @@ def test_a_worker_that_is_told_to_end_saves_its_search_and_another_one_finishes_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_server_that_is_restarted_twenty_times_in_a_search_costs_no_worker(tmp_path: Path, server, mode) -> None:
+@pytest.mark.parametrize("kind", ["PostgreSQL", "MariaDB"])
+def test_a_server_that_is_restarted_twenty_times_in_a_search_costs_no_worker(tmp_path: Path, new, kind, mode) -> None:
+    server = new(kind)
     with Storm(tmp_path, server.url, trials=24) as storm:
         storm.submit("restarted")
         restarts = 0
@@ -54,7 +56,7 @@ def test_a_server_that_is_restarted_twenty_times_in_a_search_costs_no_worker(tmp
             restarts += 1
             wait_until(lambda known=before: gets_on(storm, known), storm)
         storm.follow("restarted")
-        print(f"{restarts} restarts ({mode}), {len(storm.exits)} workers ended")
+        print(f"{kind}: {restarts} restarts ({mode}), {len(storm.exits)} workers ended")
         assert restarts == RESTARTS
         assert storm.exits == []
         assert damage(storm.database, "restarted", 24, tmp_path / "checkpoints") == []
