@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import optuna
@@ -33,6 +34,8 @@ from automl.control.criteria import Criteria
 from automl.control.decisions import Start, Thaw
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
+from automl.control.ranking import Score, Tried
+from automl.control.sampler import RENEWAL
 from automl.metrics import metric
 from automl.segments import Evaluation, EvaluationResult, Job, Result, SegmentResult
 from search_spaces.seq2seq import Seq2Seq
@@ -205,21 +208,25 @@ def _blocks(ours: Ours, peer: Peer, trials: int, peer_blocks: int) -> Iterator[t
         yield mine, theirs
 
 
-def time_ask(trials: int, repeats: int = 5) -> float:
-    """Return the CPU milliseconds of one proposal after so many trials, all kinds of draws included."""
-    from automl.control.ranking import Score, Tried
+def time_ask(trials: int) -> list[float]:
+    """Return the CPU milliseconds of each of many proposals in a row after so many trials.
 
-    searched = space()
+    All kinds of draws are included. One of what is offered is tried next, whichever, and measured, as in a search;
+    there are so many proposals that the sampler's study is rebuilt once among them, as it is once in so many.
+    """
+    searched, chance = space(), Random(0)
     known = draw(searched, 500)
     tried = [
         Tried(known[n % len(known)], Score(n % 8, 1.0 / (1 + n % 97), 1.0 + n % 31), failed=False)
-        for n in range(trials + repeats)
+        for n in range(trials)
     ]
-    proposals = Proposals(searched, 0)
-    proposals.propose(tried[:trials])
-    # One trial more each time: of the same trials the last answer is remembered.
-    grown = [tried[: trials + n] for n in range(1, repeats + 1)]
-    return 1e3 * statistics.median(_cpu(lambda known=known: proposals.propose(known)) for known in grown)
+    proposals, found = Proposals(searched, 0), []
+    proposals.propose(tried)
+    for number in range(max(RENEWAL, trials // RENEWAL)):
+        chosen = chance.choice(proposals.propose(tried)).configuration
+        tried.append(Tried(chosen, Score(number % 8, chance.random(), chance.random())))
+        found.append(1e3 * _cpu(lambda: proposals.propose(tried)))
+    return found
 
 
 def _cpu(call: Callable[[], object]) -> float:
@@ -248,7 +255,9 @@ def main() -> None:
         "first_quarter": statistics.median(first),
         "last_quarter": statistics.median(last),
         "optuna_milliseconds_a_trial": peer,
-        "ask_milliseconds": ask,
+        "ask_milliseconds": statistics.fmean(ask),
+        "ask_median": statistics.median(ask),
+        "ask_longest": max(ask),
         "load": load,
     }
     ratios = {"cpu_of_optuna_storage": peer / ours}
