@@ -7,9 +7,11 @@ that all of them share.
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +59,7 @@ class RayExecutor:
 
     A lost actor or node fails its job with WORKER_LOST, one that Ray killed for want of memory with OUT_OF_MEMORY; an
     actor that does not get on within `limits` is killed, and Ray starts it anew. Time in which the cluster has no room
-    for an actor does not count.
+    for an actor does not count. Until it is shut down, `sys.stdout` is standard error: Ray's threads print there.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class RayExecutor:
         self._lines = ["idle"] * self.workers
         self._running: dict[int, Supervision] = {}
         self._threads = ThreadPoolExecutor(self.workers, "ray-trainer")
+        self._redirected = ExitStack()
+        self._redirected.enter_context(redirect_stdout(sys.stderr))
 
     def submit(self, job: Job) -> Future[Result]:
         try:
@@ -120,6 +124,7 @@ class RayExecutor:
         self._kill_all()
         if self._connected and self._ray.is_initialized():
             self._ray.shutdown()
+        self._redirected.close()
 
     def _kill_all(self) -> None:
         if self._ray.is_initialized():

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import pytest
 
@@ -19,6 +20,22 @@ def executor(ray_cluster):
     executor = RayExecutor(WORKLOAD, 1, runner=RUNNER, limits=Limits(step=1.5))
     yield executor
     executor.shutdown()
+
+
+def test_what_ray_says_of_a_lost_actor_is_not_on_standard_output(ray_cluster, capfd):
+    executor = RayExecutor(WORKLOAD, 1, runner=RUNNER)
+    executor.submit(segment("end by a signal", number=int(signal.SIGKILL))).exception(timeout=60)
+    until = time.monotonic() + 60
+    said = ""
+    while "(raylet)" not in said and time.monotonic() < until:
+        time.sleep(0.1)
+        out, err = capfd.readouterr()
+        said += err
+        assert out == ""
+    executor.shutdown()
+    assert "(raylet)" in said
+    print("a result")
+    assert capfd.readouterr().out == "a result\n"
 
 
 def test_stop_ends_a_running_segment_early_with_its_result(executor):
