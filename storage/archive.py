@@ -19,7 +19,7 @@ from storage.database import Database, StorageError, Transaction
 from storage.events import EVENTS, EventRow, list_events
 from storage.migrations import HEAD
 from storage.schema import insertion, utc_now
-from storage.searches import Search, SearchExists, SearchRow, get_search
+from storage.searches import NAME, Search, SearchExists, SearchRow, get_search
 from storage.segments import SEGMENTS, SegmentRow, list_segments
 from storage.trials import TRIALS, TrialRow, list_trials
 
@@ -77,7 +77,12 @@ def import_search(database: Database, folder: objects.Place, file: Path, name: s
     try:
         with zipfile.ZipFile(file) as archive:
             document = _document(archive, file)
-            wanted = name or str(document["search"]["name"])
+            wanted = str(document["search"]["name"]) if name is None else name
+            if not NAME.fullmatch(wanted):
+                raise StorageError(
+                    f"{wanted[:100]!r} is no name of a search: it is at most 100 letters, digits, '-', '_' or '.', and "
+                    "begins with a letter or digit; give one by --name"
+                )
             if get_search(database, wanted) is not None:
                 raise SearchExists(f"database {database.place} has a search {wanted!r}; give another name by --name")
             pointed = {row["checkpoint"] for key in ("trials", "segments") for row in document[key]} - {None}

@@ -1,5 +1,6 @@
 """Table of searches: what is searched, how far it is, and who holds the lease."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ BLAMELESS_TAKEOVERS = 2
 
 MOST_TAKEOVERS = 8
 """A queued search whose worker was lost so many times in a row, without a commit between, is given to no other."""
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a search may be called: its winner's folder is called the same."""
 
 
 class SearchExists(StorageError):

@@ -42,18 +42,18 @@ def rewrite(file: Path, change: Any) -> Path:
 def test_a_search_comes_back_whole_under_another_name_and_goes_on(
     database: Database, sqlite: Database, file: Path, tmp_path: Path
 ) -> None:
-    row = import_search(database, tmp_path / "others", file, "taken over")
+    row = import_search(database, tmp_path / "others", file, "taken-over")
     original = get_search(sqlite, "dates")
     assert original is not None
-    assert (row.name, row.state, row.seconds, row.document) == ("taken over", "interrupted", 2.25, {"name": "dates"})
+    assert (row.name, row.state, row.seconds, row.document) == ("taken-over", "interrupted", 2.25, {"name": "dates"})
     assert list_trials(database, row.id) == list_trials(sqlite, original.id)
     assert list_segments(database, row.id) == list_segments(sqlite, original.id)
     assert len(list_attempts(database, row.id)) == len(list_attempts(sqlite, original.id))
     assert [event.message for event in list_events(database, row.id)] == ["trial 3: started"]
     assert violations(database, row, tmp_path / "others") == []
-    lease = claim(database, "taken over", "a test", -1)
+    lease = claim(database, "taken-over", "a test", -1)
     commit(database, lease, tmp_path / "others", 1, 10)
-    after = get_search(database, "taken over")
+    after = get_search(database, "taken-over")
     assert after is not None
     assert violations(database, after, tmp_path / "others") == []
 
@@ -61,6 +61,13 @@ def test_a_search_comes_back_whole_under_another_name_and_goes_on(
 def test_a_name_that_is_taken_is_refused(sqlite: Database, file: Path, tmp_path: Path) -> None:
     with pytest.raises(SearchExists, match="--name"):
         import_search(sqlite, tmp_path / "objects", file)
+
+
+@pytest.mark.parametrize("name", ["", "../dates", "a/b", "two words", "new\nline", "x" * 101, ".hidden"])
+def test_a_name_that_no_folder_may_have_is_refused(sqlite: Database, file: Path, tmp_path: Path, name: str) -> None:
+    for wanted, place in ((name, file), (None, rewrite(file, edit_search(name=name)))):
+        with pytest.raises(StorageError, match="--name"):
+            import_search(sqlite, tmp_path / "objects", place, wanted)
 
 
 def test_a_search_with_a_damaged_checkpoint_is_not_exported_and_leaves_no_file(
@@ -84,6 +91,15 @@ def edit(**changes: Any) -> Any:
     def change(entries: dict[str, bytes]) -> None:
         document = json.loads(entries[DOCUMENT])
         document.update(changes)
+        entries[DOCUMENT] = json.dumps(document).encode()
+
+    return change
+
+
+def edit_search(**changes: Any) -> Any:
+    def change(entries: dict[str, bytes]) -> None:
+        document = json.loads(entries[DOCUMENT])
+        document["search"].update(changes)
         entries[DOCUMENT] = json.dumps(document).encode()
 
     return change
