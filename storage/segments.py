@@ -140,30 +140,6 @@ def commit_segment(
     return database.transact(work)
 
 
-def save_progress(
-    database: Database, lease: Lease, trial: int, *, step: int, tokens: int, checkpoint: str, size: int
-) -> None:
-    """Let a RUNNING trial go on from a checkpoint within its segment, should the rest of the segment be lost.
-
-    Args:
-        step: Beyond the step that the trial would go on from now.
-        checkpoint: Sha256 of the state at `step`, already on disk; `size` are its bytes.
-
-    Raises:
-        LeaseLost: A newer epoch exists.
-        StorageError: The trial is not RUNNING, or is at or past `step`.
-    """
-
-    def work(transaction: Transaction) -> None:
-        locked = lock_trial(transaction, lease, trial, "RUNNING")
-        if step < locked.step or (step == locked.step and checkpoint != locked.checkpoint):
-            raise StorageError(f"trial {trial} is at step {locked.step} already; step {step} is behind it")
-        record(transaction, checkpoint, size)
-        change_trial(transaction, locked, step=step, tokens=tokens, checkpoint=checkpoint)
-
-    database.transact(work)
-
-
 def drop_segments(database: Database, lease: Lease, trial: int, indices: Collection[int]) -> TrialRow:
     """Forget segments of a trial, as when their checkpoints are damaged; the trial goes back to the last one left.
 

@@ -13,7 +13,7 @@ from storage.database import Database, StorageError
 from storage.events import append_event, list_events
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, delete_search, get_search
-from storage.segments import NewSegment, SegmentRow, commit_segment, drop_segments, list_segments, save_progress
+from storage.segments import NewSegment, SegmentRow, commit_segment, drop_segments, list_segments
 from storage.trials import add_trial, get_trial
 
 
@@ -138,25 +138,6 @@ def test_an_old_epoch_says_nothing(database: Database, lease: Lease) -> None:
     with pytest.raises(LeaseLost):
         append_event(database, lease, "scheduler", "thawed 3")
     assert list_events(database, lease.search_id) == []
-
-
-def test_a_trial_goes_on_from_what_was_saved_within_a_lost_segment(
-    database: Database, lease: Lease, trial: int
-) -> None:
-    begin_attempt(database, lease, trial, 0)
-    for _ in range(2):
-        save_progress(database, lease, trial, step=7, tokens=350, checkpoint="7" * 64, size=9)
-    with pytest.raises(StorageError, match="step 3 is behind"):
-        save_progress(database, lease, trial, step=3, tokens=150, checkpoint="3" * 64, size=9)
-    newer = claim(database, "dates", "first", 60)
-    saved = get_trial(database, lease.search_id, trial)
-    assert saved is not None
-    assert (saved.state, saved.step, saved.tokens, saved.checkpoint) == ("PAUSED", 7, 350, "7" * 64)
-    assert referenced(database) == {"7" * 64}
-    with pytest.raises(LeaseLost):
-        save_progress(database, lease, trial, step=9, tokens=450, checkpoint="9" * 64, size=9)
-    begin_attempt(database, newer, trial, 7)
-    assert commit_segment(database, newer, a_segment(from_step=7)).index == 0
 
 
 def three_segments(database: Database, lease: Lease, trial: int) -> list[SegmentRow]:

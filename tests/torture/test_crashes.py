@@ -16,7 +16,7 @@ from storage.events import note
 from storage.integrity import violations
 from storage.leases import Lease
 from storage.searches import SearchExists, claim, create_search, get_search, release, renew
-from storage.segments import NewSegment, list_segments, save_progress, write_segment
+from storage.segments import NewSegment, list_segments, write_segment
 from storage.trials import insert_trial, list_trials, new_trial
 from tests.storage.kept_search import keep_search
 from tests.torture import FULL
@@ -49,10 +49,6 @@ def train_on(database: Database, lease: Lease, batch: Batch, folder: Path) -> No
     batch.add(note, "thaw", f"trial 0 from step {trial.step}")
     batch.commit(0.25)
     end = (trial.step // 10 + 1) * 10
-    if trial.step < end - 5:
-        half = f"state at {end - 5}".encode()
-        digest = objects.write(folder, half)
-        save_progress(database, lease, 0, step=end - 5, tokens=50 * (end - 5), checkpoint=digest, size=len(half))
     data = f"state at {end}".encode()
     segment = NewSegment(0, trial.step, end, 50 * end, {"loss": 1.0 / end}, objects.write(folder, data), len(data), 9)
     batch.add(write_segment, segment, complete=end == 10 * SEGMENTS)
