@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from statistics import median
+from typing import Any, TypeVar
 
 from automl.control.criteria import Criteria, loss_of
 from automl.control.curves import Candidate, Point, State, rung_of
@@ -19,15 +20,22 @@ from storage import objects
 from storage.segments import NewSegment, SegmentRow
 from storage.trials import TrialRow
 
+T = TypeVar("T")
+
 
 @dataclass
 class Trial:
-    """A trial with its segments by step; `in_flight` while a worker has it."""
+    """A trial with its segments by step; `in_flight` while a worker has it.
+
+    Attributes:
+        shown: How it was shown to whom it was shown last, by what that depends on.
+    """
 
     row: TrialRow
     configuration: Seq2Seq
     segments: list[SegmentRow] = field(default_factory=list)
     in_flight: bool = False
+    shown: dict[Callable[..., Any], tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_orphan(self) -> bool:
@@ -99,17 +107,26 @@ def candidates(
 
     Those that have to begin again are not there yet, those over a limit no more.
     """
-    return [
-        Candidate(
-            trial.row.number,
-            trial.state,
-            _points(trial.segments, criteria),
-            trial.families,
-            encode(trial.configuration),
-        )
-        for trial in trials
-        if not trial.is_orphan and (trial.in_flight or is_within(trial, criteria))
-    ]
+    seen = (_shown(_candidate, trial, criteria, encode) for trial in trials)
+    return [candidate for candidate in seen if candidate is not None]
+
+
+def _candidate(trial: Trial, criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]]) -> Candidate | None:
+    if trial.is_orphan or not (trial.in_flight or is_within(trial, criteria)):
+        return None
+    points = _points(trial.segments, criteria)
+    return Candidate(trial.row.number, trial.state, points, trial.families, encode(trial.configuration))
+
+
+def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:
+    """Return how a trial is shown; of thousands only a few have changed since the last decision."""
+    newest = trial.segments[-1].index if trial.segments else None  # an index is not given twice
+    key = (trial.in_flight, trial.row.state, len(trial.segments), newest, *by)
+    known = trial.shown.get(show)
+    if known is None or known[0] != key:
+        known = trial.shown[show] = (key, show(trial, *by))
+    found: T = known[1]
+    return found
 
 
 def is_within(trial: Trial, criteria: Criteria) -> bool:
@@ -119,16 +136,17 @@ def is_within(trial: Trial, criteria: Criteria) -> bool:
 
 def tried(trials: Iterable[Trial], criteria: Criteria, rung_tokens: int | None) -> list[Tried]:
     """Return the trials as the proposals see them."""
-    seen: list[Tried] = []
-    for trial in trials:
-        score = None
-        if trial.segments:
-            last = trial.segments[-1]
-            first, *others = criteria.losses(last.scores)
-            rung = rung_of(last.tokens, rung_tokens or last.tokens)
-            score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores))
-        seen.append(Tried(trial.configuration, score, failed=trial.row.state == "FAILED"))
-    return seen
+    return [_shown(_tried, trial, criteria, rung_tokens) for trial in trials]
+
+
+def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:
+    score = None
+    if trial.segments:
+        last = trial.segments[-1]
+        first, *others = criteria.losses(last.scores)
+        rung = rung_of(last.tokens, rung_tokens or last.tokens)
+        score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores))
+    return Tried(trial.configuration, score, failed=trial.row.state == "FAILED")
 
 
 def best(trials: Iterable[Trial], criteria: Criteria) -> tuple[Trial, SegmentRow] | None:

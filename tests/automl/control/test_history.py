@@ -6,6 +6,7 @@ import pytest
 from automl.control import history
 from automl.control.criteria import Criteria
 from automl.control.outcome import early_end, explain
+from automl.errors import FailureReason
 from automl.metrics import metric
 from automl.metrics.costs import COSTS
 from search_spaces.dials import to_dict
@@ -42,6 +43,34 @@ def test_points_add_up_what_the_segments_cost():
     first, second = history.candidates(restored.values(), BLEU)[0].points
     assert (first.tokens, first.seconds, first.training) == (1000, 6.0, 4.0)
     assert (second.tokens, second.seconds, second.training) == (2000, 12.0, 8.0)
+
+
+def test_a_trial_that_has_changed_is_shown_as_it_is_now():
+    trial = trials((0.5, 2.0))[0]
+
+    def shown():
+        (candidate,), (tried,) = history.candidates([trial], ERROR_RATE), history.tried([trial], ERROR_RATE, 100)
+        return candidate.state, len(candidate.points), tried.score.objective, tried.failed
+
+    assert shown() == shown() == ("paused", 1, 0.5, False)
+    trial.in_flight = True
+    assert shown() == ("running", 1, 0.5, False)
+    trial.in_flight = False
+    trial.advance(segment(0, 1, loss=1.0, sequence_error_rate=0.4), 5, complete=False)
+    assert shown() == ("paused", 2, 0.4, False)
+    del trial.segments[-1]
+    assert shown() == ("paused", 1, 0.5, False)
+    trial.advance(segment(0, 2, loss=1.0, sequence_error_rate=0.3), 5, complete=True)
+    assert shown() == ("finished", 2, 0.3, False)
+    trial.fail(FailureReason.ERROR, "")
+    assert shown() == ("failed", 2, 0.3, True)
+
+
+def test_what_has_not_changed_is_not_worked_out_again():
+    trial = trials((0.5, 2.0))[0]
+    first, again = (history.candidates([trial], ERROR_RATE)[0] for _ in range(2))
+    assert first is again
+    assert history.candidates([trial], ERROR_RATE, lambda _: (1.0,))[0].dials == (1.0,)
 
 
 def test_a_metric_to_maximize_is_turned_round():
