@@ -114,6 +114,8 @@ class SegmentResult:
         seconds: Wall-clock seconds of the segment by part: `tokenizing`, `training`, `compiling`,
             `evaluating`, `writing`.
         programs: What was compiled and loaded for the segment.
+        execution: The program that trained, `alone` or that of a `hull`; its `slots`; and `padding`, the work at padded
+            sizes for each unit of true work.
     """
 
     trial: int
@@ -125,6 +127,7 @@ class SegmentResult:
     parameters: int
     seconds: Mapping[str, float] = field(default_factory=dict)
     programs: ProgramCounts = field(default_factory=ProgramCounts, compare=False)
+    execution: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

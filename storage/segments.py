@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
-from typing import get_args
+from typing import Any, get_args
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, delete, select
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, String, UniqueConstraint, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.attempts import close_attempt
@@ -40,6 +40,7 @@ class SegmentRecord(Base):
     worker: Mapped[str | None] = mapped_column(String(255))
     created: Mapped[datetime]
     attempt: Mapped[int | None]
+    execution: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 SEGMENTS = SegmentRecord.rows()
@@ -59,6 +60,7 @@ class NewSegment:
         bytes: Size of the checkpoint.
         parameters: Parameters of the model.
         cooldown: Whether the learning rate fell to zero over the segment.
+        execution: How it was computed, for people to read.
     """
 
     trial: int
@@ -72,6 +74,7 @@ class NewSegment:
     seconds: Mapping[str, float] = field(default_factory=dict)
     cooldown: bool = False
     worker: str | None = None
+    execution: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class SegmentRow:
         trial: The trial's number.
         index: Counts from 0 within the trial.
         attempt: Number of the attempt that brought it; none where an earlier version kept no such number.
+        execution: How it was computed; none where an earlier version kept nothing of it.
     """
 
     trial: int
@@ -96,6 +100,7 @@ class SegmentRow:
     worker: str | None
     created: datetime
     attempt: int | None = None
+    execution: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(segment: NewSegment, *, index: int, attempt: int, created: datetime | None = None) -> "SegmentRow":
@@ -113,6 +118,7 @@ class SegmentRow:
             worker=segment.worker,
             created=created or utc_now(),
             attempt=attempt,
+            execution=segment.execution,
         )
 
 

@@ -215,4 +215,5 @@ def new_segment(segment: Segment, result: SegmentResult, checkpoints: objects.Pl
         parameters=result.parameters,
         seconds=result.seconds,
         cooldown=segment.cooldown,
+        execution={**result.execution, "compiled": result.programs.compiled, "loaded": result.programs.loaded},
     )

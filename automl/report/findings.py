@@ -13,6 +13,7 @@ from automl.records import Record
 from automl.terminal.leaderboard import Row, leaderboard
 from search_spaces.spaces import Space
 from storage.events import EventRow
+from storage.segments import SegmentRow
 
 DECISIONS = ("start", "thaw", "train out", "finish")
 
@@ -76,6 +77,7 @@ class Findings:
     Attributes:
         search: As `automl status` says it.
         importance: Path of each free dial → its share of what explains the ranking; empty with too few trials.
+        padding: Work at padded sizes for each unit of true work, over all steps; none where nothing was noted.
     """
 
     search: Mapping[str, Any]
@@ -86,6 +88,7 @@ class Findings:
     families: Sequence[Family]
     failures: Sequence[Failure]
     decisions: Sequence[Step]
+    padding: float | None = None
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the findings as plain JSON values."""
@@ -95,6 +98,7 @@ class Findings:
             "metric": self.criteria.metric.name,
             "leaderboard": [row.to_mapping() for row in self.leaderboard],
             "importance": dict(self.importance),
+            "padding": self.padding,
             **{part: [asdict(entry) for entry in getattr(self, part)] for part in parts},
         }
 
@@ -120,7 +124,16 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
             for event in events
             if event.kind in DECISIONS
         ],
+        padding=_padding([segment for trial in trials for segment in trial.segments]),
     )
+
+
+def _padding(segments: Iterable[SegmentRow]) -> float | None:
+    """Return the mean over the steps of segments that tell of it."""
+    known = [(segment.execution or {}, segment.to_step - segment.from_step) for segment in segments]
+    told = [(execution["padding"], steps) for execution, steps in known if "padding" in execution]
+    steps = sum(count for _, count in told)
+    return round(sum(own * count for own, count in told) / steps, 4) if steps else None
 
 
 def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:

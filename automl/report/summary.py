@@ -21,7 +21,7 @@ def learnt(found: Findings) -> dict[str, Any]:
     """Return the summary as plain JSON values."""
     whole = found.to_mapping()
     best = [{"seconds": round(m.seconds, 3), "trial": m.trial, "score": m.best} for m in improvements(found)]
-    return {"best_so_far": best, **{key: whole[key] for key in ("importance", "families", "failures")}}
+    return {"best_so_far": best, **{key: whole[key] for key in ("importance", "families", "failures", "padding")}}
 
 
 def lines(found: Findings) -> Iterator[str]:
@@ -37,6 +37,8 @@ def lines(found: Findings) -> Iterator[str]:
     if found.importance:
         dials = list(found.importance.items())[:MOST_DIALS]
         yield "dials that mattered: " + ", ".join(f"{path} {share:.0%}" for path, share in dials)
+    if found.padding is not None:
+        yield f"padding: {found.padding:.2f} times the work that was needed"
     for failure in found.failures[:MOST_FAILURES]:
         yield f"failed: trial {failure.trial} ({failure.family}): {failure.reason}, {failure.message}"
     if len(found.failures) > MOST_FAILURES:

@@ -135,6 +135,11 @@ class Population:
             assert lane.state is not None
             return lane.state
 
+    def slots(self, lane: Lane) -> int:
+        """Return how many slots the program has that a trial was trained by."""
+        with self._turn:
+            return lane.bank.count if lane.bank is not None else 0
+
     def _lead(self) -> None:
         """Take the chunks if every trial waits for one: whoever came last does it for all."""
         if any(lane.chunk is None for lane in self._lanes):

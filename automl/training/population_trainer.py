@@ -1,6 +1,7 @@
 """The trainer of an accelerator: many segments at a time, those of like models by one program."""
 
 import math
+from collections.abc import Mapping
 from functools import cache, lru_cache, partial
 from threading import Lock
 from typing import Any
@@ -22,6 +23,7 @@ from automl.training.signature import Signature
 from automl.training.slots import Kind
 from automl.training.stopwatch import Stopwatch
 from automl.training.trainer import MOST_DATASETS, Course, Trainer, finite_mean, said_of
+from search_spaces.costs import Extent, step_operations
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
@@ -38,13 +40,15 @@ class PopulationTrainer(Trainer):
         self.population = _once(lambda kind, _: Population(self.programs, kind, workload.slots))
         self.datasets = _once(lru_cache(MOST_DATASETS)(self._tokenized))
 
-    def _train(self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop) -> Checkpoint:
+    def _train(
+        self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
+    ) -> tuple[Checkpoint, Mapping[str, Any]]:
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
         kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer))
-        population = self.population(kind, dataset.table.digest)
+        population, wide = self.population(kind, dataset.table.digest), _widening(kind, static, course.order)
         with population.lane(begin.state, static.configuration) as lane:
             for run in course.runs(stop, watch):
                 begun = run.first_step > segment.from_step
@@ -53,9 +57,10 @@ class PopulationTrainer(Trainer):
                 with watch.part("training" if begun else "compiling"):
                     losses = self._taken(population, lane, dataset.data, course.chunk(run))
                 loss = finite_mean(losses, len(run.rows))
-                course.tokens += int(run.tokens.sum())
+                course.count(run, kind.bucket)
                 reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
-            return Checkpoint(jax.device_put(population.state(lane), may_alias=False), course.tokens)
+            execution = {"program": "hull", "slots": population.slots(lane), "padding": course.padding * wide}
+            return Checkpoint(jax.device_put(population.state(lane), may_alias=False), course.tokens), execution
 
     def _taken(self, population: Population, lane: Lane, split: DeviceSplit, chunk: Any) -> Any:
         beside = len(population.counts) > 1 or max(population.counts, default=1) > 1
@@ -85,6 +90,13 @@ class PopulationTrainer(Trainer):
 @cache
 def _hull(static: Signature) -> Hull:
     return Hull.of(static.configuration, static.source_vocabulary, static.target_vocabulary)
+
+
+def _widening(kind: Kind, static: Signature, order: BatchPlan) -> float:
+    """Return the operations of a step of the hull for each of the model alone."""
+    vocabularies = (static.source_vocabulary, static.target_vocabulary)
+    extent = Extent(*vocabularies, order.batch_size, kind.bucket.source, kind.bucket.target)
+    return step_operations(kind.hull.members[-1], extent) / step_operations(static.configuration, extent)
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Run
+from automl.data.batching import BatchPlan, Bucket, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding.answers import Program, decode
 from automl.errors import FailureReason, TrialFailure
@@ -124,7 +124,7 @@ class Trainer:
             dataset, static = self.dataset(configuration), self._static(configuration)
         if segment.to_tokens is not None:
             segment = replace(segment, to_tokens=dataset.own_tokens(segment.to_tokens))
-        end = self._train(segment, static, watch, report, stop)
+        end, execution = self._train(segment, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
             end, scores = self._scored(end, static, dataset, final=segment.cooldown)
@@ -147,6 +147,7 @@ class Trainer:
             parameters=sum(value.size for value in end.state.parameters.values()),
             seconds=watch.seconds,
             programs=self.programs.counts.since(before),
+            execution=execution,
         )
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
@@ -222,7 +223,10 @@ class Trainer:
             raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
         return begin
 
-    def _train(self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop) -> Checkpoint:
+    def _train(
+        self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
+    ) -> tuple[Checkpoint, Mapping[str, Any]]:
+        """Return where training ended, and how it was computed."""
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, state, reported = self.dataset(configuration), begin.state, -math.inf
@@ -237,9 +241,9 @@ class Trainer:
             with watch.part("training"):
                 state, losses = program(state, dataset.data, chunk)
                 loss = finite_mean(losses, len(run.rows))
-            course.tokens += int(run.tokens.sum())
+            course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
-        return Checkpoint(state, course.tokens)
+        return Checkpoint(state, course.tokens), {"program": "alone", "slots": 1, "padding": course.padding}
 
     def _key(self, static: Signature, run: Run, course: "Course", inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.
@@ -289,6 +293,7 @@ class Course:
         self.configuration = configuration
         self.order = order
         self.tokens = tokens
+        self._trained = self._padded = 0
         self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
         self.variation = Variation.of(configuration.augmentation)
@@ -311,6 +316,18 @@ class Course:
             if stopped or (begun and self.over(run.first_step, watch)):
                 return
             yield run
+
+    def count(self, run: Run, bucket: Bucket) -> None:
+        """Note that a run was trained, its rows in some shape."""
+        tokens = int(run.tokens.sum())
+        self.tokens += tokens
+        self._trained += tokens
+        self._padded += int(np.any(run.rows >= 0, axis=2).sum()) * run.rows.shape[2] * bucket.target
+
+    @property
+    def padding(self) -> float:
+        """Places in the batches of targets that were trained, for each that held a token."""
+        return round(self._padded / max(self._trained, 1), 4)
 
     def over(self, step: int, watch: Stopwatch) -> bool:
         """Say whether the next chunk is beyond the segment."""

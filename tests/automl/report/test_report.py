@@ -65,6 +65,11 @@ def test_failures_and_decisions_are_told_with_their_reasons(searched):
     assert {"start", "thaw", "train out", "finish"} >= {step.kind for step in searched.decisions} != set()
 
 
+def test_the_work_at_padded_sizes_is_told(searched):
+    assert searched.padding == 1.25
+    assert "padding: 1.25 times the work that was needed" in summary.lines(searched)
+
+
 def test_findings_are_plain_json(searched):
     mapping = json.loads(json.dumps(searched.to_mapping(), allow_nan=False))
     assert {"search", "leaderboard", "measurements", "importance", "families", "failures", "decisions"} <= set(mapping)

@@ -70,6 +70,15 @@ def test_trials_of_other_sizes_recipes_and_seeds_train_as_each_does_alone(worklo
         assert_alike(workload, result, trained(trainer, job))
 
 
+def test_a_segment_says_by_what_it_was_trained(trainer, found):
+    assert found[0].execution["program"] == "hull"
+    assert found[0].execution["slots"] in (1, 4)
+    assert found[0].execution["padding"] > found[1].execution["padding"] > 1
+    alone = trained(trainer, jobs()[0]).execution
+    assert (alone["program"], alone["slots"]) == ("alone", 1)
+    assert 1 < alone["padding"] < 1.6
+
+
 def test_a_trial_that_is_thawed_among_others_goes_on_as_alone_and_nothing_is_compiled(
     workload, trainer, together, found
 ):
