@@ -1,5 +1,6 @@
 """A search from its task document to the winner's folder."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +22,7 @@ from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.data.tokenizers import PAD
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
+from automl.executors.devices import gpus
 from automl.executors.limits import GIGABYTE
 from automl.metrics import PER_TOKEN
 from automl.metrics.costs import COSTS, objective
@@ -381,7 +383,7 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
         return 0  # as many as the cluster has room for
     if options.place == "slots":
         return SLOTS
-    return 1 if has_accelerator() else max(min(cores(), most), 1)
+    return max(len(gpus(os.environ)), 1) if has_accelerator() else max(min(cores(), most), 1)
 
 
 def search_row(

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
             database file when that is SQLite.
         program_key: File of the key that seals compiled programs; not in the cache, which may be moved or restored.
         program_bytes: Size of the compiled programs that are kept, such as `2GiB`.
-        workers: Processes that train at the same time; one a processor core, or one for an accelerator.
+        workers: Processes that train at the same time; one a processor core, or one for each accelerator.
         memory: Gigabytes that one of them may use; an equal share of the machine's where absent.
         compile_seconds: Seconds that one compilation may take.
         step_seconds: Seconds in which a trial that trains must get on by a step.

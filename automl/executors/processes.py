@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from automl.errors import FailureReason, TrialFailure
+from automl.executors.devices import gpus, share
 from automl.executors.limits import (
     DEFAULT_LIMITS,
     GIGABYTE,
@@ -28,6 +29,7 @@ from automl.segments import Beat, Job, Result, Workload
 from automl.settings import has_accelerator
 
 WATCH_SECONDS = 1.0
+NO_DEVICES: Mapping[str, str] = {}
 
 
 def environment(workload: Workload, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -52,7 +54,9 @@ class ProcessExecutor:
     ) -> None:
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Result]] | None] = queue.SimpleQueue()
         limits = replace(limits, memory=limits.memory or share_of_memory(workers))
-        self._lanes = [_Lane(self._jobs, runner, workload, limits) for _ in range(workers)]
+        names = gpus(os.environ)
+        shares = [share(worker, workers, names, os.environ) for worker in range(workers)]
+        self._lanes = [_Lane(self._jobs, runner, workload, limits, own) for own in shares]
         self._closed = False
         for lane in self._lanes:
             lane.start()
@@ -101,6 +105,7 @@ class _Lane(threading.Thread):
         runner: str,
         workload: Workload,
         limits: Limits,
+        devices: Mapping[str, str],
     ) -> None:
         super().__init__(daemon=True)
         self.line = "idle"
@@ -108,6 +113,7 @@ class _Lane(threading.Thread):
         self._runner = runner
         self._workload = workload
         self._limits = limits
+        self._devices = devices
         self._lock = threading.RLock()  # a signal handler may stop the executor in the midst of a stop
         self._supervision: Supervision | None = None
         self._killed = False
@@ -169,7 +175,7 @@ class _Lane(threading.Thread):
             if self._child is not None and (self._killed or self._child.alive()):
                 return self._child
             self._drop_child()
-            self._child = Child(self._runner, self._workload, self._limits)
+            self._child = Child(self._runner, self._workload, self._limits, self._devices)
             if self._killed:
                 self._child.kill()
             return self._child
@@ -204,13 +210,15 @@ class Child:
     It is in a process group of its own: Ctrl-C on the terminal is for the parent to judge.
     """
 
-    def __init__(self, runner: str, workload: Workload, limits: Limits) -> None:
+    def __init__(
+        self, runner: str, workload: Workload, limits: Limits, devices: Mapping[str, str] = NO_DEVICES
+    ) -> None:
         ours, theirs = multiprocessing.Pipe()
         self.pipe = ours
         self._kills = out_of_memory_kills()
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-m", "automl.executors.child", str(theirs.fileno()), str(os.getpid())],
-            env=environment(workload, os.environ),
+            env={**environment(workload, os.environ), **devices},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=sys.__stderr__,

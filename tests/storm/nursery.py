@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,7 +33,7 @@ TICK_SECONDS = 0.1
 class ForkedChild:
     """`automl.executors.processes.Child`, forked from a process that has loaded JAX and not yet begun to use it."""
 
-    def __init__(self, runner: str, workload: Workload, limits: Limits) -> None:
+    def __init__(self, runner: str, workload: Workload, limits: Limits, devices: Mapping[str, str]) -> None:
         ours, theirs = multiprocessing.Pipe()
         parent = os.getpid()
         self.pipe, self.process, self.code = ours, os.fork(), None
@@ -41,7 +42,7 @@ class ForkedChild:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.setpgid(0, 0)
-            os.environ.update(processes.environment(workload, os.environ))
+            os.environ.update({**processes.environment(workload, os.environ), **devices})
             child.die_with_parent(parent)
             restrict(limits.files, limits.file_bytes, None)
             child.serve(theirs, runner, workload)
