@@ -60,6 +60,15 @@ def main() -> None:
     ).show(as_json=options.json)
 
 
+def configured(width: int) -> Any:
+    """Return the default of preset `small` at another width."""
+    from search_spaces.presets import preset
+
+    default = preset("small").default()
+    encoder = replace(default.encoder, hidden_size=width // 2)
+    return replace(default, encoder=encoder, decoder=replace(default.decoder, hidden_size=width))
+
+
 def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
     """Yield (slots, steps a second of all together, operations of a step) until memory is too small."""
     import jax
@@ -76,16 +85,10 @@ def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
     from search_spaces.costs import Extent, step_operations
     from search_spaces.dials import to_dict
     from search_spaces.optimizers import alike
-    from search_spaces.presets import preset
 
     table = build_table(read_document(DATES / "task.toml"), scratch).folder
     trainer = PopulationTrainer(Workload(str(table), str(scratch), ("token_error_rate",), slots=max(counts)))
-    default = preset("small").default()
-    configuration = replace(
-        default,
-        encoder=replace(default.encoder, hidden_size=width // 2),
-        decoder=replace(default.decoder, hidden_size=width),
-    )
+    configuration = configured(width)
     dataset = trainer.dataset(configuration)
     vocabularies = tuple(dataset.table.meta["vocabulary"].values())
     order = dataset.plan.of_tokens(1)

@@ -41,7 +41,8 @@ class Hull:
     def of(configuration: spaces.Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> "Hull":
         """Return the hull that a configuration trains in; one of unusual sizes has its own."""
         alone = signature(configuration, source_vocabulary, target_vocabulary, 0).configuration
-        hull = Hull((_resized(alone, wide=False), _resized(alone, wide=True)), source_vocabulary, target_vocabulary)
+        ends = (_at_end(alone, wide=wide) for wide in (False, True))
+        hull = Hull(tuple(ends), source_vocabulary, target_vocabulary)
         return hull if hull._holds(alone) else Hull((alone,), source_vocabulary, target_vocabulary)
 
     @cached_property
@@ -91,7 +92,7 @@ class Hull:
             given = encoded(self.model, facts(self.true(configuration)))
         except ValueError:  # a kind, such as a bridge between sizes, that neither end of the range has
             return False
-        return len(given) > 0 and _is_usual(configuration)
+        return len(given) > 0 and all(map(_is_usual, (configuration.encoder, configuration.decoder)))
 
 
 def _mapped(state: TrainState, change: Any) -> TrainState:
@@ -100,8 +101,13 @@ def _mapped(state: TrainState, change: Any) -> TrainState:
     return TrainState(change(parameters), Moments(first, second), change(average), step)
 
 
+def _at_end(configuration: spaces.Seq2Seq, *, wide: bool) -> spaces.Seq2Seq:
+    """Return a configuration at an end of the range that its hull has."""
+    encoder, decoder = (_resized(part, wide=wide) for part in (configuration.encoder, configuration.decoder))
+    return replace(configuration, encoder=encoder, decoder=decoder)
+
+
 def _resized(value: Any, *, wide: bool) -> Any:
-    """Return a configuration, or a part of it, at an end of the range that its hull has."""
     changed: dict[str, Any] = {}
     for field in fields(value):
         own = getattr(value, field.name)
