@@ -5,7 +5,7 @@ Programs that an earlier process compiled are found on disk, and run without a m
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from automl.bundle import Bundle, read_bundle
 from automl.data.pixels import Pixels
-from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer, copies, normalise
-from automl.decoding.answers import Answer, Request, allotted, answered, batches, padded
+from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
+from automl.decoding.answers import Answer, Request, Thoughts, allotted, answered, batches, padded
 from automl.decoding.texts import Pieces, cut_at, stop_rows
 from automl.description import described
 from automl.errors import InputError
@@ -47,12 +47,23 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Attended:
-    """Where a model looked: a row for each target token, the end last, of weights over the source tokens."""
+class Explained:
+    """What a model makes of a target, token by token, the end last; probabilities are of all that might be said.
+
+    Attributes:
+        weights: Where the model looked: a row for each target token, a column for each source token.
+        confidence: Probability of each target token after those before it.
+        copied: Share of that which is from copying the token from the source.
+        likeliest: What was likeliest in its place, and `highest` how likely.
+    """
 
     source: Sequence[str]
     target: Sequence[str]
     weights: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    copied: NDArray[np.float32]
+    likeliest: Sequence[str]
+    highest: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -176,21 +187,48 @@ class Model:
                 scores[index] = float(found[row, : len(pairs[index][1]) + 1].sum())
         return scores
 
-    def attention(self, source: str, target: str | None = None) -> Attended:
+    def attention(self, source: str, target: str | None = None) -> Explained:
         """Return where the model looks as it says a target, its own output where absent.
 
         Raises:
             InputError: The model reads no source, or images.
         """
-        if isinstance(self._source, Pixels):
-            raise InputError("this model looks at places of images; attention is shown for texts alone")
         if not self.has_source:
             raise InputError("this model reads no source, so that it attends to none")
-        encoded = self._encoded([source])
-        said = self.answers(encoded, self.decoding)[0][0].tokens if target is None else self._target_tokens(target)
-        *inputs, _ = self._forced([(encoded[0], said)], 1)
-        weights = np.asarray(self._decoders.run("looked", tuple(inputs)))[0, : len(said) + 1, : len(encoded[0])]
-        return Attended(_names(self._source, encoded[0]), [*_names(self._target, said), SPECIAL_TOKENS[EOS]], weights)
+        return self.explained([source], None if target is None else [target])[0]
+
+    def explained(self, sources: Sequence[str], targets: Sequence[str] | None = None) -> list[Explained]:
+        """Return what the model makes of each target given its source, of its own outputs where absent.
+
+        Raises:
+            InputError: There are not as many targets as sources, or the model reads images.
+        """
+        if isinstance(self._source, Pixels):
+            raise InputError("this model looks at places of images; attention is shown for texts alone")
+        if targets is None:
+            encoded = self._read(sources)
+            said = self.answers(encoded, self.decoding)
+            pairs = [(source, best.tokens) for source, (best, *_) in zip(encoded, said, strict=True)]
+        else:
+            pairs = self._pairs(sources, targets)
+        found: dict[int, Explained] = {}
+        source_names, names = _names(self._source) if self.has_source else None, _names(self._target)
+        for members, rows in batches([source for source, _ in pairs], self._longest):
+            thoughts = self._decoders.run("thoughts", self._forced([pairs[i] for i in members], rows))
+            for index, *row in zip(members, *map(np.asarray, thoughts), strict=False):
+                source, target = pairs[index]
+                shown = [] if source_names is None else [source_names[token] for token in source]
+                found[index] = _explained(shown, target, Thoughts(*row), names)
+        return [found[index] for index in range(len(pairs))]
+
+    def gist(self, sources: Sequence[str]) -> NDArray[np.float32]:
+        """Return for each source the mean of the vectors that it is encoded as."""
+        encoded = self._read(sources)
+        gists: dict[int, NDArray[np.float32]] = {}
+        for members, rows in batches(encoded, self._longest):
+            inputs = self._parameters, jax.device_put(padded([encoded[i] for i in members], rows))
+            gists |= dict(zip(members, np.asarray(self._decoders.run("gist", inputs)), strict=False))
+        return np.array([gists[index] for index in range(len(encoded))])
 
     def generate(self, source: str = "", how: Generation = PLAIN, count: int = 1) -> list[str]:
         """Return several outputs that are drawn for one source.
@@ -388,9 +426,22 @@ def _placed(answers: list[list[Answer]], members: Sequence[int], found: Sequence
     return answers
 
 
-def _names(tokenizer: Tokenizer, tokens: Iterable[int]) -> list[str]:
-    names = {index: token for token, index in tokenizer.vocabulary.items()}
-    return [names.get(token, SPECIAL_TOKENS[UNK]) for token in tokens]
+def _names(tokenizer: Tokenizer) -> dict[int, str]:
+    return {index: token for token, index in tokenizer.vocabulary.items()}
+
+
+def _explained(source: list[str], target: list[int], of: Thoughts, names: Mapping[int, str]) -> Explained:
+    length = len(target) + 1
+    confidence, weights = np.exp(np.asarray(of.scores)[:length]), np.asarray(of.weights)
+    return Explained(
+        source,
+        [names[token] for token in (*target, EOS)],
+        weights[:length, : len(source)],
+        confidence,
+        np.minimum(np.asarray(of.copied)[:length] / np.maximum(confidence, np.finfo(np.float32).tiny), 1),
+        [names[int(token)] for token in of.likeliest[:length]],
+        np.exp(np.asarray(of.highest)[:length]),
+    )
 
 
 def _checker(bundle: Bundle) -> Callable[["Seq2Seq"], None]:

@@ -38,6 +38,24 @@ class Hypotheses(NamedTuple):
     ranks: Float[Array, "batch beam"]
 
 
+class Thoughts(NamedTuple):
+    """What a model makes of known targets: of each token, what it gives to it after those before.
+
+    Attributes:
+        scores: Log-probability of the token, of all that might be said.
+        likeliest: What was likeliest in its place.
+        highest: Log-probability of that.
+        copied: Probability of saying the token by copying it.
+        weights: Where the decoder looked.
+    """
+
+    scores: Float[Array, "batch target"]
+    likeliest: Int[Array, "batch target"]
+    highest: Float[Array, "batch target"]
+    copied: Float[Array, "batch target"]
+    weights: Float[Array, "batch target source"]
+
+
 class Request(NamedTuple):
     """What a target has to be, beside likely.
 

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from automl.decoding.answers import Decoded, Draw, Hypotheses, Penalty, Request
+from automl.decoding.answers import Decoded, Draw, Hypotheses, Penalty, Request, Thoughts
 from automl.decoding.beam import beam_search
 from automl.decoding.sampling import drawing
 from automl.decoding.steps import Choice, Walk, begin, likeliest, walk
 from automl.models.attention import Memory
+from automl.models.decoders import Decoder
 from automl.models.facts import bind
 from automl.models.parameters import Parameters
 from automl.models.seq2seq import Seq2Seq
@@ -118,16 +119,36 @@ def advance_program(model: Seq2Seq, length: int) -> Callable[..., tuple[Leaves, 
     return jax.jit(program, donate_argnums=1)
 
 
-def looked_program(model: Seq2Seq) -> Callable[..., Float[Array, "batch target source"]]:
-    """Return the weights over the source from which each token of known targets, given behind `BOS`, was said."""
+def thoughts_program(model: Seq2Seq) -> Callable[..., Thoughts]:
+    """Return what a model makes of known targets, token by token; it takes what `score_program` does."""
 
     def program(
-        parameters: Parameters, source: Tokens, copies: Copies, inputs: Int[Array, "batch target"]
-    ) -> Float[Array, "batch target source"]:
+        parameters: Parameters, source: Tokens, copies: Copies, inputs: Int[Array, "batch target"], targets: Array
+    ) -> Thoughts:
         bound = bind(model, parameters)
         memory = bound.encode(source, copies=copies[source])
-        weights: Array = bound.decoder.pick(lambda decoder: decoder.looked(memory, inputs))
-        return weights
+
+        def thoughts(decoder: Decoder) -> Thoughts:
+            x, weights = decoder.seen(memory, inputs)
+            scores = jax.nn.log_softmax(decoder.output(x, decoder.embedding, weights, memory.copies), axis=-1)
+            own = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
+            copied = decoder.output.copied(x, weights, memory.copies, targets)
+            return Thoughts(own, scores.argmax(axis=-1).astype(jnp.int32), scores.max(axis=-1), copied, weights)
+
+        found: Thoughts = bound.decoder.pick(thoughts)
+        return found
+
+    return jax.jit(program)
+
+
+def gist_program(model: Seq2Seq) -> Callable[..., Float[Array, "batch size"]]:
+    """Return the mean of the vectors that a source is encoded as."""
+
+    def program(parameters: Parameters, source: Tokens) -> Float[Array, "batch size"]:
+        memory = bind(model, parameters).encode(source)
+        count = jnp.maximum(memory.mask.sum(axis=1, keepdims=True), 1)
+        mean: Array = memory.states.sum(axis=1) / count  # what lies under the padding is 0
+        return mean
 
     return jax.jit(program)
 

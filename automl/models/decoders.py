@@ -30,6 +30,9 @@ from automl.models.parameters import Width
 from automl.models.recurrence import STEPPED, State, of_gates, rest
 from search_spaces import decoders as kinds
 
+Seen = tuple[Float[Array, "batch target size"], Float[Array, "batch target source"]]
+"""A vector for each position of a target, and where the decoder looked for it."""
+
 
 class RecurrentCarry(NamedTuple):
     """What a recurrent decoder hands on from token to token."""
@@ -134,11 +137,11 @@ class RecurrentDecoder(RecurrentCells):
         embedded = drop_embedded(self.embedding(tokens), noise and noise.at(0))
         return self.answer(*self.run(memory, embedded), memory, noise and noise.at(1))
 
-    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
-        """Return the weights over the source after each token of a known target."""
+    def seen(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Seen:
+        """Return what the output gets after each token of a known target, and where the decoder looked."""
         memory = memory._replace(states=fitted(memory.states, self.size))
-        weights: Array = self.run(memory, self.embedding(tokens))[1].weights
-        return weights
+        hidden, found = self.run(memory, self.embedding(tokens))
+        return self._both(hidden, found), found.weights
 
     def answer(
         self,
@@ -148,10 +151,13 @@ class RecurrentDecoder(RecurrentCells):
         noise: Noise | None,
     ) -> Float[Array, "batch target vocabulary"]:
         """Return logits from the cells' outputs and what they found in the source."""
+        return self.output(drop(self._both(hidden, found), noise), self.embedding, found.weights, memory.copies)
+
+    def _both(self, hidden: Float[Array, "batch target size"], found: Any) -> Float[Array, "batch target size"]:
         both = self.of_hidden(hidden)
         if self.of_context is not None:
             both = both + self.of_context(found.context)
-        return self.output(drop(jnp.tanh(both), noise), self.embedding, found.weights, memory.copies)
+        return jnp.tanh(both)
 
     def start(self, memory: Memory, length: int) -> tuple[RecurrentCarry, Any]:
         """Return the carry and what is computed once a source; `length` bounds nothing here."""
@@ -169,9 +175,6 @@ class RecurrentDecoder(RecurrentCells):
         state, (hidden, found) = self.advance(state, self._projected(self.embedding(tokens)), keys, memory)
         found = Attended(found.context[:, None], found.weights[:, None])
         return (state, keys), self.answer(hidden[:, None], found, memory, None)[:, 0]
-
-
-Seen = tuple[Float[Array, "batch target size"], Float[Array, "batch target source"]]
 
 
 class DecoderBlock(nnx.Module):
@@ -218,9 +221,10 @@ class BlockDecoder(nnx.Module):
         x = drop(self.norm(x), noise and noise.at(1))
         return self.output(x, self.embedding, weights, memory.copies)
 
-    def looked(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Float[Array, "batch target source"]:
-        """Return the weights of the last layer over the source after each token of a known target."""
-        return self._run(memory, tokens, None)[1]
+    def seen(self, memory: Memory, tokens: Int[Array, "batch target"]) -> Seen:
+        """Return what the output gets after each token of a known target, and where the last block looked."""
+        x, weights = self._run(memory, tokens, None)
+        return self.norm(x), weights
 
     def _run(self, memory: Memory, tokens: Int[Array, "batch target"], noise: Noise | None) -> Seen:
         """Return what the blocks make of a target, and where the last one looked."""

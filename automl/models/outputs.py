@@ -75,6 +75,21 @@ class Output(nnx.Module):
         mixed: Array = jax.lax.cond(copying, lambda: self._mixed(logits, share, weights, copies), lambda: logits)
         return mixed
 
+    def copied(
+        self,
+        x: Float[Array, "batch target size"],
+        weights: Float[Array, "batch target source"],
+        copies: Int[Array, "batch source"] | None,
+        targets: Int[Array, "batch target"],
+    ) -> Float[Array, "batch target"]:
+        """Return how likely each target is said by copying it, of all that could be said: 0 for a softmax."""
+        copying = is_kind(self.kind, "PointerGenerator")
+        if copying is False or self.share is None or copies is None:
+            return jnp.zeros(targets.shape, x.dtype)
+        same = (copies[:, None, :] == targets[:, :, None]) & (copies != PAD)[:, None, :]
+        share = jax.nn.sigmoid(self.share(x))[..., 0] * jnp.where(same, weights, 0.0).sum(axis=-1)
+        return jnp.where(copying, share, 0.0)
+
     def _matrix(self, embedding: TokenEmbedding | None) -> Float[Array, "size vocabulary"]:
         tied = is_kind(self.matrix, "table")
         if embedding is None or (tied is False and self.kernel is not None):

@@ -52,7 +52,7 @@ class Decoders:
 
         model = model_of(self._signature)
         self._check(model)
-        sized = () if kind in ("score", "looked") else (self.length,)
+        sized = () if kind in ("score", "thoughts", "gist") else (self.length,)
         return getattr(programs, f"{kind}_program")(model, *sized, *static)
 
     def at_hand(self, parameters: Parameters, copies: Any, longest: int) -> bool:
