@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from automl.commands import care, conversation, init, search, serve, studies, surroundings, winners, worker
+from automl.commands import care, conversation, explain, init, search, serve, studies, surroundings, winners, worker
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
 from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
@@ -24,6 +24,7 @@ COMMANDS = (
     winners.export,
     winners.predict,
     winners.evaluate,
+    explain.explain,
     conversation.generate,
     conversation.chat,
     care.verify,

@@ -51,12 +51,14 @@ class Explained:
     """What a model makes of a target, token by token, the end last; probabilities are of all that might be said.
 
     Attributes:
+        output: The target as text.
         weights: Where the model looked: a row for each target token, a column for each source token.
         confidence: Probability of each target token after those before it.
         copied: Share of that which is from copying the token from the source.
         likeliest: What was likeliest in its place, and `highest` how likely.
     """
 
+    output: str
     source: Sequence[str]
     target: Sequence[str]
     weights: NDArray[np.float32]
@@ -209,6 +211,7 @@ class Model:
             encoded = self._read(sources)
             said = self.answers(encoded, self.decoding)
             pairs = [(source, best.tokens) for source, (best, *_) in zip(encoded, said, strict=True)]
+            targets = self._target.decode_batch([tokens for _, tokens in pairs])
         else:
             pairs = self._pairs(sources, targets)
         found: dict[int, Explained] = {}
@@ -218,7 +221,7 @@ class Model:
             for index, *row in zip(members, *map(np.asarray, thoughts), strict=False):
                 source, target = pairs[index]
                 shown = [] if source_names is None else [source_names[token] for token in source]
-                found[index] = _explained(shown, target, Thoughts(*row), names)
+                found[index] = _explained(targets[index], shown, target, Thoughts(*row), names)
         return [found[index] for index in range(len(pairs))]
 
     def gist(self, sources: Sequence[str]) -> NDArray[np.float32]:
@@ -273,19 +276,10 @@ class Model:
         Raises:
             InputError: The file or a metric is wrong.
         """
-        from automl.data.sources import Columns
-        from automl.data.splits import group
         from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
-        from automl.tasks import TASKS
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
-        columns = self.config["data"]
-        target = columns["target"]
-        form = TASKS[self.config["kind"]].form
-        form.check(data)
-        pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
-        references = group(pairs)[0].references
-        sources = [pairs.images[source] for source in references] if pairs.images else references
+        sources, references = self._file(data)
         encoded, acceptable = self._tokens(sources), list(references.values())
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
@@ -300,6 +294,36 @@ class Model:
             "signatures": signatures(scores, acceptable),
             "rows": len(acceptable),
         }
+
+    def references(self, data: Path) -> Mapping[str, list[str]]:
+        """Return the acceptable targets of each source of a file that has the task's columns.
+
+        Raises:
+            InputError: The file is wrong.
+        """
+        return self._file(data)[1]
+
+    def _file(self, data: Path) -> tuple[Iterable[Any], Mapping[str, list[str]]]:
+        """Return what a model reads of a file that has the task's columns, and the acceptable targets of each source."""
+        from automl.data.sources import Columns
+        from automl.data.splits import group
+        from automl.tasks import TASKS
+
+        columns = self.config["data"]
+        target = columns["target"]
+        form = TASKS[self.config["kind"]].form
+        form.check(data)
+        pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
+        references = group(pairs)[0].references
+        return [pairs.images[source] for source in references] if pairs.images else references, references
+
+    def source_tokens(self, source: str) -> list[str]:
+        """Split a source into tokens, whether the model knows them or not."""
+        return self._source.tokens(self._prepared(source))
+
+    def target_tokens(self, target: str) -> list[str]:
+        """Split a target into tokens, whether the model knows them or not."""
+        return self._target.tokens(normalise(target))
 
     def _likelihood(self, sources: Sequence[Any], texts: Sequence[str]) -> "Likelihood":
         """Return what the model makes of one text for each source, of any length."""
@@ -430,10 +454,11 @@ def _names(tokenizer: Tokenizer) -> dict[int, str]:
     return {index: token for token, index in tokenizer.vocabulary.items()}
 
 
-def _explained(source: list[str], target: list[int], of: Thoughts, names: Mapping[int, str]) -> Explained:
+def _explained(output: str, source: list[str], target: list[int], of: Thoughts, names: Mapping[int, str]) -> Explained:
     length = len(target) + 1
     confidence, weights = np.exp(np.asarray(of.scores)[:length]), np.asarray(of.weights)
     return Explained(
+        output,
         source,
         [names[token] for token in (*target, EOS)],
         weights[:length, : len(source)],

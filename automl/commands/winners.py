@@ -99,7 +99,7 @@ def predict(
     model = loaded(read_bundle(bundle), too_long)
     decoding = _decoding(model.decoding, beam, length_penalty)
     outputs: list[Any] = []
-    with _stream(source) as stream:
+    with stream_of(source) as stream:
         if source == "-" and sys.stdin.isatty():
             say("type one source a line; Ctrl-D ends")
         for lines in batches(stream.read1, "standard input" if source == "-" else source):
@@ -167,7 +167,8 @@ def evaluate(
 
 
 @contextmanager
-def _stream(source: str) -> Iterator[BufferedReader]:
+def stream_of(source: str) -> Iterator[BufferedReader]:
+    """Open a file of lines, or standard input for `-`."""
     if source == "-":
         yield cast("BufferedReader", sys.stdin.buffer)
         return

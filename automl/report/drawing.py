@@ -24,8 +24,7 @@ class Box:
 
 def drawing(configuration: Seq2Seq) -> str:
     """Return an SVG element that shows what the model is made of."""
-    source = [Box("source tokens", style="tokens"), *_stack(configuration.encoder, "encoder")]
-    target = [Box("target so far", style="tokens"), *_stack(configuration.decoder, "decoder"), _output(configuration)]
+    source, target = columns(configuration)
     rows = max(len(source), len(target))
     height = rows * (HEIGHT + GAP) + GAP
     bottom = height - GAP - HEIGHT
@@ -36,6 +35,13 @@ def drawing(configuration: Seq2Seq) -> str:
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" class="tip"/></marker></defs>' + "".join(parts) + "</svg>"
     )
+
+
+def columns(configuration: Seq2Seq) -> tuple[list[Box], list[Box]]:
+    """Return the boxes of the source and of the target, from below."""
+    source = [Box("source tokens", style="tokens"), *_stack(configuration.encoder, "encoder")]
+    target = [Box("target so far", style="tokens"), *_stack(configuration.decoder, "decoder"), _output(configuration)]
+    return source, target
 
 
 def described(kind: Any) -> str:

@@ -49,7 +49,7 @@ def best_so_far(found: Findings) -> Figure:
     }
     return {
         "data": [every, best],
-        "layout": _layout("seconds since the search began", f"{found.criteria.metric.name} on valid"),
+        "layout": layout("seconds since the search began", f"{found.criteria.metric.name} on valid"),
     }
 
 
@@ -70,7 +70,7 @@ def front(found: Findings) -> Figure:
                 "marker": {"size": 9 if on_front else 6, "color": colour},
             }
         )
-    return {"data": data, "layout": _layout(second, f"{first} on valid")}
+    return {"data": data, "layout": layout(second, f"{first} on valid")}
 
 
 def learning_curves(found: Findings) -> Figure:
@@ -99,8 +99,8 @@ def learning_curves(found: Findings) -> Figure:
             }
         )
         shown.add(family)
-    layout = _layout("target tokens", "loss on valid, nats a token")
-    return {"data": data, "layout": {**layout, "xaxis": {**layout["xaxis"], "type": "log"}}}
+    plain = layout("target tokens", "loss on valid, nats a token")
+    return {"data": data, "layout": {**plain, "xaxis": {**plain["xaxis"], "type": "log"}}}
 
 
 def importance(found: Findings) -> Figure:
@@ -113,8 +113,8 @@ def importance(found: Findings) -> Figure:
         "y": [path for path, _ in largest],
         "marker": {"color": COLOURS[0]},
     }
-    layout = _layout("share (PED-ANOVA)", "", height=120 + 24 * len(largest))
-    return {"data": [bars], "layout": {**layout, "yaxis": {"automargin": True}, "xaxis": {"tickformat": ".0%"}}}
+    plain = layout("share (PED-ANOVA)", "", height=120 + 24 * len(largest))
+    return {"data": [bars], "layout": {**plain, "yaxis": {"automargin": True}, "xaxis": {"tickformat": ".0%"}}}
 
 
 def families(found: Findings) -> Figure:
@@ -127,14 +127,15 @@ def families(found: Findings) -> Figure:
         "text": [f"{family.trials} trials, {family.seconds:,.0f} s" for family in measured],
         "marker": {"color": [COLOURS[i % len(COLOURS)] for i in range(len(measured))]},
     }
-    return {"data": [bars], "layout": _layout("", f"best {found.criteria.metric.name} on valid")}
+    return {"data": [bars], "layout": layout("", f"best {found.criteria.metric.name} on valid")}
 
 
 def _label(measurement: Measurement) -> str:
     return f"trial {measurement.trial} at {measurement.tokens:,} tokens"
 
 
-def _layout(x: str, y: str, height: int = 380) -> dict[str, Any]:
+def layout(x: str, y: str, height: int = 380) -> dict[str, Any]:
+    """Return what all figures look like, with the names of their axes."""
     axis = {"gridcolor": "#e2e8f0", "zeroline": False, "automargin": True}
     return {
         "height": height,

@@ -33,18 +33,31 @@ details{margin-top:10px}summary{cursor:pointer}footer{color:#64748b;margin:32px 
 
 def page(found: Findings) -> str:
     """Return the report as HTML, with Plotly in it."""
+    parts = "\n".join([_head(found), _winner(found)]), _tables(found)
+    footer = "Scores are on valid unless they say test."
+    return document(f"{found.search['search']}: what the search has learnt", parts, figures(found), footer)
+
+
+def document(title: str, parts: tuple[str, str], drawn: Mapping[str, Any], footer: str, style: str = "") -> str:
+    """Return a whole page.
+
+    Args:
+        title: As text.
+        parts: What stands before the figures and behind them, as HTML.
+        drawn: Figures by title, with which Plotly comes along.
+        footer: As text.
+        style: Further rules.
+    """
     from plotly.offline import get_plotlyjs
 
-    drawn = figures(found)
-    body = "\n".join([_head(found), _winner(found), _figures(drawn), _tables(found)])
-    title = escape(f"{found.search['search']}: what the search has learnt")
     script = f"<script>{get_plotlyjs()}</script>" if drawn else ""
+    body = "\n".join([parts[0], _figures(drawn), parts[1]])
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">"
-        f"<style>{STYLE}</style>{script}</head><body><main>{body}"
-        f"<footer>Scores are on valid unless they say test.</footer></main>{_plots(drawn)}</body></html>\n"
+        f"<style>{STYLE}{style}</style>{script}</head><body><main>{body}"
+        f"<footer>{escape(footer)}</footer></main>{_plots(drawn)}</body></html>\n"
     )
 
 
@@ -113,20 +126,21 @@ def _tables(found: Findings) -> str:
     heads += ("on the front",) if found.criteria.others else ()
     families = [(f.name, f.trials, f.failed, f"{f.seconds:,.0f}", _score(f.score)) for f in found.families]
     parts = [
-        ("Leaderboard", _table(heads, board, winners)),
-        ("Families", _table(("encoder → decoder", "trials", "failed", "seconds", f"best {name}"), families)),
+        ("Leaderboard", table(heads, board, winners)),
+        ("Families", table(("encoder → decoder", "trials", "failed", "seconds", f"best {name}"), families)),
     ]
     if found.failures:
         failures = [(f.trial, f.family, f.reason, f.message) for f in found.failures]
-        parts.append(("Failures", _table(("trial", "encoder → decoder", "reason", "message"), failures)))
+        parts.append(("Failures", table(("trial", "encoder → decoder", "reason", "message"), failures)))
     if found.decisions:
         steps = [(f"{s.seconds:,.1f}", s.kind, s.message) for s in found.decisions]
-        table = _table(("second", "decision", "why"), steps)
-        parts.append(("Decisions", f"<details><summary>All {len(steps)}</summary>{table}</details>"))
-    return "".join(f"<h2>{title}</h2><section>{table}</section>" for title, table in parts)
+        listed = table(("second", "decision", "why"), steps)
+        parts.append(("Decisions", f"<details><summary>All {len(steps)}</summary>{listed}</details>"))
+    return "".join(f"<h2>{title}</h2><section>{part}</section>" for title, part in parts)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]], marked: Sequence[bool] = ()) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], marked: Sequence[bool] = ()) -> str:
+    """Return a table of texts and numbers; some rows may be marked."""
     first = rows[0] if rows else [""] * len(heads)
     head = "".join(f"<th{_class(cell)}>{escape(name)}</th>" for name, cell in zip(heads, first, strict=True))
     lines = []

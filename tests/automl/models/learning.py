@@ -108,10 +108,12 @@ def task_of(name: str) -> str:
 
 
 class Outcome(NamedTuple):
-    """Steps until at least 99 % of unseen strings were right, if they ever were; and the shares from chunk to chunk."""
+    """Steps until at least 99 % of unseen strings were right, if they ever were; the shares from chunk to chunk; and
+    the averaged parameters at the end."""
 
     steps: int | None
     shares: list[float]
+    average: Any
 
 
 def learned(configuration: Seq2Seq, task: str) -> Outcome:
@@ -126,8 +128,8 @@ def learned(configuration: Seq2Seq, task: str) -> Outcome:
         state, share = run(state, jax.tree.map(np.float32, paces), recipe, jax.random.key(first))
         shares.append(float(share))
         if shares[-1] >= ENOUGH:
-            return Outcome(first + CHUNK, shares)
-    return Outcome(None, shares)
+            return Outcome(first + CHUNK, shares, state[2])
+    return Outcome(None, shares, state[2])
 
 
 def _program(model: Model, task: str, optimizer: Any) -> Callable[..., Any]:

@@ -1,0 +1,102 @@
+"""`automl explain`: why a winner says what it says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.commands.options import Json
+from automl.commands.winners import Folder, loaded, stream_of
+from automl.errors import InputError
+from automl.terminal.console import print_json, say
+
+if TYPE_CHECKING:
+    from automl.explanation.explanation import Labelled
+    from automl.explanation.neighbours import Neighbour
+    from automl.explanation.predictions import Prediction
+    from automl.inference import Model
+
+
+def explain(
+    bundle: Folder,
+    *,
+    source: Annotated[
+        str | None, typer.Option("--input", metavar="FILE", help="Lines of sources; - for input.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pairs, with the task's columns: calibration and errors.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Training pairs: the nearest ones, and how rare symbols are.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")] = Path("explanation"),
+    maps: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="Predictions that get a heat map.")] = 12,
+    as_json: Json = False,
+) -> None:
+    """Show where a winner looks, how sure it is, whether it is as sure as it is right, and where it errs.
+
+    It writes one HTML page that needs no network, the predictions that it is drawn from, and pictures as PNG.
+    """
+    from automl.bundle import read_bundle
+    from automl.description import described
+    from automl.explanation.explanation import Explanation, write
+    from automl.explanation.pictures import drawable
+
+    for file in (data, train, None if source in (None, "-") else Path(source or "")):
+        if file is not None and not file.is_file():
+            raise InputError(
+                f"{file}: there is no such file; name one with the task's columns, or of lines for --input"
+            )
+    contents = read_bundle(bundle)
+    model = loaded(contents, "truncate")
+    predictions = _predictions(model, source, data, maps)
+    known = None if train is None else model.references(train)
+    shown = [each.source for each in predictions if each.weights is not None]
+    explanation = Explanation(
+        name=str(contents.metrics.get("search") or bundle.resolve().name),
+        configuration=described(contents.config).configuration,
+        predictions=predictions,
+        labelled=None if data is None else _labelled(model, predictions, known),
+        neighbours=_neighbours(model, shown, known),
+    )
+    page = write(explanation, out, drawable(explanation, say))
+    if as_json:
+        print_json({"page": str(page), **explanation.to_mapping()})
+    else:
+        typer.echo(page)
+
+
+def _predictions(model: "Model", source: str | None, data: Path | None, maps: int) -> list["Prediction"]:
+    """Return what the model says of the pairs, and of the lines before them."""
+    from automl.explanation.predictions import predicted
+    from automl.terminal.lines import batches
+
+    found: list[Prediction] = []
+    if source is not None or data is None:
+        if not model.has_source:
+            raise InputError("this model reads no source; give --data, a file of texts, to see how sure it is of them")
+        with stream_of(source or "-") as stream:
+            name = "standard input" if source in (None, "-") else source
+            lines = [line for batch in batches(stream.read1, str(name)) for line in batch]
+        found += predicted(model, lines, maps=maps)
+    if data is not None:
+        references = model.references(data)
+        found += predicted(model, list(references), references, maps=maps - len(found))
+    return found
+
+
+def _labelled(model: "Model", predictions: list["Prediction"], train: Mapping[str, list[str]] | None) -> "Labelled":
+    from automl.explanation.breakdown import breakdown, symbols_of
+    from automl.explanation.calibration import of_outputs, of_tokens
+    from automl.explanation.explanation import Labelled
+
+    counts = None if train is None or not model.has_source else symbols_of(map(model.source_tokens, train))
+    outputs = of_outputs(predictions) if model.has_source else None
+    return Labelled(outputs, of_tokens(predictions), breakdown(predictions, counts))
+
+
+def _neighbours(model: "Model", shown: list[str], train: Mapping[str, list[str]] | None) -> "list[list[Neighbour]]":
+    from automl.explanation.neighbours import nearest
+
+    return nearest(model, shown, train) if train is not None and shown else []
