@@ -1,52 +1,184 @@
-"""The model card of a bundle."""
+"""The model card of a bundle: what the model is, how well it does, what it cost, what it remembers, how to use it.
 
-from collections.abc import Mapping
+It is a card of the Hugging Face hub (Mitchell et al., 2019, for what belongs on one), with scores as a `model-index`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+UNKNOWN = "unknown"
+PIPELINES = {
+    "translation": "translation",
+    "summarization": "summarization",
+    "text_classification": "text-classification",
+    "generation": "text-generation",
+    "dialogue": "text-generation",
+}
+"""Kind of task → what the hub calls it."""
 
-def model_card(
-    name: str,
-    config: Mapping[str, Any],
-    scores: Mapping[str, Mapping[str, float]],
-    meta: Mapping[str, Any],
-    seconds: float,
-    warning: str = "",
-) -> str:
-    """Return the card in Markdown: what the model is, how well it does, how to use it. It quotes no data."""
-    encoder, decoder = (config["configuration"][part]["kind"] for part in ("encoder", "decoder"))
-    rows = "".join(
-        f"| {split} | {metric} | {score:.4g} |\n"
-        for split, by_name in scores.items()
-        for metric, score in by_name.items()
+
+@dataclass(frozen=True)
+class Account:
+    """What a card says.
+
+    Attributes:
+        config: `config.json` of the bundle.
+        scores: By split and metric.
+        deviations: Standard deviation of a score by chance, by split and metric, where it is known.
+        signatures: How packages have scored.
+        splits: Counts of each split: `rows`, `rows_of_file`.
+        dropped: Rows left out, by split and reason.
+        digest: Sha256 of the data.
+        tokens: Kind of tokens and size of the vocabulary, by side.
+        parameters: Of the model.
+        seconds: That the search took.
+        budget: Its limits.
+        trials: Number of trials by state.
+        space: What was searched, a line each.
+        versions: Of the packages that made it.
+        licence: Of the model, as its owner says.
+        membership: How well rows of train are told from others (see `automl.segments.Membership`).
+        warning: What is to be known before the model is relied on.
+        reads: Whether it reads a source.
+        samples: Pairs of the data, of a task that allows to show them.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    scores: Mapping[str, Mapping[str, float]]
+    deviations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    dropped: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    digest: str = ""
+    tokens: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    parameters: int | None = None
+    seconds: float = 0.0
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    trials: Mapping[str, int] = field(default_factory=dict)
+    space: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
+    membership: Mapping[str, float] | None = None
+    warning: str = ""
+    reads: bool = True
+    samples: Sequence[tuple[str, str]] = ()
+
+
+def model_card(account: Account) -> str:
+    """Return the card in Markdown, its data in front as YAML. It quotes no data but the samples."""
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+    kind = account.config["kind"]
+    pipeline = PIPELINES.get(kind, "text2text-generation")
+    results = [
+        EvalResult(
+            task_type=pipeline,
+            dataset_type=account.name,
+            dataset_name=account.name,
+            dataset_split=split,
+            dataset_revision=account.digest or None,
+            metric_type=metric,
+            metric_name=metric,
+            metric_value=score,
+            metric_config=account.signatures.get(metric),
+        )
+        for split, metric, score in _scored(account)
+    ]
+    data = ModelCardData(
+        library_name="automl-seq2seq",
+        license=account.licence or UNKNOWN,
+        tags=["sequence-to-sequence", kind],
+        pipeline_tag=pipeline,
+        model_name=account.name,
+        eval_results=results or None,
     )
-    splits = ", ".join(f"{split} {counts['rows']:,}" for split, counts in meta["splits"].items())
-    return f"""---
-library_name: automl-seq2seq
-tags: [sequence-to-sequence, {config["kind"]}]
----
-# {name}
+    body = "\n\n".join(part for part in _parts(account) if part)
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n{body}\n"))
 
-A {config["kind"].replace("_", "-")} model found by `automl search` in {seconds:,.0f} seconds:
-a {encoder} encoder with a {decoder} decoder.
 
-| split | metric | score |
-| --- | --- | --- |
-{rows}{
-        f'''
-Take care: {warning}.
-'''
-        if warning
-        else ""
-    }
-Rows: {splits}. Tokens: {meta["tokens"]["source"]} → {meta["tokens"]["target"]}.
-Decoding: {config["decoding"]["method"]}, at most {config["decoding"]["max_length"]} tokens, as for the scores above.
+def _scored(account: Account) -> Iterator[tuple[str, str, float]]:
+    for split, scores in account.scores.items():
+        yield from ((split, name, score) for name, score in scores.items() if name != "deviation")
 
-```python
-import automl
 
-model = automl.load("path/to/this/folder")
-print(model.predict(["raw input"]))
-```
+def _parts(account: Account) -> Iterator[str]:
+    config = account.config
+    encoder, decoder = (config["configuration"][part]["kind"] for part in ("encoder", "decoder"))
+    size = "" if account.parameters is None else f", {account.parameters:,} parameters"
+    yield f"# {account.name}"
+    yield (
+        f"A {config['kind'].replace('_', '-')} model found by `automl search` in {account.seconds:,.0f} seconds:\n"
+        f"a {encoder} encoder with a {decoder} decoder{size}."
+    )
+    yield f"Take care: {account.warning}." if account.warning else ""
+    yield from _use(account)
+    yield from _quality(account)
+    yield from _making(account)
+    yield from _remembered(account)
+    files = "The configuration is in `config.json`, the scores in `metrics.json`"
+    yield f"{files}, the sha256 of every file in `MANIFEST.json`."
 
-The configuration is in `config.json`, the scores in `metrics.json`, the sha256 of every file in `MANIFEST.json`.
-"""
+
+def _use(account: Account) -> Iterator[str]:
+    decoding = account.config["decoding"]
+    call = 'predict(["raw input"])' if account.reads else "generate(count=1)"
+    yield "## Use"
+    yield f'```python\nimport automl\n\nmodel = automl.load("path/to/this/folder")\nprint(model.{call})\n```'
+    longest = account.config["max_source_length"]
+    yield (
+        f"It decodes by {decoding['method']}, at most {decoding['max_length']:,} tokens, as for the scores below.\n"
+        f"Sources of more than {longest:,} tokens are refused. What is not in the vocabulary is read as unknown and\n"
+        "never said. It was fitted to one data set: on other data, expect other scores."
+    )
+    if account.samples:
+        yield "Some of the data, which the task allows to be shown:"
+        yield "\n".join(f"    {_line(source)} → {_line(target)}" for source, target in account.samples)
+
+
+def _quality(account: Account) -> Iterator[str]:
+    rows = []
+    for split, name, score in _scored(account):
+        spread = account.deviations.get(split, {}).get(name)
+        rows.append(f"| {split} | {name} | {score:.4g} | {'' if spread is None else f'{spread:.2g}'} |")
+    yield "## Scores"
+    yield "\n".join(["| split | metric | score | ± |", "| --- | --- | --- | --- |", *rows])
+    yield (
+        "± is one standard deviation over rows drawn at random. The search chose by valid; test was scored once,\n"
+        "at its end."
+    )
+    yield "\n".join(f"- {name}: `{signature}`" for name, signature in account.signatures.items())
+
+
+def _making(account: Account) -> Iterator[str]:
+    yield "## Data"
+    splits = [f"{split} {counts['rows']:,}" for split, counts in account.splits.items()]
+    dropped = sum(sum(reasons.values()) for reasons in account.dropped.values())
+    yield f"Rows: {', '.join(splits)}; {dropped:,} dropped. Sha256 of the data: `{account.digest}`."
+    sides = [f"{side} {kind} ({size:,})" for side, (kind, size) in account.tokens.items()]
+    yield f"Tokens: {', '.join(sides)}. The vocabularies are part of the bundle: whatever symbols they hold, it holds."
+    yield "## Search"
+    budget = ", ".join(f"{name} {value}" for name, value in account.budget.items() if value is not None) or "none"
+    trials = ", ".join(f"{count:,} {state}" for state, count in account.trials.items()) or "none"
+    yield f"Budget: {budget}. Spent: {account.seconds:,.1f} seconds. Trials: {trials}."
+    yield "\n".join(f"- {line}" for line in account.space)
+    yield "Made with " + ", ".join(f"{name} {version}" for name, version in account.versions.items()) + "."
+
+
+def _remembered(account: Account) -> Iterator[str]:
+    yield "## Memory of the training data"
+    found = account.membership
+    if found is None:
+        yield "Not measured: the search ended before it could be."
+    else:
+        yield (
+            f"By its loss, a row of train is told from one of valid in {found['told']:.1%} of pairs (50 % where\n"
+            f"nothing is remembered; {found['rows']:,} rows of each): {found['train']:.4g} nats a token on train, "
+            f"{found['valid']:.4g} on valid."
+        )
+    yield "It was trained without differential privacy: do not share it where its training data may not be shared."
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -134,7 +134,7 @@ class SegmentResult:
 class Evaluation:
     """Decode a split with a trial's checkpoint and score it; greedily, unless `decoding` says otherwise.
 
-    `decoding` is what `search_spaces.decoding.decoding_from` reads.
+    `decoding` is what `search_spaces.decoding.decoding_from` reads; `membership` is whether that is measured too.
     """
 
     trial: int
@@ -142,6 +142,25 @@ class Evaluation:
     checkpoint: str
     split: str = "test"
     decoding: Mapping[str, Any] | None = None
+    membership: bool = False
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How much a model remembers of its training rows, by the losses that it gives them (Yeom et al., 2018).
+
+    Attributes:
+        told: Share of pairs of a row of train and one of valid of which the first has the lower loss a token, ties as
+            half: .5 where nothing is remembered, 1 where every row is known again.
+        train: Mean loss of the rows of train, nats a token.
+        valid: The same of valid.
+        rows: Number of rows of each.
+    """
+
+    told: float
+    train: float
+    valid: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -151,6 +170,7 @@ class EvaluationResult:
     trial: int
     scores: Mapping[str, float]
     rows: int
+    membership: Membership | None = None
 
 
 Job = Segment | Evaluation

@@ -1,25 +1,33 @@
 """How a search stands, and its winner as what can be written and loaded."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib.metadata import version
+from math import sqrt
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from safetensors.numpy import load
 
 from automl.bundle import Bundle, write_bundle
-from automl.card import model_card
+from automl.card import Account, model_card
+from automl.control.noise import SHARES, deviation
 from automl.data.corpus import Corpus
 from automl.data.table import tokenized, tokens_of
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
+from search_spaces.costs import parameters
 from search_spaces.dials import from_dict
+from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 from storage.database import Database, StorageError
 from storage.searches import SearchRow, get_search
 
 AVERAGE = "average/"
+SHOWN_SAMPLES = 3
+"""Pairs of test on the card of a task that says `share_samples = true`."""
 SHOWN = ("trial", "scores", "configuration", "parameters")
 """What is said of each model of a Pareto front."""
 
@@ -95,8 +103,8 @@ def read_best(database: Database, name: str, corpus: Corpus, checkpoints: object
     if row is None or best is None:
         return None
     scores = {"valid": best["scores"], "test": best["test_scores"]}
-    decoding = best.get("decoding")
-    bundle = bundle_of(row, corpus, checkpoints, best["checkpoint"], best["configuration"], scores, decoding)
+    found = best["checkpoint"], best["configuration"], scores, best.get("decoding"), best.get("membership")
+    bundle = bundle_of(row, corpus, checkpoints, *found)
     fields = ("trial", "scores", "test_scores", "configuration", "parameters")
     return Best(**{name: best[name] for name in fields}, bundle=bundle)
 
@@ -109,10 +117,11 @@ def bundle_of(
     configuration: Mapping[str, Any],
     scores: Mapping[str, Mapping[str, float]],
     decoding: Mapping[str, Any] | None = None,
+    membership: Mapping[str, float] | None = None,
 ) -> Bundle:
     """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
 
-    It decodes greedily where `decoding` says nothing.
+    It decodes greedily where `decoding` says nothing; `membership` is how much it remembers of its training rows.
 
     Raises:
         StorageError: The checkpoint's bytes are gone or damaged.
@@ -144,9 +153,83 @@ def bundle_of(
             "scores": scores,
             "signatures": signatures(config["metrics"], corpus.references("test")),
             "seconds": round(row.seconds, 1),
+            **({} if membership is None else {"membership": membership}),
         },
-        card=model_card(row.name, config, scores, table.meta, row.seconds, (row.summary or {}).get("warning", "")),
+        card=model_card(account_of(row, corpus, config, scores, membership)),
     )
+
+
+def account_of(
+    row: SearchRow,
+    corpus: Corpus,
+    config: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+    membership: Mapping[str, float] | None = None,
+) -> Account:
+    """Return what the card of a winner says."""
+    configuration = from_dict(Seq2Seq, config["configuration"])
+    meta, summary = tokenized(corpus, tokens_of(configuration)).meta, row.summary or {}
+    rows = {split: meta["splits"][split]["rows"] for split in scores if split in meta["splits"]}
+    vocabulary = meta["vocabulary"]
+    return Account(
+        name=row.name,
+        config=config,
+        scores={
+            split: {name: found[name] for name in config["metrics"] if name in found} for split, found in scores.items()
+        },
+        deviations={split: _deviations(config["metrics"], scores, split, rows) for split in rows},
+        signatures=signatures(config["metrics"], corpus.references("test")),
+        splits=meta["splits"],
+        dropped=meta["dropped"],
+        digest=corpus.digest,
+        tokens={side: (meta["tokens"][side], vocabulary[side]) for side in ("source", "target")},
+        parameters=parameters(configuration, vocabulary["source"], vocabulary["target"]),
+        seconds=row.seconds,
+        budget=row.document.get("budget", {}),
+        trials=summary.get("trials", {}),
+        space=list(_searched(row.document)),
+        versions=_versions(),
+        licence=row.document.get("license"),
+        membership=membership,
+        warning=summary.get("warning", ""),
+        reads=TASKS[row.document["kind"]].form.has_sources,
+        samples=corpus.pairs("test")[:SHOWN_SAMPLES] if row.document.get("share_samples") else (),
+    )
+
+
+def _deviations(
+    names: Sequence[str], scores: Mapping[str, Mapping[str, float]], split: str, rows: Mapping[str, int]
+) -> dict[str, float]:
+    """Return how far the scores of a split are off by chance; what was resampled on valid is scaled to its rows."""
+    found = {}
+    for name in names:
+        if name in SHARES and name in scores[split]:
+            found[name] = deviation(name, scores[split], rows[split])
+        elif name == names[0] and "deviation" in scores.get("valid", {}) and name in scores[split]:
+            found[name] = scores["valid"]["deviation"] * sqrt(rows.get("valid", 1) / max(rows[split], 1))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _searched(document: Mapping[str, Any]) -> Iterator[str]:
+    task = TASKS[document["kind"]]
+    narrowing = {**task.narrowed_space, **document.get("space", {})}
+    name = str(narrowing.pop("preset", "small"))
+    space = preset(name, narrowing, sources=task.form.has_sources)
+    for part in ("encoder", "decoder", "output"):
+        yield f"{part}: {', '.join(space.kinds(part))}"
+    free = sorted({path.rsplit(".", 1)[-1] for part in fields(Seq2Seq) for path in space.free(part.name)})
+    yield f"preset `{name}`; dials that were free: {', '.join(free)}"
+    for dial, value in document.get("space", {}).items():
+        if dial != "preset":
+            yield f"`{dial}` narrowed to `{value}`"
+    limits = document.get("constraints", {})
+    if limits:
+        yield "limits: " + ", ".join(f"{limit} {value}" for limit, value in limits.items())
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in ("automl-seq2seq", "jax", "flax", "optax", "optuna", "numpy")}
+    return {"Python": python_version(), **packages}
 
 
 def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None) -> Search:

@@ -46,35 +46,42 @@ class Examination:
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        decoding, scores = finish(segment, criteria, partial(self.scores, trial, segment, split="valid"), left)
-        test = self.scores(trial, segment, decoding)
+        decoding, scores = finish(segment, criteria, partial(self._on_valid, trial, segment), left)
+        test = self._examined(trial, segment, decoding)
         if test is None:
             return None
-        winner = Winner.of(trial, segment, test)
+        winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
         return winner if isinstance(decoding, Greedy) else replace(winner, scores=scores, decoding=_way(decoding))
 
-    def scores(
+    def _on_valid(self, trial: Trial, segment: SegmentRow, decoding: Decoding) -> Mapping[str, float] | None:
+        found = self._examined(trial, segment, decoding, "valid")
+        return None if found is None else found.scores
+
+    def _examined(
         self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str = "test"
-    ) -> Mapping[str, float] | None:
-        """Return the scores on test; decode again if the worker is lost, and be content without them in the end.
+    ) -> EvaluationResult | None:
+        """Return the scores on a split; decode again if the worker is lost, and be content without them in the end.
 
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding))
+        job = Evaluation(
+            trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding), split == "test"
+        )
+        unknown = EvaluationResult(trial.row.number, {}, 0)
         for _ in range(MOST_ATTEMPTS):
             match self._result(job):
-                case EvaluationResult(scores=scores):
-                    return scores
+                case EvaluationResult() as found:
+                    return found
                 case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
                     return None
                 case TrialFailure() as failure:
                     self._warn(f"{split} was not scored: {failure.reason}, {failure}")
                     if consequence(failure.reason, has_trained=True) != "retry":
-                        return {}
+                        return unknown
                 case _:
-                    return {}
-        return {}
+                    return unknown
+        return unknown
 
     def _result(self, job: Evaluation) -> Result | BaseException | None:
         """Return how it ended, or nothing if it was interrupted."""

@@ -8,6 +8,7 @@ from automl.budget import Target, reached
 from automl.control import history
 from automl.control.criteria import Criteria
 from automl.control.history import Trial
+from automl.segments import Membership
 from storage.segments import SegmentRow
 
 Ending = Literal["finished", "interrupted", "failed"]
@@ -37,7 +38,8 @@ class Progress:
 class Winner:
     """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model.
 
-    `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing.
+    `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing. `membership` says how
+    much it remembers of its training rows, where that was measured.
     """
 
     trial: int
@@ -49,6 +51,7 @@ class Winner:
     configuration: Mapping[str, Any]
     parameters: int | None
     decoding: Mapping[str, Any] | None = None
+    membership: Membership | None = None
 
     @staticmethod
     def of(trial: Trial, segment: SegmentRow, test_scores: Mapping[str, float]) -> "Winner":

@@ -175,6 +175,10 @@ class TaskDocument(Section):
     space: dict[str, Any] = Field(default_factory=dict)
     pretraining: PretrainingSection | None = None
     seed: SeedSection = SeedSection()
+    license: Annotated[str, Field(min_length=1, max_length=100, description='an identifier such as "mit"')] | None = (
+        None
+    )
+    share_samples: bool = False
 
     @property
     def form(self) -> Form:

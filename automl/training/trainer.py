@@ -48,6 +48,7 @@ from automl.training.executables import (
     train_program,
 )
 from automl.training.latency import median_seconds, of_median_length
+from automl.training.membership import membership
 from automl.training.optimizers import Recipe
 from automl.training.programs import Program as Compiled
 from automl.training.programs import Programs
@@ -159,7 +160,8 @@ class Trainer:
         evaluator = dataset.evaluator(job.split)
         decoding = Greedy() if job.decoding is None else decoding_from(job.decoding)
         scores = evaluator.final_scores(static, state.average, self._decoder(static, dataset, decoding))
-        return EvaluationResult(job.trial, scores, evaluator.arrays.rows)
+        known = membership(dataset.evaluator("valid"), static, state.average) if job.membership else None
+        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known)
 
     def _scored(
         self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool

@@ -352,3 +352,17 @@ class NeverDone:
     def submit(self, key: str, *_: Any) -> Future[Any]:
         self.asked.append(key)
         return Future()
+
+
+def test_what_is_remembered_is_measured_where_it_is_asked_for(trainer: Trainer, begin: SegmentResult) -> None:
+    plain, asked = (
+        trainer.run(dataclasses.replace(evaluation(begin), membership=wanted), silent, never)
+        for wanted in (False, True)
+    )
+    assert isinstance(plain, EvaluationResult)
+    assert isinstance(asked, EvaluationResult)
+    assert (plain.membership, plain.scores) == (None, asked.scores)
+    assert asked.membership is not None
+    assert asked.membership.rows == 71
+    assert 0.4 < asked.membership.told < 0.8
+    assert asked.membership.valid == pytest.approx(begin.scores["loss"], rel=0.1)
