@@ -1,0 +1,100 @@
+"""What a winner remembers of single rows of its training data: secrets planted in 1, 4 and 16 rows of a real set.
+
+`python -m benchmarks.canaries --data DIR [--set NAME] [--time 3m] [--json]` adds secrets of 4 of 10 target symbols to
+the train of a set (a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are symbols divided by spaces),
+searches, and prints the exposure of the secrets (Carlini et al., 2019) and the share that the winner says when it is
+asked; beside them secrets that were not planted.
+"""
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.measurement import load
+
+COPIES, EACH, LENGTH, SYMBOLS = (1, 4, 16), 5, 4, 10
+
+
+def plant(folder: Path, into: Path) -> tuple[list[Any], list[Any], list[str]]:
+    """Write a set with planted secrets; return these, others that are not planted, and the symbols of both."""
+    from automl.explanation.canaries import canaries
+
+    rows = (folder / "train.tsv").read_text(encoding="utf-8").splitlines()
+    counts = Counter(symbol for row in rows for symbol in row.split("\t")[1].split())
+    symbols = [symbol for symbol, _ in counts.most_common(SYMBOLS)]
+    *planted, absent = (canaries([count], EACH, symbols, LENGTH, seed) for seed, count in enumerate((*COPIES, 1)))
+    inside = [canary for group in planted for canary in group]
+    rows += [f"{source}\t{canary.secret}" for canary in inside for source in canary.sources]
+    (into / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    for name in ("valid.tsv", "test.tsv"):
+        (into / name).write_bytes((folder / name).read_bytes())
+    return inside, absent, symbols
+
+
+def measured(data: Path, name: str, time: str) -> dict[str, Any]:
+    """Search a set with planted secrets and say how exposed they are."""
+    import automl
+    from automl.explanation.canaries import exposure
+
+    with tempfile.TemporaryDirectory() as scratch:
+        into = Path(scratch)
+        inside, absent, symbols = plant(data / name, into)
+        files = {split: str(into / f"{split}.tsv") for split in ("train", "valid", "test")}
+        task = {"name": name, "data": {**files, "source_tokens": "characters", "target_tokens": "whitespace"}}
+        begun = load()
+        search = automl.search(task, budget=time, storage=f"sqlite:///{into / 'a.db'}", out=into / "model")
+        model = automl.load(into / "model")
+        found = [asdict(exposure(model, canary, symbols)) for canary in inside]
+        others = [asdict(exposure(model, canary, symbols)) | {"copies": 0} for canary in absent]
+        best = search.best
+        return {
+            "set": name,
+            "time": time,
+            "load": [begun, load()],
+            "parameters": None if best is None else best.parameters,
+            "test": None if best is None else dict(best.test_scores),
+            "membership": None if best is None else best.bundle.metrics.get("membership"),
+            "canaries": others + found,
+        }
+
+
+def table(found: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table: a row for each number of copies."""
+    lines = [
+        "| copies | secrets | exposure, bits, of at most | the least | the most | said word for word |",
+        "|---|---|---|---|---|---|",
+    ]
+    for copies in sorted({each["copies"] for each in found}):
+        some = [each for each in found if each["copies"] == copies]
+        bits = [each["bits"] for each in some]
+        said = sum(each["extracted"] for each in some)
+        lines.append(
+            f"| {copies} | {len(some)} | {mean(bits):.1f} of {some[0]['most']:.1f} | {min(bits):.1f} | {max(bits):.1f} "
+            f"| {said} of {len(some)} |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--set", default="fre")
+    parser.add_argument("--time", default="3m")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = measured(options.data, options.set, options.time)
+    print(
+        json.dumps(found)
+        if options.json
+        else "\n".join([json.dumps({k: v for k, v in found.items() if k != "canaries"}), *table(found["canaries"])])
+    )
+
+
+if __name__ == "__main__":
+    main()

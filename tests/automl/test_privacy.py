@@ -1,0 +1,149 @@
+"""What training data leave behind: nothing but weights, vocabularies, and the copies that a search works on."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.automl.command_line import Finished, automl
+
+MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
+COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
+"""The data themselves, and the private folders of texts and token ids that a search reads."""
+DOCUMENT = """
+[data]
+train = "train.tsv"
+source_tokens = "characters"
+target_tokens = "characters"
+[space]
+preset = "tiny"
+encoder = "Recurrent"
+decoder = "Recurrent"
+cell = "gru"
+hidden_size = 64
+num_layers = 1
+bidirectional = false
+"decoder.Recurrent.attention" = "Additive"
+"""
+WATCH = """
+import os, socket, sys
+def watched(event, arguments, path=os.environ["CONNECTIONS"]):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
+        local = event != "socket.getaddrinfo" and getattr(arguments[0], "family", None) == socket.AF_UNIX
+        if not local:
+            with open(path, "a") as file:
+                file.write(f"{event} {arguments[-1]!r}\\n")
+sys.addaudithook(watched)
+"""
+"""Is run at the start of every Python process; a hook cannot be taken away again."""
+KNOCK = "import socket; socket.create_connection(('127.0.0.1', 9), 1)"
+
+
+def marker(number: int) -> str:
+    generator = random.Random(number)
+    return "zq" + "".join(generator.choices("abcdefghijklmnopqrstuvw", k=10))
+
+
+@dataclass(frozen=True)
+class Left:
+    """A folder that a search has worked in, what its commands printed, and the connections that they asked for."""
+
+    folder: Path
+    said: dict[str, Finished]
+    connections: str
+
+    def marked(self) -> set[str]:
+        """The files, and the outputs of commands, in which a marker stands."""
+        files = {str(p.relative_to(self.folder)): p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
+        outputs = {name: (each.out + each.err).encode() for name, each in self.said.items()}
+        return {name for name, data in (files | outputs).items() if MARKER.search(data)}
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
+    folder = tmp_path_factory.mktemp("private")
+    (folder / "train.tsv").write_text("".join(f"{marker(n)}\t{marker(n)[:4]}\n" for n in range(1000)))
+    (folder / "secret.toml").write_text(DOCUMENT)
+    (folder / "watch").mkdir()
+    (folder / "watch" / "sitecustomize.py").write_text(WATCH)
+    record = folder / "connections.txt"
+    record.touch()
+    watching = [("PYTHONPATH", os.pathsep.join([str(folder / "watch"), *sys.path])), ("CONNECTIONS", str(record))]
+    commands = {
+        "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
+        "again": ("search", "secret.toml", "--trials", "2"),
+        "leaderboard": ("leaderboard", "secret"),
+        "status": ("status", "secret", "--json"),
+        "report": ("report", "secret"),
+        "export": ("export", "secret", "exported", "--format", "stablehlo"),
+        "verify": ("verify", "secret"),
+        "export-study": ("export-study", "secret", "study.bin"),
+    }
+    said = {name: automl(folder, *command, variables=watching) for name, command in commands.items()}
+    return Left(folder, said, record.read_text())
+
+
+def test_everything_was_done(left: Left) -> None:
+    assert {name: each.code for name, each in left.said.items()} == dict.fromkeys(left.said, 0)
+    assert (left.folder / "exported" / "stablehlo").is_dir()
+    assert (left.folder / "secret.html").is_file()
+
+
+def test_of_a_thousand_markers_in_the_data_none_is_anywhere_else(left: Left) -> None:
+    marked = left.marked()
+    assert "train.tsv" in marked
+    assert any(name.startswith("cache/corpora/") for name in marked)
+    assert {name for name in marked if not name.startswith(COPIES)} == set()
+
+
+def test_the_private_copies_can_be_read_by_their_owner_alone(left: Left) -> None:
+    for path in (left.folder / "cache", left.folder / "automl.checkpoints"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_whole_search_opens_no_connection(left: Left) -> None:
+    assert left.connections == ""
+
+
+def test_a_connection_would_have_been_seen(left: Left, tmp_path: Path) -> None:
+    record = tmp_path / "connections.txt"
+    environment = {**os.environ, "PYTHONPATH": str(left.folder / "watch"), "CONNECTIONS": str(record)}
+    subprocess.run([sys.executable, "-c", KNOCK], env=environment, capture_output=True, check=False)
+    assert "socket.connect" in record.read_text()
+
+
+def test_the_card_shows_pairs_only_where_the_task_shares_them(left: Left) -> None:
+    shared = left.folder / "shared.toml"
+    shared.write_text("share_samples = true\n" + DOCUMENT)
+    done = automl(left.folder, "search", "shared.toml", "--trials", "1", "--executor", "inline", "--out", "shared")
+    assert done.code == 0, done.err
+    assert len(MARKER.findall((left.folder / "shared" / "README.md").read_bytes())) == 3
+    assert not MARKER.search((done.out + done.err).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nul.tsv", "{0}\t{1}\n{1}\t{0}\x00\n"),
+        ("one.tsv", "{0}\n{1}\n"),
+        ("few.tsv", "{0}\t{1}\n"),
+        ("empty.tsv", "{0}\t\n{1}\t\n"),
+        ("broken.jsonl", '{{"source": "{0}", "target": "{1}"}}\n{{"source": "{0}", \n'),
+        ("number.jsonl", '{{"source": "{0}", "target": "{1}"}}\n{{"source": "{0}", "target": 7}}\n'),
+        ("quotes.csv", 'source,target\n{0},"{1}\n{0},{1}\n'),
+        ("wide.csv", "source,target\n{0},{1},{0}\n"),
+        ("column.tsv", "{0}\t{1}\n" * 20),
+    ],
+)
+def test_what_is_wrong_with_data_is_said_without_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text.format(marker(1), marker(2)))
+    column = 'source = "word"\n' if name == "column.tsv" else ""
+    (tmp_path / "task.toml").write_text(f'[data]\ntrain = "{name}"\n{column}')
+    done = automl(tmp_path, "search", "task.toml", "--trials", "1", variables=[("AUTOML_DEBUG", "")])
+    assert done.code == 2, done.err
+    assert not MARKER.search((done.out + done.err).encode())
