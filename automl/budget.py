@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from automl.errors import InputError
 
+Finish = Literal["single", "ensemble"]
 Operator = Literal["<=", ">=", "<", ">"]
 Target = tuple[str, Operator, float]
 """A score at which the search is done: metric, operator, value."""
@@ -25,12 +26,19 @@ class Budget:
         trials: Number of trials.
         device_time: Seconds of computing, added up over the devices.
         target: Score at which the search is done.
+        finish: What is made of the best trials at the end; a fifth of the time is kept for it.
     """
 
     time: float | None = None
     trials: int | None = None
     device_time: float | None = None
     target: Target | None = None
+    finish: Finish = "single"
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether there is no limit."""
+        return (self.time, self.trials, self.device_time, self.target) == (None,) * 4
 
 
 def parse_duration(text: str | float) -> float:

@@ -39,6 +39,7 @@ class Account:
         versions: Of the packages that made it.
         licence: Of the model, as its owner says.
         membership: How well rows of train are told from others (see `automl.segments.Membership`).
+        members: The families of the further models of an ensemble, and `single` how the best does alone.
         warning: What is to be known before the model is relied on.
         reads: Whether it reads a source.
         samples: Pairs of the data, of a task that allows to show them.
@@ -61,6 +62,8 @@ class Account:
     versions: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
     membership: Mapping[str, float] | None = None
+    members: Sequence[str] = ()
+    single: Mapping[str, Any] | None = None
     warning: str = ""
     reads: bool = True
     samples: Sequence[tuple[str, str]] = ()
@@ -106,11 +109,14 @@ def _scored(account: Account) -> Iterator[tuple[str, str, float]]:
 def _parts(account: Account) -> Iterator[str]:
     config = account.config
     encoder, decoder = (config["configuration"][part]["kind"] for part in ("encoder", "decoder"))
+    others = (
+        f", and with it {', '.join(account.members)}: their log-probabilities are averaged" if account.members else ""
+    )
     size = "" if account.parameters is None else f", {account.parameters:,} parameters"
     yield f"# {account.name}"
     yield (
         f"A {config['kind'].replace('_', '-')} model found by `automl search` in {account.seconds:,.0f} seconds:\n"
-        f"a {encoder} encoder with a {decoder} decoder{size}."
+        f"a {encoder} encoder with a {decoder} decoder{others}{size}."
     )
     yield f"Take care: {account.warning}." if account.warning else ""
     yield from _use(account)
@@ -149,6 +155,12 @@ def _quality(account: Account) -> Iterator[str]:
         "at its end."
     )
     yield "\n".join(f"- {name}: `{signature}`" for name, signature in account.signatures.items())
+    if account.single is not None:
+        alone = account.single
+        found = (("valid", alone["scores"]), ("test", alone["test_scores"]))
+        names = account.config.get("metrics", ())
+        said = [f"{name} {of[name]:.4g} on {split}" for split, of in found for name in names if name in of]
+        yield f"The best of them alone, with {alone['parameters'] or 0:,} parameters: {', '.join(said)}."
 
 
 def _making(account: Account) -> Iterator[str]:

@@ -15,6 +15,8 @@ from search_spaces.seq2seq import Seq2Seq
 MOST_PARAMETERS = 2**30
 MOST_LENGTH = 2**20
 MOST_VOCABULARY = 2**20
+MOST_MEMBERS = 16
+"""Models of an ensemble."""
 BEYOND = 16
 """How many times as large as the largest value of a dial a number may be that no search of this version would try."""
 
@@ -26,13 +28,14 @@ class Description:
     """A model and how it decodes.
 
     Attributes:
-        configuration: What it is.
+        configuration: What it is; of an ensemble, its first member.
         source_vocabulary: Number of source tokens, the special ones included.
         target_vocabulary: Number of target tokens, the special ones included.
         decoding: How it decodes unless told otherwise.
         most: Most target tokens.
         longest: Most source tokens that it reads.
         parameters: How many it has.
+        others: The further members of an ensemble.
     """
 
     configuration: Seq2Seq
@@ -42,6 +45,7 @@ class Description:
     most: int
     longest: int
     parameters: int
+    others: tuple[Seq2Seq, ...] = ()
 
 
 def described(config: Mapping[str, Any]) -> Description:
@@ -51,12 +55,10 @@ def described(config: Mapping[str, Any]) -> Description:
         InputError: A kind is unknown, or a number is missing, of another type or out of all proportion.
     """
     try:
-        configuration = from_dict(Seq2Seq, _mapping(config, "configuration"))
-        for wrong in implausible(configuration, "configuration"):
-            raise SpaceError(wrong)
+        configuration, *others = (_configuration(each) for each in _members(config))
         vocabulary, decoding = _mapping(config, "vocabulary"), _mapping(config, "decoding")
         source, target = (_whole(vocabulary, side, MOST_VOCABULARY) for side in ("source", "target"))
-        size = parameters(configuration, source, target)
+        size = sum(parameters(each, source, target) for each in (configuration, *others))
         if size > MOST_PARAMETERS:
             raise SpaceError(f"{size:,} parameters; {MOST_PARAMETERS:,} at most")
         return Description(
@@ -67,9 +69,25 @@ def described(config: Mapping[str, Any]) -> Description:
             _whole(decoding, "max_length", MOST_LENGTH),
             _whole(config, "max_source_length", MOST_LENGTH),
             size,
+            tuple(others),
         )
     except (SpaceError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"config.json: describes no model that this version knows ({error})") from error
+
+
+def _members(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the configuration of a model, or of each member of an ensemble."""
+    others = config.get("members", [])
+    if not isinstance(others, list) or len(others) >= MOST_MEMBERS or not all(isinstance(o, Mapping) for o in others):
+        raise SpaceError(f"members is no list of fewer than {MOST_MEMBERS} objects")
+    return [_mapping(config, "configuration"), *others]
+
+
+def _configuration(mapping: Mapping[str, Any]) -> Seq2Seq:
+    configuration = from_dict(Seq2Seq, mapping)
+    for wrong in implausible(configuration, "configuration"):
+        raise SpaceError(wrong)
+    return configuration
 
 
 def implausible(configuration: Any, path: str) -> Iterator[str]:

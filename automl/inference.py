@@ -32,7 +32,7 @@ from search_spaces.stems import Tokens
 
 if TYPE_CHECKING:
     from automl.metrics import Likelihood
-    from automl.models.seq2seq import Seq2Seq
+    from automl.models.ensemble import Model as Module
 
 SOURCES_AT_ONCE = 1024
 PIECE_TOKENS = 8
@@ -127,7 +127,7 @@ class Model:
         if (None if isinstance(stem, Tokens) else (stem.height, stem.width, stem.channels)) != canvas:
             raise InputError("config.json: describes images of another size than the tokenizer's; export it again")
         self._history = description.configuration.history_turns
-        self._static = signature(description.configuration, *sizes, 0)
+        self._static = signature(description.configuration, *sizes, 0, description.others)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = description.longest
@@ -463,16 +463,16 @@ def _explained(output: str, source: list[str], target: list[int], of: Thoughts, 
         [names[token] for token in (*target, EOS)],
         weights[:length, : len(source)],
         confidence,
-        np.minimum(np.asarray(of.copied)[:length] / np.maximum(confidence, np.finfo(np.float32).tiny), 1),
+        np.asarray(of.copied)[:length],
         [names[int(token)] for token in of.likeliest[:length]],
         np.exp(np.asarray(of.highest)[:length]),
     )
 
 
-def _checker(bundle: Bundle) -> Callable[["Seq2Seq"], None]:
+def _checker(bundle: Bundle) -> Callable[["Module"], None]:
     """Return the check that the weights of a bundle are those of a model."""
 
-    def check(model: "Seq2Seq") -> None:
+    def check(model: "Module") -> None:
         from automl.models.parameters import declared
 
         shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}

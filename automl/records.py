@@ -21,7 +21,7 @@ from automl.searches import criteria_of, space_of
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
 from automl.tasks.document import document_from_mapping
-from automl.winners import SHOWN, bundle_of, describe
+from automl.winners import SHOWN, Found, bundle_of, describe
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
@@ -53,18 +53,22 @@ class Record:
         scores: Mapping[str, float] = known["test_scores"] if known.get("checkpoint") == segment.checkpoint else {}
         return scores
 
-    def decoding(self, segment: SegmentRow) -> Mapping[str, Any] | None:
-        """How a segment decodes, where the search has found something better than greedily."""
+    def found(self, trial: Trial, segment: SegmentRow, *, alone: bool) -> Found:
+        """Return what a bundle of a trial is made of; where it won, as the search left it, unless wanted alone."""
         known = (self.row.summary or {}).get("best") or {}
-        way: Mapping[str, Any] | None = known.get("decoding") if known.get("checkpoint") == segment.checkpoint else None
-        return way
+        if known.get("checkpoint") == segment.checkpoint and not (alone and known.get("members")):
+            return Found.of(known)
+        return Found(trial.row.configuration, segment.checkpoint, {"valid": segment.scores, "test": {}})
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the search as `Search.to_mapping` does, without its model."""
         mapping = describe(self.row, history.counts(self.trials.values())).to_mapping()
         del mapping["version"]
         if self.best is not None:
+            known = (self.row.summary or {}).get("best") or {}
             winner = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
+            if known.get("members") and known["checkpoint"] == winner["checkpoint"]:
+                winner = known
             keys = ("trial", "scores", "test_scores", "configuration", "parameters")
             mapping["best"] = {key: winner[key] for key in keys}
         if self.criteria.others:
@@ -185,10 +189,8 @@ def bundle_of_trial(
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
-    scores = {"valid": segment.scores, "test": record.test_scores(segment)}
     corpus = _corpus(record.row, cache, checkpoints)
-    decoding = record.decoding(segment)
-    return bundle_of(record.row, corpus, checkpoints, segment.checkpoint, trial.row.configuration, scores, decoding)
+    return bundle_of(record.row, corpus, checkpoints, record.found(trial, segment, alone=number is not None))
 
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:

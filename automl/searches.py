@@ -66,6 +66,8 @@ from storage.trials import list_trials
 LEASE_SECONDS = 60.0
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
+FINISHING = 0.2
+"""Share of the time that is kept to make an ensemble."""
 UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
 
 
@@ -286,15 +288,32 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         spent=spent,
         reserve=reserve_of(document),
         lease_seconds=LEASE_SECONDS,
+        ensembles=is_ensemble_allowed(document),
+        most_parameters=document.most.get("parameters"),
     )
 
 
 def reserve_of(document: TaskDocument) -> float | None:
-    """Return the seconds that are kept for the end, more than usual where the winner may have to decode by a beam."""
+    """Return the seconds that are kept for the end, more than usual where the winner may have to decode by a beam.
+
+    A fifth is kept for an ensemble.
+    """
     time, objective = document.limits.time, criteria_of(document.to_mapping()).metric
+    if time is not None and is_ensemble_allowed(document):
+        return FINISHING * time
     if time is None or not is_searched(objective):
         return None
     return min(0.1 * time, 120.0)
+
+
+def is_ensemble_allowed(document: TaskDocument) -> bool:
+    """Say whether trials may speak together: where it is asked for, one score decides and parameters alone are limited.
+
+    What else is limited is counted or measured of single models.
+    """
+    criteria = criteria_of(document.to_mapping())
+    limited = criteria.limits or document.most.keys() - {"parameters"}
+    return document.budget.finish == "ensemble" and not criteria.others and not limited
 
 
 def profile_of(table: TokenTable) -> Profile:
@@ -429,7 +448,8 @@ def is_spent(row: SearchRow, limits: Budget) -> bool:
     earlier = row.summary.get("budget", {})
     pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials", "device_time"))
     grown = any(old is not None and (now is None or now > old) for old, now in pairs)
-    return not grown and earlier.get("target") == _plain_target(limits)
+    same = earlier.get("target") == _plain_target(limits) and earlier.get("finish", "single") == limits.finish
+    return not grown and same
 
 
 def _plain_target(limits: Budget) -> list[Any] | None:

@@ -131,10 +131,23 @@ class SegmentResult:
 
 
 @dataclass(frozen=True)
+class Member:
+    """A further model of an ensemble: its configuration and its checkpoint."""
+
+    configuration: Mapping[str, Any]
+    checkpoint: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Decode a split with a trial's checkpoint and score it; greedily, unless `decoding` says otherwise.
 
-    `decoding` is what `search_spaces.decoding.decoding_from` reads; `membership` is whether that is measured too.
+    Attributes:
+        decoding: What `search_spaces.decoding.decoding_from` reads.
+        membership: Whether that is measured too.
+        others: Models of the same tokens that speak together with the trial, as an ensemble.
+        choose: Whether those of them are chosen first that the ensemble is best with; none may be.
+        most: Parameters that the ensemble may have in all; any number where absent.
     """
 
     trial: int
@@ -143,6 +156,9 @@ class Evaluation:
     split: str = "test"
     decoding: Mapping[str, Any] | None = None
     membership: bool = False
+    others: tuple[Member, ...] = ()
+    choose: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -165,12 +181,16 @@ class Membership:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Scores of `Evaluation` by metric name, and the number of sources scored."""
+    """Scores of `Evaluation` by metric name, and the number of sources scored.
+
+    Where members were to be chosen, `chosen` are their places among `others`; where none is, nothing is scored.
+    """
 
     trial: int
     scores: Mapping[str, float]
     rows: int
     membership: Membership | None = None
+    chosen: tuple[int, ...] = ()
 
 
 Job = Segment | Evaluation

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,13 @@ def quantised(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[A
         stored[name] = np.rint(value / scale).astype(np.int8)
         stored[name + SCALE] = scale
     return stored
+
+
+def together(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the weights of models under the names that they have in an ensemble; of one model, its own."""
+    if len(members) == 1:
+        return dict(members[0])
+    return {f"members.{place}.{name}": value for place, of in enumerate(members) for name, value in of.items()}
 
 
 def _scaled(name: str, value: NDArray[Any], stored: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

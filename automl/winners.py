@@ -15,9 +15,10 @@ from automl.card import Account, model_card
 from automl.control.noise import SHARES, deviation
 from automl.data.corpus import Corpus
 from automl.data.table import tokenized, tokens_of
+from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
-from search_spaces.costs import parameters
+from automl.weights import together
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -34,7 +35,10 @@ SHOWN = ("trial", "scores", "configuration", "parameters")
 
 @dataclass(frozen=True)
 class Best:
-    """The winning trial, and its model ready to be written."""
+    """The winning trial, and its model ready to be written.
+
+    Of an ensemble, `members` are the trials that speak together with it, and `single` is how it does alone.
+    """
 
     trial: int
     scores: Mapping[str, float]
@@ -42,6 +46,8 @@ class Best:
     configuration: Mapping[str, Any]
     parameters: int | None
     bundle: Bundle = field(repr=False)
+    members: Sequence[int] = ()
+    single: Mapping[str, Any] | None = None
 
     def export(self, folder: str | Path) -> Path:
         """Write the winner's folder; return it.
@@ -78,6 +84,10 @@ class Search:
     refused: int = 0
     warning: str = ""
 
+    @property
+    def _together(self) -> tuple[str, ...]:
+        return ("members", "single") if self.best is not None and self.best.members else ()
+
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON document of the command line and the service."""
         keys = ("trial", "scores", "test_scores", "configuration", "parameters")
@@ -87,7 +97,7 @@ class Search:
             "state": self.state,
             "seconds": round(self.seconds, 3),
             "trials": dict(self.trials),
-            "best": None if self.best is None else {key: getattr(self.best, key) for key in keys},
+            "best": None if self.best is None else {key: getattr(self.best, key) for key in (*keys, *self._together)},
             "bundle": None if self.bundle is None else str(self.bundle),
             "why": self.why,
             "warning": self.warning or None,
@@ -102,99 +112,133 @@ def read_best(database: Database, name: str, corpus: Corpus, checkpoints: object
     best = ((row and row.summary) or {}).get("best")
     if row is None or best is None:
         return None
-    scores = {"valid": best["scores"], "test": best["test_scores"]}
-    found = best["checkpoint"], best["configuration"], scores, best.get("decoding"), best.get("membership")
-    bundle = bundle_of(row, corpus, checkpoints, *found)
+    found = Found.of(best)
     fields = ("trial", "scores", "test_scores", "configuration", "parameters")
-    return Best(**{name: best[name] for name in fields}, bundle=bundle)
+    return Best(
+        **{name: best[name] for name in fields},
+        bundle=bundle_of(row, corpus, checkpoints, found),
+        members=[member["trial"] for member in found.members],
+        single=found.single,
+    )
 
 
-def bundle_of(
-    row: SearchRow,
-    corpus: Corpus,
-    checkpoints: objects.Place,
-    digest: str,
-    configuration: Mapping[str, Any],
-    scores: Mapping[str, Mapping[str, float]],
-    decoding: Mapping[str, Any] | None = None,
-    membership: Mapping[str, float] | None = None,
-) -> Bundle:
+@dataclass(frozen=True)
+class Found:
+    """What a bundle is made of.
+
+    Attributes:
+        checkpoint: Sha256 of the weights.
+        scores: By split.
+        decoding: How it decodes; greedily where it says nothing.
+        membership: How much it remembers of its training rows.
+        members: The further models of an ensemble: `configuration`, `checkpoint`, `trial`.
+        single: How the best trial does alone, of an ensemble.
+    """
+
+    configuration: Mapping[str, Any]
+    checkpoint: str
+    scores: Mapping[str, Mapping[str, float]]
+    decoding: Mapping[str, Any] | None = None
+    membership: Mapping[str, float] | None = None
+    members: Sequence[Mapping[str, Any]] = ()
+    single: Mapping[str, Any] | None = None
+
+    @staticmethod
+    def of(best: Mapping[str, Any]) -> "Found":
+        """Return what the summary of a search says of its winner."""
+        scores = {"valid": best["scores"], "test": best["test_scores"]}
+        parts = {name: best.get(name) for name in ("decoding", "membership", "single")}
+        return Found(best["configuration"], best["checkpoint"], scores, members=best.get("members") or (), **parts)
+
+
+def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found: Found) -> Bundle:
     """Return a checkpoint of a search as a bundle: its averaged parameters with all that predicting needs.
-
-    It decodes greedily where `decoding` says nothing; `membership` is how much it remembers of its training rows.
 
     Raises:
         StorageError: The checkpoint's bytes are gone or damaged.
     """
-    try:
-        tensors = load(objects.read(checkpoints, digest))
-    except objects.CorruptObject as error:
-        raise StorageError(f"{error}; export another trial") from error
-    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration)))
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, found.configuration)))
     columns = row.document["data"]
     names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
     named = [names] if isinstance(names, str) else list(names)
     config = {
         "kind": row.document["kind"],
-        "configuration": configuration,
+        "configuration": found.configuration,
+        **({"members": [member["configuration"] for member in found.members]} if found.members else {}),
         "vocabulary": table.meta["vocabulary"],
-        "decoding": {**(decoding or {"method": "greedy"}), "max_length": table.meta["max_target_length"]},
+        "decoding": {**(found.decoding or {"method": "greedy"}), "max_length": table.meta["max_target_length"]},
         "max_source_length": table.meta["max_source_length"],
         "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
         "metrics": [name for name in named if name in METRICS],
     }
+    digests = [found.checkpoint, *(member["checkpoint"] for member in found.members)]
     return Bundle(
         config=config,
-        weights={name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)},
+        weights=together([_weights(checkpoints, digest) for digest in digests]),
         source_tokenizer=table.source_tokenizer.to_json(),
         target_tokenizer=table.target_tokenizer.to_json(),
         metrics={
             "search": row.name,
-            "scores": scores,
+            "scores": found.scores,
             "signatures": signatures(config["metrics"], corpus.references("test")),
             "seconds": round(row.seconds, 1),
-            **({} if membership is None else {"membership": membership}),
+            **{name: said for name in ("membership", "single") if (said := getattr(found, name)) is not None},
         },
-        card=model_card(account_of(row, corpus, config, scores, membership)),
+        card=model_card(account_of(row, corpus, config, found)),
     )
+
+
+def _weights(checkpoints: objects.Place, digest: str) -> dict[str, Any]:
+    try:
+        tensors = load(objects.read(checkpoints, digest))
+    except objects.CorruptObject as error:
+        raise StorageError(f"{error}; export another trial") from error
+    return {name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)}
 
 
 def account_of(
     row: SearchRow,
     corpus: Corpus,
     config: Mapping[str, Any],
-    scores: Mapping[str, Mapping[str, float]],
-    membership: Mapping[str, float] | None = None,
+    found: Found,
 ) -> Account:
     """Return what the card of a winner says."""
-    configuration = from_dict(Seq2Seq, config["configuration"])
+    configuration, scores = from_dict(Seq2Seq, config["configuration"]), found.scores
     meta, summary = tokenized(corpus, tokens_of(configuration)).meta, row.summary or {}
     rows = {split: meta["splits"][split]["rows"] for split in scores if split in meta["splits"]}
     vocabulary = meta["vocabulary"]
     return Account(
         name=row.name,
         config=config,
-        scores={
-            split: {name: found[name] for name in config["metrics"] if name in found} for split, found in scores.items()
-        },
+        scores=_named(scores, config["metrics"]),
         deviations={split: _deviations(config["metrics"], scores, split, rows) for split in rows},
         signatures=signatures(config["metrics"], corpus.references("test")),
         splits=meta["splits"],
         dropped=meta["dropped"],
         digest=corpus.digest,
         tokens={side: (meta["tokens"][side], vocabulary[side]) for side in ("source", "target")},
-        parameters=parameters(configuration, vocabulary["source"], vocabulary["target"]),
+        parameters=described(config).parameters,
         seconds=row.seconds,
         budget=row.document.get("budget", {}),
         trials=summary.get("trials", {}),
         space=list(_searched(row.document)),
         versions=_versions(),
         licence=row.document.get("license"),
-        membership=membership,
+        membership=found.membership,
+        single=found.single,
+        members=[_families(each) for each in config.get("members", ())],
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,
         samples=corpus.pairs("test")[:SHOWN_SAMPLES] if row.document.get("share_samples") else (),
     )
+
+
+def _families(configuration: Mapping[str, Any]) -> str:
+    return f"{configuration['encoder']['kind']} → {configuration['decoder']['kind']}"
+
+
+def _named(scores: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {split: {name: by_name[name] for name in names if name in by_name} for split, by_name in scores.items()}
 
 
 def _deviations(

@@ -1,9 +1,10 @@
 """`automl search`."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,6 +34,10 @@ def search(  # noqa: PLR0913
     *,
     time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
+    finish: Annotated[
+        Literal["single", "ensemble"] | None,
+        typer.Option(help="The best trial alone, or together with others where that is better on valid."),
+    ] = None,
     storage: Storage = None,
     executor: Executor = None,
     address: Address = None,
@@ -56,7 +61,7 @@ def search(  # noqa: PLR0913
     from automl.tasks.document import document_from_mapping
 
     url = storage or read_settings().storage
-    document = _document(task, name, time, trials)
+    document = _document(task, name, {"time": time, "trials": trials, "finish": finish})
     options = Options(storage=url, executor=executor, out=out, workers=workers, address=address, new=new)
     options = replace(options, deterministic=deterministic)
     if detach:
@@ -105,7 +110,7 @@ def _watched(document: "TaskDocument", options: "Options") -> "Search":
         shown.stop()
 
 
-def _document(task: Path, name: str | None, time: str | None, trials: int | None) -> "TaskDocument":
+def _document(task: Path, name: str | None, limits: Mapping[str, Any]) -> "TaskDocument":
     from automl.tasks.document import document_from_mapping, with_budget
     from automl.tasks.draft import DEFAULT_TIME, document_for
 
@@ -116,7 +121,6 @@ def _document(task: Path, name: str | None, time: str | None, trials: int | None
         say(f"taken for {document.kind}: {proposed.why}; automl init {task} writes it down to be changed")
     if name is not None:
         document = document_from_mapping({**document.to_mapping(), "name": name}, Path(), "--name")
-    limits = {"time": time, "trials": trials}
     document = with_budget(document, {key: value for key, value in limits.items() if value is not None})
     if document.is_endless:
         say(f"no budget is given, so it is {DEFAULT_TIME}; --time or [budget] time changes it")

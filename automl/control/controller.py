@@ -465,7 +465,7 @@ class Controller:
         winner = self._examined_best()
         trials, criteria = self._trials.values(), self._plan.criteria
         measured = winner or any(trial.segments for trial in trials)
-        why = explain(trials, criteria) if measured else self._ending or "it was interrupted"
+        why = explain(trials, criteria, winner) if measured else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
         seconds = self._consumed()
         self._update_mirror()
@@ -479,7 +479,7 @@ class Controller:
         """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""
         examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._warn)
         while (found := self._tally.best) is not None:
-            winner = examination.winner(*found, self._plan.criteria, self._left_to_finish)
+            winner = examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish)
             if winner is not None:
                 return winner
             trial, segment = found

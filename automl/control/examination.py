@@ -1,19 +1,20 @@
 """The last thing that a search does: what stands best on valid is scored on test, once, as it will decode."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from automl.control.criteria import Criteria
+from automl.control.companions import companions
 from automl.control.failures import MOST_ATTEMPTS, consequence
-from automl.control.finishing import finish
+from automl.control.finishing import COMPILING, finish, might_be_better
 from automl.control.history import Trial
 from automl.control.outcome import Winner
+from automl.control.plan import Plan
 from automl.errors import FailureReason, TrialFailure
 from automl.executors import Executor
-from automl.segments import Evaluation, EvaluationResult, Result
+from automl.segments import Evaluation, EvaluationResult, Member, Result
 from search_spaces.decoding import Decoding, Greedy, decoding_to_mapping
 from storage.segments import SegmentRow
 
@@ -36,9 +37,16 @@ class Examination:
         self._warn = warn
 
     def winner(
-        self, trial: Trial, segment: SegmentRow, criteria: Criteria, left: Callable[[], float | None]
+        self,
+        trial: Trial,
+        segment: SegmentRow,
+        plan: Plan,
+        trials: Iterable[Trial],
+        left: Callable[[], float | None],
     ) -> Winner | None:
         """Return a trial at a segment as the winner: decoding as suits it, and scored on test.
+
+        Where the plan allows it, other trials speak together with it if that is better on valid.
 
         Args:
             left: Seconds that are left, none without a limit.
@@ -46,12 +54,54 @@ class Examination:
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        decoding, scores = finish(segment, criteria, partial(self._on_valid, trial, segment), left)
+        decoding, scores = finish(segment, plan.criteria, partial(self._on_valid, trial, segment), left)
         test = self._examined(trial, segment, decoding)
         if test is None:
             return None
         winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
-        return winner if isinstance(decoding, Greedy) else replace(winner, scores=scores, decoding=_way(decoding))
+        if not isinstance(decoding, Greedy):
+            winner = replace(winner, scores=scores, decoding=_way(decoding))
+        remaining = left()
+        too_late = remaining is not None and remaining < COMPILING
+        if not plan.ensembles or too_late or not might_be_better(plan.criteria.metric, scores):
+            return winner
+        return self._ensemble(winner, companions(trials, trial, plan.criteria), plan)
+
+    def _ensemble(self, winner: Winner, others: Sequence[tuple[Trial, SegmentRow]], plan: Plan) -> Winner:
+        """Return the winner together with those of the others that it is better with on valid; alone if with none."""
+        metric = plan.criteria.metric
+        job = Evaluation(
+            winner.trial,
+            winner.configuration,
+            winner.checkpoint,
+            "valid",
+            winner.decoding,
+            others=tuple(Member(trial.row.configuration, segment.checkpoint) for trial, segment in others),
+            choose=True,
+            most=plan.most_parameters,
+        )
+        valid = self._evaluated(job) if others else None
+        if not valid or metric.name not in valid.scores:
+            return winner
+        if not metric.better(valid.scores[metric.name], winner.scores[metric.name]):
+            return winner
+        chosen = [others[place] for place in valid.chosen]
+        members = tuple(job.others[place] for place in valid.chosen)
+        test = self._evaluated(replace(job, split="test", others=members, choose=False, membership=True))
+        if not test or not test.scores:
+            return winner
+        sizes = [winner.parameters, *(trial.row.parameters for trial, _ in chosen)]
+        return replace(
+            winner,
+            scores=valid.scores,
+            test_scores=test.scores,
+            membership=test.membership,
+            parameters=sum(size or 0 for size in sizes),
+            members=tuple(
+                {"trial": trial.row.number, **asdict(own)} for (trial, _), own in zip(chosen, members, strict=True)
+            ),
+            single={name: getattr(winner, name) for name in ("scores", "test_scores", "parameters")},
+        )
 
     def _on_valid(self, trial: Trial, segment: SegmentRow, decoding: Decoding) -> Mapping[str, float] | None:
         found = self._examined(trial, segment, decoding, "valid")
@@ -65,10 +115,13 @@ class Examination:
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        job = Evaluation(
-            trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding), split == "test"
+        number, configuration, is_test = trial.row.number, trial.row.configuration, split == "test"
+        return self._evaluated(
+            Evaluation(number, configuration, segment.checkpoint, split, _way(decoding), membership=is_test)
         )
-        unknown = EvaluationResult(trial.row.number, {}, 0)
+
+    def _evaluated(self, job: Evaluation) -> EvaluationResult | None:
+        unknown = EvaluationResult(job.trial, {}, 0)
         for _ in range(MOST_ATTEMPTS):
             match self._result(job):
                 case EvaluationResult() as found:
@@ -76,7 +129,7 @@ class Examination:
                 case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
                     return None
                 case TrialFailure() as failure:
-                    self._warn(f"{split} was not scored: {failure.reason}, {failure}")
+                    self._warn(f"{job.split} was not scored: {failure.reason}, {failure}")
                     if consequence(failure.reason, has_trained=True) != "retry":
                         return unknown
                 case _:

@@ -49,3 +49,8 @@ def finish(
 def is_searched(metric: Metric) -> bool:
     """Say whether beams are tried for an objective at all."""
     return isinstance(metric, TextMetric) and metric.name not in BY_EXACT_MATCH
+
+
+def might_be_better(metric: Metric, scores: Mapping[str, float]) -> bool:
+    """Say whether a score leaves anything to gain."""
+    return metric.perfect is None or scores.get(metric.name) != metric.perfect

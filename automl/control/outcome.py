@@ -39,7 +39,9 @@ class Winner:
     """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model.
 
     `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing. `membership` says how
-    much it remembers of its training rows, where that was measured.
+    much it remembers of its training rows, where that was measured. Of an ensemble, `members` are the further models
+    (`trial`, `configuration`, `checkpoint`), and `single` says how the best trial does alone (`scores`, `test_scores`,
+    `parameters`).
     """
 
     trial: int
@@ -52,6 +54,8 @@ class Winner:
     parameters: int | None
     decoding: Mapping[str, Any] | None = None
     membership: Membership | None = None
+    members: tuple[Mapping[str, Any], ...] = ()
+    single: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(trial: Trial, segment: SegmentRow, test_scores: Mapping[str, float]) -> "Winner":
@@ -103,7 +107,7 @@ def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
     return None
 
 
-def explain(trials: Iterable[Trial], criteria: Criteria) -> str:
+def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None = None) -> str:
     """Say in one sentence what won, and against what; or what came nearest where nothing is within the limits."""
     everything, metric = list(trials), criteria.metric
     found = history.best(everything, criteria)
@@ -118,7 +122,14 @@ def explain(trials: Iterable[Trial], criteria: Criteria) -> str:
         won = f"the default ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
     else:
         won = f"trial {trial.row.number} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
-    return won + _against(rival, criteria, len(rivals))
+    return won + _against(rival, criteria, len(rivals)) + _together(winner, metric.name)
+
+
+def _together(winner: Winner | None, name: str) -> str:
+    if winner is None or not winner.members:
+        return ""
+    numbers = ", ".join(str(member["trial"]) for member in winner.members)
+    return f"; together with trial {numbers} it has {winner.scores[name]:.4g}"
 
 
 def _nearest(trials: Iterable[Trial], criteria: Criteria) -> str:

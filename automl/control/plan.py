@@ -29,6 +29,7 @@ class Plan:
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
+        ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         lease_seconds: The lease is renewed for so long, three times as often.
     """
@@ -50,6 +51,8 @@ class Plan:
     spent: float = 0.0
     lease_seconds: float = 60.0
     earlier: Sequence[Seq2Seq] = ()
+    ensembles: bool = False
+    most_parameters: int | None = None
 
     def trial_seed(self, number: int) -> int:
         """Return the seed of a trial: parameters, data order and dropout."""

@@ -45,7 +45,7 @@ class Thoughts(NamedTuple):
         scores: Log-probability of the token, of all that might be said.
         likeliest: What was likeliest in its place.
         highest: Log-probability of that.
-        copied: Probability of saying the token by copying it.
+        copied: Share of its probability that is from copying it.
         weights: Where the decoder looked.
     """
 

@@ -10,7 +10,7 @@ from automl.data.tokenizers import BOS, EOS, PAD
 from automl.decoding.answers import Hypotheses, Penalty, Request
 from automl.decoding.steps import likely
 from automl.models.attention import MASKED, Memory
-from automl.models.decoders import Decoder
+from automl.models.ensemble import Memories, Speaker
 
 IMPOSSIBLE = -1e30
 
@@ -33,8 +33,8 @@ class Search(NamedTuple):
 
 
 def beam_search(
-    decoder: Decoder,
-    memory: Memory,
+    decoder: Speaker,
+    memory: Memory | Memories,
     source: Int[Array, "batch source"],
     length: int,
     beam: int,
@@ -48,12 +48,13 @@ def beam_search(
     alive follow them.
     """
     rows, most = source.shape[0], request.most
-    changing, constant = jax.tree.map(lambda leaf: _repeated(leaf, beam), decoder.start(memory, length))
-    repeated: Memory = jax.tree.map(lambda leaf: _repeated(leaf, beam), memory)
+    speaking: Any = decoder  # of the kind that its memory is for
+    changing, constant = jax.tree.map(lambda leaf: _repeated(leaf, beam), speaking.start(memory, length))
+    repeated = jax.tree.map(lambda leaf: _repeated(leaf, beam), memory)
 
     def step(state: Search) -> Search:
         last = state.alive.last.reshape(-1)
-        (after, _), logits = decoder.step(repeated, (state.changing, constant), last, state.position)
+        (after, _), logits = speaking.step(repeated, (state.changing, constant), last, state.position)
         scores = _forced(likely(logits, request).reshape(rows, beam, -1), request, state.position)
         alive, ended, origin = _extended(state, scores, penalty)
         flat = (jnp.arange(rows)[:, None] * beam + origin).reshape(-1)

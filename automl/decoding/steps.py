@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
 from automl.decoding.answers import Decoded, Request
 from automl.models.attention import MASKED, Memory
-from automl.models.decoders import Decoder
+from automl.models.ensemble import Memories, Speaker
 
 NEVER = (PAD, BOS, UNK)
 
@@ -47,30 +47,32 @@ def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]
     return scores.argmax(axis=-1).astype(jnp.int32)
 
 
-def begin(decoder: Decoder, memory: Memory, source: Int[Array, "batch source"], length: int) -> Walk:
+def begin(decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch source"], length: int) -> Walk:
     """Return where every row stands before its first token; a row of padding alone has ended."""
     rows = source.shape[0]
+    speaking: Any = decoder  # of the kind that its memory is for
     return Walk(
         jnp.zeros((), jnp.int32),
         jnp.full((rows,), BOS, jnp.int32),
         (source == PAD).all(axis=1),
-        decoder.start(memory, length),
+        speaking.start(memory, length),
         Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
     )
 
 
 def walk(
-    decoder: Decoder,
-    memory: Memory,
+    decoder: Speaker,
+    memory: Memory | Memories,
     begun: Walk,
     choose: Choice,
     request: Request,
     until: int | Int[Array, ""] | None = None,
 ) -> Walk:
     """Say one token a row after another, until every row has ended or has `until` (or `request.most`) tokens."""
+    speaking: Any = decoder
 
     def step(state: Walk) -> Walk:
-        carry, logits = decoder.step(memory, state.carry, state.last, state.position)
+        carry, logits = speaking.step(memory, state.carry, state.last, state.position)
         scores = likely(logits, request)
         chosen = _prefixed(choose(scores, state.position), request, state.position)
         gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]

@@ -89,6 +89,8 @@ def export(
 
 def _check(bundle: Bundle, name: str, form: Form) -> None:
     description = described(bundle.config)
+    if description.others and name != "int8":
+        raise InputError(f"--format {name}: cannot hold an ensemble; int8 can, or name one trial by --trial")
     why = form.refusal(description)
     if why is not None:
         can = [other for other, each in FORMS.items() if each.refusal(description) is None]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from automl.budget import Budget, parse_duration, parse_memory, parse_operations, parse_parameters, parse_target
+from automl.budget import Budget, Finish, parse_duration, parse_memory, parse_operations, parse_parameters, parse_target
 from automl.data.forms import Form
 from automl.data.sources import Column, Columns
 from automl.errors import InputError
@@ -133,6 +133,7 @@ class BudgetSection(Section):
     trials: Annotated[int, Field(ge=1)] | None = None
     device_time: Duration = None
     target: Annotated[str, _checked(_score_target)] | None = None
+    finish: Annotated[Finish, Field(description='"single" or "ensemble"')] | None = None
 
 
 class ConstraintsSection(Section):
@@ -178,7 +179,7 @@ class TaskDocument(Section):
     license: Annotated[str, Field(min_length=1, max_length=100, description='an identifier such as "mit"')] | None = (
         None
     )
-    share_samples: bool = False
+    share_samples: bool | None = None
 
     @property
     def form(self) -> Form:
@@ -201,13 +202,13 @@ class TaskDocument(Section):
             trials=budget.trials,
             device_time=None if budget.device_time is None else parse_duration(budget.device_time),
             target=None if budget.target is None else parse_target(budget.target),
+            finish=budget.finish or "single",
         )
 
     @property
     def is_endless(self) -> bool:
         """Whether it sets no limit, so that a search would go on for ever."""
-        limits = self.limits
-        return limits == Budget()
+        return self.limits.is_endless
 
     @property
     def most(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from automl.training.signature import Signature
 from search_spaces.decoding import Beam, Decoding, Greedy, Sampling
 
 if TYPE_CHECKING:
-    from automl.models.seq2seq import Seq2Seq
+    from automl.models.ensemble import Model
 
 Parameters = Mapping[str, Float[Array, "..."]]
 
@@ -24,7 +24,7 @@ class Decoders:
     """The ways to decode the models of one signature, up to a number of tokens; each is compiled for each shape."""
 
     def __init__(
-        self, programs: Programs, signature: Signature, most: int, check: Callable[["Seq2Seq"], None] = lambda _: None
+        self, programs: Programs, signature: Signature, most: int, check: Callable[["Model"], None] = lambda _: None
     ) -> None:
         """Compile nothing yet; `check` sees the model whenever it has to be built."""
         self._programs = programs

@@ -16,6 +16,7 @@ from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS
 from automl.decoding.steps import sayable
 from automl.models.dropout import Noise, mixed
+from automl.models.ensemble import Ensemble, Model
 from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
@@ -170,9 +171,12 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     return Batch(source, split.copies[source], inputs, targets)
 
 
-def model_of(signature: Signature) -> Seq2Seq:
+def model_of(signature: Signature) -> Model:
     """Return the model of a signature, its parameters still shapes."""
-    return Seq2Seq(signature.configuration, signature.source_vocabulary, signature.target_vocabulary)
+    sizes = signature.source_vocabulary, signature.target_vocabulary
+    if signature.others:
+        return Ensemble([signature.configuration, *signature.others], *sizes)
+    return Seq2Seq(signature.configuration, *sizes)
 
 
 def further(noise: Noise, number: Int[Array, ""]) -> Noise:
@@ -183,7 +187,7 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
 Train = Callable[..., tuple[TrainState, Float[Array, "steps"]]]
 
 
-def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
+def training(model: Model, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
     """Return the function that takes a chunk of steps by one of some optimizers, from (state, split, chunk).
 
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
@@ -245,7 +249,7 @@ def train_program(signature: Signature, bucket: Bucket, optimizers: tuple[type[O
 Evaluate = Callable[..., TokenCounts]
 
 
-def evaluating(model: Seq2Seq, bucket: Bucket) -> Evaluate:
+def evaluating(model: Model, bucket: Bucket) -> Evaluate:
     """Return the function that scores rows of a split token by token, given the true target so far.
 
     It takes (parameters, split, rows, batches): the last says how many of the batches are real; the counts of the

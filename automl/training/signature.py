@@ -1,6 +1,7 @@
 """Signatures: the few facts about a trial that a compiled program must know; all else is data to it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search_spaces.seq2seq import READING, RECIPE, Seq2Seq
@@ -15,16 +16,26 @@ class Signature:
 
     Two trials with equal signatures share every compiled program. The recipe and the seed are arrays, and of the
     tokenizers only the sizes matter, so the configuration here has their defaults. `batch_size` are the rows of a
-    batch, of which a step may take several.
+    batch, of which a step may take several. `others` are the further members of an ensemble.
     """
 
     configuration: Seq2Seq
     source_vocabulary: int
     target_vocabulary: int
     batch_size: int
+    others: tuple[Seq2Seq, ...] = ()
 
 
-def signature(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int, batch_size: int) -> Signature:
-    """Return the signature of a configuration on a task."""
-    static = dataclasses.replace(configuration, **{name: getattr(Seq2Seq(), name) for name in DATA})
-    return Signature(static, source_vocabulary, target_vocabulary, batch_size)
+def signature(
+    configuration: Seq2Seq,
+    source_vocabulary: int,
+    target_vocabulary: int,
+    batch_size: int,
+    others: Sequence[Seq2Seq] = (),
+) -> Signature:
+    """Return the signature of a configuration on a task, or of several that speak as one."""
+    static, *rest = (
+        dataclasses.replace(each, **{name: getattr(Seq2Seq(), name) for name in DATA})
+        for each in (configuration, *others)
+    )
+    return Signature(static, source_vocabulary, target_vocabulary, batch_size, tuple(rest))

@@ -26,6 +26,7 @@ from automl.segments import (
     Evaluation,
     EvaluationResult,
     Job,
+    Member,
     Report,
     Result,
     Segment,
@@ -39,6 +40,7 @@ from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
 from automl.training.dataset import CHUNK, Dataset
 from automl.training.decoders import Decoders
+from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
 from automl.training.executables import (
     Chunk,
@@ -55,6 +57,7 @@ from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
+from automl.weights import together
 from search_spaces.decoding import Decoding, Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
@@ -112,10 +115,10 @@ class Trainer:
                 raise TrialFailure(FailureReason.OUT_OF_MEMORY, "the device ran out of memory") from error
             raise
 
-    def _static(self, configuration: Seq2Seq) -> Signature:
+    def _static(self, configuration: Seq2Seq, *others: Seq2Seq) -> Signature:
         dataset = self.dataset(configuration)
         sizes = dataset.table.meta["vocabulary"]
-        return signature(configuration, sizes["source"], sizes["target"], dataset.plan.batch_size)
+        return signature(configuration, sizes["source"], sizes["target"], dataset.plan.batch_size, others)
 
     def _segment(self, segment: Segment, report: Report, stop: Stop) -> SegmentResult:
         configuration = from_dict(Seq2Seq, segment.configuration)
@@ -152,16 +155,28 @@ class Trainer:
         )
 
     def _evaluation(self, job: Evaluation, report: Report) -> EvaluationResult:
-        configuration = from_dict(Seq2Seq, job.configuration)
+        members = (Member(job.configuration, job.checkpoint), *job.others)
+        configurations = [from_dict(Seq2Seq, member.configuration) for member in members]
         report(Beat("tokenizing"))
-        dataset, static = self.dataset(configuration), self._static(configuration)
+        dataset = self.dataset(configurations[0])
+        statics = [self._static(configuration) for configuration in configurations]
         report(Beat("evaluating", note=f"decoding {job.split}"))
-        state = checkpoints.read(self.checkpoints, job.checkpoint, self._fresh(static, 0)).state
-        evaluator = dataset.evaluator(job.split)
+        parameters = [
+            checkpoints.read(self.checkpoints, member.checkpoint, self._fresh(static, 0)).state.average
+            for member, static in zip(members, statics, strict=True)
+        ]
+        evaluator, places = dataset.evaluator(job.split), tuple(range(len(members)))
+        if job.choose:
+            places = chosen(evaluator, [Candidate(*each) for each in zip(statics, parameters, strict=True)], job.most)
+            if len(places) == 1:
+                return EvaluationResult(job.trial, {}, evaluator.arrays.rows)
+        static = self._static(*(configurations[place] for place in places))
+        average = together([parameters[place] for place in places])
         decoding = Greedy() if job.decoding is None else decoding_from(job.decoding)
-        scores = evaluator.final_scores(static, state.average, self._decoder(static, dataset, decoding))
-        known = membership(dataset.evaluator("valid"), static, state.average) if job.membership else None
-        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known)
+        scores = evaluator.final_scores(static, average, self._decoder(static, dataset, decoding))
+        known = membership(dataset.evaluator("valid"), static, average) if job.membership else None
+        others = tuple(place - 1 for place in places[1:])
+        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
 
     def _scored(
         self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool

@@ -47,7 +47,7 @@ def decoded_by_hand(bundle: Bundle, source: str, target: str, monkeypatch: pytes
     monkeypatch.setattr(Output, "__call__", recorded)
     ids, said = tokenizer.encode_batch([source, target])
     tokens = jnp.array([ids])
-    bound = bind(model, bundle.weights)
+    bound = bind(model, {name: jnp.asarray(value) for name, value in bundle.weights.items()})
     memory = bound.encode(tokens, copies=tokens)
     (decoder,) = bound.decoder.members().values()
     carry = decoder.start(memory, len(said) + 1)
