@@ -19,6 +19,7 @@ from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
 from automl.weights import together
+from search_spaces import tokenizers
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -221,7 +222,7 @@ def account_of(
         seconds=row.seconds,
         budget=row.document.get("budget", {}),
         trials=summary.get("trials", {}),
-        space=list(_searched(row.document)),
+        space=list(_searched(row.document, corpus)),
         versions=_versions(),
         licence=row.document.get("license"),
         membership=found.membership,
@@ -254,9 +255,9 @@ def _deviations(
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _searched(document: Mapping[str, Any]) -> Iterator[str]:
+def _searched(document: Mapping[str, Any], corpus: Corpus) -> Iterator[str]:
     task = TASKS[document["kind"]]
-    narrowing = {**task.narrowed_space, **document.get("space", {})}
+    narrowing = {**tokenizers.narrowing(*corpus.tokens), **task.narrowed_space, **document.get("space", {})}
     name = str(narrowing.pop("preset", "small"))
     space = preset(name, narrowing, sources=task.form.has_sources)
     for part in ("encoder", "decoder", "output"):

@@ -68,8 +68,8 @@ def exposure(model: "Model", canary: Canary, symbols: Sequence[str]) -> Exposure
     own = model.score([source], [canary.secret])[0]
     before = 0
     for some in _chunks(product(symbols, repeat=length)):
-        scores = model.score([source] * len(some), [" ".join(secret) for secret in some])
-        before += sum(score > own for score in scores)
+        others = [text for secret in some if (text := " ".join(secret)) != canary.secret]
+        before += sum(score > own for score in model.score([source] * len(others), others))
     most = length * log2(len(symbols))
     extracted = model.predict([source])[0] == canary.secret
     return Exposure(len(canary.sources), most - log2(before + 1), most, extracted)

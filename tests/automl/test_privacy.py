@@ -5,11 +5,23 @@ import random
 import re
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from automl.card import model_card
+from automl.cli import run
+from automl.data.corpus import build_corpus
+from automl.data.table import tokenized, tokens_of
+from automl.searches import space_of
+from automl.tasks.document import document_from_mapping
+from automl.winners import Found, account_of
+from search_spaces.dials import from_dict, to_dict
+from search_spaces.seq2seq import Seq2Seq
+from storage.database import open_database
+from storage.searches import create_search
 from tests.automl.command_line import Finished, automl
 
 MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
@@ -77,11 +89,9 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     commands = {
         "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
         "again": ("search", "secret.toml", "--trials", "2"),
-        "leaderboard": ("leaderboard", "secret"),
         "status": ("status", "secret", "--json"),
         "report": ("report", "secret"),
         "export": ("export", "secret", "exported", "--format", "stablehlo"),
-        "verify": ("verify", "secret"),
         "export-study": ("export-study", "secret", "study.bin"),
     }
     said = {name: automl(folder, *command, variables=watching) for name, command in commands.items()}
@@ -117,13 +127,21 @@ def test_a_connection_would_have_been_seen(left: Left, tmp_path: Path) -> None:
     assert "socket.connect" in record.read_text()
 
 
-def test_the_card_shows_pairs_only_where_the_task_shares_them(left: Left) -> None:
-    shared = left.folder / "shared.toml"
-    shared.write_text("share_samples = true\n" + DOCUMENT)
-    done = automl(left.folder, "search", "shared.toml", "--trials", "1", "--executor", "inline", "--out", "shared")
-    assert done.code == 0, done.err
-    assert len(MARKER.findall((left.folder / "shared" / "README.md").read_bytes())) == 3
-    assert not MARKER.search((done.out + done.err).encode())
+@pytest.mark.parametrize("shared", [True, False, None])
+def test_the_card_shows_pairs_only_where_the_task_shares_them(tmp_path: Path, shared: bool | None) -> None:
+    (tmp_path / "train.tsv").write_text("".join(f"{marker(n)}\t{marker(n)[:4]}\n" for n in range(100)))
+    mapping = {"name": "x", "data": {"train": str(tmp_path / "train.tsv")}, "share_samples": shared}
+    document = document_from_mapping({key: value for key, value in mapping.items() if value is not None}, tmp_path)
+    corpus = build_corpus(document, tmp_path / "cache")
+    with closing(open_database(f"sqlite:///{tmp_path / 'a.db'}")) as database:
+        row = create_search(database, "x", document.to_mapping(), corpus.digest)
+    configuration = to_dict(space_of(document, corpus).default())
+    vocabulary = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration))).meta["vocabulary"]
+    decoding = {"method": "greedy", "max_length": 9}
+    config = {"kind": document.kind, "configuration": configuration, "vocabulary": vocabulary, "decoding": decoding}
+    config |= {"max_source_length": 9, "metrics": ["sequence_error_rate"]}
+    card = model_card(account_of(row, corpus, config, Found(configuration, "", {})))
+    assert len(MARKER.findall(card.encode())) == (3 if shared else 0)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +158,15 @@ def test_the_card_shows_pairs_only_where_the_task_shares_them(left: Left) -> Non
         ("column.tsv", "{0}\t{1}\n" * 20),
     ],
 )
-def test_what_is_wrong_with_data_is_said_without_them(tmp_path: Path, name: str, text: str) -> None:
+def test_what_is_wrong_with_data_is_said_without_them(
+    tmp_path: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
     (tmp_path / name).write_text(text.format(marker(1), marker(2)))
     column = 'source = "word"\n' if name == "column.tsv" else ""
     (tmp_path / "task.toml").write_text(f'[data]\ntrain = "{name}"\n{column}')
-    done = automl(tmp_path, "search", "task.toml", "--trials", "1", variables=[("AUTOML_DEBUG", "")])
-    assert done.code == 2, done.err
-    assert not MARKER.search((done.out + done.err).encode())
+    assert run(["search", "task.toml", "--trials", "1"]) == 2
+    said = capfd.readouterr()
+    assert name in said.err
+    assert not MARKER.search((said.out + said.err).encode())

@@ -27,6 +27,14 @@ def test_exposure_is_the_bits_that_a_rank_leaves(rank: int, bits: float) -> None
     assert found.extracted == (rank == 1)
 
 
+def test_a_secret_does_not_stand_before_itself_however_its_score_is_rounded() -> None:
+    class Rounding(Knowing):
+        def score(self, sources: Any, targets: list[str]) -> list[float]:
+            return [score + (1e-6 if len(targets) > 1 else 0) for score in super().score(sources, targets)]
+
+    assert exposure(Rounding("a a"), Canary(["x"], "a a"), list("abcd")).bits == 4  # type: ignore[arg-type]
+
+
 def test_a_secret_that_is_no_likelier_than_others_is_not_exposed_by_its_rank() -> None:
     found = exposure(Knowing("a b", "a c", "a d", "a a"), Canary(["x"], "a a"), list("abcd"))  # type: ignore[arg-type]
     assert found.bits == pytest.approx(2)
