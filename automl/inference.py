@@ -304,7 +304,7 @@ class Model:
         return self._file(data)[1]
 
     def _file(self, data: Path) -> tuple[Iterable[Any], Mapping[str, list[str]]]:
-        """Return what a model reads of a file that has the task's columns, and the acceptable targets of each source."""
+        """Return what the model reads of a file, and the acceptable targets of each source."""
         from automl.data.sources import Columns
         from automl.data.splits import group
         from automl.tasks import TASKS

@@ -179,6 +179,13 @@ def model_of(signature: Signature) -> Model:
     return Seq2Seq(signature.configuration, *sizes)
 
 
+def single(signature: Signature) -> Seq2Seq:
+    """Return the model of a signature that is none of an ensemble, as only such are trained."""
+    model = model_of(signature)
+    assert isinstance(model, Seq2Seq)
+    return model
+
+
 def further(noise: Noise, number: Int[Array, ""]) -> Noise:
     """Return the noise of a step, or of a batch of it."""
     return noise._replace(seed=mixed(noise.seed + number.astype(jnp.uint32)))
@@ -187,7 +194,7 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
 Train = Callable[..., tuple[TrainState, Float[Array, "steps"]]]
 
 
-def training(model: Model, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
+def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
     """Return the function that takes a chunk of steps by one of some optimizers, from (state, split, chunk).
 
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
@@ -243,7 +250,7 @@ def training(model: Model, bucket: Bucket, optimizers: tuple[type[Optimizer], ..
 @cache
 def train_program(signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
     """Return `training` as a program; it consumes the state that it is given."""
-    return jax.jit(training(model_of(signature), bucket, optimizers), donate_argnums=0)
+    return jax.jit(training(single(signature), bucket, optimizers), donate_argnums=0)
 
 
 Evaluate = Callable[..., TokenCounts]

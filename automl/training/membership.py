@@ -1,12 +1,14 @@
 """Membership: how well rows of train are told from those of valid by what the model gives them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.table import Split
 from automl.models.parameters import Parameters
 from automl.segments import Membership
-from automl.training.evaluation import Evaluator, flat, forced_sums
+from automl.training.evaluation import Evaluator, forced_sums
 from automl.training.executables import on_device
 from automl.training.signature import Signature
 
@@ -45,6 +47,10 @@ def told(train: NDArray[np.floating], valid: NDArray[np.floating]) -> float:
 
 def part(split: Split, rows: NDArray[np.int64]) -> Split:
     """Return some rows of a split."""
-    sources = [split.source[slice(*split.source_offsets[row : row + 2])].tolist() for row in rows]
-    targets = [split.target[slice(*split.target_offsets[row : row + 2])].tolist() for row in rows]
-    return Split(*flat(sources), *flat(targets), rows=len(rows))
+
+    def side(values: NDArray[Any], offsets: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        chosen = [values[slice(*offsets[row : row + 2])] for row in rows]
+        return np.concatenate([values[:0], *chosen]), np.cumsum([0, *map(len, chosen)], dtype=np.int64)
+
+    source, target = side(split.source, split.source_offsets), side(split.target, split.target_offsets)
+    return Split(*source, *target, rows=len(rows))
