@@ -19,7 +19,7 @@ from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
 from automl.weights import together
-from search_spaces import tokenizers
+from search_spaces import stems, tokenizers
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -257,7 +257,8 @@ def _deviations(
 
 def _searched(document: Mapping[str, Any], corpus: Corpus) -> Iterator[str]:
     task = TASKS[document["kind"]]
-    narrowing = {**tokenizers.narrowing(*corpus.tokens), **task.narrowed_space, **document.get("space", {})}
+    images = {} if corpus.canvas is None else stems.narrowing(*corpus.canvas)
+    narrowing = {**tokenizers.narrowing(*corpus.tokens), **images, **task.narrowed_space, **document.get("space", {})}
     name = str(narrowing.pop("preset", "small"))
     space = preset(name, narrowing, sources=task.form.has_sources)
     for part in ("encoder", "decoder", "output"):

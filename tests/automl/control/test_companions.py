@@ -4,10 +4,12 @@ import pytest
 
 from automl.control.companions import companions
 from automl.segments import Evaluation, EvaluationResult
+from search_spaces.spaces import space
 from search_spaces.tokenizers import Bytes
 from tests.automl.control.test_controller import Bench, bench, mirrored_bench
 from tests.automl.control.test_history import BLEU, ERROR_RATE, trials
 
+PINNED = space({"source_tokens": "Characters", "target_tokens": "Characters"})
 __all__ = ["bench", "mirrored_bench"]
 
 
@@ -42,7 +44,7 @@ def answering(bench: Bench, valid: float, chosen: tuple[int, ...] = (0,)) -> lis
 
 def test_others_speak_with_the_winner_where_that_is_better_on_valid(bench: Bench) -> None:
     asked = answering(bench, valid=0.001)
-    outcome = bench.run(ensembles=True, reserve=36.0)
+    outcome = bench.run(ensembles=True, reserve=36.0, space=PINNED)
     best = outcome.best
     assert f"; together with trial {best.members[0]['trial']} it has 0.001" in outcome.why
     assert [(job.split, job.choose) for job in asked] == [("valid", True), ("test", False)]
@@ -57,7 +59,7 @@ def test_others_speak_with_the_winner_where_that_is_better_on_valid(bench: Bench
 @pytest.mark.parametrize(("valid", "chosen"), [(0.9, (0,)), (0.001, ())])
 def test_the_winner_stays_alone_where_nothing_is_gained(bench: Bench, valid: float, chosen: tuple[int, ...]) -> None:
     asked = answering(bench, valid, chosen)
-    best = bench.run(ensembles=True, reserve=36.0).best
+    best = bench.run(ensembles=True, reserve=36.0, space=PINNED).best
     assert (len(asked), best.members, best.single) == (1, (), None)
 
 
@@ -68,5 +70,5 @@ def test_nothing_is_put_together_unasked(bench: Bench) -> None:
 
 def test_the_most_parameters_are_told_to_whoever_chooses(bench: Bench) -> None:
     asked = answering(bench, 0.001)
-    bench.run(ensembles=True, reserve=36.0, most_parameters=1500)
+    bench.run(ensembles=True, reserve=36.0, space=PINNED, most_parameters=1500)
     assert asked[0].most == 1500
