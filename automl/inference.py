@@ -15,7 +15,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.boxes import scaled
 from automl.bundle import Bundle, read_bundle
+from automl.data.boxes import Boxes
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
 from automl.decoding.answers import Answer, Request, Thoughts, allotted, answered, batches, padded
@@ -160,8 +162,10 @@ class Model:
             raise TypeError("predict takes a list of sources; put the one source in a list")
         stream = iter(sources)
         while chunk := list(islice(stream, SOURCES_AT_ONCE)):
-            answers = self.answers(self._encoded(chunk), decoding or self.decoding)
-            yield from self._target.decode_batch([best.tokens for best, *_ in answers])
+            encoded, sizes = self._sized(chunk)
+            answers = self.answers(encoded, decoding or self.decoding)
+            said = self._target.said((best.tokens, best.each) for best, *_ in answers)
+            yield from (self._scaled(text, 1 / size) for text, size in zip(said, sizes, strict=True))
 
     def candidates(self, sources: Sequence[str], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
         """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`."""
@@ -280,11 +284,14 @@ class Model:
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         sources, references = self._file(data)
-        encoded, acceptable = self._tokens(sources), list(references.values())
+        encoded, sizes = self._sized(sources) if self._reads_images else (self._tokens(sources), [1.0] * len(references))
+        acceptable = [
+            [self._scaled(text, size) for text in texts] for texts, size in zip(references.values(), sizes, strict=True)
+        ]
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
             answers = self.answers(encoded, self.decoding)
-            outputs = self._target.decode_batch([best.tokens for best, *_ in answers])
+            outputs = self._target.said((best.tokens, best.each) for best, *_ in answers)
             scores |= {m.name: m.function(outputs, acceptable, self._target.tokens) for m in of_texts}
         if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
             found = self._likelihood(encoded, [texts[0] for texts in acceptable])
@@ -340,6 +347,23 @@ class Model:
         sums = forced_sums(self._programs, self._static, self._parameters, device, split.rows, bucket)
         loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
         return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
+
+    @property
+    def _reads_images(self) -> bool:
+        return isinstance(self._source, Pixels)
+
+    def _sized(self, sources: Iterable[Any]) -> tuple[list[Any], list[float]]:
+        """Return sources as tokens, and of images by how much they were made larger or smaller for that."""
+        if not isinstance(self._source, Pixels):
+            encoded = self._encoded(sources)
+            return encoded, [1.0] * len(encoded)
+        pairs = [self._source.sized(source) for source in sources]
+        return [row for row, _ in pairs], [size for _, size in pairs]
+
+    def _scaled(self, text: str, size: float) -> str:
+        if not isinstance(self._target, Boxes):
+            return text
+        return scaled(text, size)
 
     def _tokens(self, sources: Iterable[Any]) -> list[Any]:
         if not self.has_source:

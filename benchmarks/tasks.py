@@ -93,6 +93,8 @@ def _rows() -> Iterator[Row]:
     known = "nearest neighbours 83.7 % accuracy"
     arrays = {"source": "x", "target": "y"}
     yield Row("img_fashion", "img_fashion", "image_classification", 20, ("accuracy", "macro_f1"), known, ".npz", arrays)
+    precisions = ("mean_average_precision_50", "mean_average_precision")
+    yield Row("det_fashion", "det_fashion", "object_detection", 20, precisions, "–", "/annotations.json")
     yield Row("number_words", "number_words", pairs, 10, ERROR, "0.75 % sequence error", data=CHARACTERS)
     yield Row("dates", "dates", pairs, 10, ERROR, "0.0 % sequence error", data=CHARACTERS)
 

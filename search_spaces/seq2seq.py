@@ -68,7 +68,9 @@ class Seq2Seq:
     attention_dropout: float = uniform(0.0, 0.0, 0.2)
     label_smoothing: float = uniform(0.1, 0.0, 0.2)
     source_tokens: Tokenizer = one_of(*tokenizers.SOURCE, tokenizers.Whole, tokenizers.Pixels)
-    target_tokens: TargetTokenizer = one_of(*tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole)
+    target_tokens: TargetTokenizer = one_of(
+        *tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole, tokenizers.Boxes
+    )
     history_turns: int = later(0, 0, 1, 2, 4, 8)
     stem: stems.Stem = later_kind(stems.Tokens, stems.Convolutions, stems.Patches)
     augmentation: Augmentation = later_kind(Unchanged, Varied)

@@ -8,7 +8,7 @@ from search_spaces.dials import choice
 SMALLEST, LARGEST = 4, 224
 """Pixels of a side."""
 SIDES = tuple(range(SMALLEST, LARGEST + 1))
-MOST_POSITIONS, FEWEST_POSITIONS = 256, 4
+MOST_POSITIONS, FEWEST_POSITIONS = 200, 4
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,17 @@ class Pixels:
     """No text: each value of each channel of each pixel of an image is a token, row by row."""
 
 
-Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram | Whole | Pixels
+@dataclass(frozen=True)
+class Boxes:
+    """No text: an object of an image is five tokens, its edges in so many steps along a side and its class.
+
+    (Chen et al., 2022, Pix2Seq, section 2.)
+    """
+
+    bins: int = choice(64, 32, 64, 128, 224)
+
+
+Tokenizer = Characters | Whitespace | Bytes | BytePairs | Unigram | Whole | Pixels | Boxes
 TargetTokenizer = Tokenizer | LikeSource
 
 SOURCE = (Characters, Whitespace, Bytes, BytePairs, Unigram)
@@ -73,6 +83,7 @@ KINDS: Mapping[str, tuple[type[Tokenizer], ...]] = {
     "subwords": LEARNT,
     "whole": (Whole,),
     "pixels": (Pixels,),
+    "boxes": (Boxes,),
 }
 """What a task document may call tokens → the kinds that are then left to a search."""
 

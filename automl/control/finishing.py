@@ -10,6 +10,8 @@ from storage.segments import SegmentRow
 BEAMS = (Beam(4, 1.0), Beam(4, 0.6), Beam(8, 1.0))
 """What is tried, in this order."""
 BY_EXACT_MATCH = ("sequence_error_rate", "exact_match", "accuracy")
+RANKED = ("mean_average_precision", "mean_average_precision_50")
+"""What needs the probability of each token, which a beam does not give."""
 COMPILING = 10.0
 """Seconds that a beam may take to compile."""
 
@@ -48,7 +50,7 @@ def finish(
 
 def is_searched(metric: Metric) -> bool:
     """Say whether beams are tried for an objective at all."""
-    return isinstance(metric, TextMetric) and metric.name not in BY_EXACT_MATCH
+    return isinstance(metric, TextMetric) and metric.name not in (*BY_EXACT_MATCH, *RANKED)
 
 
 def might_be_better(metric: Metric, scores: Mapping[str, float]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.images import BROKEN, SUFFIXES, Image, bounded, checked, digest, read_image
+from automl.data.images import BROKEN, SUFFIXES, Image, checked, digest, read_image
 from automl.data.sources import Column, Columns, Pairs, unreadable
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
@@ -36,7 +36,7 @@ def read_album(path: Path, columns: Columns) -> Pairs:
         return _gathered(path, (_member(path, file) for file in files), [str(f.relative_to(path)) for f in files])
     images, labels = _read_arrays(path, columns)
     pairs = zip(images, labels.tolist(), strict=True)
-    return _gathered(path, ((bounded(image), normalise(str(label)), "") for image, label in pairs))
+    return _gathered(path, ((read_image(image), normalise(str(label)), "") for image, label in pairs))
 
 
 def _member(root: Path, file: Path) -> Member:

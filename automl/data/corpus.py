@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from automl.data import artifact
 from automl.data.artifact import Meta
 from automl.data.forms import PAIRS, Form
-from automl.data.images import Image, canvas_of, fitted, said_of
+from automl.data.images import Image, canvas_of, fit, fitted, said_of
 from automl.data.pixels import Canvas, laid_out
 from automl.data.sources import Columns, unreadable
 from automl.data.splits import Part, Splits, split
@@ -157,16 +158,18 @@ def data_digest(data: DataDescription, form: Form = PAIRS) -> str:
     """
     for path in data.files.values():
         form.check(path)
-    digests = {name: _sha256(path) for name, path in data.files.items()}
+    digests = {name: _sha256(path, form) for name, path in data.files.items()}
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns = [data.columns.source, data.columns.target]
     choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, form: Form) -> str:
     try:
-        return artifact.sha256_of_all(path) if path.is_dir() else artifact.sha256_of(path)
+        if path.is_dir():
+            return artifact.sha256_of_all(path)
+        return "".join(map(artifact.sha256_of, (path, *form.parts(path))))
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -175,6 +178,8 @@ def _write(
     folder: Path, document: Described, splits: Splits, notices: Sequence[str], images: Mapping[str, Image]
 ) -> Meta:
     data, form = document.data, document.form
+    sized = _write_images(folder, splits, images) if images else {}
+    splits = splits if not images else replace(splits, parts=_scaled(splits, images, Canvas(*sized["canvas"]), form))
     for name in SPLITS:
         _write_texts(folder / f"{name}.jsonl", splits.parts[name], has_sources=form.has_sources)
     train = splits.parts["train"].references
@@ -191,7 +196,20 @@ def _write(
         "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
         "tokens": {"source": words[0], "target": words[1]},
         "notices": [*notices, *said],
-        **(_write_images(folder, splits, images) if images else {}),
+        **sized,
+    }
+
+
+def _scaled(splits: Splits, images: Mapping[str, Image], canvas: Canvas, form: Form) -> dict[str, Part]:
+    """Return the parts with targets for images as they lie on the canvas."""
+
+    def own(source: str, targets: list[str]) -> list[str]:
+        scale = fit(images[source], canvas)
+        return [form.scaled(target, scale) for target in targets]
+
+    return {
+        name: replace(part, references={source: own(source, targets) for source, targets in part.references.items()})
+        for name, part in splits.parts.items()
     }
 
 

@@ -1,11 +1,21 @@
 """Forms of data: how the files of a kind of task become pairs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl.data.sources import READERS, Columns, Pairs, check_file, read_pairs
 from automl.data.tokenizers import normalise
+
+
+def _same(text: str, scale: float) -> str:
+    del scale
+    return text
+
+
+def _alone(path: Path) -> Iterable[Path]:
+    del path
+    return ()
 
 
 def _nothing(files: Mapping[str, Pairs]) -> Sequence[str]:
@@ -26,6 +36,8 @@ class Form:
         prepare: Turns what a prediction is asked for into a source as `read` gives it.
         recurring: Whether sources of train may be in valid or test too, as greetings are in conversations.
         reads_folders: Whether a folder may stand for a file.
+        parts: Further files that belong to one.
+        scaled: Returns a target for an image that is so many times as large.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
     """
 
@@ -37,6 +49,8 @@ class Form:
     recurring: bool = False
     has_sources: bool = True
     reads_folders: bool = False
+    parts: Callable[[Path], Iterable[Path]] = _alone
+    scaled: Callable[[str, float], str] = _same
 
     def check(self, path: Path) -> None:
         """Make sure that data of this form may be at a path.

@@ -23,16 +23,24 @@ BROKEN = "broken image"
 
 
 def read_image(image: str | Path | NDArray[Any]) -> Image:
-    """Read a file of PNG or JPEG, or take an array; the longest side is brought to what a model reads at most.
+    """Read an image as `read_sized` does."""
+    return read_sized(image)[0]
+
+
+def read_sized(image: str | Path | NDArray[Any]) -> tuple[Image, float]:
+    """Read a file of PNG or JPEG, or take an array; its longest side is brought to what a model reads at most.
+
+    Returns:
+        The image, and by how much it was made smaller.
 
     Raises:
         InputError: It is no image, or one of more than 8 bits a channel.
     """
     if isinstance(image, np.ndarray):
-        return bounded(checked(image, "an array"))
+        return _bounded(checked(image, "an array"))
     path = Path(image)
     try:
-        return bounded(_opened(path))
+        return _bounded(_opened(path))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such image") from None
     except IsADirectoryError:
@@ -76,11 +84,12 @@ def checked(image: NDArray[Any], where: str) -> Image:
     return np.ascontiguousarray(shaped)
 
 
-def bounded(image: Image) -> Image:
-    """Make an image smaller until a model could read it."""
+def _bounded(image: Image) -> tuple[Image, float]:
     height, width = image.shape[:2]
     scale = LARGEST / max(height, width)
-    return image if scale >= 1 else _scaled(image, (max(round(width * scale), 1), max(round(height * scale), 1)))
+    if scale >= 1:
+        return image, 1.0
+    return _scaled(image, (max(round(width * scale), 1), max(round(height * scale), 1))), scale
 
 
 def digest(image: Image) -> str:
@@ -119,11 +128,17 @@ def fitted(image: Image, canvas: Canvas) -> tuple[Image, float]:
         image = np.repeat(image, 3, axis=2) if channels == 1 else _grey(image)
     if (height, width) == canvas[:2]:
         return image, 1.0
-    scale = min(canvas.height / height, canvas.width / width)
+    scale = fit(image, canvas)
     found = np.zeros(tuple(canvas), np.uint8)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     found[: size[1], : size[0]] = _scaled(image, size)
     return found, scale
+
+
+def fit(image: Image, canvas: Canvas) -> float:
+    """Return how many times as large an image is on a canvas."""
+    height, width = image.shape[:2]
+    return min(canvas.height / int(height), canvas.width / int(width))
 
 
 def _grey(image: Image) -> Image:

@@ -82,9 +82,19 @@ class Pixels(Tokenizer):
         Raises:
             InputError: One is no image.
         """
-        from automl.data.images import fitted, read_image
+        return [row for row, _ in map(self.sized, texts)]
 
-        return [fitted(read_image(image), self.canvas)[0].reshape(-1) for image in texts]
+    def sized(self, image: Any) -> tuple[NDArray[np.uint8], float]:
+        """Return an image as a row of bytes, and by how much it was made larger or smaller.
+
+        Raises:
+            InputError: It is none.
+        """
+        from automl.data.images import fitted, read_sized
+
+        read, smaller = read_sized(image)
+        found, scale = fitted(read, self.canvas)
+        return found.reshape(-1), smaller * scale
 
     def decode_batch(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Refuse: no text stands for pixels."""

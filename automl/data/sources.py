@@ -52,6 +52,7 @@ class Pairs:
         first_dropped: The first such number of each reason.
         units: What each kept row must not be divided from, such as its conversation; its source where absent.
         images: Where sources are images, each source → its pixels.
+        notices: What is to be said of them beside what was dropped.
         names: What each row of a folder is called, from number 1 on.
     """
 
@@ -65,6 +66,7 @@ class Pairs:
     units: Sequence[str] = ()
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     names: Sequence[str] = ()
+    notices: Sequence[str] = ()
 
     def where(self, number: int) -> str:
         """Return what an error or a notice calls a place of the file."""

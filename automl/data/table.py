@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from automl.data import artifact
 from automl.data.artifact import Meta
+from automl.data.boxes import Boxes
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
 from automl.data.pixels import Canvas, Pixels
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
@@ -166,7 +167,9 @@ def _digest(corpus: Corpus, tokens: Tokens) -> str:
 def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]], canvas: Canvas | None) -> dict[str, Tokenizer]:
     source, target, _ = tokens
     if canvas is not None and not isinstance(target, LikeSource):
-        return {"source": Pixels(canvas), "target": Tokenizer.learn(target, [row[1] for row in rows])}
+        targets = [row[1] for row in rows]
+        boxes = Boxes.learnt(target, canvas, targets) if isinstance(target, kinds.Boxes) else None
+        return {"source": Pixels(canvas), "target": boxes or Tokenizer.learn(target, targets)}
     sources, targets = list(dict.fromkeys(row[0] for row in rows)), [row[1] for row in rows]
     if isinstance(target, LikeSource):
         if target.shared:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from automl.data import subwords
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
-from search_spaces.tokenizers import BytePairs, Bytes, Characters, Pixels, Unigram, Whitespace, Whole
+from search_spaces.tokenizers import Boxes, BytePairs, Bytes, Characters, Pixels, Unigram, Whitespace, Whole
 
 PAD, BOS, EOS, UNK = range(4)
 
@@ -74,8 +74,8 @@ class Tokenizer:
                 return cls(Unigram, subwords.unigrams(SPECIAL_TOKENS, size, texts))
             case Whole():
                 return cls(Whole, _whole(texts))
-            case Pixels():
-                raise TypeError("pixels are not learnt from texts")
+            case Pixels() | Boxes():
+                raise TypeError("what images hold is not learnt from texts alone")
             case _:
                 assert_never(tokens)
 
@@ -90,8 +90,8 @@ class Tokenizer:
 
         try:
             contents = json.loads(document)
-            if contents["model"]["type"] == kinds.Pixels.__name__:
-                return _pixels(contents["model"])
+            if contents["model"]["type"] in (kinds.Pixels.__name__, kinds.Boxes.__name__):
+                return _of_images(contents["model"])
             decoder = contents["decoder"]
             kind = _KINDS[contents["model"]["type"], decoder["type"] if decoder else None]
             if _around(contents) != _around(json.loads(_empty(kind).to_str())):
@@ -123,6 +123,10 @@ class Tokenizer:
         kept = [[int(token) for token in row if token >= len(SPECIAL_TOKENS)] for row in rows]
         return list(self._backend.decode_batch(kept))
 
+    def said(self, answers: Iterable[tuple[Sequence[int], Sequence[float]]]) -> list[str]:
+        """Turn ids, each with its log-probability, into texts."""
+        return self.decode_batch(tokens for tokens, _ in answers)
+
     def tokens(self, text: str) -> list[str]:
         """Split a text into tokens as `encode_batch` does, whether the vocabulary holds them or not."""
         text = unicodedata.normalize("NFC", text)
@@ -131,10 +135,11 @@ class Tokenizer:
         return text.split() if self.kind is Whitespace else list(self._backend.encode(text).tokens)
 
 
-def _pixels(document: Mapping[str, Any]) -> "Tokenizer":
-    from automl.data import pixels
+def _of_images(document: Mapping[str, Any]) -> "Tokenizer":
+    from automl.data import boxes, pixels
 
-    return pixels.Pixels.of(document)
+    kind = pixels.Pixels if document["type"] == kinds.Pixels.__name__ else boxes.Boxes
+    return kind.of(document)
 
 
 def _empty(kind: type[kinds.Tokenizer]) -> Any:

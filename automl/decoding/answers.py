@@ -24,10 +24,11 @@ ROWS = (1, 8, 64)
 
 
 class Decoded(NamedTuple):
-    """Tokens of each row, without begin and end, padded with `PAD`; and the log-probability of the whole."""
+    """Tokens of each row, without begin and end, padded with `PAD`; the log-probability of the whole, and of each."""
 
     tokens: Int[Array, "batch target"]
     scores: Float[Array, "batch"]
+    each: Float[Array, "batch target"] | None = None
 
 
 class Hypotheses(NamedTuple):
@@ -89,10 +90,11 @@ class Penalty(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One source's target tokens, and their log-probability."""
+    """One source's target tokens, their log-probability, and that of each where it is known."""
 
     tokens: list[int]
     score: float
+    each: Sequence[float] = ()
 
 
 Program = Callable[
@@ -151,6 +153,9 @@ def decode(
 
 def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     """Return the answers of each row, the best first; of `Decoded` there is one."""
+    if isinstance(decoded, Decoded) and decoded.each is not None:
+        rows = zip(*map(np.asarray, decoded), strict=True)
+        return [[_answer(*row)] for row in rows]
     tokens, scores = np.asarray(decoded.tokens), np.asarray(decoded.scores)
     if tokens.ndim == 2:
         tokens, scores = tokens[:, None], scores[:, None]
@@ -158,6 +163,11 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
         [Answer([int(t) for t in one if t != PAD], float(score)) for one, score in zip(many, of_row, strict=True)]
         for many, of_row in zip(tokens, scores, strict=True)
     ]
+
+
+def _answer(tokens: NDArray[np.int32], score: Any, each: NDArray[np.float32]) -> Answer:
+    real = tokens != PAD
+    return Answer(tokens[real].tolist(), float(score), each[real].tolist())
 
 
 def padded(sources: Sequence[Any], rows: int, length: int | None = None) -> NDArray[np.int32]:

@@ -56,7 +56,7 @@ def begin(decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch
         jnp.full((rows,), BOS, jnp.int32),
         (source == PAD).all(axis=1),
         speaking.start(memory, length),
-        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,))),
+        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,)), jnp.zeros((rows, length))),
     )
 
 
@@ -78,9 +78,11 @@ def walk(
         gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
         ended = state.ended | (chosen == EOS)
         tokens = state.decoded.tokens.at[:, state.position].set(jnp.where(ended, PAD, chosen))
+        each = state.decoded.each
+        each = each if each is None else each.at[:, state.position].set(gained)
         total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
         stopped = ended | _stopped(tokens, request, state.position)
-        return Walk(state.position + 1, jnp.where(stopped, EOS, chosen), stopped, carry, Decoded(tokens, total))
+        return Walk(state.position + 1, jnp.where(stopped, EOS, chosen), stopped, carry, Decoded(tokens, total, each))
 
     last = request.most if until is None else jnp.minimum(request.most, until)
     return jax.lax.while_loop(lambda s: (s.position < last) & ~s.ended.all(), step, begun)

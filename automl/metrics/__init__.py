@@ -6,6 +6,7 @@ from functools import partial
 from typing import get_args
 
 from automl.errors import InputError
+from automl.metrics.detections import mean_average_precision, mean_average_precision_50, signature
 from automl.metrics.edits import (
     character_error_rate,
     exact_match,
@@ -57,6 +58,8 @@ METRICS: Mapping[str, Metric] = {
         TextMetric("macro_f1", "maximize", 0.0, 1.0, macro_f1),
         *map(_sacrebleu, get_args(SacrebleuMetric)),
         *map(_rouge, get_args(RougeMetric)),
+        TextMetric("mean_average_precision", "maximize", 0.0, 1.0, mean_average_precision, signature),
+        TextMetric("mean_average_precision_50", "maximize", 0.0, 1.0, mean_average_precision_50, signature),
         LikelihoodMetric("perplexity", "minimize", None, 1.0, perplexity),
         LikelihoodMetric("bits_per_token", "minimize", None, 0.0, bits_per_token),
         LikelihoodMetric("bits_per_character", "minimize", None, 0.0, bits_per_character),

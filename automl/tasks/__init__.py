@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from automl.tasks.dialogue import Dialogue
 from automl.tasks.generation import Generation
 from automl.tasks.image_classification import ImageClassification
+from automl.tasks.object_detection import ObjectDetection
 from automl.tasks.sequence_to_sequence import SequenceToSequence
 from automl.tasks.summarization import Summarization
 from automl.tasks.task import Task
@@ -15,6 +16,7 @@ TASKS: Mapping[str, type[Task]] = {
     task.kind: task
     for task in (
         ImageClassification,
+        ObjectDetection,
         Generation,
         Dialogue,
         TextClassification,

@@ -28,7 +28,7 @@ Kind = Literal[
     "image_classification",
     "object_detection",
 ]
-Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole", "pixels"]
+Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole", "pixels", "boxes"]
 
 
 def _resolve(value: object, information: ValidationInfo) -> Path:

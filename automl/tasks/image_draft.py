@@ -1,6 +1,7 @@
 """A draft for images: the task document that fits them, with what was seen."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,22 +9,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from automl.data.albums import read_album
+from automl.boxes import read_text
 from automl.data.images import SUFFIXES, canvas_of, said_of
 from automl.data.pixels import Canvas
 from automl.data.raw import SPLIT_STEMS
 from automl.data.sources import Columns, Pairs
 from automl.errors import InputError
-from automl.tasks.classes import inspect_classes
 from automl.tasks.image_classification import ImageClassification
+from automl.tasks.object_detection import ObjectDetection
 from automl.tasks.profile import SHOWN_CLASSES
+from automl.tasks.task import Task
+
+SCENES = ".json"
+KNOWN = re.compile(r"train: [\d,]+ (classes|boxes) of")
+"""What the document says of the classes anyway."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What images of each split look like."""
+    """What images of each split look like, to a kind of task."""
 
     files: Mapping[str, Pairs]
+    task: type[Task] = ImageClassification
 
     @cached_property
     def canvas(self) -> Canvas:
@@ -32,13 +39,20 @@ class Seen:
 
     @cached_property
     def classes(self) -> list[tuple[str, int]]:
-        """Classes of train and their images, the most frequent first."""
-        return Counter(label for labels in self.files["train"].targets for label in labels).most_common()
+        """Classes of train and how often each is there, the most frequent first."""
+        targets = [target for targets in self.files["train"].targets for target in targets]
+        if self.task is ObjectDetection:
+            targets = [box.label for target in targets for box in read_text(target)]
+        return Counter(targets).most_common()
 
     @cached_property
     def warnings(self) -> list[str]:
         """What is wrong or would mislead, one sentence each."""
-        return [*self._left_out(), *self._leaks(), *self._sizes(), *inspect_classes(self.files)[1:]]
+        return [*self._left_out(), *self._leaks(), *self._sizes(), *self._inspected()]
+
+    def _inspected(self) -> Iterator[str]:
+        inspected = self.task.form.inspect(self.files)
+        yield from (each for each in inspected if not KNOWN.match(each))
 
     def _left_out(self) -> Iterator[str]:
         for split, pairs in self.files.items():
@@ -73,12 +87,17 @@ class ImageDraft:
     name: str
     files: dict[str, Path]
     seen: Seen
-    kind: str = ImageClassification.kind
+
+    @property
+    def kind(self) -> str:
+        """The kind of task."""
+        return self.seen.task.kind
 
     @property
     def why(self) -> str:
         """Why it is of its kind."""
-        return f"images of {len(self.seen.classes):,} classes"
+        what = "boxes" if self.seen.task is ObjectDetection else "images"
+        return f"{what} of {len(self.seen.classes):,} classes"
 
     @property
     def warnings(self) -> list[str]:
@@ -106,7 +125,8 @@ class ImageDraft:
         if held:
             yield f"# {' and '.join(held)} will be held out of train: a tenth of its images each, 2,000 at most"
         yield f"# every image is brought to {canvas.height} × {canvas.width}, {canvas.channels} channels"
-        yield f"\n[metric]\nname = {_value(ImageClassification.metrics[0])}  # or macro_f1"
+        first, *others = self.seen.task.metrics
+        yield f"\n[metric]\nname = {_value(first)}  # or {', '.join(others)}"
         yield '\n[budget]\ntime = "10m"'
         total = sum(count for _, count in self.seen.classes)
         yield f"\n# {len(self.seen.classes):,} classes:"
@@ -123,10 +143,28 @@ def draft_of_images(name: str, data: Path) -> ImageDraft | None:
     Raises:
         InputError: They cannot be read, or there is nothing to learn from.
     """
-    files = find_albums(data)
+    task: type[Task] = ObjectDetection
+    files = find_scenes(data)
+    if files is None:
+        task, files = ImageClassification, find_albums(data)
     if files is None:
         return None
-    return ImageDraft(name, files, Seen({split: read_album(path, Columns()) for split, path in files.items()}))
+    return ImageDraft(
+        name, files, Seen({split: task.form.read(path, Columns()) for split, path in files.items()}, task)
+    )
+
+
+def find_scenes(data: Path) -> dict[str, Path] | None:
+    """Return the json file of each split, if there are any: one, or in a folder by their names or those of folders."""
+    if data.suffix.lower() == SCENES and data.is_file():
+        return {"train": data}
+    if not data.is_dir():
+        return None
+    files = [path for path in sorted(data.glob(f"*{SCENES}")) if path.is_file()]
+    below = {path.parent.name: path for path in sorted(data.glob(f"*/*{SCENES}"))}
+    named = {path.stem.casefold(): path for path in files} | {name.casefold(): path for name, path in below.items()}
+    by_split = {name: named[stem] for name, stems in SPLIT_STEMS.items() for stem in stems if stem in named}
+    return by_split if "train" in by_split else None
 
 
 def find_albums(data: Path) -> dict[str, Path] | None:

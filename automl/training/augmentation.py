@@ -1,13 +1,14 @@
 """Augmentation: images of a batch, varied by a hash of the step and the row, so that resuming changes nothing."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
+from automl.data.boxes import PER_OBJECT
 from automl.data.pixels import LEVELS
-from automl.data.tokenizers import PAD, SPECIAL_TOKENS
+from automl.data.tokenizers import EOS, PAD, SPECIAL_TOKENS
 from automl.models.dropout import GOLDEN, mixed
 from search_spaces.augmentation import Augmentation, Unchanged, Varied
 from search_spaces.stems import Image, Stem, Tokens
@@ -18,7 +19,7 @@ FULL = float(LEVELS - 1)
 
 
 class Variation(NamedTuple):
-    """The dials of `search_spaces.augmentation.Varied`."""
+    """The dials of `search_spaces.augmentation.Varied`; `bins` are the steps of boxes, 0 where targets are none."""
 
     shift: Float[Array, ""]
     zoom: Float[Array, ""]
@@ -26,14 +27,16 @@ class Variation(NamedTuple):
     brightness: Float[Array, ""]
     contrast: Float[Array, ""]
     erasing: Float[Array, ""]
+    bins: Int[Array, ""]
 
     @staticmethod
-    def of(augmentation: Augmentation) -> "Variation":
-        """Return the dials as numbers."""
+    def of(augmentation: Augmentation, bins: int = 0) -> "Variation":
+        """Return the dials as numbers, and the steps along a side of boxes, 0 where a target is none."""
         kind = Varied(0.0, 0.0, False, 0.0, 0.0, 0.0) if isinstance(augmentation, Unchanged) else augmentation
         flip = 0.5 if kind.flip else 0.0
         dials = (kind.shift, kind.zoom, flip, kind.brightness, kind.contrast, kind.erasing)
-        return Variation(*map(np.float32, dials))  # type: ignore[arg-type]
+        numbers: tuple[Any, ...] = (*map(np.float32, dials), np.int32(bins))
+        return Variation(*numbers)
 
 
 class View(NamedTuple):
@@ -119,3 +122,27 @@ def _uncovered(stem: Image, variation: Variation, draw: Float[Array, "batch 3"])
         inside.append((places >= begin) & (places < begin + size[:, None]))
     covered = inside[0][:, :, None] & inside[1][:, None, :] & (draw[:, 0] < variation.erasing)[:, None, None]
     return 1.0 - covered.astype(jnp.float32)
+
+
+def arranged(
+    stem: Stem, targets: Int[Array, "batch target"], variation: Variation, seed: UInt32[Array, ""]
+) -> Int[Array, "batch target"]:
+    """Return targets of boxes in a random order (Chen et al., 2022, section 2.2), mirrored where the image is.
+
+    Others stay as they are.
+    """
+    rows, length = targets.shape
+    most = length // PER_OBJECT
+    if isinstance(stem, Tokens) or not most:
+        return targets
+    objects = targets[:, : most * PER_OBJECT].reshape(rows, most, PER_OBJECT)
+    ends = jnp.where(targets == EOS, jnp.arange(length), length).min(axis=1)
+    real = jnp.arange(most)[None, :] < (ends // PER_OBJECT)[:, None]
+    keys = jnp.where(real, _drawn(seed + jnp.uint32(1), rows, most), 2.0 + jnp.arange(most))
+    mixed_up = jnp.take_along_axis(objects, jnp.argsort(keys, axis=1)[:, :, None], axis=1)
+    flip = _drawn(seed, rows, 9)[:, 3] < variation.flip
+    other = 2 * len(SPECIAL_TOKENS) + variation.bins - 1 - mixed_up[:, :, jnp.array([0, 3, 2, 1, 4])]
+    sideways = jnp.array([[[False, True, False, True, False]]])
+    mirrored = jnp.where(sideways & (flip[:, None] & real)[:, :, None], other, mixed_up)
+    found = jnp.concatenate([mirrored.reshape(rows, -1), targets[:, most * PER_OBJECT :]], axis=1)
+    return jnp.where(variation.bins > 0, found, targets).astype(targets.dtype)

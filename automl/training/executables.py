@@ -20,7 +20,7 @@ from automl.models.ensemble import Ensemble, Model
 from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
-from automl.training.augmentation import Variation, varied
+from automl.training.augmentation import Variation, arranged, varied
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, updated
@@ -171,6 +171,12 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     return Batch(source, split.copies[source], inputs, targets)
 
 
+def behind(targets: Int[Array, "batch target"]) -> Int[Array, "batch target"]:
+    """Return what a model is given to say targets: each behind the begin, without its end."""
+    begins = jnp.where(targets[:, :1] == PAD, PAD, BOS).astype(targets.dtype)
+    return jnp.concatenate([begins, jnp.where(targets == EOS, PAD, targets)[:, :-1]], axis=1)
+
+
 def model_of(signature: Signature) -> Model:
     """Return the model of a signature, its parameters still shapes."""
     sizes = signature.source_vocabulary, signature.target_vocabulary
@@ -207,9 +213,11 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
     ) -> tuple[TrainState, Float[Array, "steps"]]:
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
             source = varied(model.stem, batch.source, chunk.variation, noise.seed)
-            logits = bind(model, parameters, given)(source, batch.inputs, noise, batch.copies)
+            targets = arranged(model.stem, batch.targets, chunk.variation, noise.seed)
+            inputs = batch.inputs if targets is batch.targets else behind(targets)
+            logits = bind(model, parameters, given)(source, inputs, noise, batch.copies)
             smoothing = chunk.recipe.label_smoothing
-            return smoothed_cross_entropy(logits, batch.targets, batch.targets != PAD, smoothing, tokens=tokens)
+            return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens)
 
         def gradient_of(parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
             def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:

@@ -313,7 +313,7 @@ class Course:
         self._trained = self._padded = 0
         self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
-        self.variation = Variation.of(configuration.augmentation)
+        self.variation = Variation.of(configuration.augmentation, getattr(configuration.target_tokens, "bins", 0))
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
             per_step = order.tokens_per_epoch / order.steps_per_epoch

@@ -108,7 +108,6 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "object_detection"}, 'kind = "object_detection" is not available yet'),
         (
             {"kind": "text_classification", "data": {"train": "a.tsv", "target_tokens": "characters"}},
             '[data] target_tokens is "whole" for kind = "text_classification"; leave it out',

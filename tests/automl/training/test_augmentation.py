@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from automl.data.tokenizers import PAD
-from automl.training.augmentation import Variation, varied
+from automl.data.tokenizers import EOS, PAD
+from automl.training.augmentation import Variation, arranged, varied
 from search_spaces.augmentation import Unchanged, Varied
 from search_spaces.stems import Patches, Tokens
 
@@ -63,3 +63,37 @@ def test_what_is_covered_is_black_and_a_part_of_some_images() -> None:
 def test_rows_of_padding_stay_padding() -> None:
     rows = ROWS.at[3:].set(PAD)
     assert (seen(Varied(0.2, 0.3, True, 0.3, 0.5, 0.5), rows=rows)[3:] == PAD).all()
+
+
+BINS = 8
+CAT, DOG = [4, 5, 8, 9, 12], [6, 4, 9, 11, 13]
+TARGETS = jnp.array([[*CAT, *DOG, EOS, PAD], [*DOG, EOS, *[PAD] * 6], [EOS, *[PAD] * 11], [PAD] * 12] * 16, jnp.int32)
+
+
+def said(augmentation: Any, bins: int = BINS, seed: int = 1, stem: Any = STEM) -> Any:
+    return np.asarray(arranged(stem, TARGETS, Variation.of(augmentation, bins), jnp.uint32(seed)))
+
+
+def test_targets_that_are_no_boxes_stay_as_they_are() -> None:
+    assert (said(STILL, bins=0) == np.asarray(TARGETS)).all()
+    assert (said(STILL, stem=Tokens()) == np.asarray(TARGETS)).all()
+
+
+def test_boxes_come_in_any_order_and_are_otherwise_the_same() -> None:
+    found = said(STILL)
+    orders = {tuple(row) for row in found[::4].tolist()}
+    assert orders == {(*CAT, *DOG, EOS, PAD), (*DOG, *CAT, EOS, PAD)}
+    for place in (1, 2, 3):
+        assert (found[place::4] == np.asarray(TARGETS)[place::4]).all()
+    assert (found == said(STILL)).all()
+
+
+def test_boxes_are_mirrored_where_their_image_is() -> None:
+    flipping = replace(STILL, flip=True)
+    images = pixels(seen(flipping))
+    mirrored = ~np.isclose(images, IMAGES, atol=1e-2).all(axis=(1, 2, 3))
+    turned = [4, 4 + BINS - 1 - (9 - 4), 8, 4 + BINS - 1 - (5 - 4), 12]
+    for row, flipped in zip(said(flipping)[::4], mirrored[::4], strict=True):
+        objects = {tuple(row[:5]), tuple(row[5:10])}
+        assert (tuple(turned) in objects) == flipped
+        assert (tuple(CAT) in objects) != flipped

@@ -1,0 +1,71 @@
+"""An image in, the boxes and classes of its objects out."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from automl.boxes import read_text, scaled
+from automl.data.forms import Form
+from automl.data.scenes import files_of, read_scenes
+from automl.data.sources import Pairs
+from automl.errors import InputError
+from automl.tasks.image_classification import ImageClassification
+from automl.tasks.profile import Profile
+from automl.tasks.task import Task
+
+
+def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
+    """Say what a person should know of the boxes of a task.
+
+    Raises:
+        InputError: Train has none, or most of a split's are of classes that train lacks.
+    """
+    labels = {
+        split: [box.label for texts in pairs.targets for box in read_text(texts[0])] for split, pairs in files.items()
+    }
+    counts = Counter(labels["train"])
+    if not counts:
+        raise InputError(f"{files['train'].path}: no image has a box; give annotations with a bbox")
+    said = [notice for pairs in files.values() for notice in pairs.notices]
+    said.append(
+        f"train: {counts.total():,} boxes of {len(counts):,} classes, "
+        f"{min(counts.values()):,} to {max(counts.values()):,} of each"
+    )
+    for split, own in labels.items():
+        unseen = [label for label in own if label not in counts]
+        if 2 * len(unseen) > len(own):
+            raise InputError(
+                f"{files[split].path}: most of its boxes are of classes that train lacks; split the data anew"
+            )
+        if unseen:
+            said.append(
+                f"{split}: {len(unseen):,} of {len(own):,} boxes are of classes that train lacks; no model can say them"
+            )
+    return said
+
+
+SCENES = Form("scenes", read_scenes, (".json",), inspect_scenes, prepare=str, parts=files_of, scaled=scaled)
+
+
+class ObjectDetection(Task):
+    """Detection as sequence-to-sequence (Chen et al., 2022): five tokens an object, its edges and its class."""
+
+    kind: ClassVar[str] = "object_detection"
+    metrics: ClassVar[tuple[str, ...]] = ("mean_average_precision_50", "mean_average_precision")
+    form: ClassVar[Form] = SCENES
+    tokens: ClassVar[Mapping[str, str]] = {"source_tokens": "pixels", "target_tokens": "boxes"}
+    narrowed_space: ClassVar[Mapping[str, Any]] = {
+        name: left
+        for name, left in ImageClassification.narrowed_space.items()
+        if not name.startswith("decoder.") or name == "decoder.Recurrent.attention"
+    } | {
+        "augmentation.Varied.shift": 0.0,
+        "augmentation.Varied.zoom": 0.0,
+        "decoder": ["Transformer", "SimpleRecurrent"],
+    }
+
+    @classmethod
+    def suits(cls, profile: Profile) -> str | None:
+        """Say nothing: tables of texts are no images."""
+        del profile
+        return None

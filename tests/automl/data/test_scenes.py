@@ -1,0 +1,148 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from automl.boxes import Box, read_text, scaled, to_text
+from automl.data.boxes import Boxes
+from automl.data.pixels import Canvas
+from automl.data.scenes import files_of, read_scenes
+from automl.data.sources import Columns
+from automl.data.tokenizers import UNK, Tokenizer
+from automl.errors import InputError
+from automl.tasks.object_detection import inspect_scenes
+from search_spaces import tokenizers as kinds
+
+CANVAS = Canvas(20, 40, 1)
+DRAW = np.random.default_rng(0)
+
+
+def annotation(number: int, image: int, bbox: Any, category: int = 1, **others: Any) -> dict[str, Any]:
+    return {"id": number, "image_id": image, "category_id": category, "bbox": bbox, **others}
+
+
+def written(folder: Path, annotations: list[Any], count: int = 4, name: str = "train", **images: Any) -> Path:
+    document = {
+        "images": [{"id": 10 + index, **images} for index in range(count)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "big dog"}],
+    }
+    np.savez(folder / f"{name}.npz", x=DRAW.integers(0, 256, (count, 20, 40), np.uint8))
+    (folder / f"{name}.json").write_text(json.dumps(document))
+    return folder / f"{name}.json"
+
+
+def test_a_file_as_cocos_is_read_with_the_images_beside_it(tmp_path: Path) -> None:
+    path = written(tmp_path, [annotation(1, 10, [0, 1, 10, 5]), annotation(2, 12, [3, 4, 5, 6], 2)])
+    pairs = read_scenes(path, Columns())
+    assert [read_text(target) for [target] in pairs.targets] == [
+        [Box("cat", 0, 1, 10, 5)],
+        [],
+        [Box("big dog", 3, 4, 5, 6)],
+        [],
+    ]
+    assert files_of(path) == [tmp_path / "train.npz"]
+
+
+def test_images_are_found_by_name_and_nothing_outside_of_the_folder_is(tmp_path: Path) -> None:
+    path = written(tmp_path, [annotation(1, 10, [0, 1, 400, 200])], 1, file_name="a.png")
+    (tmp_path / "images").mkdir()
+    Pillow.fromarray(DRAW.integers(0, 256, (224, 448), np.uint8)).save(tmp_path / "images" / "a.png")
+    [[target]] = read_scenes(path, Columns()).targets
+    assert read_text(target) == [Box("cat", 0, 0.5, 200, 100)]
+    for name, said in {
+        "../a.png": "outside of its folder",
+        "gone.png": "no such image",
+        "train.npz#7": "no image 7",
+    }.items():
+        with pytest.raises(InputError, match=said):
+            read_scenes(written(tmp_path, [], 1, file_name=name), Columns())
+
+
+def test_boxes_that_cannot_be_are_left_out_counted_and_named(tmp_path: Path) -> None:
+    wrong = [
+        annotation(5, 10, [50, 0, 5, 5]),
+        annotation(6, 10, [1, 1, 0, 5]),
+        annotation(7, 10, [1, 1, 5, 5], iscrowd=1),
+    ]
+    right = [annotation(number, 11, [30, 10, 20, 5]) for number in range(20, 26)]
+    pairs = read_scenes(written(tmp_path, wrong + right), Columns())
+    assert read_text(pairs.targets[0][0]) == []
+    assert read_text(pairs.targets[1][0])[0] == Box("cat", 30, 10, 10, 5)
+    said = " ".join(inspect_scenes({"train": pairs}))
+    for part in ("1 outside of its image (the first is annotation 5)", "1 of no area (the first is annotation 6)"):
+        assert part in said
+    assert "6 reaching over the edge, cut there (the first is annotation 20)" in said
+    with pytest.raises(InputError, match="most of its 3 boxes cannot be"):
+        read_scenes(written(tmp_path, wrong), Columns())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (annotation(1, 99, [0, 0, 1, 1]), "of image 99"),
+        (annotation(1, 10, [0, 0, 1, 1], 9), "of category 9"),
+        (annotation(1, 10, [0, 0, 1]), "four numbers"),
+        (annotation(1, 10, [0, 0, 1, float("nan")]), "four numbers"),
+    ],
+)
+def test_annotations_of_nothing_are_refused_by_their_id(tmp_path: Path, wrong: Any, said: str) -> None:
+    with pytest.raises(InputError, match=f"annotation 1.*{said}"):
+        read_scenes(written(tmp_path, [wrong]), Columns())
+
+
+def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
+    for text in ("{", "[]", '{"images": []}', '{"images": [1], "annotations": [], "categories": []}'):
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(InputError, match=r"a\.json"):
+            read_scenes(tmp_path / "a.json", Columns())
+
+
+def test_a_class_in_test_alone_is_said_and_refused_where_most_are(tmp_path: Path) -> None:
+    cats = [annotation(1, 10, [0, 0, 5, 5]), annotation(2, 11, [0, 0, 5, 5])]
+    train = read_scenes(written(tmp_path, cats), Columns())
+    dogs = [annotation(3 + index, 12, [0, 0, 5, 5], 2) for index in range(3)]
+    some, most = (read_scenes(written(tmp_path, cats + dogs[:count], name="test"), Columns()) for count in (1, 3))
+    assert "test: 1 of 3 boxes are of classes that train lacks" in " ".join(
+        inspect_scenes({"train": train, "test": some})
+    )
+    with pytest.raises(InputError, match="most of its boxes"):
+        inspect_scenes({"train": train, "test": most})
+
+
+def test_boxes_become_tokens_and_come_back_to_within_a_step() -> None:
+    boxes = [Box("cat", 4, 2, 10, 5), Box("dog", 0, 0, 40, 20)]
+    tokens = Boxes.learnt(kinds.Boxes(64), CANVAS, [to_text(boxes)])
+    copy = Tokenizer.from_json(tokens.to_json())
+    [row] = copy.encode_batch([to_text(boxes)])
+    assert len(row) == 10
+    assert row[5:] == [4, 4, 67, 67, 69]
+    [text] = copy.said([(row, [-0.5] * 10)])
+    for found, box in zip(read_text(text), boxes, strict=True):
+        assert found.label == box.label
+        np.testing.assert_allclose(found[1:5], box[1:5], atol=40 / 63)
+        assert found.score == pytest.approx(np.exp(-0.5), abs=1e-3)
+    assert copy.encode_batch([to_text([Box("bird", 0, 0, 5, 5)])])[0][-1] == UNK
+
+
+def test_what_is_no_whole_box_is_left_out() -> None:
+    tokens = Boxes(CANVAS, 8, ["cat"])
+    whole, flat, torn = [4, 4, 8, 8, 12], [8, 4, 8, 8, 12], [4, 4, 12]
+    said = [read_text(text) for text in tokens.decode_batch([whole, flat, torn, [*torn, *whole], [12, *whole, 4, 4]])]
+    assert [len(boxes) for boxes in said] == [1, 0, 0, 1, 1]
+
+
+def test_documents_of_other_boxes_are_refused() -> None:
+    document = json.loads(Boxes(CANVAS, 8, ["cat"]).to_json())
+    for wrong in ({"bins": 1}, {"bins": 10**9}, {"classes": [1]}, {"height": -1}):
+        with pytest.raises(InputError, match="damaged"):
+            Tokenizer.from_json(json.dumps({"model": {**document["model"], **wrong}}))
+
+
+def test_boxes_are_scaled_with_their_image_and_other_texts_hold_none() -> None:
+    assert read_text(scaled(to_text([Box("cat", 4, 2, 10, 5, 0.5)]), 0.5)) == [Box("cat", 2, 1, 5, 2.5, 0.5)]
+    for text in ("", "no list", "{}", "[1]", '[{"class": "cat"}]', '[{"class": "cat", "box": [1, 2]}]'):
+        assert read_text(text) == []
