@@ -35,6 +35,8 @@ def signature(references: References) -> str:
 
 
 def _score(outputs: Sequence[str], references: References, place: int) -> float:
+    if len(outputs) != len(references):
+        raise ValueError(f"outputs and references differ in length: {len(outputs)} and {len(references)}")
     true = [read_text(acceptable[0]) for acceptable in references]
     said = [read_text(output) for output in outputs]
     if not any(true) or not any(said):
@@ -54,7 +56,7 @@ def _score(outputs: Sequence[str], references: References, place: int) -> float:
         found.evaluate()
         found.accumulate()
         found.summarize()
-    return max(float(found.stats[place]), 0.0)
+    return max(round(float(found.stats[place]), 9), 0.0)
 
 
 def _packages() -> tuple[Any, Any]:
