@@ -284,7 +284,9 @@ class Model:
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         sources, references = self._file(data)
-        encoded, sizes = self._sized(sources) if self._reads_images else (self._tokens(sources), [1.0] * len(references))
+        encoded, sizes = (
+            self._sized(sources) if self._reads_images else (self._tokens(sources), [1.0] * len(references))
+        )
         acceptable = [
             [self._scaled(text, size) for text in texts] for texts, size in zip(references.values(), sizes, strict=True)
         ]
@@ -348,14 +350,10 @@ class Model:
         loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
         return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
 
-    @property
-    def _reads_images(self) -> bool:
-        return isinstance(self._source, Pixels)
-
-    def _sized(self, sources: Iterable[Any]) -> tuple[list[Any], list[float]]:
+    def _sized(self, sources: Iterable[Any], *, refuse: bool = True) -> tuple[list[Any], list[float]]:
         """Return sources as tokens, and of images by how much they were made larger or smaller for that."""
         if not isinstance(self._source, Pixels):
-            encoded = self._encoded(sources)
+            encoded = self._encoded(sources) if refuse else self._tokens(sources)
             return encoded, [1.0] * len(encoded)
         pairs = [self._source.sized(source) for source in sources]
         return [row for row, _ in pairs], [size for _, size in pairs]
