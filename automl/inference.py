@@ -284,9 +284,7 @@ class Model:
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         sources, references = self._file(data)
-        encoded, sizes = (
-            self._sized(sources) if self._reads_images else (self._tokens(sources), [1.0] * len(references))
-        )
+        encoded, sizes = self._sized(sources, refuse=False)
         acceptable = [
             [self._scaled(text, size) for text in texts] for texts, size in zip(references.values(), sizes, strict=True)
         ]
