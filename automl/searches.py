@@ -284,6 +284,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         learn=constraints.learn,
         refused=lambda: constraints.refused,
         valid_rows=table.split("valid").rows,
+        test_share=table.split("test").rows / max(table.split("valid").rows, 1),
         seconds_a_token=constraints.seconds_a_token,
         spent=spent,
         reserve=reserve_of(document),

@@ -54,7 +54,8 @@ class Examination:
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        decoding, scores = finish(segment, plan.criteria, partial(self._on_valid, trial, segment), left)
+        measure = partial(self._on_valid, trial, segment)
+        decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
         test = self._examined(trial, segment, decoding)
         if test is None:
             return None

@@ -19,7 +19,11 @@ Measure = Callable[[Decoding], Mapping[str, float] | None]
 
 
 def finish(
-    segment: SegmentRow, criteria: Criteria, measure: Measure, left: Callable[[], float | None]
+    segment: SegmentRow,
+    criteria: Criteria,
+    measure: Measure,
+    left: Callable[[], float | None],
+    test_share: float = 1.0,
 ) -> tuple[Decoding, dict[str, float]]:
     """Return how a winner decodes, and its scores on valid so decoded: greedy where no beam gains anything.
 
@@ -30,6 +34,8 @@ def finish(
         measure: Decodes valid and returns the scores, if it can.
         left: Seconds that are left, none without a limit. A beam takes as long as its size times the greedy decoding
             of valid, and test has to be decoded afterwards.
+        test_share: Sources of test for each of valid. A beam is not taken that has been so slow that test would not be
+            decoded by it in time.
     """
     best: Decoding = Greedy()
     scores, metric = dict(segment.scores), criteria.metric
@@ -37,11 +43,11 @@ def finish(
         return best, scores
     greedy = segment.seconds.get("evaluating", 0.0)
     for beam in BEAMS:
-        remaining = left()
-        if remaining is not None and remaining < COMPILING + 2 * beam.beam * greedy:
+        before = left()
+        if before is not None and before < COMPILING + (1 + test_share) * beam.beam * greedy:
             break
-        found = measure(beam)
-        if not found:
+        found, after = measure(beam), left()
+        if not found or (before is not None and after is not None and after < test_share * (before - after)):
             break
         if metric.name in found and metric.better(found[metric.name], scores[metric.name]):
             best, scores = beam, {**scores, **found}

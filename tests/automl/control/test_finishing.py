@@ -65,6 +65,19 @@ def test_no_beam_is_begun_that_the_budget_might_not_hold() -> None:
     assert decodes.asked == list(BEAMS[:2])
 
 
+def test_more_of_test_than_of_valid_leaves_less_time_for_beams() -> None:
+    decodes = Decodes({"bleu": 21.0})
+    scores = finish(segment(), Criteria(metric("bleu")), decodes, lambda: 50.0, 10.0)
+    assert (scores, decodes.asked) == ((Greedy(), GREEDY), [])
+
+
+def test_a_beam_by_which_test_would_not_be_decoded_in_time_is_not_taken() -> None:
+    times = iter([40.0, 25.0, 25.0, 12.0])
+    decodes = Decodes({"bleu": 21.0}, {"bleu": 22.0})
+    assert finish(segment(), Criteria(metric("bleu")), decodes, lambda: next(times))[0] == BEAMS[0]
+    assert decodes.asked == list(BEAMS[:2])
+
+
 @pytest.mark.parametrize("failure", [None, {}])
 def test_a_beam_that_could_not_be_tried_ends_it(failure: Mapping[str, float] | None) -> None:
     decodes = Decodes({"bleu": 21.0}, failure)
