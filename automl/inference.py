@@ -145,6 +145,11 @@ class Model:
         """Whether it reads a source at all."""
         return not isinstance(self._static.configuration.encoder, encoders.Identity)
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether its sources are images: paths, or arrays of pixels."""
+        return isinstance(self._source, Pixels)
+
     def predict(self, sources: Iterable[Any], decoding: Decoding | None = None) -> list[str]:
         """Return one output for each source, decoded as the bundle says unless told otherwise.
 

@@ -36,6 +36,7 @@ class Form:
         prepare: Turns what a prediction is asked for into a source as `read` gives it.
         recurring: Whether sources of train may be in valid or test too, as greetings are in conversations.
         reads_folders: Whether a folder may stand for a file.
+        reads_images: Whether its sources are images.
         parts: Further files that belong to one.
         scaled: Returns a target for an image that is so many times as large.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
@@ -49,6 +50,7 @@ class Form:
     recurring: bool = False
     has_sources: bool = True
     reads_folders: bool = False
+    reads_images: bool = False
     parts: Callable[[Path], Iterable[Path]] = _alone
     scaled: Callable[[str, float], str] = _same
 

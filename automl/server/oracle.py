@@ -25,6 +25,8 @@ def main() -> None:
         from automl.training.cache import program_folder
 
         model = Model(read_bundle(Path(sys.argv[1])), program_folder(Settings()))
+        if model.reads_images:  # a source would be a path on this machine
+            raise InputError("a model of images is not asked over HTTP; take it home and use automl predict")
     except InputError as error:
         _say(answers, {"wrong": str(error)})
         return

@@ -125,6 +125,10 @@ class Service:
         """
         if task.pretraining is not None:
             raise Problem(422, "[pretraining] is not available in the service; leave it out")
+        if task.form.reads_images:
+            raise Problem(
+                422, f'kind = "{task.kind}" is not available in the service; search images by the command line'
+            )
         mapping = task.model_dump(mode="json", by_alias=True, exclude_none=True)
         files: dict[str, Path] = {}
         for split in task.data.files:

@@ -9,7 +9,7 @@ from automl.tasks.classes import inspect_classes
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
 
-ALBUM = Form("album", read_album, (".npz",), inspect_classes, prepare=str, reads_folders=True)
+ALBUM = Form("album", read_album, (".npz",), inspect_classes, prepare=str, reads_folders=True, reads_images=True)
 
 
 class ImageClassification(Task):

@@ -44,7 +44,9 @@ def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
     return said
 
 
-SCENES = Form("scenes", read_scenes, (".json",), inspect_scenes, prepare=str, parts=files_of, scaled=scaled)
+SCENES = Form(
+    "scenes", read_scenes, (".json",), inspect_scenes, prepare=str, reads_images=True, parts=files_of, scaled=scaled
+)
 
 
 class ObjectDetection(Task):

@@ -1,6 +1,10 @@
 """A task of images, from its document to a prediction."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +137,10 @@ def test_a_bundle_of_another_size_than_its_tokenizer_is_refused(found: Any) -> N
     bundle = read_bundle(folder / "model")
     with pytest.raises(InputError, match="images of another size"):
         Model(dataclasses.replace(bundle, source_tokenizer=Pixels(Canvas(16, 8, 1)).to_json()))
+
+
+def test_the_service_asks_no_model_of_images_since_a_source_would_be_a_path(found: Any) -> None:
+    _, folder = found
+    command = [sys.executable, "-m", "automl.server.oracle", str(folder / "model"), str(os.getpid())]
+    said = subprocess.run(command, input='{"sources": ["/etc/passwd"]}\n', capture_output=True, text=True, check=False)
+    assert "not asked over HTTP" in json.loads(said.stdout)["wrong"]
