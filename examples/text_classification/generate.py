@@ -1,4 +1,7 @@
-"""Write train.csv, valid.csv and test.csv: made-up requests to a help desk, and what each of them is about."""
+"""Write train.csv, valid.csv and test.csv: made-up requests to a help desk, and what each of them is about now.
+
+Most requests tell of something that was so before as well, in the same words: only their place tells the class.
+"""
 
 import argparse
 import csv
@@ -12,18 +15,23 @@ ABOUT = {
     "delivery": ["has not arrived yet", "came to the wrong street", "was left in the rain", "is a week late"],
     "login": ["asks for a password that I lost", "is locked", "says that I am unknown", "will not let me in"],
     "praise": ["was handled so well", "made me happy", "came sooner than I hoped", "is better than ever"],
-    "leaving": ["should be closed", "is to be cancelled", "I no longer want", "must end this month"],
+    "leaving": ["should be closed", "is to be cancelled", "is no longer wanted", "must end this month"],
 }
 SHARES = {"payment": 8, "delivery": 10, "login": 6, "praise": 3, "leaving": 2}
+BEFORE = ["last year it", "in spring it", "before that it", "at first it"]
+NOW = ["now it", "today it", "since Monday it", "this time it"]
 CLOSINGS = ["thank you", "kind regards", "please answer soon", "I wait for your call", "many thanks in advance"]
 
 
 def request(generator: random.Random) -> tuple[str, str]:
-    """Return a request and its class, which only the middle of it tells."""
+    """Return a request and its class: what is so now, whatever was so before."""
     label = generator.choices(list(SHARES), weights=list(SHARES.values()))[0]
-    parts = [generator.choice(words) for words in (OPENINGS, SUBJECTS, ABOUT[label], CLOSINGS)]
-    opening, subject, about, closing = parts
-    return f"{opening}, {subject} {about}; {closing} {generator.randint(100, 999)}", label
+    opening, subject, closing = (generator.choice(words) for words in (OPENINGS, SUBJECTS, CLOSINGS))
+    told = [f"{generator.choice(NOW)} {generator.choice(ABOUT[label])}"]
+    if generator.random() < 0.8:
+        told.append(f"{generator.choice(BEFORE)} {generator.choice(ABOUT[generator.choice(list(ABOUT))])}")
+    generator.shuffle(told)
+    return f"{opening}, {subject}: {', '.join(told)}; {closing} {generator.randint(100, 999)}", label
 
 
 def main() -> None:
