@@ -45,9 +45,23 @@ def inspect_classes(files: Mapping[str, Pairs]) -> Sequence[str]:
         said.append(
             f"train: classes that differ from another by case, spaces or hyphens alone: {same:,}; make them one"
         )
-    if len(scripts := scripts_of(counts)) > 1:
-        said.append(f"train: classes are written in {' and '.join(scripts)}: are these two languages for the same?")
+    said += _scripts(train)
     return said + [notice for name, pairs in files.items() for notice in _unseen(name, pairs, counts)]
+
+
+def _scripts(train: Pairs) -> list[str]:
+    """Say where classes are written in several scripts, as where two languages have names for the same."""
+    of_row = [next(iter(scripts_of(labels)), "") for labels in train.targets]
+    scripts = scripts_of(label for labels in train.targets for label in labels)
+    if len(scripts) < 2:
+        return []
+    rows = [row for row, script in enumerate(of_row) if script not in ("", scripts[0])]
+    others = " and ".join(scripts[1:])
+    first = train.where(train.numbers[rows[0]]) if rows else "no row alone"
+    return [
+        f"train: classes are written in {scripts[0]}, those of {len(rows):,} rows in {others} (the first on {first}): "
+        "are these two languages for the same?"
+    ]
 
 
 def _unseen(name: str, pairs: Pairs, counts: Counter[str]) -> list[str]:
