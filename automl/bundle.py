@@ -99,12 +99,7 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         InputError: It is not a whole bundle of this version.
     """
-    if not (folder / MANIFEST).is_file():
-        raise InputError(f"{folder}: is not a bundle ({MANIFEST} is missing); name a folder that `automl export` wrote")
-    manifest = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES))
-    if manifest.get("version") != VERSION:
-        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')!r}; this program reads {VERSION}")
-    files = manifest.get("files")
+    files = _manifest(folder)
     config = _json(folder, "config.json", _checked(folder, "config.json", files, MOST_DOCUMENT_BYTES))
     description = described(config)
     most = dict.fromkeys(FILES, MOST_JSON_BYTES) | {"metrics.json": MOST_DOCUMENT_BYTES}
@@ -117,6 +112,25 @@ def read_bundle(folder: Path) -> Bundle:
         target_tokenizer=_text(folder, "tokenizer.target.json", data),
         metrics=_json(folder, "metrics.json", data["metrics.json"]),
     )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the `config.json` of a bundle alone, and check its bytes.
+
+    Raises:
+        InputError: It is not that of a bundle of this version.
+    """
+    return _json(folder, "config.json", _checked(folder, "config.json", _manifest(folder), MOST_DOCUMENT_BYTES))
+
+
+def _manifest(folder: Path) -> Any:
+    """Return what the manifest of a bundle of this version says of its files."""
+    if not (folder / MANIFEST).is_file():
+        raise InputError(f"{folder}: is not a bundle ({MANIFEST} is missing); name a folder that `automl export` wrote")
+    manifest = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES))
+    if manifest.get("version") != VERSION:
+        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')!r}; this program reads {VERSION}")
+    return manifest.get("files")
 
 
 def _contents(bundle: Bundle) -> dict[str, bytes]:

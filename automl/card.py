@@ -134,7 +134,8 @@ def _use(account: Account) -> Iterator[str]:
     yield f'```python\nimport automl\n\nmodel = automl.load("path/to/this/folder")\nprint(model.{call})\n```'
     longest = account.config["max_source_length"]
     yield (
-        f"It decodes by {decoding['method']}, at most {decoding['max_length']:,} tokens, as for the scores below.\n"
+        f"It decodes by {decoding['method']}, at most {decoding['max_length']:,} tokens for sources as long as\n"
+        "in train, as for the scores below. "
         f"Sources of more than {longest:,} tokens are refused. What is not in the vocabulary is read as unknown and\n"
         "never said. It was fitted to one data set: on other data, expect other scores."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
 from automl.errors import InputError
+from automl.lengths import Limits, constant
 from search_spaces.costs import parameters
 from search_spaces.decoding import Decoding, decoding_from
 from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, from_dict
@@ -32,7 +33,7 @@ class Description:
         source_vocabulary: Number of source tokens, the special ones included.
         target_vocabulary: Number of target tokens, the special ones included.
         decoding: How it decodes unless told otherwise.
-        most: Most target tokens.
+        limits: Most target tokens, by the length of a source.
         longest: Most source tokens that it reads.
         parameters: How many it has.
         others: The further members of an ensemble.
@@ -42,7 +43,7 @@ class Description:
     source_vocabulary: int
     target_vocabulary: int
     decoding: Decoding
-    most: int
+    limits: Limits
     longest: int
     parameters: int
     others: tuple[Seq2Seq, ...] = ()
@@ -66,13 +67,32 @@ def described(config: Mapping[str, Any]) -> Description:
             source,
             target,
             decoding_from(decoding),
-            _whole(decoding, "max_length", MOST_LENGTH),
+            _limits(decoding),
             _whole(config, "max_source_length", MOST_LENGTH),
             size,
             tuple(others),
         )
     except (SpaceError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"config.json: describes no model that this version knows ({error})") from error
+
+
+def _limits(decoding: Mapping[str, Any]) -> Limits:
+    most, lengths = _whole(decoding, "max_length", MOST_LENGTH), decoding.get("lengths")
+    return constant(most) if lengths is None else Limits.from_mapping(_mapping(decoding, "lengths"), MOST_LENGTH)
+
+
+def described_columns(config: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the columns that a source has; one, however it is called, where none is named.
+
+    Raises:
+        InputError: They are no names or numbers.
+    """
+    data = config.get("data")
+    named = data.get("source") if isinstance(data, Mapping) else None
+    columns = tuple(named) if isinstance(named, list) else ("source",) if named is None else (named,)
+    if not columns or any(type(column) not in (str, int) for column in columns):
+        raise InputError(f"config.json: data.source is {_shown(named)}; it names one column or a list of them")
+    return columns
 
 
 def _members(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from automl.boxes import scaled
 from automl.bundle import Bundle, read_bundle
 from automl.data.boxes import Boxes
+from automl.data.fields import Raw, source_of
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
-from automl.decoding.answers import Answer, Request, Thoughts, allotted, answered, batches, padded
+from automl.decoding.answers import MOST_TOKENS, Answer, Request, Thoughts, allotted, answered, batches, padded
 from automl.decoding.texts import Pieces, cut_at, stop_rows
-from automl.description import described
+from automl.description import described, described_columns
 from automl.errors import InputError
 from automl.segments import ProgramFolder
 from automl.training.decoders import Decoders, drawn
@@ -33,6 +34,7 @@ from search_spaces.decoding import Beam, Decoding, Sampling
 from search_spaces.stems import Tokens
 
 if TYPE_CHECKING:
+    from automl.data.splits import Part
     from automl.metrics import Likelihood
     from automl.models.ensemble import Model as Module
 
@@ -125,6 +127,7 @@ class Model:
         sizes = self._source.size, self._target.size
         if sizes != (description.source_vocabulary, description.target_vocabulary):
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
+        self._columns = described_columns(bundle.config)
         stem, canvas = description.configuration.stem, getattr(self._source, "canvas", None)
         if (None if isinstance(stem, Tokens) else (stem.height, stem.width, stem.channels)) != canvas:
             raise InputError("config.json: describes images of another size than the tokenizer's; export it again")
@@ -134,7 +137,7 @@ class Model:
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = description.longest
         check = _checker(bundle)
-        self._decoders = Decoders(self._programs, self._static, description.most, check)
+        self._decoders = Decoders(self._programs, self._static, description.limits, check)
         if not self._decoders.at_hand(self._parameters, jax.device_put(self._copies), self._longest):
             from automl.training.executables import model_of
 
@@ -153,17 +156,19 @@ class Model:
     def predict(self, sources: Iterable[Any], decoding: Decoding | None = None) -> list[str]:
         """Return one output for each source, decoded as the bundle says unless told otherwise.
 
-        A source is a text; of a model that reads images, the path of one, or an array of its pixels.
+        A source is a text; of a model that reads images, the path of one, or an array of its pixels. A source of
+        several columns is a mapping of their names to texts, or one text: the columns in the order of the document with
+        tabs between, or a JSON object.
 
         Raises:
-            TypeError: `sources` is one text, whose characters would be taken for sources.
-            InputError: A source is longer than the model reads, and such are refused.
+            TypeError: `sources` is one text, or one mapping, whose parts would be taken for sources.
+            InputError: A source is longer than the model reads, and such are refused, or has other columns.
         """
         return list(self.predict_batch(sources, decoding))
 
     def predict_batch(self, sources: Iterable[Any], decoding: Decoding | None = None) -> Iterator[str]:
         """Yield one output for each source of any number, of which few are held in memory at a time."""
-        if isinstance(sources, str):
+        if isinstance(sources, str | Mapping):
             raise TypeError("predict takes a list of sources; put the one source in a list")
         stream = iter(sources)
         while chunk := list(islice(stream, SOURCES_AT_ONCE)):
@@ -172,7 +177,7 @@ class Model:
             said = self._target.said((best.tokens, best.each) for best, *_ in answers)
             yield from (self._scaled(text, 1 / size) for text, size in zip(said, sizes, strict=True))
 
-    def candidates(self, sources: Sequence[str], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
+    def candidates(self, sources: Sequence[Raw], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
         """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`."""
         own = self.decoding if isinstance(self.decoding, Beam) else Beam()
         search = beam or own
@@ -183,7 +188,7 @@ class Model:
             for answers in found
         ]
 
-    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
+    def score(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[float]:
         """Return the log-probability of each target given its source, the end included, in nats.
 
         Raises:
@@ -248,22 +253,24 @@ class Model:
         Raises:
             InputError: The prefix or an allowed token is none of the model's.
         """
-        encoded, request = self._read([source])[0], self._requested(how, count)
+        encoded = self._read([source])[0]
+        request, length = self._requested(how, encoded, count)
         inputs = (self._parameters, *jax.device_put((padded([encoded] * count, count), self._copies)))
         draw = drawn(how.sampling, np.arange(count))
-        found = answered(self._decoders.run("sampling", (*inputs, request, draw)))
+        found = answered(self._decoders.run("sampling", (*inputs, request, draw), length))
         texts = self._target.decode_batch([answers[0].tokens for answers in found])
         return [cut_at(text, how.stops) for text in texts]
 
     def stream(self, source: str = "", how: Generation = PLAIN) -> Iterator[str]:
         """Yield an output that is drawn for a source in pieces, as soon as they are certain; equal to `generate`'s."""
-        request, draw = self._requested(how, 1), drawn(how.sampling, np.arange(1))
-        inputs = jax.device_put((padded(self._read([source]), 1), self._copies))
-        stand = self._decoders.run("begin", (self._parameters, *inputs))
+        encoded = self._read([source])
+        (request, length), draw = self._requested(how, encoded[0], 1), drawn(how.sampling, np.arange(1))
+        inputs = jax.device_put((padded(encoded, 1), self._copies))
+        stand = self._decoders.run("begin", (self._parameters, *inputs), length)
         pieces, most = Pieces(how.stops), int(request.most)
         for until in range(PIECE_TOKENS, most + PIECE_TOKENS, PIECE_TOKENS):
             arguments = (self._parameters, stand, *inputs, request, draw, np.int32(until))
-            stand, tokens, ended = self._decoders.run("advance", arguments)
+            stand, tokens, ended = self._decoders.run("advance", arguments, length)
             last = bool(np.asarray(ended)[0]) or until >= most
             said = [int(token) for token in np.asarray(tokens)[0] if token != PAD]
             if piece := pieces.take(self._target.decode_batch([said])[0], last=last):
@@ -288,18 +295,20 @@ class Model:
         from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
-        sources, references = self._file(data)
+        part, sources = self._file(data)
         encoded, sizes = self._sized(sources, refuse=False)
+        weights = [counts[0] for counts in part.weights.values()] or None
         acceptable = [
-            [self._scaled(text, size) for text in texts] for texts, size in zip(references.values(), sizes, strict=True)
+            [self._scaled(text, size) for text in texts]
+            for texts, size in zip(part.references.values(), sizes, strict=True)
         ]
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
             answers = self.answers(encoded, self.decoding)
             outputs = self._target.said((best.tokens, best.each) for best, *_ in answers)
-            scores |= {m.name: m.function(outputs, acceptable, self._target.tokens) for m in of_texts}
+            scores |= {m.name: m.score(outputs, acceptable, self._target.tokens, weights) for m in of_texts}
         if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
-            found = self._likelihood(encoded, [texts[0] for texts in acceptable])
+            found = self._likelihood(encoded, [texts[0] for texts in acceptable], weights)
             scores |= {m.name: m.function(found) for m in of_likelihood}
         return {
             "metrics": {m.name: scores[m.name] for m in chosen},
@@ -313,21 +322,19 @@ class Model:
         Raises:
             InputError: The file is wrong.
         """
-        return self._file(data)[1]
+        return self._file(data)[0].references
 
-    def _file(self, data: Path) -> tuple[Iterable[Any], Mapping[str, list[str]]]:
-        """Return what the model reads of a file, and the acceptable targets of each source."""
-        from automl.data.sources import Columns
+    def _file(self, data: Path) -> tuple["Part", Iterable[Any]]:
+        """Return the sources of a file with their acceptable targets, and what the model reads of them."""
+        from automl.data.sources import columns_of
         from automl.data.splits import group
         from automl.tasks import TASKS
 
-        columns = self.config["data"]
-        target = columns["target"]
         form = TASKS[self.config["kind"]].form
         form.check(data)
-        pairs = form.read(data, Columns(columns["source"], tuple(target) if target is not None else None))
-        references = group(pairs)[0].references
-        return [pairs.images[source] for source in references] if pairs.images else references, references
+        pairs = form.read(data, columns_of(self.config["data"]))
+        part, _ = group(pairs)
+        return part, [pairs.images[source] for source in part.references] if pairs.images else part.references
 
     def source_tokens(self, source: str) -> list[str]:
         """Split a source into tokens, whether the model knows them or not."""
@@ -337,7 +344,9 @@ class Model:
         """Split a target into tokens, whether the model knows them or not."""
         return self._target.tokens(normalise(target))
 
-    def _likelihood(self, sources: Sequence[Any], texts: Sequence[str]) -> "Likelihood":
+    def _likelihood(
+        self, sources: Sequence[Any], texts: Sequence[str], weights: Sequence[float] | None
+    ) -> "Likelihood":
         """Return what the model makes of one text for each source, of any length."""
         from automl.data.batching import Bucket
         from automl.data.table import Split
@@ -350,8 +359,9 @@ class Model:
         bucket = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
         device = on_device(split, self._copies)
         sums = forced_sums(self._programs, self._static, self._parameters, device, split.rows, bucket)
-        loss, tokens = (np.asarray(each)[: split.rows].sum() for each in (sums.loss, sums.tokens))
-        return Likelihood(float(loss), int(tokens), sum(len(text) + 1 for text in texts))
+        counted = [np.asarray(sums.loss), np.asarray(sums.tokens), np.array([len(text) + 1 for text in texts])]
+        counts = 1 if weights is None else np.array(weights)
+        return Likelihood(*(float((counts * each[: split.rows]).sum()) for each in counted))
 
     def _sized(self, sources: Iterable[Any], *, refuse: bool = True) -> tuple[list[Any], list[float]]:
         """Return sources as tokens, and of images by how much they were made larger or smaller for that."""
@@ -372,15 +382,16 @@ class Model:
         return self._source.encode_batch([self._prepared(source) for source in sources])
 
     def _prepared(self, source: Any) -> Any:
-        """Return a source as train has them: of a conversation, the turns that the model reads."""
+        """Return a source as train has them: of several columns one text, of a conversation what the model reads."""
         if isinstance(self._source, Pixels):
             return source
         if self.config["kind"] != "dialogue":
-            return normalise(source)
+            return source_of(source, self._columns)
         from automl.data.turns import recent
         from automl.tasks.dialogue import prepare
 
-        return recent(prepare(source), self._history)
+        text = source if isinstance(source, str) else source_of(source, self._columns)
+        return recent(prepare(text), self._history)
 
     def _encoded(self, sources: Iterable[Any]) -> list[Any]:
         """Return sources as tokens that the model reads."""
@@ -411,7 +422,7 @@ class Model:
     def _target_tokens(self, text: str) -> list[int]:
         return self._target.encode_batch([normalise(text)])[0]
 
-    def _pairs(self, sources: Sequence[str], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    def _pairs(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
         if len(sources) != len(targets):
             raise InputError(f"there are {len(sources)} sources and {len(targets)} targets; give one target a source")
         return list(zip(self._read(sources), map(self._target_tokens, targets), strict=True))
@@ -424,20 +435,23 @@ class Model:
         sources = padded([source for source, _ in pairs], rows)
         return self._parameters, *jax.device_put((sources, self._copies, inputs, targets))
 
-    def _requested(self, how: Generation, rows: int) -> Request:
-        """Return a request with every part, so that one program serves all."""
+    def _requested(self, how: Generation, source: Sequence[int], rows: int) -> tuple[Request, int]:
+        """Return a request with every part, so that one program serves all, and the length of its arrays."""
         prefix = self._target_tokens(how.prefix) if how.prefix else []
         if UNK in prefix:
             raise InputError(f"prefix {how.prefix!r} holds what is no token of this model; use tokens that it knows")
-        most: Any = np.int32(min(how.most or self._decoders.most, self._decoders.length))
+        most: Any = np.int32(how.most or self._decoders.limits.of(len(source)))
+        if most > MOST_TOKENS:
+            raise InputError(f"{most:,} tokens are asked for; {MOST_TOKENS:,} at most are said at once")
+        length = allotted(max(int(most), len(prefix)))
         learnt = self._target.kind in tokenizers.LEARNT
         stops = stop_rows(iter([] if learnt else map(self._target_tokens, how.stops)))
         arrays: tuple[Any, ...] = (
-            padded([prefix[:most]] * rows, rows, self._decoders.length),
+            padded([prefix[:most]] * rows, rows, length),
             self._allowed(how.allowed),
             np.array(stops, np.int32),
         )
-        return Request(most, *jax.device_put(arrays))
+        return Request(most, *jax.device_put(arrays)), length
 
     def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
         known = self._target.vocabulary

@@ -19,13 +19,13 @@ from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.corpus import Corpus, build_corpus
 from automl.data.table import TokenTable, tokenized, tokens_of
-from automl.data.tokenizers import PAD
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.devices import gpus
 from automl.executors.limits import GIGABYTE
-from automl.metrics import PER_TOKEN
 from automl.metrics.costs import COSTS, objective
+from automl.pretraining import Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
+from automl.refusals import check_objective, without_idle_copying
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import (
     Settings,
@@ -42,11 +42,9 @@ from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
 from search_spaces import stems, tokenizers
 from search_spaces.dials import SpaceError, from_dict
-from search_spaces.outputs import PointerGenerator
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space, refuse_excluded
-from search_spaces.tokenizers import LikeSource
 from storage import objects
 from storage.database import Database, open_database
 from storage.leases import Lease, current_owner
@@ -117,10 +115,16 @@ DEFAULTS = Options()
 def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     """Search, go on with a search, or say again how it ended.
 
+    Where it was interrupted while it pre-trained, what is returned is how the search stands that pre-trains.
+
     Raises:
         InputError: The document, its data or an option is wrong.
         StorageError: The database cannot be used, or another process runs this search.
     """
+    return _search(document, options, Ground())
+
+
+def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
     began = monotonic()
     settings = Settings()
     url = options.storage or settings.storage
@@ -133,34 +137,56 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
     checkpoints = options.checkpoints or checkpoint_folder(url, settings)
     check_shared(checkpoints, options.place)
     space_of(document)  # what is wrong with it is said before the data is read
-    corpus = build_corpus(document, private_folder(settings.cache))
-    space = space_of(document, corpus)
+    corpus = build_corpus(ground.data_of(document), private_folder(settings.cache))
+    space = ground.space or space_of(document, corpus)
     check_objective(document, space)
     table = tokenized(corpus, tokens_of(space.default()))
     space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
+    spent = 0.0
+    if document.pretraining is not None and document.pretraining.unlabelled is not None:
+        space, ground, found = _pretrained(document, options, space, table)
+        if found[-1].state == "interrupted":
+            return found[-1]
+        spent = sum(each.seconds for each in found)
     with (
         closing(open_database(url)) as database,
         _held(database, document, corpus, checkpoints, options) as (row, lease),
     ):
-        spent = is_spent(row, document.limits)
-        if spent and not _is_sound(row, checkpoints):
+        over = is_spent(row, document.limits)
+        if over and not _is_sound(row, checkpoints):
             options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
-            spent = False
-        if spent:
+            over = False
+        if over:
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
             profile = profile_of(table)
             others = () if options.deterministic else list_searches(database)
             earlier = best_of_earlier(others, row.name, document.kind, profile, space)
-            plan = plan_of(document, space, table, checkpoints, monotonic() - began)
-            plan = replace(plan, earlier=earlier)
-            outcome = _run(database, row, lease, plan, workload_of(table, plan, settings, options), options)
+            spent = monotonic() - began if row.seconds else max(spent, monotonic() - began)
+            plan = plan_of(document, space, table, checkpoints, spent)
+            plan = replace(plan, earlier=earlier, passes=ground.passes or plan.passes)
+            workload = replace(workload_of(table, plan, settings, options), starts=ground.starts)
+            outcome = _run(database, row, lease, plan, workload, options)
             update_search(database, lease, summary={**_summary(outcome, document.limits), "data": asdict(profile)})
             _check_time(outcome, plan)
         return _export(database, lease, document, corpus, checkpoints, out if options.export else None)
+
+
+def _pretrained(
+    document: TaskDocument, options: Options, space: Space, table: TokenTable
+) -> tuple[Space, Ground, list[Search]]:
+    url = options.storage or Settings().storage
+    inner = replace(options, export=False, out=None, lease=None)
+
+    def search(wanted: TaskDocument, ground: Ground) -> Search:
+        options.on_notice(f"pre-training, as search {wanted.name}")
+        return _search(wanted, inner, ground)
+
+    with closing(open_database(url)) as database:
+        return pretrained(document, space, table, database, search, again=options.new)
 
 
 def _check_time(outcome: Outcome, plan: Plan) -> None:
@@ -193,10 +219,12 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     ):
         if side in document.space and tokens not in ("auto", "subwords"):
             raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
-    narrowing = dict(document.narrowed_space)
+    narrowing = {**start_narrowing(document), **document.narrowed_space}
     name = str(narrowing.pop("preset", "small"))
     left = {} if corpus is None else _narrowing(corpus)
     try:
+        if (shape := bundle_shape(document)) is not None:
+            return fine_tuning_space(document, shape)
         space = preset(name, {**left, **narrowing}, sources=document.form.has_sources)
         refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
     except SpaceError as error:
@@ -227,36 +255,6 @@ def check_deterministic(document: TaskDocument, options: Options) -> None:
         raise InputError("--deterministic and latency exclude each other: no two measurements are the same")
     if options.place != "inline":
         raise InputError(f"--deterministic trains in one process; leave --executor {options.place} out")
-
-
-def check_objective(document: TaskDocument, space: Space) -> None:
-    """Refuse an objective that means something else from trial to trial.
-
-    Raises:
-        InputError: It counts target tokens, and their tokenizer is searched.
-    """
-    alike = LikeSource.__name__ in space.kinds("target_tokens")
-    free = [*space.free("target_tokens"), *(space.free("source_tokens") if alike else ())]
-    for name in PER_TOKEN.keys() & set(document.metrics) if free else ():
-        raise InputError(
-            f"[metric] {name} counts tokens, and the dial {free[0]} is searched; "
-            f"use {PER_TOKEN[name]}, or pin the tokens by [data] target_tokens"
-        )
-
-
-def without_idle_copying(document: TaskDocument, space: Space, table: TokenTable) -> Space:
-    """Leave pointer-generators out where no source token is a target token too; tokens that are searched may be.
-
-    Raises:
-        InputError: The document asks for them by name.
-    """
-    name, kinds = PointerGenerator.__name__, space.kinds("output")
-    is_open = any(True for side in ("source_tokens", "target_tokens") for _ in space.free(side))
-    if name not in kinds or is_open or (table.copies != PAD).any():
-        return space
-    if name in (_listed(document.space.get("output")) or ()):
-        raise InputError(f"[space] output: no source token is also a target token for a {name} to copy; leave it out")
-    return space.narrowed("output", [kind for kind in kinds if kind != name])
 
 
 def criteria_of(document: Mapping[str, Any]) -> Criteria:

@@ -60,6 +60,7 @@ class Workload:
         threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
         latency: Whether every segment measures how long a greedy decode takes.
         cache: Where compiled programs are kept between processes, or none.
+        starts: Value of the dial `start` → sha256 of the checkpoint whose averaged parameters such a trial begins with.
         slots: Trials that one process trains at the same time.
     """
 
@@ -69,6 +70,7 @@ class Workload:
     threads: int = 0
     latency: bool = False
     cache: ProgramFolder | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
 
 

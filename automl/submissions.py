@@ -14,7 +14,8 @@ from typing import Any
 
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
-from automl.searches import Options, check_objective, is_spent, search_row, space_of
+from automl.refusals import check_objective
+from automl.searches import Options, is_spent, search_row, space_of
 from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe
@@ -66,6 +67,8 @@ def submit(document: TaskDocument, options: Options, account: int | None = None)
     url = options.storage or settings.storage
     checkpoints = private_place(checkpoint_folder(url, settings))
     check_shared(checkpoints, "processes")
+    if document.pretraining is not None:
+        raise InputError("[pretraining] is not carried to workers yet; search without --detach")
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     check_objective(document, space_of(document, corpus))

@@ -158,7 +158,9 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
     Raises:
         StorageError: The checkpoint's bytes are gone or damaged.
     """
-    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, found.configuration)))
+    built = from_dict(Seq2Seq, found.configuration)
+    table = tokenized(corpus, tokens_of(built))
+    limits = table.limits(built.length_slack)
     columns = row.document["data"]
     names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
     named = [names] if isinstance(names, str) else list(names)
@@ -167,9 +169,17 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
         "configuration": found.configuration,
         **({"members": [member["configuration"] for member in found.members]} if found.members else {}),
         "vocabulary": table.meta["vocabulary"],
-        "decoding": {**(found.decoding or {"method": "greedy"}), "max_length": table.meta["max_target_length"]},
+        "decoding": {
+            **(found.decoding or {"method": "greedy"}),
+            "max_length": limits.usual,
+            "lengths": limits.to_mapping(),
+        },
         "max_source_length": table.meta["max_source_length"],
-        "data": {"source": columns.get("source"), "target": _listed(columns.get("target"))},
+        "data": {
+            "source": columns.get("source"),
+            "target": _listed(columns.get("target")),
+            **({"weight": columns["weight"]} if columns.get("weight") is not None else {}),
+        },
         "metrics": [name for name in named if name in METRICS],
     }
     digests = [found.checkpoint, *(member["checkpoint"] for member in found.members)]

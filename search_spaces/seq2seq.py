@@ -36,10 +36,19 @@ RECIPE = (
     "augmentation",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
-LATER: Mapping[str, Value] = {"history_turns": 0, "stem": "Tokens", "augmentation": "Unchanged"}
+LATER: Mapping[str, Value] = {
+    "history_turns": 0,
+    "length_slack": 2.0,
+    "start": "drawn",
+    "tuned": "whole",
+    "stem": "Tokens",
+    "augmentation": "Unchanged",
+}
 """Dials that a space leaves alone unless it is told of them → what they are then."""
-READING = ("source_tokens", "target_tokens", "history_turns")
-"""The fields that say how texts become what it reads and says."""
+READING = ("source_tokens", "target_tokens", "history_turns", "length_slack", "start", "tuned")
+"""The fields that say how texts become what it reads and says, and where its training begins."""
+BEGUN = (*RECIPE, "start", "tuned", "length_slack")
+"""The fields that are free where the shape of a model is given, because its training has begun before."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,10 @@ class Seq2Seq:
     Dropout zeroes entries of activations by themselves (Srivastava et al., 2014) or, `locked`, the same ones at every
     position of a sequence (Gal and Ghahramani, 2016); token dropout whole tokens, attention dropout single weights.
     Of a conversation the last `history_turns` turns are read, or with 0 all; an image enters by a `stem`, and is varied
-    in training by an `augmentation`. `batch_tokens` are target tokens a step, `clipping` the largest global norm of a
-    gradient (Pascanu et al., 2013).
+    in training by an `augmentation`. A target may have `length_slack` times the tokens that train has for sources of
+    like length, and a few. Parameters `start` drawn at random, from a bundle, or from a pre-training by one of three
+    objectives; then the whole model is `tuned`, or its decoder alone. `batch_tokens` are target tokens a step,
+    `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
     encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer, encoders.Convolution, encoders.Identity)
@@ -72,5 +83,8 @@ class Seq2Seq:
         *tokenizers.SOURCE, tokenizers.LikeSource, tokenizers.Whole, tokenizers.Boxes
     )
     history_turns: int = later(0, 0, 1, 2, 4, 8)
+    length_slack: float = later(2.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+    start: str = later("drawn", "drawn", "bundle", "denoising", "masked", "causal")
+    tuned: str = later("whole", "whole", "decoder")
     stem: stems.Stem = later_kind(stems.Tokens, stems.Convolutions, stems.Patches)
     augmentation: Augmentation = later_kind(Unchanged, Varied)

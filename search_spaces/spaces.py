@@ -67,13 +67,17 @@ class Space:
         return {path: {k.__name__: k for k in _kinds(dial)} for path, dial in self.ranges.items() if _kinds(dial)}
 
     def around(self, configuration: Seq2Seq, free: Collection[str]) -> "Space":
-        """Return the space in which only the dials of some fields of `Seq2Seq` are free, the rest as they are here."""
+        """Return the space in which only the dials of some fields of `Seq2Seq` are free, the rest as they are here.
+
+        The free ones are preferred as they are here, or as near to that as their ranges allow.
+        """
         own = parameters(configuration)
         ranges = {
             path: dial if path.split(".")[0] in free or path not in own else _pinned(dial, own[path])
             for path, dial in self.ranges.items()
         }
-        return Space(ranges, {**self.preferred, **own})
+        preferred = {**self.preferred, **own}
+        return Space(ranges, {path: _nearest(ranges[path], value) for path, value in preferred.items()})
 
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
         """Return the values of the dials that are free in this space, by path."""
@@ -166,6 +170,15 @@ def space(narrowing: Mapping[str, Any] | None = None, *, sources: bool = True) -
     for path, dial in ranges.items():
         preferred[path] = _nearest(dial, preferred[path])
     return Space(ranges, preferred)
+
+
+def fields_of(key: str) -> set[str]:
+    """Return the fields of `Seq2Seq` in which a key of a narrowing names dials.
+
+    Raises:
+        SpaceError: It names none.
+    """
+    return {path.split(".")[0] for path in _matching(key, {path: dial for path, dial, _ in dials(Seq2Seq)})}
 
 
 def refuse_excluded(found: Space, narrowing: Mapping[str, Any]) -> None:

@@ -112,6 +112,11 @@ def most(source: Tokenizer, target: TargetTokenizer) -> tuple[int, int] | None:
     return None
 
 
+def called(kind: type[Tokenizer]) -> str:
+    """Return what a task document calls the tokens of a kind."""
+    return next(word for word, kinds in KINDS.items() if kind in kinds)
+
+
 def name(kind: type[Tokenizer]) -> str:
     """Return what a kind is called in sentences: `characters`, `byte pairs`."""
     return re.sub("(?<!^)(?=[A-Z])", " ", kind.__name__).lower()

@@ -29,6 +29,7 @@ from itertools import islice
 import hypothesis
 import pytest
 
+from automl.data.corpus import Given
 from automl.data.forms import PAIRS, Form
 from automl.data.sources import Columns
 from automl.data.table import TokenTable, build_table
@@ -49,6 +50,7 @@ class Data:
 class Document:
     data: Data
     form: Form = PAIRS
+    given: Given | None = None
 
 
 def written_pairs(folder: Path, rewrite: Callable[[str], str], rows: dict[str, int]) -> Document:

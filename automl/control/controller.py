@@ -43,7 +43,6 @@ from storage.searches import SearchFields, SearchRow, set_fields, update_search
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
-PASSES = 60
 MIRROR_SECONDS = 30.0
 SAVE_SECONDS = 3.0
 FIRST_EVALUATION = 8.0
@@ -411,7 +410,7 @@ class Controller:
             seconds_total=remaining.total,
             trials_left=self._trials_left(),
             rung_tokens=self._rung_tokens,
-            max_tokens=PASSES * self._plan.pass_tokens,
+            max_tokens=self._plan.passes * self._plan.pass_tokens,
         )
 
     def _trials_left(self) -> int | None:

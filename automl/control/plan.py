@@ -28,6 +28,7 @@ class Plan:
         criteria: By what trials are judged.
         checkpoints: Where checkpoint bytes lie.
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
+        passes: Passes over train that a trial has, at most.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
         ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.
@@ -53,6 +54,7 @@ class Plan:
     spent: float = 0.0
     lease_seconds: float = 60.0
     earlier: Sequence[Seq2Seq] = ()
+    passes: int = 60
     ensembles: bool = False
     most_parameters: int | None = None
 

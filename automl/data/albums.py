@@ -31,6 +31,8 @@ def read_album(path: Path, columns: Columns) -> Pairs:
     Raises:
         InputError: Nothing of the kind can be read, or most of it is broken.
     """
+    if len(columns.sources) > 1 or columns.weight is not None:
+        raise InputError(f"{path}: images have one source and no weights; leave the other columns out of [data]")
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
         return _gathered(path, (_member(path, file) for file in files), [str(f.relative_to(path)) for f in files])
@@ -83,7 +85,7 @@ def _check(path: Path, kept: int, dropped: Counter[str], first: str) -> None:
 
 def _read_arrays(path: Path, columns: Columns) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     arrays = plain_arrays(path)
-    images = _array(path, arrays, columns.source, IMAGES, "images")
+    images = _array(path, arrays, next(iter(columns.sources), None), IMAGES, "images")
     labels = _array(path, arrays, columns.target[0] if columns.target else None, LABELS, "labels")
     if images.ndim not in (3, 4) or not len(images):
         raise InputError(f"{path}: images of shape {images.shape}; they must be images, height, width, channels")

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from automl.data import artifact
 from automl.data.artifact import Meta
@@ -18,11 +20,13 @@ from automl.data.images import Image, canvas_of, fit, fitted, said_of
 from automl.data.pixels import Canvas, laid_out
 from automl.data.sources import Columns, unreadable
 from automl.data.splits import Part, Splits, split
-from automl.data.tokenizers import automatic_tokens
+from automl.data.tokenizers import Tokenizer, automatic_tokens
 from automl.errors import InputError
+from search_spaces.tokenizers import called
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 SPLITS = ("train", "valid", "test")
+PARAMETERS = "parameters.safetensors"
 NO_SOURCE = "»"
 """Source of every text where nothing is read: one token that no decoder looks at."""
 
@@ -47,6 +51,23 @@ class DataDescription(Protocol):
         """A key of `search_spaces.tokenizers.KINDS`, or `auto`."""
 
 
+class Given(NamedTuple):
+    """What a model brings along whose training has begun: its tokenizers as `tokenizer.json`, its parameters if any."""
+
+    source_tokenizer: str
+    target_tokenizer: str
+    parameters: Mapping[str, NDArray[np.float32]] = {}
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over all of it."""
+        found = sha256(f"{self.source_tokenizer}\0{self.target_tokenizer}".encode())
+        for name, value in sorted(self.parameters.items()):
+            found.update(f"\0{name}{value.shape}".encode())
+            found.update(np.ascontiguousarray(value).tobytes())
+        return found.hexdigest()
+
+
 class Described(Protocol):
     """Whatever holds a `[data]` part, such as a task document."""
 
@@ -57,6 +78,10 @@ class Described(Protocol):
     @property
     def form(self) -> Form:
         """How its files become pairs."""
+
+    @property
+    def given(self) -> Given | None:
+        """What a model brings along that is trained further; nothing where one is begun."""
 
 
 class Corpus:
@@ -81,6 +106,19 @@ class Corpus:
         """What source and target tokens are, as keys of `search_spaces.tokenizers.KINDS`."""
         return self.meta["tokens"]["source"], self.meta["tokens"]["target"]
 
+    @cached_property
+    def tokenizers(self) -> dict[str, Tokenizer] | None:
+        """The tokenizers that a model brings along, by side; none where they are learnt."""
+        if not self.meta["given"]:
+            return None
+        files = {side: self.folder / f"tokenizer.{side}.json" for side in ("source", "target")}
+        return {side: Tokenizer.from_json(path.read_text(encoding="utf-8")) for side, path in files.items()}
+
+    @property
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """The parameters that a model brings along, by name."""
+        return load_file(self.folder / PARAMETERS)
+
     @property
     def canvas(self) -> Canvas | None:
         """The size of its images; nothing where sources are texts."""
@@ -103,6 +141,13 @@ class Corpus:
         """Every (source, acceptable target) of train; each source of valid or test with its first reference."""
         last = None if name == "train" else 1
         return [(record["source"], target) for record in self._records(name) for target in record["references"][:last]]
+
+    def weights(self, name: str) -> list[float]:
+        """How much each of `pairs` counts; empty where all count the same."""
+        if not self.meta["weighted"]:
+            return []
+        last = None if name == "train" else 1
+        return [weight for record in self._records(name) for weight in record["weights"][:last]]
 
     def _records(self, name: str) -> Iterator[dict[str, Any]]:
         with (self.folder / f"{name}.jsonl").open(encoding="utf-8") as file:
@@ -127,8 +172,8 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
     Raises:
         InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
     """
-    data = document.data
-    digest = data_digest(data, document.form)
+    data, given = document.data, document.given
+    digest = data_digest(data, document.form, given)
     folder = corpus_folder(cache, digest)
     if not artifact.is_intact(folder, FORMAT_VERSION):
         files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
@@ -136,12 +181,12 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
         splits = split(**files, recurring=document.form.recurring)
         images = {source: image for pairs in files.values() for source, image in pairs.images.items()}
         notices = [*splits.notices, *seen]
-        artifact.build(
-            folder,
-            FORMAT_VERSION,
-            lambda scratch: {"digest": digest, **_write(scratch, document, splits, notices, images)},
-            cache,
-        )
+
+        def write(scratch: Path) -> Meta:
+            written = _write(scratch, document, splits, notices, images)
+            return {"digest": digest, **written, **_write_given(scratch, given)}
+
+        artifact.build(folder, FORMAT_VERSION, write, cache)
     return open_corpus(folder)
 
 
@@ -150,8 +195,8 @@ def corpus_folder(cache: Path, digest: str) -> Path:
     return cache / "corpora" / digest
 
 
-def data_digest(data: DataDescription, form: Form = PAIRS) -> str:
-    """Sha256 over the contents of the files, their form, columns, token choices and the format of the corpus.
+def data_digest(data: DataDescription, form: Form = PAIRS, given: Given | None = None) -> str:
+    """Sha256 over the contents of the files, their form, columns, token choices, what is given, and the format.
 
     Raises:
         InputError: A file is missing, unreadable or of an unknown kind.
@@ -160,8 +205,10 @@ def data_digest(data: DataDescription, form: Form = PAIRS) -> str:
         form.check(path)
     digests = {name: _sha256(path, form) for name, path in data.files.items()}
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
-    columns = [data.columns.source, data.columns.target]
+    columns = [data.columns.sources, data.columns.target, data.columns.weight]
     choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
+    if given is not None:
+        choices.append(given.digest)
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
@@ -193,6 +240,7 @@ def _write(
     ]
     return {
         "rows_of_file": {name: splits.parts[name].rows for name in SPLITS},
+        "weighted": data.columns.weight is not None,
         "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
         "tokens": {"source": words[0], "target": words[1]},
         "notices": [*notices, *said],
@@ -225,12 +273,22 @@ def _write_images(folder: Path, splits: Splits, images: Mapping[str, Image]) -> 
     }
 
 
+def _write_given(folder: Path, given: Given | None) -> Meta:
+    if given is None:
+        return {"given": False}
+    documents = {"source": given.source_tokenizer, "target": given.target_tokenizer}
+    for side, document in documents.items():
+        (folder / f"tokenizer.{side}.json").write_text(document, encoding="utf-8")
+    if given.parameters:
+        save_file(dict(given.parameters), folder / PARAMETERS)
+    kinds = {side: Tokenizer.from_json(document).kind for side, document in documents.items()}
+    return {"given": True, "tokens": {side: called(kind) for side, kind in kinds.items()}}
+
+
 def _write_texts(path: Path, part: Part, *, has_sources: bool) -> None:
     with path.open("w", encoding="utf-8") as file:
         for source, references in part.references.items():
-            file.write(
-                json.dumps(
-                    {"source": source if has_sources else NO_SOURCE, "references": references}, ensure_ascii=False
-                )
-                + "\n"
-            )
+            record: Meta = {"source": source if has_sources else NO_SOURCE, "references": references}
+            if source in part.weights:
+                record["weights"] = part.weights[source]
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")

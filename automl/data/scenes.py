@@ -136,7 +136,8 @@ def read_scenes(path: Path, columns: Columns) -> Pairs:
     Raises:
         InputError: The file is none as COCO's, names what is not there, or most of its boxes or images cannot be.
     """
-    del columns
+    if len(columns.sources) > 1 or columns.weight is not None:
+        raise InputError(f"{path}: images have one source and no weights; leave the other columns out of [data]")
     document, counts = Document(path), Counts()
     boxes = _boxes(document, counts)
     images: dict[str, Image] = {}

@@ -2,45 +2,66 @@
 
 import csv
 import json
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import count
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.fields import joined
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 
 Column = str | int
 
 LINE_LIMIT = 1_000_000
-NO_SOURCE, NO_TARGET, ONE_COLUMN = "no source", "no target", "one column only"
+GARBLED = re.compile("[ÃÂ][\u0080-\u00bf]|â€")
+"""What UTF-8 looks like that was read as Latin-1 and written as UTF-8 again, such as Ã© for é."""
+NO_SOURCE, NO_TARGET, ONE_COLUMN, NO_WEIGHT = "no source", "no target", "one column only", "weight 0"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a row keeps its source and its acceptable targets.
+    """Where a row keeps its source, its acceptable targets and its weight.
 
     Attributes:
-        source: Name in the header, or index where the file has none; by default
-            `source` where the first row names it and `target`, else the first column.
+        source: Name in the header, or index where the file has none; several become one (see `automl.data.fields`). By
+            default `source` where the first row names it and `target`, else the first column.
         target: One or several of the same; by default `target`, else the next column. Without a header, the
             columns after a single target are further ones.
+        weight: Column of how much a row counts, where rows count differently.
     """
 
-    source: Column | None = None
+    source: Column | tuple[Column, ...] | None = None
     target: tuple[Column, ...] | None = None
+    weight: Column | None = None
+
+    @property
+    def sources(self) -> tuple[Column, ...]:
+        """The columns of the source; none where they are not given."""
+        if self.source is None:
+            return ()
+        return self.source if isinstance(self.source, tuple) else (self.source,)
 
     @property
     def named(self) -> bool:
         """Whether columns are given by name, so that a header is needed."""
-        return any(isinstance(column, str) for column in (self.source, *(self.target or ())))
+        return any(isinstance(column, str) for column in (*self.sources, *(self.target or ()), self.weight))
+
+
+def columns_of(values: Mapping[str, Any]) -> Columns:
+    """Return where rows keep what, from `source`, `target` and `weight` as a document has them."""
+    source, target = values.get("source"), values.get("target")
+    several = tuple(target) if isinstance(target, list | tuple) else None if target is None else (target,)
+    return Columns(tuple(source) if isinstance(source, list) else source, several, values.get("weight"))
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,9 @@ class Pairs:
         numbers: The line (of .csv and .parquet the row) that each kept row stands on, from 1.
         first_dropped: The first such number of each reason.
         units: What each kept row must not be divided from, such as its conversation; its source where absent.
+        weights: How much each kept row counts; empty where all count the same.
+        missing: Column of the source → in how many of the kept rows it is empty, and the first of these.
+        garbled: In how many of the kept rows UTF-8 seems to have been read as Latin-1 once, and the first of these.
         images: Where sources are images, each source → its pixels.
         notices: What is to be said of them beside what was dropped.
         names: What each row of a folder is called, from number 1 on.
@@ -64,19 +88,28 @@ class Pairs:
     numbers: Sequence[int] = ()
     first_dropped: Mapping[str, int] = field(default_factory=dict)
     units: Sequence[str] = ()
+    weights: Sequence[float] = ()
+    missing: Mapping[Column, tuple[int, int]] = field(default_factory=dict)
+    garbled: tuple[int, int] | None = None
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     names: Sequence[str] = ()
     notices: Sequence[str] = ()
 
     def where(self, number: int) -> str:
         """Return what an error or a notice calls a place of the file."""
-        if self.names:
-            return self.names[number - 1]
-        return f"{'row' if self.path.suffix.lower() in {'.csv', '.parquet', '.npz'} else 'line'} {number:,}"
+        return self.names[number - 1] if self.names else _place(self.path, number)
 
 
-Row = tuple[int, str | None, Sequence[str | None]]
-"""Its number in the file, a source and its acceptable targets; a source of none stands for a row of one column."""
+class Row(NamedTuple):
+    """A row as it stands: its number in the file, the texts of its source, its acceptable targets, its weight.
+
+    A source of none stands for a row of one column.
+    """
+
+    number: int
+    source: Sequence[str] | None
+    targets: Sequence[str | None]
+    weight: object = None
 
 
 def read_pairs(path: Path, columns: Columns) -> Pairs:
@@ -86,32 +119,98 @@ def read_pairs(path: Path, columns: Columns) -> Pairs:
         InputError: The file cannot be read, a line is malformed, a column is missing, or no row is left.
     """
     check_file(path)
-    return collect(path, READERS[path.suffix.lower()](path, columns))
+    return collect(path, READERS[path.suffix.lower()](path, columns), columns)
 
 
-def collect(path: Path, rows: Iterable[Row]) -> Pairs:
+def collect(path: Path, rows: Iterable[Row], columns: Columns = Columns()) -> Pairs:
     """Keep the rows that have a source and a target, and count the others.
 
     Raises:
-        InputError: No row is left.
+        InputError: No row is left, or a weight is none.
     """
-    kept: list[tuple[int, str, list[str]]] = []
-    dropped: Counter[str] = Counter()
-    first_dropped: dict[str, int] = {}
-    for number, source, row_targets in rows:
-        clean_source = normalise(source or "")
-        clean_targets = list(dict.fromkeys(filter(None, (normalise(target or "") for target in row_targets))))
-        if source is not None and clean_source and clean_targets:
-            kept.append((number, clean_source, clean_targets))
-            continue
-        reason = ONE_COLUMN if source is None else NO_TARGET if clean_source else NO_SOURCE
-        dropped[reason] += 1
-        first_dropped.setdefault(reason, number)
-    rows_in = len(kept) + dropped.total()
-    if not kept:
-        raise InputError(_nothing_left(path, rows_in, dropped))
-    numbers, sources, targets = (list(column) for column in zip(*kept, strict=True))
-    return Pairs(path, sources, targets, rows_in, dict(dropped), numbers, first_dropped)
+    found = _Kept(path, columns)
+    for row in rows:
+        found.take(row)
+    return found.pairs()
+
+
+class _Kept:
+    """The rows of a file that are kept, and the counts of those that are not."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.path = path
+        self.columns = columns
+        self.rows: list[tuple[int, str, list[str]]] = []
+        self.weights: list[float] = []
+        self.dropped: Counter[str] = Counter()
+        self.first_dropped: dict[str, int] = {}
+        self.missing: dict[Column, tuple[int, int]] = {}
+        self.garbled: tuple[int, int] | None = None
+
+    def take(self, row: Row) -> None:
+        """Keep a row, or count it."""
+        texts = [normalise(text) for text in row.source or ()]
+        source = joined(texts) if texts else ""
+        targets = list(dict.fromkeys(filter(None, (normalise(target or "") for target in row.targets))))
+        if not (source and targets):
+            self._drop(row, ONE_COLUMN if row.source is None else NO_TARGET if source else NO_SOURCE)
+            return
+        if self.columns.weight is not None:
+            weight = _weight(self.path, self._where(row.number), row.weight)
+            if not weight:
+                self._drop(row, NO_WEIGHT)
+                return
+            self.weights.append(weight)
+        for column, text in zip(self.columns.sources, texts, strict=False):
+            if not text:
+                count, first = self.missing.get(column, (0, row.number))
+                self.missing[column] = (count + 1, first)
+        if GARBLED.search(source) or any(map(GARBLED.search, targets)):
+            count, first = self.garbled or (0, row.number)
+            self.garbled = (count + 1, first)
+        self.rows.append((row.number, source, targets))
+
+    def pairs(self) -> Pairs:
+        """Return what was kept."""
+        rows_in = len(self.rows) + self.dropped.total()
+        if not self.rows:
+            raise InputError(_nothing_left(self.path, rows_in, self.dropped))
+        numbers, sources, targets = (list(column) for column in zip(*self.rows, strict=True))
+        return Pairs(
+            self.path,
+            sources,
+            targets,
+            rows_in,
+            dict(self.dropped),
+            numbers,
+            self.first_dropped,
+            weights=self.weights,
+            missing=self.missing,
+            garbled=self.garbled,
+        )
+
+    def _drop(self, row: Row, reason: str) -> None:
+        self.dropped[reason] += 1
+        self.first_dropped.setdefault(reason, row.number)
+
+    def _where(self, number: int) -> str:
+        return _place(self.path, number)
+
+
+def _place(path: Path, number: int) -> str:
+    return f"{'row' if path.suffix.lower() in {'.csv', '.parquet', '.npz'} else 'line'} {number:,}"
+
+
+def _weight(path: Path, where: str, value: object) -> float:
+    """Return a weight; what is missing, no number or below 0 is refused."""
+    try:
+        weight = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        weight = -1.0
+    if not isfinite(weight) or weight < 0:
+        shown = "missing" if value is None or value == "" else f"{str(value)[:40]!r}"
+        raise InputError(f"{path}: {where}, the weight is {shown}; write a number from 0 on, 1 for a row like others")
+    return weight
 
 
 def _nothing_left(path: Path, rows_in: int, dropped: Counter[str]) -> str:
@@ -182,7 +281,23 @@ def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
         return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         where = offset + error.start
-        raise InputError(f"{path}: line {number} is not UTF-8 (at byte {where}); save the file as UTF-8") from None
+        others = _undecodable(path) - 1
+        such = f", as are {others:,} other {'line' if others == 1 else 'lines'}" if others > 0 else ""
+        raise InputError(
+            f"{path}: line {number} is not UTF-8 (at byte {where}){such}; save the file as UTF-8"
+        ) from None
+
+
+def _undecodable(path: Path) -> int:
+    """Count the lines that are not UTF-8, of a file that has some."""
+    found = 0
+    with path.open("rb") as file:
+        while line := file.readline(LINE_LIMIT + 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                found += 1
+    return found
 
 
 def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
@@ -210,19 +325,22 @@ def csv_fields(path: Path) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Indices of the source and the targets; every column from `further` on is one more target."""
+    """Indices of source, targets and weight; every other column from `further` on is one more target."""
 
-    source: int
+    sources: tuple[int, ...]
     targets: tuple[int, ...] = ()
     further: int | None = None
+    weight: int | None = None
 
     def row(self, number: int, fields: list[str]) -> Row:
         if len(fields) == 1 and fields[0].strip():
-            return number, None, ()
+            return Row(number, None, ())
         width = len(fields)
         further = () if self.further is None else range(self.further, width)
-        chosen = (*self.targets, *(index for index in further if index != self.source))
-        return number, fields[self.source] if self.source < width else "", [fields[i] for i in chosen if i < width]
+        chosen = (*self.targets, *(index for index in further if index not in (*self.sources, self.weight)))
+        sources = [fields[index] if index < width else "" for index in self.sources]
+        weight = fields[self.weight].strip() if self.weight is not None and self.weight < width else None
+        return Row(number, sources, [fields[i] for i in chosen if i < width], weight)
 
 
 def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[Row]:
@@ -239,42 +357,63 @@ def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[R
 
 
 def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
-    source, targets = _names(path, columns)
-    for name in (source, *targets):
+    names = _names(path, columns)
+    for name in names.all:
         if name not in header:
             close = get_close_matches(name, header, n=1)
             right = f"did you mean {close[0]!r}?" if close else "where it is no header, name columns by index from 0"
             raise InputError(f"{path}: none of the {len(header)} columns of its first row is {name!r}; {right}")
-    return _Choice(header.index(source), tuple(header.index(name) for name in targets))
+    sources, targets = (tuple(map(header.index, side)) for side in (names.sources, names.targets))
+    return _Choice(sources, targets, weight=None if names.weight is None else header.index(names.weight))
 
 
 def _by_index(path: Path, columns: Columns, width: int) -> _Choice:
-    source = columns.source if isinstance(columns.source, int) else 0
-    targets = tuple(column for column in columns.target or (source + 1,) if isinstance(column, int))
-    if width > 1 and max(source, *targets) >= width:
-        raise InputError(f"{path}: there is no column {max(source, *targets)}; line 1 has columns 0 to {width - 1}")
-    return _Choice(source, targets, targets[0] + 1 if len(targets) == 1 else None)
+    sources = tuple(column for column in columns.sources if isinstance(column, int)) or (0,)
+    weight = columns.weight if isinstance(columns.weight, int) else None
+    after = next(index for index in range(max(sources) + 1, width + 2) if index != weight)
+    targets = tuple(column for column in columns.target or (after,) if isinstance(column, int))
+    last = max(*sources, *targets, -1 if weight is None else weight)
+    if width > 1 and last >= width:
+        raise InputError(f"{path}: there is no column {last}; line 1 has columns 0 to {width - 1}")
+    return _Choice(sources, targets, targets[0] + 1 if len(targets) == 1 else None, weight)
 
 
-def _names(path: Path, columns: Columns) -> tuple[str, tuple[str, ...]]:
-    source = "source" if columns.source is None else columns.source
-    targets = ("target",) if columns.target is None else columns.target
-    names = tuple(name for name in (source, *targets) if isinstance(name, str))
-    if len(names) != 1 + len(targets):
+class _Names(NamedTuple):
+    """Names of the columns."""
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    weight: str | None
+
+    @property
+    def all(self) -> list[str]:
+        return [*self.sources, *self.targets, *([] if self.weight is None else [self.weight])]
+
+
+def _names(path: Path, columns: Columns) -> _Names:
+    given = (columns.sources or ("source",), columns.target or ("target",), columns.weight)
+    if any(isinstance(column, int) for column in (*given[0], *given[1], given[2])):
         raise InputError(f"{path}: source and target must both be names here, since columns are found by name")
-    return names[0], names[1:]
+    sources, targets = (tuple(map(str, side)) for side in given[:2])
+    return _Names(sources, targets, None if given[2] is None else str(given[2]))
 
 
 def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
-    source, targets = _names(path, columns)
+    names = _names(path, columns)
     for number, line in enumerate(lines(path), start=1):
         record = json_object(path, number, line)
         if number == 1:
-            for name in (source, *targets):
+            for name in names.all:
                 if name not in record:
                     raise InputError(f"{path}: line 1 has no key {name!r}; its keys are {_listed(list(record))}")
-        values = [text for name in targets for text in _texts(path, f"line {number}", name, record.get(name))]
-        yield number, _text(path, f"line {number}", source, record.get(source)), values
+        yield _row(path, number, names, record)
+
+
+def _row(path: Path, number: int, names: _Names, record: Mapping[str, Any]) -> Row:
+    where = _place(path, number)
+    targets = [text for name in names.targets for text in _texts(path, where, name, record.get(name))]
+    sources = [_text(path, where, name, record.get(name)) for name in names.sources]
+    return Row(number, sources, targets, None if names.weight is None else record.get(names.weight))
 
 
 def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -291,15 +430,13 @@ def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
 def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     import polars
 
-    source, targets = _names(path, columns)
+    names = _names(path, columns)
     try:
         _by_name(path, columns, list(polars.read_parquet_schema(path)))
-        frame = polars.read_parquet(path, columns=[source, *targets])
+        frame = polars.read_parquet(path, columns=names.all)
     except (OSError, polars.exceptions.PolarsError):
         raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
-    for number, record in enumerate(frame.iter_rows(named=True), start=1):
-        values = [text for name in targets for text in _texts(path, f"row {number}", name, record[name])]
-        yield number, _text(path, f"row {number}", source, record[source]), values
+    yield from (_row(path, number, names, record) for number, record in enumerate(frame.iter_rows(named=True), start=1))
 
 
 def _texts(path: Path, where: str, column: str, value: object) -> list[str]:

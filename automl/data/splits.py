@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import repeat
 
 from automl.data.sources import Pairs
 from automl.errors import InputError
@@ -15,10 +16,14 @@ DUPLICATE, IN_HELD_OUT = "duplicate", "source also in valid or test"
 
 @dataclass(frozen=True)
 class Part:
-    """One split: each distinct source with its distinct acceptable targets, and from how many rows each came."""
+    """One split: each distinct source with its distinct acceptable targets, and from how many rows each came.
+
+    Where rows count differently, `weights` holds how much each target of each source does, in the order of these.
+    """
 
     references: Mapping[str, list[str]]
     row_counts: Mapping[str, int]
+    weights: Mapping[str, list[float]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -62,28 +67,32 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None, *
         f"{train.path.name}: {len(sources):,} of {len(own.references):,} sources held out as {name}"
         for name, sources in held_out.items()
     ]
-    return Splits(parts, dropped, (*_drops(files, dropped), *([] if recurring else _overlap(files, parts)), *said))
+    told = (*_drops(files, dropped), *_missing(files))
+    return Splits(parts, dropped, (*told, *([] if recurring else _overlap(files, parts)), *said))
 
 
 def group(pairs: Pairs) -> tuple[Part, int]:
-    """Gather the targets of each source; a row that brings nothing new is a duplicate."""
-    references: dict[str, dict[str, None]] = {}
+    """Gather the targets of each source; a row that brings nothing new is a duplicate, and the larger weight counts."""
+    references: dict[str, dict[str, float]] = {}
     rows: Counter[str] = Counter()
     duplicates = 0
-    for source, targets in zip(pairs.sources, pairs.targets, strict=True):
+    weights = pairs.weights or repeat(1.0, len(pairs.sources))
+    for source, targets, weight in zip(pairs.sources, pairs.targets, weights, strict=True):
         known = references.setdefault(source, {})
         before = len(known)
-        known.update(dict.fromkeys(targets))
+        known.update({target: max(weight, known.get(target, weight)) for target in targets})
         if len(known) == before:
             duplicates += 1
         else:
             rows[source] += 1
-    return Part({source: list(targets) for source, targets in references.items()}, rows), duplicates
+    counts = {source: list(targets.values()) for source, targets in references.items()} if pairs.weights else {}
+    return Part({source: list(targets) for source, targets in references.items()}, rows, counts), duplicates
 
 
 def _select(part: Part, sources: Iterable[str]) -> Part:
     chosen = list(sources)
-    return Part({key: part.references[key] for key in chosen}, {key: part.row_counts[key] for key in chosen})
+    weights = {key: part.weights[key] for key in chosen if key in part.weights}
+    return Part({key: part.references[key] for key in chosen}, {key: part.row_counts[key] for key in chosen}, weights)
 
 
 def _units(pairs: Pairs, part: Part) -> dict[str, list[str]]:
@@ -120,6 +129,20 @@ def _drops(files: Mapping[str, Pairs], dropped: Mapping[str, Mapping[str, int]])
         f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} dropped: {reason}{_first(pairs, reason)}"
         for name, pairs in files.items()
         for reason, count in dropped[name].items()
+    ]
+
+
+def _missing(files: Mapping[str, Pairs]) -> list[str]:
+    return [
+        f"{pairs.path.name}: {count:,} {'row has' if count == 1 else 'rows have'} no {column!r} "
+        f"(the first on {pairs.where(first)}); it is read as empty"
+        for pairs in files.values()
+        for column, (count, first) in pairs.missing.items()
+    ] + [
+        f"{pairs.path.name}: {pairs.garbled[0]:,} {'row looks' if pairs.garbled[0] == 1 else 'rows look'} as if UTF-8 "
+        f"had been read as Latin-1, Ã© for é (the first on {pairs.where(pairs.garbled[1])}); mixed encodings?"
+        for pairs in files.values()
+        if pairs.garbled
     ]
 
 

@@ -20,14 +20,17 @@ from automl.data.pixels import Canvas, Pixels
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
 from automl.data.turns import recent
 from automl.errors import InputError
+from automl.lengths import Lengths, Limits, constant
 from search_spaces import tokenizers as kinds
 from search_spaces.dials import to_dict
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import LATER, Seq2Seq
 from search_spaces.tokenizers import LikeSource
 
 FORMAT_VERSION = 4
 BATCH = 10_000
 OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
+MOST_STRANGE = 0.5
+"""Share of the target tokens of train that a model that is trained further may not know, at most."""
 OUTLIER = "more than four times as long as 99 of 100 others"
 
 
@@ -53,7 +56,8 @@ class Split:
     """Token ids without begin and end: row i is `source[source_offsets[i]:source_offsets[i + 1]]`, likewise `target`.
 
     In train a row is a (source, acceptable target) pair; in valid and test a source with its first reference. Of
-    images, `source` holds bytes, whose ids are greater by the number of special tokens.
+    images, `source` holds bytes, whose ids are greater by the number of special tokens. `weights` say how much rows
+    count, where they count differently; in train their mean over target tokens is 1.
     """
 
     source: NDArray[Any]
@@ -61,6 +65,7 @@ class Split:
     target: NDArray[np.int32]
     target_offsets: NDArray[np.int64]
     rows: int
+    weights: NDArray[np.float32] | None = None
 
 
 class TokenTable:
@@ -101,9 +106,17 @@ class TokenTable:
         return copies(self.source_tokenizer, self.target_tokenizer)
 
     def split(self, name: str) -> Split:
-        """The arrays of `train`, `valid` or `test`, mapped from disk."""
+        """The arrays of `train`, `valid` or `test`, mapped from disk; of rows that count the same, no weights."""
         arrays = {key: np.load(self.folder / f"{name}.{key}.npy", mmap_mode="r") for key in _ARRAYS}
-        return Split(**arrays, rows=len(arrays["source_offsets"]) - 1)
+        weights = self.folder / f"{name}.weights.npy"
+        own = np.load(weights, mmap_mode="r") if self.corpus.meta["weighted"] else None
+        return Split(**arrays, rows=len(arrays["source_offsets"]) - 1, weights=own)
+
+    def limits(self, slack: float) -> Limits:
+        """How many tokens a target may have; a class is one."""
+        if self.target_tokenizer.kind is kinds.Whole:
+            return constant(1)
+        return Lengths.from_mapping(self.meta["lengths"]).limits(slack)
 
     def said_tokens(self, name: str) -> int:
         """Number of target tokens of a split, ends included."""
@@ -181,21 +194,28 @@ def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]], canvas: Canvas | No
 
 def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     rows = {name: [(recent(source, tokens.history), said) for source, said in corpus.pairs(name)] for name in SPLITS}
-    tokenizers = _learnt(tokens, rows["train"], corpus.canvas)
+    tokenizers = corpus.tokenizers or _learnt(tokens, rows["train"], corpus.canvas)
     for side, tokenizer in tokenizers.items():
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
     encoded = {name: _encoded(rows[name], tokenizers, corpus, name) for name in SPLITS}
     keep = _are_usual(encoded["train"])
+    weights = {name: np.array(corpus.weights(name), np.float32) for name in SPLITS}
     overlong = int((~keep).sum())
     if overlong:
+        weights["train"] = weights["train"][keep] if weights["train"].size else weights["train"]
         rows["train"] = [row for row, kept in zip(rows["train"], keep, strict=True) if kept]
         encoded["train"] = _encoded(rows["train"], tokenizers, corpus, "train")
     counts = {name: _write_split(folder, name, rows[name], encoded[name]) for name in SPLITS}
+    if corpus.meta["weighted"]:
+        weights["train"] /= np.average(weights["train"], weights=np.diff(encoded["train"]["target"][1]) + 1)
+        for name in SPLITS:
+            np.save(folder / f"{name}.weights.npy", weights[name])
+    _refuse_strange(corpus, counts)
     for name, number in corpus.meta["rows_of_file"].items():
         counts[name]["rows_of_file"] = number
     dropped = corpus.meta["dropped"]
-    whole = tokenizers["target"].kind is kinds.Whole
-    longest_target = 1 if whole else 2 * counts["train"]["target"]["max_length"] + 10
+    source, target = (np.diff(offsets) for _, offsets in encoded["train"].values())
+    lengths = Lengths.learn(source, target)
     said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
     return {
         "digest": digest,
@@ -204,8 +224,13 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
         "tokens": {side: kinds.name(tokenizer.kind) for side, tokenizer in tokenizers.items()},
         "vocabulary": {side: tokenizer.size for side, tokenizer in tokenizers.items()},
         "max_source_length": 4 * counts["train"]["source"]["max_length"] + 100,
-        "max_target_length": longest_target,
-        "notices": [*said, *_sizes(tokens, tokenizers), *_unknown(counts), *_too_long(counts, longest_target)],
+        "lengths": lengths.to_mapping(),
+        "notices": [
+            *said,
+            *_sizes_said(corpus, tokens, tokenizers),
+            *_unknown(counts, given=corpus.tokenizers is not None),
+            *_too_long(encoded, lengths),
+        ],
     }
 
 
@@ -253,6 +278,20 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.int3
     return np.concatenate(batches), np.cumsum(lengths, dtype=np.int64)
 
 
+def _sizes_said(corpus: Corpus, tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
+    return _sizes(tokens, tokenizers) if corpus.tokenizers is None else []
+
+
+def _refuse_strange(corpus: Corpus, counts: Mapping[str, Meta]) -> None:
+    """Refuse data whose targets a model that is trained further cannot say, since it keeps its tokenizer."""
+    said = counts["train"]["target"]
+    if corpus.tokenizers is not None and said["unknown"] > MOST_STRANGE * said["tokens"]:
+        raise InputError(
+            f"train: {said['unknown']:,} of {said['tokens']:,} target tokens are unknown to the model that is trained "
+            "further, which keeps its tokenizer; begin with a model of such targets"
+        )
+
+
 def _sizes(tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
     """Say where a vocabulary is smaller than was asked for, or than train would make it."""
     said = []
@@ -268,18 +307,29 @@ def _sizes(tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
     return said
 
 
-def _unknown(counts: Mapping[str, Meta]) -> list[str]:
+def _unknown(counts: Mapping[str, Meta], *, given: bool) -> list[str]:
+    known, splits = ("the model", SPLITS) if given else ("train", SPLITS[1:])
+    sides = [(name, side, counts[name][side]) for name in splits for side in ("source", "target")]
     return [
-        f"{name}: {side} tokens unknown to train: {counts[name][side]['unknown']:,} of {counts[name][side]['tokens']:,}"
-        for name in ("valid", "test")
-        for side in ("source", "target")
-        if counts[name][side]["unknown"]
+        f"{name}: {side} tokens unknown to {known}: {count['unknown']:,} of {count['tokens']:,}"
+        for name, side, count in sides
+        if count["unknown"]
     ]
 
 
-def _too_long(counts: Mapping[str, Meta], limit: int) -> list[str]:
-    return [
-        f"{name}: its longest target is {counts[name]['target']['max_length']:,} tokens; a model says {limit:,} at most"
+def _too_long(encoded: Mapping[str, Encoded], lengths: Lengths) -> list[str]:
+    limits = lengths.limits(float(LATER["length_slack"]))
+    counts = {
+        name: sum(said > limits.of(read) for read, said in zip(*_sizes_of(encoded[name]), strict=True))
         for name in ("valid", "test")
-        if counts[name]["target"]["max_length"] > limit
+    }
+    return [
+        f"{name}: targets that are longer than a model says for sources of their length: {count:,}; "
+        "[space] length_slack lets it say more"
+        for name, count in counts.items()
+        if count
     ]
+
+
+def _sizes_of(encoded: Encoded) -> list[list[int]]:
+    return [np.diff(offsets).tolist() for _, offsets in encoded.values()]

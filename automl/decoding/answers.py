@@ -61,13 +61,13 @@ class Request(NamedTuple):
     """What a target has to be, beside likely.
 
     Attributes:
-        most: Most tokens.
+        most: Most tokens, of each row or of all.
         prefix: Tokens that it begins with, then `PAD`.
         allowed: Which tokens may be said; none says all but the special ones.
         stops: Sequences of tokens of which each ends a target, `PAD` before them.
     """
 
-    most: Int[Array, ""]
+    most: Int[Array, "*batch"]
     prefix: Int[Array, "batch target"] | None = None
     allowed: Bool[Array, "vocabulary"] | None = None
     stops: Int[Array, "stops width"] | None = None

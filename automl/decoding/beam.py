@@ -45,9 +45,10 @@ def beam_search(
 
     A target that ends counts if it is among the `beam` best of its step. The search of a row is over when nothing that
     is alive could still come before the last one wanted. Where too few have ended by `request.most`, those that are
-    alive follow them.
+    alive follow them. A row whose limit is reached stays as it is.
     """
-    rows, most = source.shape[0], request.most
+    rows = source.shape[0]
+    most = jnp.broadcast_to(request.most, (rows,))
     speaking: Any = decoder  # of the kind that its memory is for
     changing, constant = jax.tree.map(lambda leaf: _repeated(leaf, beam), speaking.start(memory, length))
     repeated = jax.tree.map(lambda leaf: _repeated(leaf, beam), memory)
@@ -58,12 +59,13 @@ def beam_search(
         scores = _forced(likely(logits, request).reshape(rows, beam, -1), request, state.position)
         alive, ended, origin = _extended(state, scores, penalty)
         flat = (jnp.arange(rows)[:, None] * beam + origin).reshape(-1)
+        alive, ended = _where(state.position < most, (alive, ended), (state.alive, state.ended))
         return Search(state.position + 1, alive, ended, jax.tree.map(lambda leaf: _taken(leaf, flat), after))
 
     def goes_on(state: Search) -> Bool[Array, ""]:
         attainable = _rank(state.alive.scores[:, 0], most, penalty)
         last_wanted = jnp.take(state.ended.ranks, penalty.wanted - 1, axis=1)
-        return (state.position < most) & (last_wanted < attainable).any()
+        return ((state.position < most) & (last_wanted < attainable)).any()
 
     found = jax.lax.while_loop(goes_on, step, _begin(source, length, beam, changing))
     return _with_alive(found, most, penalty)
@@ -98,12 +100,21 @@ def _extended(
     return Alive(tokens, last, left), ended, jnp.take_along_axis(origin, kept, axis=1)
 
 
-def _with_alive(state: Search, most: Int[Array, ""], penalty: Penalty) -> Hypotheses:
+def _where(rows: Bool[Array, "batch"], new: Any, old: Any) -> Any:
+    """Take the new arrays of some rows, and the old ones of the others."""
+
+    def chosen(first: Array, second: Array) -> Array:
+        return jnp.where(rows.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
+
+    return jax.tree.map(chosen, new, old)
+
+
+def _with_alive(state: Search, most: Int[Array, "batch"], penalty: Penalty) -> Hypotheses:
     """Let what is alive at the end follow on what has ended, in its own order."""
     alive, ended = state.alive, state.ended
     possible = alive.scores > MASKED / 2
     unended = Hypotheses(
-        alive.tokens, alive.scores, jnp.where(possible, _rank(alive.scores, most, penalty), IMPOSSIBLE)
+        alive.tokens, alive.scores, jnp.where(possible, _rank(alive.scores, most[:, None], penalty), IMPOSSIBLE)
     )
     beam = alive.scores.shape[1]
     count = (ended.ranks > IMPOSSIBLE / 2).sum(axis=1, keepdims=True)
@@ -130,7 +141,7 @@ def _best(new: Hypotheses, old: Hypotheses, beam: int) -> Hypotheses:
     )
 
 
-def _rank(scores: Float[Array, "*shape"], length: Int[Array, ""], penalty: Penalty) -> Float[Array, "*shape"]:
+def _rank(scores: Float[Array, "*shape"], length: Int[Array, "*sizes"], penalty: Penalty) -> Float[Array, "*shape"]:
     return scores / jnp.maximum(length, 1).astype(scores.dtype) ** penalty.power
 
 

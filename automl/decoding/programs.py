@@ -30,7 +30,7 @@ Copies = Int[Array, "source_vocabulary"]
 def greedy(
     model: Model, source: Tokens, copies: Tokens, length: int, request: Request, choose: Choice = likeliest
 ) -> Decoded:
-    """Take the likeliest token at each step, until the end token or `request.most` tokens.
+    """Take the likeliest token at each step, until the end token or `request.most` tokens of the row.
 
     A row of padding alone ends at once. The tokens come in an array of `length`. `copies` holds the target token that
     each source token could be copied as.

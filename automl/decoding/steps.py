@@ -68,7 +68,10 @@ def walk(
     request: Request,
     until: int | Int[Array, ""] | None = None,
 ) -> Walk:
-    """Say one token a row after another, until every row has ended or has `until` (or `request.most`) tokens."""
+    """Say one token a row after another, until every row has ended or has `until` tokens.
+
+    A row ends where it has `request.most` tokens.
+    """
     speaking: Any = decoder
 
     def step(state: Walk) -> Walk:
@@ -81,10 +84,10 @@ def walk(
         each = state.decoded.each
         each = each if each is None else each.at[:, state.position].set(gained)
         total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
-        stopped = ended | _stopped(tokens, request, state.position)
+        stopped = ended | (state.position + 1 >= request.most) | _stopped(tokens, request, state.position)
         return Walk(state.position + 1, jnp.where(stopped, EOS, chosen), stopped, carry, Decoded(tokens, total, each))
 
-    last = request.most if until is None else jnp.minimum(request.most, until)
+    last = request.most.max() if until is None else jnp.minimum(request.most.max(), until)
     return jax.lax.while_loop(lambda s: (s.position < last) & ~s.ended.all(), step, begun)
 
 

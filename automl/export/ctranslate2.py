@@ -1,7 +1,10 @@
 """CTranslate2: Transformers as its own engine runs them, without JAX, in float32 or int8."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,10 @@ from numpy.typing import NDArray
 
 from automl.bundle import Bundle
 from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
-from automl.description import Description, described
+from automl.description import MOST_LENGTH, Description, described
 from automl.export.arrays import ROWS
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
+from automl.lengths import Limits
 from search_spaces import decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
 from search_spaces.stems import Tokens
@@ -59,7 +63,7 @@ def write(bundle: Bundle, folder: Path, quantization: str | None = None) -> None
     )
     weights = Weights(bundle.weights)
     _fill_encoder(spec.encoder, weights.under("encoder.Transformer."), encoder, description.longest)
-    _fill_decoder(spec.decoder, weights, decoder, description.most)
+    _fill_decoder(spec.decoder, weights, decoder, description.limits.usual)
     if configuration.tied_embeddings:
         spec.decoder.projection.weight = weights["decoder.Transformer.embedding.table"]
     else:
@@ -68,7 +72,7 @@ def write(bundle: Bundle, folder: Path, quantization: str | None = None) -> None
     bias[[PAD, BOS, UNK]] = NEVER  # no output may hold them, and log-probabilities are of what is left
     spec.decoder.projection.bias = bias
     _save(spec, bundle, folder, quantization)
-    (folder / MOST_FILE).write_text(str(description.most))
+    (folder / MOST_FILE).write_text(json.dumps(replace(description.limits, grows=False).to_mapping()))
 
 
 def _save(spec: Any, bundle: Bundle, folder: Path, quantization: str | None) -> None:
@@ -216,15 +220,23 @@ def open_folder(folder: Path, compute_type: str = "float32") -> Runtime:
     translator = ctranslate2.Translator(str(folder), device="cpu", compute_type=compute_type)
     names = {side: _names(folder, side) for side in ("source", "target")}
     numbers = {name: number for number, name in enumerate(names["target"])}
-    most = int((folder / MOST_FILE).read_text())
+    limits = Limits.from_mapping(json.loads((folder / MOST_FILE).read_text()), MOST_LENGTH)
 
     def run(sources: list[list[int]]) -> Spoken:
+        """Run sources, the shorter ones first, those of one limit together."""
+        parts = [list(group) for _, group in groupby(sources, lambda source: limits.of(len(source)))]
+        spoken = [run_alike(part) for part in parts]
+        return Spoken(
+            list(chain.from_iterable(s.tokens for s in spoken)), list(chain.from_iterable(s.scores for s in spoken))
+        )
+
+    def run_alike(sources: list[list[int]]) -> Spoken:
         results = translator.translate_batch(
             [[names["source"][token] for token in source] for source in sources],
             beam_size=1,
             length_penalty=0,
             min_decoding_length=0,
-            max_decoding_length=most,
+            max_decoding_length=limits.of(len(sources[0])),
             max_input_length=0,
             return_scores=True,
         )
@@ -235,8 +247,6 @@ def open_folder(folder: Path, compute_type: str = "float32") -> Runtime:
 
 
 def _names(folder: Path, side: str) -> list[str]:
-    import json
-
     own, shared = folder / f"{side}_vocabulary.json", folder / "shared_vocabulary.json"
     names: list[str] = json.loads((own if own.exists() else shared).read_text(encoding="utf-8"))
     return names

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from automl.bundle import Bundle
-from automl.data.tokenizers import Tokenizer, copies
+from automl.data.tokenizers import PAD, Tokenizer, copies
 from automl.decoding.answers import Request
 from automl.decoding.programs import greedy
 from automl.description import described
@@ -23,16 +23,24 @@ Decoding = Callable[
 
 
 def decoding_program(bundle: Bundle) -> Decoding:
-    """Return what takes parameters and sources and returns tokens, padded with 0, and their log-probabilities."""
+    """Return what takes parameters and sources and returns tokens, padded with 0, and their log-probabilities.
+
+    For sources longer than all of train it says no more than for the longest of these.
+    """
     description = described(bundle.config)
     vocabularies = description.source_vocabulary, description.target_vocabulary
     model = Seq2Seq(description.configuration, *vocabularies)
     tokenizers = map(Tokenizer.from_json, (bundle.source_tokenizer, bundle.target_tokenizer))
-    copied, most = copies(*tokenizers), description.most
+    copied, limits = copies(*tokenizers), description.limits
+    steps = np.diff([0, *limits.most]).tolist()  # by which the limit grows, beyond each length but the last
 
     def program(parameters: Any, source: Any) -> Any:
-        request = Request(jnp.asarray(np.int32(most)))
-        decoded = greedy(bind(model, parameters), source, jnp.asarray(copied)[source], most, request)
+        lengths = (source != PAD).sum(axis=1)
+        grown = (
+            jnp.where(lengths > shorter, step, 0) for shorter, step in zip((-1, *limits.sources), steps, strict=False)
+        )
+        request = Request(sum(grown, jnp.zeros_like(lengths)).astype(jnp.int32))
+        decoded = greedy(bind(model, parameters), source, jnp.asarray(copied)[source], limits.usual, request)
         return decoded.tokens, decoded.scores
 
     return program

@@ -49,12 +49,12 @@ def _rouge(name: RougeMetric) -> TextMetric:
 METRICS: Mapping[str, Metric] = {
     entry.name: entry
     for entry in (
-        TextMetric("sequence_error_rate", "minimize", 1.0, 0.0, sequence_error_rate),
-        TextMetric("token_error_rate", "minimize", 1.0, 0.0, token_error_rate),
-        TextMetric("word_error_rate", "minimize", 1.0, 0.0, word_error_rate),
-        TextMetric("character_error_rate", "minimize", 1.0, 0.0, character_error_rate),
-        TextMetric("exact_match", "maximize", 0.0, 1.0, exact_match),
-        TextMetric("accuracy", "maximize", 0.0, 1.0, exact_match),
+        TextMetric("sequence_error_rate", "minimize", 1.0, 0.0, sequence_error_rate, weighted=True),
+        TextMetric("token_error_rate", "minimize", 1.0, 0.0, token_error_rate, weighted=True),
+        TextMetric("word_error_rate", "minimize", 1.0, 0.0, word_error_rate, weighted=True),
+        TextMetric("character_error_rate", "minimize", 1.0, 0.0, character_error_rate, weighted=True),
+        TextMetric("exact_match", "maximize", 0.0, 1.0, exact_match, weighted=True),
+        TextMetric("accuracy", "maximize", 0.0, 1.0, exact_match, weighted=True),
         TextMetric("macro_f1", "maximize", 0.0, 1.0, macro_f1),
         *map(_sacrebleu, get_args(SacrebleuMetric)),
         *map(_rouge, get_args(RougeMetric)),

@@ -5,29 +5,34 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.metrics.scores import Tokenize
+from automl.metrics.scores import References, Tokenize, Weights
 
 CELLS = 1_000_000
 
 
-def exact_match(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+def exact_match(
+    outputs: Sequence[str], references: References, tokenize: Tokenize, weights: Weights | None = None
+) -> float:
     """Share (0 to 1) of sources whose output equals one of their references, token by token."""
-    return 1 - _wrong(outputs, references, tokenize) / max(len(outputs), 1)
+    return 1 - sequence_error_rate(outputs, references, tokenize, weights)
 
 
-def sequence_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+def sequence_error_rate(
+    outputs: Sequence[str], references: References, tokenize: Tokenize, weights: Weights | None = None
+) -> float:
     """Share (0 to 1) of sources whose output equals none of their references, token by token."""
-    return _wrong(outputs, references, tokenize) / max(len(outputs), 1)
-
-
-def _wrong(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> int:
-    return sum(
+    wrong = [
         all(tokenize(output) != tokenize(reference) for reference in acceptable)
         for output, acceptable in zip(outputs, references, strict=True)
-    )
+    ]
+    if weights is None:
+        return sum(wrong) / max(len(outputs), 1)
+    return float(np.average(wrong, weights=weights))
 
 
-def token_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenize) -> float:
+def token_error_rate(
+    outputs: Sequence[str], references: References, tokenize: Tokenize, weights: Weights | None = None
+) -> float:
     """Edit distance over tokens to the nearest reference, as a fraction of the tokens of those references."""
     pairs = [
         (index, tokens, tokenize(reference))
@@ -39,17 +44,23 @@ def token_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]]
     best: dict[int, tuple[int, int]] = {}
     for (index, _, target), distance in zip(pairs, distances.tolist(), strict=True):
         best[index] = min(best.get(index, (distance, len(target))), (distance, len(target)))
-    return sum(distance for distance, _ in best.values()) / max(sum(length for _, length in best.values()), 1)
+    counts = {index: 1 if weights is None else weights[index] for index in best}
+    length = sum(counts[index] * length for index, (_, length) in best.items())
+    return sum(counts[index] * distance for index, (distance, _) in best.items()) / (length or 1)
 
 
-def word_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize) -> float:
+def word_error_rate(
+    outputs: Sequence[str], references: References, _: Tokenize, weights: Weights | None = None
+) -> float:
     """Edit distance over words, split at white space, as a fraction of the words of the references."""
-    return token_error_rate(outputs, references, str.split)
+    return token_error_rate(outputs, references, str.split, weights)
 
 
-def character_error_rate(outputs: Sequence[str], references: Sequence[Sequence[str]], _: Tokenize) -> float:
+def character_error_rate(
+    outputs: Sequence[str], references: References, _: Tokenize, weights: Weights | None = None
+) -> float:
     """Edit distance over Unicode characters, as a fraction of the characters of the references."""
-    return token_error_rate(outputs, references, list)
+    return token_error_rate(outputs, references, list, weights)
 
 
 def edit_distances(left: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> NDArray[np.int64]:

@@ -7,7 +7,8 @@ from typing import Literal
 Direction = Literal["minimize", "maximize"]
 Tokenize = Callable[[str], Sequence[str]]
 References = Sequence[Sequence[str]]
-Score = Callable[[Sequence[str], References, Tokenize], float]
+Weights = Sequence[float]
+Score = Callable[..., float]
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Likelihood:
         nats: Negative logarithm of the likelihood of all of them.
         tokens: Their tokens.
         characters: Their Unicode characters; the end counts as one.
+
+    Where rows count differently, all three are sums by their weights.
     """
 
     nats: float
-    tokens: int
-    characters: int
+    tokens: float
+    characters: float
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,22 @@ class TextMetric(Metric):
     """A metric of outputs.
 
     Attributes:
-        function: Takes outputs, the acceptable targets of each, and what splits a target into tokens.
+        function: Takes outputs, the acceptable targets of each, and what splits a target into tokens; where it is
+            `weighted`, then how much each source counts.
         signature: Says of references how the package behind it has scored them, to be published with a score.
+        weighted: Whether sources can count differently; else each counts the same.
     """
 
     function: Score
     signature: Callable[[References], str] | None = None
+    weighted: bool = False
+
+    def score(
+        self, outputs: Sequence[str], references: References, tokenize: Tokenize, weights: Weights | None = None
+    ) -> float:
+        """Return the score of outputs; sources count by their weights where there are any and the metric can."""
+        given = (outputs, references, tokenize)
+        return self.function(*given) if weights is None or not self.weighted else self.function(*given, weights)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from automl.data.raw import read_raw
 from automl.errors import InputError
 from automl.export.exporting import export
 from automl.records import bundle_of_trial, sample_of
-from automl.searches import Options, check_objective, space_of
+from automl.refusals import check_objective
+from automl.searches import Options, space_of
 from automl.server.access import Caller
 from automl.server.documents import Proposal
 from automl.server.feed import Feed

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from automl.data.fields import MARKS
 from automl.data.forms import Form
-from automl.data.sources import NO_SOURCE, READERS, Columns, Pairs, Row, collect, json_object, lines, read_pairs
+from automl.data.sources import NO_SOURCE, READERS, Column, Columns, Pairs, Row, collect, json_object, lines, read_pairs
 from automl.data.tokenizers import normalise
 from automl.data.turns import OTHER, OWN, joined
 from automl.errors import InputError
@@ -21,8 +22,13 @@ SPOKEN = 0.8
 
 
 def prepare(text: str) -> str:
-    """Return a source of what was said so far: turns with `||`, a tab or a line break between, the last one latest."""
-    return text if text.startswith((OTHER, OWN)) else joined([turn for turn in DIVIDER.split(text.strip()) if turn])
+    """Return a source of what was said so far: turns with `||`, a tab or a line break between, the last one latest.
+
+    Several columns of a row are turns too, each of which may be several.
+    """
+    if text.startswith((OTHER, OWN)):
+        return text
+    return joined([turn for turn in DIVIDER.split(MARKS.sub("\t", text).strip()) if turn.strip()])
 
 
 def read_turns(path: Path, columns: Columns) -> Pairs:
@@ -36,11 +42,11 @@ def read_turns(path: Path, columns: Columns) -> Pairs:
     """
     key = _conversation_key(path) if path.suffix.lower() == ".jsonl" else None
     if key is not None:
-        pairs = collect(path, _conversations(path, key))
+        pairs = collect(path, _conversations(path, key, columns.weight), Columns(weight=columns.weight))
         pairs = replace(pairs, units=_units(pairs))
     else:
         pairs = read_pairs(path, columns)
-        pairs = replace(pairs, sources=[prepare(source) for source in pairs.sources])
+        pairs = replace(pairs, sources=[prepare(source) for source in pairs.sources], missing={})
     return replace(pairs, dropped=_named(pairs.dropped), first_dropped=_named(pairs.first_dropped))
 
 
@@ -59,12 +65,13 @@ def _conversation_key(path: Path) -> str | None:
     return next((key for key in KEYS if key in json_object(path, 1, first)), None) if first else None
 
 
-def _conversations(path: Path, key: str) -> Iterator[Row]:
+def _conversations(path: Path, key: str, weight: Column | None) -> Iterator[Row]:
     for number, line in enumerate(lines(path), start=1):
-        turns = _turns(path, number, json_object(path, number, line).get(key) or [])
+        record = json_object(path, number, line)
+        turns, counts = _turns(path, number, record.get(key) or []), record.get(str(weight))
         if len(turns) < 2:
-            yield number, "", turns
-        yield from ((number, joined(turns[:index]), [turns[index]]) for index in range(1, len(turns)))
+            yield Row(number, [""], turns)
+        yield from (Row(number, [joined(turns[:index])], [turns[index]], counts) for index in range(1, len(turns)))
 
 
 def _turns(path: Path, number: int, values: object) -> list[str]:

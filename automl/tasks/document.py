@@ -11,8 +11,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from automl.budget import Budget, Finish, parse_duration, parse_memory, parse_operations, parse_parameters, parse_target
+from automl.bundle import read_bundle
+from automl.data.corpus import Given
+from automl.data.fields import MOST as MOST_COLUMNS
 from automl.data.forms import Form
 from automl.data.sources import Column, Columns
+from automl.data.texts import TEXTS
 from automl.errors import InputError
 from automl.metrics import metric
 from automl.metrics.costs import COSTS, objective
@@ -28,6 +32,7 @@ Kind = Literal[
     "image_classification",
     "object_detection",
 ]
+Objective = Literal["denoising", "masked", "causal"]
 Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole", "pixels", "boxes"]
 
 
@@ -91,15 +96,20 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    """`[data]`: files, columns and tokens."""
+    """`[data]`: files, columns and tokens.
+
+    Several columns of a source are read as one text, each behind a mark of its own, in the order of their names here.
+    """
 
     train: File
     valid: File | None = None
     test: File | None = None
     source: ColumnNames = None
     target: ColumnNames = None
+    weight: Annotated[str | Index | None, Field(description="a column name, or an index from 0")] = None
     source_tokens: Tokens = "auto"
     target_tokens: Tokens = "auto"
+    pairs: Objective | None = Field(default=None, description="denoising, masked or causal: how texts become pairs")
 
     @property
     def files(self) -> dict[str, Path]:
@@ -109,9 +119,9 @@ class DataSection(Section):
 
     @property
     def columns(self) -> Columns:
-        """Where rows keep source and targets."""
+        """Where rows keep source, targets and weight."""
         source, target = _listed(self.source), _listed(self.target)
-        return Columns(source[0] if source else None, target or None)
+        return Columns(source if len(source) > 1 else next(iter(source), None), target or None, self.weight)
 
 
 def _listed(columns: ColumnNames) -> tuple[Column, ...]:
@@ -152,10 +162,30 @@ class ConstraintsSection(Section):
 
 
 class PretrainingSection(Section):
-    """`[pretraining]`: unlabelled text, or a bundle to begin from."""
+    """`[pretraining]`: unlabelled text to begin with, or a bundle to begin from.
+
+    Attributes:
+        unlabelled: A file of one text a line. A model of the default shape is trained on it first, for `share` of
+            the budget and at most `passes` over it, once for each objective; every trial goes on from it.
+        from_: Folder of a winner, whose shape and tokenizers are kept.
+        objective: How pairs are made of texts; of several, the search tries which start is best.
+    """
 
     unlabelled: File | None = None
     from_: File | None = Field(default=None, alias="from")
+    objective: Objective | Annotated[list[Objective], Field(min_length=1)] | None = Field(
+        default=None, description="denoising, masked or causal, or a list of them"
+    )
+    share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="the part of the budget, between 0 and 1"
+    )
+    passes: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @property
+    def objectives(self) -> list[str]:
+        """The objectives, none twice."""
+        chosen = self.objective or "denoising"
+        return [chosen] if isinstance(chosen, str) else list(dict.fromkeys(chosen))
 
 
 class SeedSection(Section):
@@ -184,7 +214,19 @@ class TaskDocument(Section):
     @property
     def form(self) -> Form:
         """How the files become pairs."""
-        return TASKS[self.kind].form
+        return TASKS[self.kind].form if self.data.pairs is None else TEXTS[self.data.pairs]
+
+    @property
+    def given(self) -> Given | None:
+        """What the bundle brings along that is fine-tuned.
+
+        Raises:
+            InputError: It is not a whole bundle.
+        """
+        if self.pretraining is None or self.pretraining.from_ is None:
+            return None
+        bundle = read_bundle(self.pretraining.from_)
+        return Given(bundle.source_tokenizer, bundle.target_tokenizer, bundle.weights)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -235,6 +277,9 @@ class TaskDocument(Section):
         mapping: dict[str, Any] = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         for name, path in self.data.files.items():
             mapping["data"][name] = str(path.absolute())
+        for name in ("unlabelled", "from"):
+            if name in mapping.get("pretraining", {}):
+                mapping["pretraining"][name] = str(Path(mapping["pretraining"][name]).absolute())
         return mapping
 
 
@@ -270,6 +315,8 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
         raise InputError(f"{where}: {_explain(error.errors()[0])}") from None
     if problem := _contradiction(document.data):
         raise InputError(f"{where}: [data] {problem}")
+    if problem := _impossible(document):
+        raise InputError(f"{where}: {problem}")
     for feature in _unavailable(document):
         raise InputError(f"{where}: {feature} is not available yet; leave it out or change it")
     return _with_tokens(document, where)
@@ -319,22 +366,41 @@ _SECTIONS: Mapping[str, type[Section]] = {
 
 
 def _contradiction(data: DataSection) -> str | None:
-    columns = (*_listed(data.source), *_listed(data.target))
+    columns = (*_listed(data.source), *_listed(data.target), *_listed(data.weight))
     if data.source == [] or data.target == []:
         return "source and target must name at least one column"
     if len({type(column) for column in columns}) > 1:
-        return "source and target must both be names of a header, or both be indices without one"
+        return "source, target and weight must all be names of a header, or all be indices without one"
     if len(set(columns)) < len(columns):
-        return "source and target name the same column twice"
+        return "source, target and weight name the same column twice"
+    if len(_listed(data.source)) > MOST_COLUMNS:
+        return f"source names {len(_listed(data.source))} columns; {MOST_COLUMNS} at most are joined"
+    return None
+
+
+def _impossible(document: TaskDocument) -> str | None:
+    """Say what is wrong with pairs that are made of texts, and with pre-training."""
+    wish, kind = document.pretraining, document.kind
+    if document.data.pairs is not None and kind != "sequence_to_sequence":
+        return f'[data] pairs is for kind = "sequence_to_sequence", and the kind is "{kind}"; leave it out'
+    return None if wish is None else _impossible_pretraining(wish, kind)
+
+
+def _impossible_pretraining(wish: PretrainingSection, kind: str) -> str | None:
+    if kind in ("image_classification", "object_detection"):
+        return f'[pretraining] is for texts, and kind = "{kind}" reads images; leave it out'
+    if (wish.unlabelled is None) == (wish.from_ is None):
+        return "[pretraining] needs either unlabelled, a file of texts, or from, a bundle"
+    if wish.from_ is not None and {wish.objective is None, wish.share is None, wish.passes is None} != {True}:
+        return "[pretraining] objective, share and passes are for unlabelled; leave them out beside from"
+    if kind == "generation" and wish.unlabelled is not None and wish.objectives != ["causal"]:
+        return '[pretraining] objective is "causal" for kind = "generation", which reads no source; write it'
     return None
 
 
 def _unavailable(document: TaskDocument) -> Iterator[str]:
-    data = document.data
     candidates = {
         f'kind = "{document.kind}"': document.kind not in TASKS,
-        "[data] source with several columns": len(_listed(data.source)) > 1,
-        "[pretraining]": document.pretraining is not None,
     }
     yield from (feature for feature, used in candidates.items() if used)
 

@@ -15,6 +15,7 @@ from automl.tasks.document import TaskDocument, document_from_mapping, read_docu
 from automl.tasks.image_draft import ImageDraft, draft_of_images
 from automl.tasks.profile import SHOWN_CLASSES, ColumnProfile, Lengths, Profile, profile
 
+WEIGHT_NAMES = ("weight", "weights", "count", "frequency")
 DEFAULT_TIME = "10m"
 """Time budget of a search whose document sets no limit."""
 REASONS = {
@@ -134,8 +135,7 @@ def _document(of: Draft, folder: Path) -> Iterator[str]:
             yield from _column(side, column, data.get(side), headed=seen.headed)
             if f"{side}_tokens" not in TASKS[of.kind].tokens:
                 yield f"{side}_tokens = {_value(column.tokens)}  # {REASONS[column.tokens]}"
-    for other in seen.others:
-        yield f"# not used: column {_value(other.column)}, {other.distinct:,} different texts, {other.empty:,} empty"
+    yield from _others(seen)
     yield "\n[metric]"
     metrics = TASKS[of.kind].metrics
     yield f"name = {_value(metrics[0])}" + (f"  # or {', '.join(metrics[1:])}" if metrics[1:] else "")
@@ -151,6 +151,20 @@ def _column(side: str, column: ColumnProfile, named: Any, *, headed: bool) -> It
     yield f"# {side}: {_lengths(column.characters)} characters, {_lengths(column.words)} words"
     scripts = ", ".join(f"{script} {share:.0%}" for script, share in column.scripts if share >= 0.005)
     yield f"# {side}: {column.alphabet:,} different characters; letters: {scripts or 'none'}"
+
+
+def _others(seen: Profile) -> Iterator[str]:
+    for other in seen.others:
+        yield f"# not used: column {_value(other.column)}, {other.distinct:,} different texts, {other.empty:,} empty"
+    if seen.source is None or not seen.others:
+        return
+    weight = next((each.column for each in seen.others if str(each.column).casefold() in WEIGHT_NAMES), None)
+    further = [each.column for each in seen.others if each.column != weight]
+    if further:
+        columns = _value([seen.source.column, *further])
+        yield f"# source = {columns}  # would read these columns as one text, each behind a mark of its own"
+    if weight is not None:
+        yield f"# weight = {_value(weight)}  # would let rows count by it, in training and in the score"
 
 
 def _lengths(lengths: Lengths) -> str:

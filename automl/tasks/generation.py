@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from automl.data.forms import Form
-from automl.data.sources import NO_SOURCE, Columns, Pairs, check_file, collect, lines
+from automl.data.sources import NO_SOURCE, Columns, Pairs, Row, check_file, collect, lines
+from automl.errors import InputError
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
 
@@ -17,11 +18,12 @@ def read_texts(path: Path, columns: Columns) -> Pairs:
     """Read a file of one text a line; each stands for its source too, by which it is told from the others.
 
     Raises:
-        InputError: The file cannot be read, or holds no text.
+        InputError: The file cannot be read, or holds no text, or columns are named.
     """
-    del columns
     check_file(path, GENERATION.suffixes)
-    pairs = collect(path, ((number, line, [line]) for number, line in enumerate(lines(path), start=1)))
+    if columns != Columns():
+        raise InputError(f"{path}: a .txt file has no columns; leave [data] source, target and weight out")
+    pairs = collect(path, (Row(number, [line], [line]) for number, line in enumerate(lines(path), start=1)))
     dropped, first = (
         {EMPTY if reason == NO_SOURCE else reason: count for reason, count in counts.items()}
         for counts in (pairs.dropped, pairs.first_dropped)

@@ -24,7 +24,9 @@ class Dataset:
     def __init__(self, table: TokenTable, base: TokenTable, metrics: Sequence[Metric], programs: Programs) -> None:
         self.table = table
         self._base = base
-        self.evaluator = cache(lambda split: Evaluator(table, split, metrics, programs, self._rate(split)))
+        self.evaluator = cache(
+            lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack)
+        )
 
     @cached_property
     def data(self) -> DeviceSplit:

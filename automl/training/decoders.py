@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from automl.data.tokenizers import PAD
 from automl.decoding.answers import LENGTHS, ROWS, Decoded, Draw, Hypotheses, Penalty, Program, Request, allotted
+from automl.lengths import Limits
 from automl.training.programs import Programs
 from automl.training.signature import Signature
 from search_spaces.decoding import Beam, Decoding, Greedy, Sampling
@@ -21,29 +23,40 @@ Parameters = Mapping[str, Float[Array, "..."]]
 
 
 class Decoders:
-    """The ways to decode the models of one signature, up to a number of tokens; each is compiled for each shape."""
+    """The ways to decode the models of one signature, up to the limits of targets; each is compiled for each shape."""
 
     def __init__(
-        self, programs: Programs, signature: Signature, most: int, check: Callable[["Model"], None] = lambda _: None
+        self,
+        programs: Programs,
+        signature: Signature,
+        limits: Limits,
+        check: Callable[["Model"], None] = lambda _: None,
     ) -> None:
         """Compile nothing yet; `check` sees the model whenever it has to be built."""
         self._programs = programs
         self._signature = replace(signature, batch_size=0)
         self._check = check
-        self.most = most
-        self.length = allotted(most)
+        self.limits = limits
 
-    def asked(self) -> Request:
-        """Return the request for a target of any length up to the most."""
-        most: Any = np.int32(self.most)
+    def asked(self, source: Int[Array | np.ndarray, "batch source"]) -> Request:
+        """Return the request for targets of any length up to what each source allows."""
+        lengths = (np.asarray(source) != PAD).sum(axis=1)
+        most: Any = np.array([self.limits.of(int(length)) for length in lengths], np.int32)
         return Request(most)
+
+    def length(self, source: int) -> int:
+        """Return the length of the arrays that hold the targets of sources padded to a length."""
+        return allotted(self.limits.of(source))
 
     def key(self, kind: str, *static: Any) -> str:
         """Return what a program is known by."""
-        return repr((kind, self._signature, self.length, *static))
+        return repr((kind, self._signature, *static))
 
     def run(self, kind: str, inputs: tuple[Any, ...], *static: Any) -> Any:
-        """Run the program of a kind, a function `KIND_program` of `automl.decoding.programs`."""
+        """Run the program of a kind, a function `KIND_program` of `automl.decoding.programs`.
+
+        What is static comes last: of a program that says something the length of its arrays, of a beam its size too.
+        """
         return self._programs.get(self.key(kind, *static), partial(self._build, kind, *static), inputs)(*inputs)
 
     def _build(self, kind: str, *static: Any) -> Any:
@@ -52,8 +65,7 @@ class Decoders:
 
         model = model_of(self._signature)
         self._check(model)
-        sized = () if kind in ("score", "thoughts", "gist") else (self.length,)
-        return getattr(programs, f"{kind}_program")(model, *sized, *static)
+        return getattr(programs, f"{kind}_program")(model, *static)
 
     def at_hand(self, parameters: Parameters, copies: Any, longest: int) -> bool:
         """Say whether greedy decoding of sources up to a length is likely to be found compiled, in whatever shape.
@@ -62,9 +74,14 @@ class Decoders:
         """
         lengths = [length for length in LENGTHS if length < 2 * longest] or [allotted(longest)]
         struct: Any = jax.ShapeDtypeStruct
-        sources = [struct((rows, length), np.int32) for length in lengths for rows in ROWS]
-        inputs = [(parameters, source, copies, self.asked()) for source in sources]
-        return any(self._programs.at_hand(self.key("greedy"), each) for each in inputs)
+        shapes = [(rows, length) for length in lengths for rows in ROWS]
+        return any(
+            self._programs.at_hand(
+                self.key("greedy", self.length(length)),
+                (parameters, struct((rows, length), np.int32), copies, Request(struct((rows,), np.int32))),
+            )
+            for rows, length in shapes
+        )
 
     def program(self, decoding: Decoding, wanted: int = 1) -> Program:
         """Return the program of a way to decode; a beam gives its `wanted` best."""
@@ -77,18 +94,20 @@ class Decoders:
                 return partial(self._sample, decoding)
 
     def _greedy(self, parameters: Parameters, source: Any, copies: Any) -> Decoded:
-        decoded: Decoded = self.run("greedy", (parameters, source, copies, self.asked()))
+        inputs = (parameters, source, copies, self.asked(source))
+        decoded: Decoded = self.run("greedy", inputs, self.length(source.shape[1]))
         return decoded
 
     def _search(self, beam: Beam, wanted: int, parameters: Parameters, source: Any, copies: Any) -> Hypotheses:
         numbers: tuple[Any, Any] = np.float32(beam.length_penalty), np.int32(wanted)
-        inputs = (parameters, source, copies, self.asked(), Penalty(*numbers))
-        found: Hypotheses = self.run("beam", inputs, beam.beam)
+        inputs = (parameters, source, copies, self.asked(source), Penalty(*numbers))
+        found: Hypotheses = self.run("beam", inputs, self.length(source.shape[1]), beam.beam)
         return found
 
     def _sample(self, sampling: Sampling, parameters: Parameters, source: Any, copies: Any) -> Decoded:
         draw = drawn(sampling, np.arange(source.shape[0], dtype=np.uint32))
-        decoded: Decoded = self.run("sampling", (parameters, source, copies, self.asked(), draw))
+        inputs = (parameters, source, copies, self.asked(source), draw)
+        decoded: Decoded = self.run("sampling", inputs, self.length(source.shape[1]))
         return decoded
 
 

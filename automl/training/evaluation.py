@@ -54,8 +54,14 @@ class Evaluator:
         metrics: Sequence[Metric],
         programs: Programs | None = None,
         rate: float = 1.0,
+        slack: float = 2.0,
     ) -> None:
-        """Score on a split; `rate` is the number of the table's target tokens for one that losses are given for."""
+        """Score on a split.
+
+        `rate` is the number of the table's target tokens for one that losses are given for, `slack` how much longer
+        than in train outputs may be.
+        """
+        self.limits = table.limits(slack)
         self.table = table
         self.rate = rate
         self.split = split
@@ -86,6 +92,11 @@ class Evaluator:
         return np.cumsum([0, *counts[:-1]])
 
     @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """How much each source counts; none where all count the same."""
+        return None if self.arrays.weights is None else np.asarray(self.arrays.weights, np.float64)
+
+    @cached_property
     def device(self) -> DeviceSplit:
         """The forced rows on the device."""
         return on_device(self.forced, self.table.copies)
@@ -106,21 +117,26 @@ class Evaluator:
         """The shape that every row fits in that a model can read and say."""
         source, target = np.diff(self.forced.source_offsets), np.diff(self.forced.target_offsets)
         longest = min(int(source.max()), self.table.meta["max_source_length"])
-        return Bucket(max(longest, 1), min(int(target.max()), self.table.meta["max_target_length"]) + 1)
+        return Bucket(max(longest, 1), min(int(target.max()), self.limits.of(longest)) + 1)
 
     def counts(self, signature: Signature, parameters: Parameters, forced: Forced | None = None) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
         place = (self.device, self.forced.rows, self.bucket)
         sums = forced(*place) if forced else forced_sums(self.programs, signature, parameters, *place)
         loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in sums)
-        fits = np.diff(self.forced.target_offsets) < self.bucket.target
-        fits &= np.diff(self.forced.source_offsets) <= self.bucket.source
+        lengths = np.diff(self.forced.source_offsets)
+        fits = np.diff(self.forced.target_offsets) <= [self.limits.of(length) for length in lengths.tolist()]
+        fits &= lengths <= self.bucket.source
         matched = np.logical_or.reduceat((right == tokens) & fits, self.firsts)
-        first, total = self.firsts, tokens[self.firsts].sum()
+        first, weights = self.firsts, self.weights
+        counted = [np.array([len(texts[0]) + 1 for texts in self.references]), tokens[first], loss[first], right[first]]
+        if weights is not None:
+            counted = [weights * each for each in counted]
         said = fits[first]
-        characters = sum(len(texts[0]) + 1 for texts, is_said in zip(self.references, said, strict=True) if is_said)
-        likelihood = Likelihood(float(loss[first][said].sum()), int(tokens[first][said].sum()), characters)
-        return Counts(float(loss[first].sum() / total), float(right[first].sum() / total), matched, likelihood)
+        characters, said_tokens, nats = (float(each[said].sum()) for each in counted[:3])
+        likelihood = Likelihood(nats, said_tokens, characters)
+        total = counted[1].sum()
+        return Counts(float(counted[2].sum() / total), float(counted[3].sum() / total), matched, likelihood)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
@@ -152,7 +168,7 @@ class Evaluator:
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
         if self.needs_decoding:
             return scores | self.decoded_scores(parameters, program, spread=spread)
-        share = float(counts.right.mean())
+        share = float(np.average(counts.right, weights=self.weights))
         return scores | {m.name: share if BY_EXACT_MATCH[m.name] else 1 - share for m in self.text_metrics}
 
     def final_scores(self, signature: Signature, parameters: Parameters, program: Program) -> dict[str, float]:
@@ -166,23 +182,29 @@ class Evaluator:
         """Return every metric of the decoded outputs; with `spread` also `deviation`, where the first is of texts."""
         outputs = self.outputs(program, parameters)
         tokenize: Any = self.table.target_tokenizer.tokens
-        scores = {m.name: m.function(outputs, self.references, tokenize) for m in self.text_metrics}
+        weights = None if self.weights is None else self.weights.tolist()
+        scores = {m.name: m.score(outputs, self.references, tokenize, weights) for m in self.text_metrics}
         first = self.metrics[0]
         if spread and isinstance(first, TextMetric):
-            scores["deviation"] = deviation(lambda o, r: first.function(o, r, tokenize), outputs, self.references)
+
+            def score(outputs: Any, references: Any, weights: Any = None) -> float:
+                return first.score(outputs, references, tokenize, weights)
+
+            scores["deviation"] = deviation(score, outputs, self.references, weights)
         return scores
 
     def _likely(self, counts: Counts) -> dict[str, float]:
         return {m.name: m.function(counts.likelihood) for m in self.metrics if isinstance(m, LikelihoodMetric)}
 
 
-def deviation(score: Callable[..., float], outputs: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """Return the standard deviation of a score over resampled rows: a bootstrap (Koehn, 2004)."""
+def deviation(score: Callable[..., float], *columns: Sequence[Any] | None) -> float:
+    """Return the standard deviation of a score of columns over resampled rows: a bootstrap (Koehn, 2004)."""
     draw = np.random.default_rng(0)
+    given = [column for column in columns if column is not None]
     found = []
     for _ in range(RESAMPLES):
-        rows = draw.integers(len(outputs), size=len(outputs))
-        found.append(score([outputs[row] for row in rows], [references[row] for row in rows]))
+        rows = draw.integers(len(given[0]), size=len(given[0]))
+        found.append(score(*([column[row] for row in rows] for column in given)))
     return float(np.std(found, ddof=1))
 
 

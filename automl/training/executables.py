@@ -23,7 +23,7 @@ from automl.models.seq2seq import Seq2Seq
 from automl.training.augmentation import Variation, arranged, varied
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
-from automl.training.optimizers import Moments, Recipe, updated
+from automl.training.optimizers import Moments, Recipe, kept, updated
 from automl.training.schedules import Pace
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
@@ -36,8 +36,8 @@ IMAGE_BYTES, MOST_SPARE = 2**22, 2**6
 class DeviceSplit(NamedTuple):
     """A split on the device: token ids end to end, where each row begins and how long it is, and what can be copied.
 
-    `copies` holds for each source token the target token of the same text, or `PAD`. Of images, `source` holds the
-    bytes of a row each.
+    `copies` holds for each source token the target token of the same text, or `PAD`; `weights` how much rows count. Of
+    images, `source` holds the bytes of a row each.
     """
 
     source: Int[Array, "source_tokens"] | UInt8[Array, "rows values"]
@@ -47,6 +47,7 @@ class DeviceSplit(NamedTuple):
     target_starts: Int[Array, "rows"]
     target_lengths: Int[Array, "rows"]
     copies: Int[Array, "rounded_vocabulary"]
+    weights: Float[Array, "rows"]
 
 
 class TrainState(NamedTuple):
@@ -96,7 +97,9 @@ def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
         )
 
     sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
-    arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD))
+    weights = np.ones(capacity(split.rows, ROWS), np.float32)
+    weights[: split.rows] = 1 if split.weights is None else split.weights
+    arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD), weights)
     placed: DeviceSplit = jax.device_put(DeviceSplit(*arrays))
     return placed
 
@@ -147,6 +150,7 @@ class Batch(NamedTuple):
     copies: Int[Array, "batch source"]
     inputs: Int[Array, "batch target"]
     targets: Int[Array, "batch target"]
+    weights: Float[Array, "batch"]
 
 
 def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Batch:
@@ -168,7 +172,7 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     targets = jnp.where(ends, EOS, target)
     begins = jnp.where(present, BOS, PAD).astype(targets.dtype)
     inputs = jnp.concatenate([begins, target[:, :-1]], axis=1)
-    return Batch(source, split.copies[source], inputs, targets)
+    return Batch(source, split.copies[source], inputs, targets, split.weights[rows])
 
 
 def behind(targets: Int[Array, "batch target"]) -> Int[Array, "batch target"]:
@@ -216,8 +220,8 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
             targets = arranged(model.stem, batch.targets, chunk.variation, noise.seed)
             inputs = batch.inputs if targets is batch.targets else behind(targets)
             logits = bind(model, parameters, given)(source, inputs, noise, batch.copies)
-            smoothing = chunk.recipe.label_smoothing
-            return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens)
+            smoothing, weights = chunk.recipe.label_smoothing, batch.weights
+            return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens, weights=weights)
 
         def gradient_of(parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
             def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:
@@ -235,7 +239,8 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
             now, losses = carry
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
             loss, gradient = gradient_of(now.parameters, index, further(chunk.noise, now.step))
-            parameters, moments = updated(
+            gradient = kept(gradient, jax.tree.map(jnp.zeros_like, gradient), chunk.recipe)
+            moved, moments = updated(
                 now.parameters,
                 gradient,
                 now.optimizer,
@@ -245,6 +250,7 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
                 sizes=sizes,
                 kinds=optimizers,
             )
+            parameters = kept(moved, now.parameters, chunk.recipe)
             average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
             return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
 

@@ -24,16 +24,19 @@ def smoothed_cross_entropy(
     smoothing: Float[Array, ""],
     vocabulary: int | Int[Array, ""] | None = None,
     tokens: Float[Array, ""] | None = None,
+    weights: Float[Array, "batch"] | None = None,
 ) -> Float[Array, ""]:
     """Return the mean over real tokens, in nats, with the share `smoothing` spread over the vocabulary.
 
     (Szegedy et al., 2016, section 7.) Where the batch is part of a larger one, the mean is over the `tokens` of that,
-    so that the losses of the parts add up to the loss of the whole.
+    so that the losses of the parts add up to the loss of the whole. Rows count by `weights`, of mean 1 over train.
     """
     scores = jax.nn.log_softmax(logits, axis=-1)
     right = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
     losses = -(1 - smoothing) * right - smoothing * _mean(scores, vocabulary)
     count = jnp.maximum(mask.sum(), 1).astype(losses.dtype) if tokens is None else tokens
+    if weights is not None:
+        losses = losses * weights[:, None]
     return jnp.where(mask, losses, 0.0).sum() / count
 
 

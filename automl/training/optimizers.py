@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from automl.models.parameters import Form, Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
@@ -22,6 +22,8 @@ from search_spaces.seq2seq import Seq2Seq
 
 OPTIMIZERS: tuple[type[Optimizer], ...] = (AdamW, Lion, Adafactor, Muon)
 Arrays = dict[str, Array]
+ENCODER = "encoder."
+"""How the names of an encoder's parameters begin."""
 
 
 class Moments(NamedTuple):
@@ -31,21 +33,37 @@ class Moments(NamedTuple):
     second: Mapping[str, Float[Array, "..."]]
 
 
+FREE: Any = np.bool_(False)
+
+
 class Recipe(NamedTuple):
-    """The dials of a trial that are data to its program, but for those of its pace; `kind` counts `OPTIMIZERS`."""
+    """The dials of a trial that are data to its program, but for those of its pace; `kind` counts `OPTIMIZERS`.
+
+    `held` says that the encoder stays as it is.
+    """
 
     kind: Int[Array, ""]
     weight_decay: Float[Array, ""]
     clipping: Float[Array, ""]
     label_smoothing: Float[Array, ""]
+    held: Bool[Array, ""] = FREE
 
     @staticmethod
     def of(configuration: Seq2Seq) -> "Recipe":
         """Return the dials of a configuration."""
         optimizer = configuration.optimizer
         dials = (optimizer.weight_decay, configuration.clipping, configuration.label_smoothing)
-        values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials))
+        held = np.bool_(configuration.tuned == "decoder")
+        values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials), held)
         return Recipe(*values)
+
+
+def kept(new: Parameters, old: Parameters, recipe: Recipe) -> Arrays:
+    """Return new values of parameters, and the old ones of the encoder where the recipe holds it."""
+    return {
+        name: jnp.where(recipe.held, old[name], value) if name.startswith(ENCODER) else value
+        for name, value in new.items()
+    }
 
 
 def initial_moments(parameters: Parameters) -> Moments:

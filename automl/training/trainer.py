@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from automl.data.batching import BatchPlan, Bucket, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
-from automl.decoding.answers import Program, decode
+from automl.decoding.answers import decode
 from automl.errors import FailureReason, TrialFailure
+from automl.lengths import constant
 from automl.metrics import metric
 from automl.models.dropout import Noise
 from automl.models.parameters import Parameters, initialise
@@ -58,12 +59,13 @@ from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from automl.weights import together
-from search_spaces.decoding import Decoding, Greedy, decoding_from
+from search_spaces.decoding import Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 
+DRAWN, AVERAGE = "drawn", "average/"
 MOST_DATASETS = 4
 REPORT_SECONDS = 1.0
 
@@ -79,10 +81,10 @@ class Trainer:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
         self.measures_latency, self.single = workload.latency, workload.threads == 1
-        self.checkpoints = objects.place(workload.checkpoints)
+        self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
-        self.decoders = cache(lambda static, longest: Decoders(self.programs, static, longest))
+        self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
         beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
@@ -131,7 +133,7 @@ class Trainer:
         end, execution = self._train(segment, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            end, scores = self._scored(end, static, dataset, final=segment.cooldown)
+            end, scores = self._scored(end, static, dataset, configuration.length_slack, final=segment.cooldown)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -165,7 +167,8 @@ class Trainer:
             checkpoints.read(self.checkpoints, member.checkpoint, self._fresh(static, 0)).state.average
             for member, static in zip(members, statics, strict=True)
         ]
-        evaluator, places = dataset.evaluator(job.split), tuple(range(len(members)))
+        slack = configurations[0].length_slack
+        evaluator, places = dataset.evaluator(job.split, slack), tuple(range(len(members)))
         if job.choose:
             places = chosen(evaluator, [Candidate(*each) for each in zip(statics, parameters, strict=True)], job.most)
             if len(places) == 1:
@@ -173,23 +176,24 @@ class Trainer:
         static = self._static(*(configurations[place] for place in places))
         average = together([parameters[place] for place in places])
         decoding = Greedy() if job.decoding is None else decoding_from(job.decoding)
-        scores = evaluator.final_scores(static, average, self._decoder(static, dataset, decoding))
+        program = self.decoders(static, evaluator.limits).program(decoding)
+        scores = evaluator.final_scores(static, average, program)
         known = membership(dataset.evaluator("valid"), static, average) if job.membership else None
         others = tuple(place - 1 for place in places[1:])
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
 
     def _scored(
-        self, end: Checkpoint, static: Signature, dataset: Dataset, *, final: bool
+        self, end: Checkpoint, static: Signature, dataset: Dataset, slack: float, *, final: bool
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
         At the end of a trial the last parameters take the place of the average where they are better.
         """
-        state = end.state
+        state, evaluator = end.state, dataset.evaluator("valid", slack)
+        decoder = self.decoders(static, evaluator.limits).program(Greedy())
 
         def scores(of: Parameters) -> Mapping[str, float]:
-            forced, decoder = self._forced(of, static), self._greedy(static, dataset)
-            return dataset.evaluator("valid").scores(static, of, decoder, forced, spread=final)
+            return evaluator.scores(static, of, decoder, self._forced(of, static), spread=final)
 
         found = scores(state.average)
         last = scores(state.parameters) if final else found
@@ -214,19 +218,12 @@ class Trainer:
         sources, longest = valid.sources(), meta["max_source_length"]
         chosen = of_median_length([len(source) for source in sources], longest)
         said = int(np.diff(valid.arrays.target_offsets)[chosen].max()) + 1
-        program = self.decoders(static, min(said, meta["max_target_length"])).program(Greedy())
+        program = self.decoders(static, constant(min(said, valid.limits.usual))).program(Greedy())
 
         def decoded(source: Any) -> None:
             decode(program, parameters, [source], copies, 1, longest)
 
         return median_seconds(decoded, [sources[place] for place in chosen], pin=not self.single)
-
-    def _greedy(self, static: Signature, dataset: Dataset) -> Program:
-        return self._decoder(static, dataset, Greedy())
-
-    def _decoder(self, static: Signature, dataset: Dataset, decoding: Decoding) -> Program:
-        decoders: Decoders = self.decoders(static, dataset.table.meta["max_target_length"])
-        return decoders.program(decoding)
 
     def _fresh(self, static: Signature, seed: int) -> TrainState:
         return new_state(initialise(model_of(static), seed))
@@ -234,11 +231,25 @@ class Trainer:
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
         fresh = self._fresh(static, segment.seed)
         if segment.checkpoint is None:
-            return Checkpoint(fresh, 0)
+            return Checkpoint(self._begun(fresh, str(segment.configuration.get("start", DRAWN))), 0)
         begin = checkpoints.read(self.checkpoints, segment.checkpoint, fresh)
         if int(begin.state.step) != segment.from_step:
             raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
         return begin
+
+    def _begun(self, fresh: TrainState, start: str) -> TrainState:
+        """Return the state at step 0: drawn parameters, those of the bundle, or those of a pre-training."""
+        if start == DRAWN:
+            return fresh
+        if start in self.starts:
+            held = checkpoints.read_tensors(self.checkpoints, self.starts[start])
+            values = {name.removeprefix(AVERAGE): held[name] for name in held if name.startswith(AVERAGE)}
+        else:
+            values = self.table.corpus.parameters
+        shapes = ({name: value.shape for name, value in each.items()} for each in (fresh.parameters, values))
+        if next(shapes) != next(shapes):
+            raise TrialFailure(FailureReason.BAD_DATA, f"the parameters of start {start!r} are of another model")
+        return new_state(values)
 
     def _train(
         self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop

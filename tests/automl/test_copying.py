@@ -9,7 +9,8 @@ import pytest
 import automl
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
-from automl.searches import space_of, without_idle_copying
+from automl.refusals import without_idle_copying
+from automl.searches import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.spaces import Space
 

@@ -139,6 +139,18 @@ def test_a_bundle_decodes_as_it_says(model: Model, programs: ProgramFolder) -> N
     assert all(math.isfinite(score) for score in searching.score(SOURCES, likely))
 
 
+def test_outputs_may_be_longer_for_longer_sources_than_train_had(programs: ProgramFolder) -> None:
+    lengths = {"sources": [8], "most": [5], "grows": True}
+    endless = Drawn(end=-100.0).bundle(decoding={"method": "greedy", "max_length": 5, "lengths": lengths})
+    model = Model(endless, programs)
+    sources = ["a" * 8, "a" * 9, "a" * 30]
+    assert [len(output) for output in model.predict(sources)] == [5, 10, 20]
+    assert model.predict(sources) == [model.predict([source])[0] for source in sources]
+    assert len(model.generate("a", Generation(most=40))[0]) == 40
+    with pytest.raises(InputError, match=r"40,000 tokens are asked for; 32,768 at most"):
+        model.generate("a", Generation(most=40_000))
+
+
 CODE = """
 import sys
 from automl.inference import load

@@ -168,3 +168,17 @@ def test_an_unknown_metric_names_the_closest_and_all() -> None:
         metric("sequence_eror")
     with pytest.raises(InputError, match=", ".join(METRICS)):
         metric("?")
+
+
+WEIGHTED = [name for name in OF_TEXTS if METRICS[name].weighted]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", OF_TEXTS)
+def test_a_source_of_weight_two_counts_as_two_where_sources_can_count_differently(name: str) -> None:
+    entry = METRICS[name]
+    assert isinstance(entry, TextMetric)
+    twice = entry.score([OUTPUTS[0], *OUTPUTS], [REFERENCES[0], *REFERENCES], str.split)
+    weighted = entry.score(OUTPUTS, REFERENCES, str.split, [2.0, 1.0, 1.0])
+    plain = entry.score(OUTPUTS, REFERENCES, str.split)
+    assert weighted == pytest.approx(twice if name in WEIGHTED else plain)
+    assert (name in WEIGHTED) == (weighted != plain)

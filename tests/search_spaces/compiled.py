@@ -23,7 +23,7 @@ def peak_memory(configuration: Seq2Seq, extent: Extent) -> int:
     parameters = {name: floats(*shape) for name, shape in shapes.items()}
     state = TrainState(parameters, Moments(parameters, parameters), parameters, ints())
     rows: list[Any] = [ints(2 * extent.rows)] * 2
-    split = DeviceSplit(ints(64), *rows, ints(64), *rows, ints(extent.source_vocabulary))
+    split = DeviceSplit(ints(64), *rows, ints(64), *rows, ints(extent.source_vocabulary), floats(2 * extent.rows))
     steps = type(PACE.matrices)(*[floats(1)] * 6)
     chunk = Chunk(
         ints(1, extent.rows),

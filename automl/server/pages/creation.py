@@ -1,5 +1,6 @@
 """A new search: drop a file, see what it holds, adjust, start."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -79,11 +80,9 @@ async def start_search(request: Request, caller: Doer) -> Response:
 
 def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the task document that a form says; what is left empty is left out."""
-    names = (*SPLITS, "source", "target", "source_tokens", "target_tokens")
+    names = (*SPLITS, "source", "target", "weight", "source_tokens", "target_tokens")
     data: dict[str, Any] = {name: fields[name] for name in names if name in fields}
-    for side in ("source", "target"):
-        if data.get(side, "").isdigit():
-            data[side] = int(data[side])
+    data |= {side: _columns(data[side]) for side in ("source", "target", "weight") if side in data}
     document: dict[str, Any] = {"name": fields.get("name", ""), "data": data}
     document |= {"kind": fields["kind"]} if "kind" in fields else {}
     document["budget"] = {"time": fields["time"]} if "time" in fields else {}
@@ -92,6 +91,16 @@ def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
     document |= {"metric": {"name": fields["metric"]}} if "metric" in fields else {}
     document |= {"space": {"preset": fields["preset"]}} if "preset" in fields else {}
     return document
+
+
+def _columns(said: str) -> Any:
+    """Return a column's name or number, or the list of several, of a field."""
+    if said.isdigit():
+        return int(said)
+    try:
+        return json.loads(said) if said.startswith("[") else said
+    except ValueError:
+        return said
 
 
 def _adjust(

@@ -152,3 +152,9 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"no archive")
     with pytest.raises(InputError, match="plain arrays"):
         read_album(tmp_path / "a.npz", Columns())
+
+
+def test_images_have_one_source_and_no_weights(tmp_path: Path) -> None:
+    for columns in (Columns(("a", "b"), ("c",)), Columns(weight="w")):
+        with pytest.raises(InputError, match="images have one source and no weights"):
+            read_album(tmp_path, columns)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.data.fields import joined
 from automl.data.sources import LINE_LIMIT, Columns, Pairs, read_pairs
 from automl.errors import InputError
 
@@ -170,3 +171,51 @@ def test_a_long_line_is_never_read_whole(tmp_path: Path) -> None:
         file.truncate(50 * LINE_LIMIT)  # a sparse file: one line of NUL bytes
     with pytest.raises(InputError, match="line 1 is longer"):
         read_pairs(path, Columns())
+
+
+FIELDS = Columns(("question", "context"), ("answer",), "weight")
+
+
+def test_several_columns_become_one_source_and_empty_ones_are_counted(tmp_path: Path) -> None:
+    text = "answer\tcontext\tquestion\tweight\na\tc\tq\t2\nb\t\tq2\t.5\nc\t\tq3\t1\nd\t\t\t1\n"
+    pairs = read(tmp_path, "a.tsv", text, FIELDS)
+    assert pairs.sources == [joined(["q", "c"]), joined(["q2", ""]), joined(["q3", ""])]
+    assert (pairs.targets, pairs.weights) == ([["a"], ["b"], ["c"]], [2, 0.5, 1])
+    assert (pairs.missing, pairs.dropped) == ({"context": (2, 3)}, {"no source": 1})
+
+
+def test_every_format_has_columns_and_weights(tmp_path: Path) -> None:
+    record = {"question": "q", "context": "c", "answer": "a", "weight": 2.0}
+    polars.DataFrame([record]).write_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    (tmp_path / "a.csv").write_text("question,context,answer,weight\nq,c,a,2\n")
+    found = [read_pairs(tmp_path / f"a.{suffix}", FIELDS) for suffix in ("parquet", "jsonl", "csv")]
+    assert {(*pairs.sources, *pairs.targets[0], *pairs.weights) for pairs in found} == {(joined(["q", "c"]), "a", 2.0)}
+
+
+def test_without_a_header_no_column_is_source_target_and_weight_at_once(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "q\tc\t3\ta\tb\n", Columns((0, 1), None, 2))
+    assert (pairs.sources, pairs.targets, pairs.weights) == ([joined(["q", "c"])], [["a", "b"]], [3])
+
+
+@pytest.mark.parametrize(
+    ("weight", "shown"), [("-1", "'-1'"), ("nan", "'nan'"), ("inf", "'inf'"), ("much", "'much'"), ("", "missing")]
+)
+def test_a_weight_that_is_none_is_refused_by_line(tmp_path: Path, weight: str, shown: str) -> None:
+    with pytest.raises(InputError, match=rf"a\.tsv: line 2, the weight is {shown}; write a number from 0 on"):
+        read(tmp_path, "a.tsv", f"a\tx\t1\nb\ty\t{weight}\n", Columns(0, (1,), 2))
+
+
+def test_rows_of_weight_nought_are_dropped_and_counted(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.tsv", "a\tx\t0\nb\ty\t1\n", Columns(0, (1,), 2))
+    assert (pairs.sources, pairs.dropped, pairs.first_dropped) == (["b"], {"weight 0": 1}, {"weight 0": 1})
+    with pytest.raises(InputError, match="none of the 1 rows"):
+        read(tmp_path, "a.tsv", "a\tx\t0\n", Columns(0, (1,), 2))
+
+
+def test_mixed_encodings_are_counted_by_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 2 is not UTF-8 \(at byte 6\), as are 2 other lines; save"):
+        read(tmp_path, "a.tsv", b"a\tx\nb\t\xe9\nc\tx\nd\t\xe8\n\xe9\te\n")
+    pairs = read(tmp_path, "a.tsv", "a\tx\ncafÃ©\tx\nb\tdonâ€™t\nÂ\tÃ\n")
+    assert pairs.garbled == (2, 2)
+    assert read(tmp_path, "b.tsv", "é\tA Ã B\n").garbled is None

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,19 @@ def test_too_few_sources_are_refused() -> None:
         split(pairs("train", [*numbered(0, 9), *numbered(0, 9)]))
     with pytest.raises(InputError, match="only 0 of its 50 sources are not in valid or test; train needs 10"):
         split(pairs("train", numbered(0, 50)), valid=pairs("valid", numbered(0, 50)))
+
+
+def test_weights_follow_their_rows_and_of_duplicates_the_largest_counts() -> None:
+    rows = [*numbered(0, 12), ("s0", "t0"), ("s0", "other")]
+    weighted = replace(pairs("train", rows), weights=[*map(float, range(12)), 5.0, 2.0])
+    parts = split(weighted).parts
+    found = {source: counts for part in parts.values() for source, counts in part.weights.items()}
+    assert found == {"s0": [5.0, 2.0], **{f"s{number}": [float(number)] for number in range(1, 12)}}
+    assert all(part.weights.keys() == part.references.keys() for part in parts.values())
+
+
+def test_empty_columns_are_said_by_file_and_line() -> None:
+    files = replace(pairs("train", numbered(0, 12)), missing={"context": (3, 2_000)})
+    garbled = replace(pairs("train", numbered(0, 12)), garbled=(1, 4))
+    assert any("1 row looks as if UTF-8 had been read" in said and "line 4" in said for said in split(garbled).notices)
+    assert "train.tsv: 3 rows have no 'context' (the first on line 2,000); it is read as empty" in split(files).notices

@@ -26,6 +26,7 @@ class Data:
 class Document:
     data: Data
     form: Form = PAIRS
+    given: None = None
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_tokens_are_learned_from_train_only(table: TokenTable) -> None:
 
 
 def test_meta_counts_lengths_and_vocabulary(table: TokenTable) -> None:
-    assert table.meta["max_target_length"] == 2 * 3 + 10
+    assert table.limits(2.0).of(1) == 2 * 3 + 10
     assert table.meta["splits"]["train"]["target"] == {
         "tokens": 80,
         "max_length": 3,
@@ -88,7 +89,8 @@ def test_notices_say_what_was_dropped_unknown_and_too_long(table: TokenTable) ->
         "test.tsv: 1 row dropped: no target (the first on line 4)",
         "valid: source tokens unknown to train: 1 of 6",
         "valid: target tokens unknown to train: 1 of 6",
-        "test: its longest target is 40 tokens; a model says 16 at most",
+        "test: targets that are longer than a model says for sources of their length: 1; "
+        "[space] length_slack lets it say more",
     ]
 
 

@@ -145,3 +145,22 @@ def test_the_likeliest_token_always_stays() -> None:
         np.testing.assert_array_equal(left, [[False, True, False], [False, False, True]])
     left = np.asarray(among(logits, jnp.int32(0), jnp.float32(0.7))) > -1e8
     np.testing.assert_array_equal(left, [[False, True, True], [True, True, True]])
+
+
+def test_each_row_ends_at_its_own_limit_whatever_else_is_in_its_batch() -> None:
+    name = "GRU -> recurrent, concat"
+    parameters, limits = opinionated(CASES[name], eos=-100.0), [2, LENGTH, 4]
+    draw = Draw(jnp.asarray(SEEDS), jnp.float32(0.0), jnp.int32(0), jnp.float32(1.0))
+    penalty = Penalty(jnp.float32(1.0), jnp.int32(3))
+
+    def said(most: Any) -> Any:
+        request = Request(jnp.asarray(most, jnp.int32))
+        drawn = DRAWING[name](parameters, SOURCE, COPIES, request, draw)
+        return answered(drawn), answered(SEARCHING[name](parameters, SOURCE, COPIES, request, penalty))
+
+    together = said(limits)
+    for row, limit in enumerate(limits):
+        for mixed, alone in zip(together, said([limit] * 3), strict=True):
+            assert [answer.tokens for answer in mixed[row]] == [answer.tokens for answer in alone[row]]
+            assert [a.score for a in mixed[row]] == pytest.approx([a.score for a in alone[row]], abs=1e-4)
+    assert [len(answers[0].tokens) for answers in together[0]] == limits

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from automl.budget import Budget
-from automl.data.sources import Columns
+from automl.data.sources import Columns, columns_of
 from automl.errors import InputError
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, document_from_mapping, read_document
@@ -55,6 +55,13 @@ def test_every_available_field_is_understood(tmp_path: Path) -> None:
     )
     assert document.narrowed_space == {"preset": "small", "attention": ["Additive", "MultiHead"]}
     assert document.seed.value == 7
+
+
+def test_several_columns_of_a_source_and_a_weight_are_understood(tmp_path: Path) -> None:
+    text = LEAST + 'source = ["question", "context"]\ntarget = "answer"\nweight = "count"\n'
+    document = read(tmp_path, text)
+    assert document.data.columns == Columns(("question", "context"), ("answer",), "count")
+    assert columns_of(document.to_mapping()["data"]) == document.data.columns
 
 
 def test_a_training_file_is_enough(tmp_path: Path) -> None:
@@ -117,8 +124,7 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
         ({"metric": {"name": ["latency", "bleu"]}}, "latency is a cost, and the first objective decides"),
         ({"metric": {"name": ["bleu", "latencies"]}}, "metric 'latencies' is not known; did you mean 'latency'?"),
         ({"constraints": {"latency": "soon"}}, "duration 'soon' is not understood"),
-        ({"pretraining": {"unlabelled": "a.txt"}}, "[pretraining] is not available yet"),
-        ({"pretraining": {"from": "bundle"}}, "[pretraining] is not available yet"),
+        ({"pretraining": {}}, "[pretraining] needs either unlabelled, a file of texts, or from, a bundle"),
         ({"name": "../escape"}, "name: a name is at most 100 letters, digits"),
         ({"name": ""}, "name: a name is at most 100 letters, digits"),
         ({"nam": "x"}, "the key nam is not known; did you mean 'name'?"),
@@ -135,8 +141,11 @@ def test_a_wrong_or_unavailable_field_is_refused_by_name(change: dict, message: 
     ("change", "message"),
     [
         ({"target_tokens": "words"}, "[data] target_tokens: input should be 'auto', 'whitespace'"),
-        ({"source": ["a", "b"], "target": "c"}, "source with several columns is not available yet"),
-        ({"source": "a", "target": 1}, "both be names of a header, or both be indices"),
+        ({"source": list("abcdefghijklmnopq"), "target": "t"}, "source names 17 columns; 16 at most are joined"),
+        ({"source": "a", "target": 1}, "all be names of a header, or all be indices"),
+        ({"source": "a", "target": "b", "weight": 2}, "all be names of a header, or all be indices"),
+        ({"source": ["a", "b"], "target": "c", "weight": "b"}, "name the same column twice"),
+        ({"weight": ["w"]}, "[data] weight must be a column name, or an index from 0"),
         ({"source": "a", "target": "a"}, "name the same column twice"),
         ({"source": 0, "target": -1}, "[data] target must be a column name, an index from 0, or a list"),
         ({"target": []}, "must name at least one column"),

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from automl.data.sources import Columns
 from automl.data.table import TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
 from automl.decoding.answers import Decoded
@@ -127,3 +128,29 @@ def test_the_deviation_of_a_share_is_near_that_of_a_binomial() -> None:
 
     assert deviation(share, outputs, references) == pytest.approx((0.25 / 200) ** 0.5, rel=0.5)
     assert deviation(share, ["a"] * 200, references) == 0
+
+
+def test_sources_count_by_their_weights(reversals: TokenTable, tmp_path: Path) -> None:
+    valid = reversals.corpus.pairs("valid")
+    weights = [3.0, *[1.0] * (len(valid) - 1)]
+    for name in ("train", "valid"):
+        rows = [(s, t, w) for (s, t), w in zip(valid, weights, strict=True)]
+        text = "".join(f"{s}{s if name == 'train' else ''}\t{t}\t{w}\n" for s, t, w in rows)
+        (tmp_path / f"{name}.tsv").write_text(text, encoding="utf-8")
+    files = {name: tmp_path / f"{name}.tsv" for name in ("train", "valid")}
+    table = build_table(Document(Data(files, Columns(0, (1,), 2))), tmp_path / "cache")
+    train = table.split("train")
+    assert train.weights is not None
+    assert np.average(train.weights, weights=np.diff(train.target_offsets) + 1) == pytest.approx(1)
+    assert train.weights.max() == pytest.approx(3 * train.weights.min())
+    static = signature(CONFIGURATION, *(table.meta["vocabulary"][side] for side in ("source", "target")), 64)
+    own = {name: jnp.asarray(value) for name, value in initialise(model_of(static), 0).items()}
+    weighted = evaluator(table, "exact_match", "bits_per_character")
+    plain = evaluator(table, "exact_match", "bits_per_character")
+    plain.weights = None
+    sums = plain.counts(static, own), weighted.counts(static, own)
+    first = Evaluator(table, "valid", [])
+    first.weights = np.eye(len(valid))[0]
+    expected = sums[0].likelihood.nats + 2 * first.counts(static, own).likelihood.nats
+    assert sums[1].likelihood.nats == pytest.approx(expected, rel=1e-5)
+    assert sums[1].likelihood.characters == sums[0].likelihood.characters + 2 * (len(valid[0][1]) + 1)

@@ -52,6 +52,13 @@ def test_counts_are_sums_over_each_row() -> None:
     assert (found.right.tolist(), found.tokens.tolist()) == ([2, 2], [3, 2])
 
 
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    twice = loss(LOGITS[[0, 0, 1]], TARGETS[[0, 0, 1]], MASK[[0, 0, 1]])
+    weights = np.array([2, 1]) * MASK.sum() / (2 * MASK[0].sum() + MASK[1].sum())
+    weighted = loss_of(LOGITS, TARGETS, MASK, np.float32(0.1), weights=np.float32(weights))
+    assert float(weighted) == pytest.approx(twice, rel=1e-5)
+
+
 counts_of = jax.jit(token_counts)
 
 
