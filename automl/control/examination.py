@@ -62,9 +62,11 @@ class Examination:
         winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
         if not isinstance(decoding, Greedy):
             winner = replace(winner, scores=scores, decoding=_way(decoding))
+        if not plan.ensembles or not might_be_better(plan.criteria.metric, scores):
+            return winner
         remaining = left()
-        too_late = remaining is not None and remaining < COMPILING
-        if not plan.ensembles or too_late or not might_be_better(plan.criteria.metric, scores):
+        if remaining is not None and remaining < COMPILING:
+            self._warn(f"the winner stays alone: {remaining:.0f} s were left to try others with it")
             return winner
         return self._ensemble(winner, companions(trials, trial, plan.criteria), plan)
 

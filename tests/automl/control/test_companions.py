@@ -72,3 +72,10 @@ def test_the_most_parameters_are_told_to_whoever_chooses(bench: Bench) -> None:
     asked = answering(bench, 0.001)
     bench.run(ensembles=True, reserve=36.0, space=PINNED, most_parameters=1500)
     assert asked[0].most == 1500
+
+
+def test_that_there_was_no_time_is_said(bench: Bench) -> None:
+    asked = answering(bench, 0.001)
+    assert bench.run(ensembles=True, reserve=5.0, space=PINNED).best.members == ()
+    assert asked == []
+    assert [said for said in bench.messages("warning") if "stays alone" in said] != []
