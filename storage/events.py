@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, select
+from sqlalchemy import ForeignKey, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
@@ -61,3 +61,9 @@ def list_events(database: Database, search_id: int, after: int = 0, limit: int =
     statement = select(Event).where(Event.search_id == search_id, Event.id > after).order_by(Event.id).limit(limit)
     with database.read() as session:
         return [detach(EventRow, event) for event in session.scalars(statement)]
+
+
+def newest_event(database: Database, search_id: int) -> int:
+    """The id of a search's newest event; 0 where it has none."""
+    with database.read() as session:
+        return session.scalar(select(func.max(Event.id)).where(Event.search_id == search_id)) or 0

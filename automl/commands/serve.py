@@ -1,5 +1,6 @@
 """`automl serve`."""
 
+import gc
 import logging
 import os
 import signal
@@ -108,6 +109,7 @@ def run_server(options: "ServerOptions", database: "Database", token: str | None
     )
     with config.bind_socket() as socket:
         _greet(options, socket.getsockname()[1], token)
+        gc.freeze()  # what is loaded by now stays: looking at it again would hold requests up
         # uvicorn raises the signal again at its end, which would end us before the worker has saved what runs
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGINT, lambda *_: None)

@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from automl.server.problems import Problem, not_found
 from storage.accounts import AccountRow
-from storage.keys import SCOPES, KeyRow, Scope, find_key
+from storage.keys import SCOPES, KeyRow, Scope
 from storage.searches import SearchRow, get_search
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Needs:
 
     scope: Scope
 
-    def __call__(
+    async def __call__(
         self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
     ) -> Caller:
         """Return who calls.
@@ -56,7 +56,7 @@ class Needs:
         """
         if credentials is None:
             raise Problem(401, "give a key as Authorization: Bearer KEY", CHALLENGE)
-        found = find_key(service_of(request).database, credentials.credentials)
+        found = await service_of(request).keyring.find(credentials.credentials)
         if found is None:
             raise Problem(401, "the key is not known, has expired or was revoked", CHALLENGE)
         caller = Caller(account=found[1], key=found[0])

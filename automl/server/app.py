@@ -13,6 +13,8 @@ from automl.server import api, audit, dashboard, health, pages, problems
 from automl.server.feed import Feed
 from automl.server.gauges import Gauges
 from automl.server.guard import Guard
+from automl.server.keyring import Keyring
+from automl.server.lanes import narrow, slow_lane
 from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
@@ -42,10 +44,12 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
         options=options,
         database=database,
         library=Library(database),
+        keyring=Keyring(database),
         feed=Feed(database),
         predictors=predictors or Predictors(),
     )
     app.state.gauges = Gauges()
+    app.state.slow = slow_lane()
     problems.install(app)
     app.include_router(health.ROUTER)
     app.include_router(api.router())
@@ -67,6 +71,7 @@ def guarded(app: FastAPI) -> ASGIApp:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
+    narrow()
     forget_expired(service.database)
     forget_receipts(service.database, RECEIPTS_KEPT)
     forget_entries(service.database, AUDIT_KEPT)

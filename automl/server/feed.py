@@ -1,4 +1,7 @@
-"""What happens in searches, as it happens: the database is asked once a second for each search, whoever watches."""
+"""What happens in searches, as it happens: the database is asked once a second for each search, whoever watches.
+
+What is sent to watchers is written once for all of them.
+"""
 
 import asyncio
 from collections import deque
@@ -8,11 +11,13 @@ from dataclasses import dataclass, field
 
 from automl.server.library import state_of
 from storage.database import Database, StorageError
-from storage.events import EventRow, list_events
+from storage.events import EventRow, list_events, newest_event
 from storage.searches import SearchRow, get_search
 from storage.wishes import wish_of
 
 POLL_SECONDS = 1.0
+QUIET_SECONDS = 15.0
+"""A watcher is told nothing, which keeps its connection open, when there was no news for so long."""
 KEPT_EVENTS = 2_000
 ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
 
@@ -33,6 +38,7 @@ class Channel:
     Attributes:
         last: Id of the last event that is known.
         version: Grows whenever there is news.
+        fallen: Id of the last event that is kept no more.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Channel:
     events: deque[EventRow] = field(default_factory=lambda: deque(maxlen=KEPT_EVENTS))
     change: Change | None = None
     version: int = 0
+    fallen: int = 0
     watchers: int = 0
     gone: bool = False
 
@@ -74,56 +81,65 @@ class Feed:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.close)
 
-    async def follow(self, search: SearchRow, after: int) -> AsyncIterator[EventRow | Change]:
-        """Yield the events with an id above `after`, then those that come, and how the search stands when that changes.
+    async def follow(self, search: SearchRow, after: int) -> AsyncIterator[list[EventRow | Change]]:
+        """Yield the events with an id above `after`, then what comes, and how the search stands when that changes.
+
+        A batch without anything comes now and then when nothing else does.
 
         It ends when the search has, or the service does.
         """
         self._loop = asyncio.get_running_loop()
-        channel = self._channels.setdefault(search.id, Channel(search.name, after))
+        channel = await self._channel(search)
         channel.watchers += 1
         try:
-            async for event in self._replay(search.id, after):
-                after = event.id
-                yield event
-            if channel.version == 0:
-                channel.last = max(channel.last, after)
+            async for events in self._replay(search.id, after):
+                after = events[-1].id
+                yield [*events]
             if self._task is None or self._task.done():
                 self._task = asyncio.create_task(self._poll())
-            async for item in self._live(channel, after):
-                yield item
+            async for batch in self._live(search.id, channel, after):
+                yield batch
         finally:
             channel.watchers -= 1
             if channel.watchers == 0 and self._channels.get(search.id) is channel:
                 del self._channels[search.id]
 
-    async def _replay(self, search_id: int, after: int) -> AsyncIterator[EventRow]:
-        while True:
-            events = await asyncio.to_thread(list_events, self._database, search_id, after)
-            for event in events:
-                after = event.id
-                yield event
-            if not events:
-                return
+    async def _channel(self, search: SearchRow) -> Channel:
+        if search.id not in self._channels:
+            newest = await asyncio.to_thread(newest_event, self._database, search.id)
+            self._channels.setdefault(search.id, Channel(search.name, newest))
+        return self._channels[search.id]
 
-    async def _live(self, channel: Channel, after: int) -> AsyncIterator[EventRow | Change]:
+    async def _replay(self, search_id: int, after: int) -> AsyncIterator[list[EventRow]]:
+        while events := await asyncio.to_thread(list_events, self._database, search_id, after):
+            after = events[-1].id
+            yield events
+
+    async def _live(self, search_id: int, channel: Channel, after: int) -> AsyncIterator[list[EventRow | Change]]:
         told: Change | None = None
-        version = -1
+        version, spoken = -1, asyncio.get_running_loop().time()
         while not self.closed:
+            now = asyncio.get_running_loop().time()
             if channel.version == version or channel.change is None:
                 if channel.gone:
                     return
+                if now - spoken > QUIET_SECONDS:
+                    spoken = now
+                    yield []
                 await self._news.wait()
                 continue
-            version = channel.version
-            for event in [event for event in channel.events if event.id > after]:
-                after = event.id
-                yield event
-            change = channel.change
-            if change != told:
-                told = change
-                yield change
-            if change.state in ENDED and channel.version == version:
+            if after < channel.fallen:  # a watcher that reads slowly
+                async for events in self._replay(search_id, after):
+                    after = events[-1].id
+                    yield [*events]
+            version, spoken = channel.version, now
+            batch: list[EventRow | Change] = [event for event in channel.events if event.id > after]
+            after = max(after, channel.last)
+            if channel.change != told:
+                told = channel.change
+                batch.append(told)
+            yield batch
+            if told.state in ENDED and channel.version == version:
                 return
 
     async def _poll(self) -> None:
@@ -139,6 +155,9 @@ class Feed:
         if change is None:
             channel.gone = True
         elif events or change != channel.change:
+            surplus = len(channel.events) + len(events) - KEPT_EVENTS
+            if surplus > 0:
+                channel.fallen = [*channel.events, *events][surplus - 1].id
             channel.events.extend(events)
             channel.last = max([channel.last, *(event.id for event in events)])
             channel.change = change

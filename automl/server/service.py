@@ -22,6 +22,7 @@ from automl.searches import Options, space_of
 from automl.server.access import Caller
 from automl.server.documents import Proposal
 from automl.server.feed import Feed
+from automl.server.keyring import Keyring
 from automl.server.library import Library, state_of
 from automl.server.options import Limits, ServerOptions
 from automl.server.predictors import Predictors
@@ -56,6 +57,7 @@ class Service:
     options: ServerOptions
     database: Database
     library: Library
+    keyring: Keyring
     feed: Feed
     predictors: Predictors
 

@@ -1,20 +1,23 @@
 """What happens in a search, as server-sent events."""
 
+import json
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from automl.server.access import SeenSearch, service_of
 from automl.server.documents import EventDocument
-from automl.server.feed import Change
-from automl.server.problems import Problem, documented
-from storage.events import list_events
+from automl.server.feed import Change, Feed
+from automl.server.problems import Problem, documented, returned
+from storage.events import EventRow, list_events
 from storage.searches import SearchRow
 
 ROUTER = APIRouter(tags=["searches"])
 RETRY_MILLISECONDS = 2_000
+STREAM = returned("Server-sent events.", "text/event-stream", {"type": "string"})
 LastId = Annotated[
     str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,18}$", description="Go on after this event.")
 ]
@@ -30,30 +33,41 @@ def room_to_watch(request: Request) -> None:
 Room = Annotated[None, Depends(room_to_watch)]
 
 
-@ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse, responses={**documented(503)})
+@ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse, responses={**STREAM, **documented(503)})
 async def watch_search(
     request: Request, row: SeenSearch, _room: Room, last_event_id: LastId = None
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventSourceResponse:
     """Watch a search: `decision` for each event, with its id; `state` whenever it stands otherwise; then `end`.
 
     A watcher whose connection was lost sends the id that it saw last as `Last-Event-ID`, and misses nothing.
     """
-    async for event in watched(request, row, int(last_event_id or 0)):
-        yield event
+    return stream(service_of(request).feed, row, int(last_event_id or 0))
 
 
-async def watched(request: Request, row: SearchRow, after: int) -> AsyncIterator[ServerSentEvent]:
-    """Yield what a watcher is told of a search."""
-    service = service_of(request)
-    yield ServerSentEvent(retry=RETRY_MILLISECONDS)
-    async for item in service.feed.follow(row, after):
-        if isinstance(item, Change):
-            yield ServerSentEvent(event="state", data=vars(item))
-        else:
-            document = EventDocument(id=item.id, created=item.created, kind=item.kind, message=item.message)
-            yield ServerSentEvent(event="decision", id=str(item.id), data=document)
-    if not service.feed.closed:
-        yield ServerSentEvent(event="end", data={})
+def stream(feed: Feed, row: SearchRow, after: int) -> EventSourceResponse:
+    """Return what a watcher is told of a search, as it comes."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield format_sse_event(retry=RETRY_MILLISECONDS)
+        async for batch in feed.follow(row, after):
+            yield b"".join(map(written, batch)) or KEEPALIVE_COMMENT
+        if not feed.closed:
+            yield format_sse_event(event="end", data_str="{}")
+
+    return EventSourceResponse(pieces(), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+
+
+@lru_cache(maxsize=4096)
+def written(item: EventRow | Change) -> bytes:
+    """Write an item as it is sent, once for all who watch."""
+    if isinstance(item, Change):
+        return format_sse_event(event="state", data_str=json.dumps(vars(item)))
+    return format_sse_event(event="decision", id=str(item.id), data_str=document_of(item).model_dump_json())
+
+
+def document_of(event: EventRow) -> EventDocument:
+    """Return an event as the service shows it."""
+    return EventDocument(id=event.id, created=event.created, kind=event.kind, message=event.message)
 
 
 @ROUTER.get("/searches/{name}/decisions")
@@ -65,4 +79,4 @@ def list_decisions(
 ) -> list[EventDocument]:
     """List what a search decided and what befell it, after an id."""
     events = list_events(service_of(request).database, row.id, after, limit)
-    return [EventDocument(id=e.id, created=e.created, kind=e.kind, message=e.message) for e in events]
+    return [document_of(event) for event in events]

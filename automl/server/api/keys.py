@@ -74,8 +74,10 @@ def make_key(request: Request, caller: Runner, body: NewKey) -> MadeKey:
 @ROUTER.delete("/keys/{key}", status_code=204)
 def revoke_one_key(request: Request, caller: Runner, key: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> None:
     """Let a key open nothing from now on: one's own, or anybody's for an administrator."""
-    if not revoke_key(service_of(request).database, key, None if caller.may("admin") else caller.account.id):
+    service = service_of(request)
+    if not revoke_key(service.database, key, None if caller.may("admin") else caller.account.id):
         raise not_found(f"key {key}")
+    service.keyring.forget()
 
 
 @ROUTER.get("/accounts")
@@ -99,10 +101,11 @@ Person = Annotated[PersonName, Path(description="Name of an account.")]
 @ROUTER.put("/accounts/{name}/quotas")
 def set_account_quotas(request: Request, _caller: Admin, name: Person, body: Quotas) -> AccountDocument:
     """Say what an account may use; what is left out is what all may."""
-    database = service_of(request).database
-    if not set_quotas(database, name, body.to_mapping()):
+    service = service_of(request)
+    if not set_quotas(service.database, name, body.to_mapping()):
         raise not_found(f"account {name!r}")
-    row = find_account(database, name)
+    service.keyring.forget()
+    row = find_account(service.database, name)
     assert row is not None
     return _account(row)
 
@@ -112,8 +115,10 @@ def disable_one_account(request: Request, caller: Admin, name: Person) -> None:
     """Let the keys of an account open nothing from now on; what it owns stays."""
     if name == caller.account.name:
         raise Problem(409, "an administrator cannot disable the account of the key in use")
-    if not disable_account(service_of(request).database, name):
+    service = service_of(request)
+    if not disable_account(service.database, name):
         raise not_found(f"account {name!r}")
+    service.keyring.forget()
 
 
 @ROUTER.get("/audit")

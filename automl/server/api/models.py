@@ -1,7 +1,7 @@
 """Winners: predicted from and taken home."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -9,6 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from automl.server.access import SeenSearch, service_of
 from automl.server.documents import Outputs, Sources
+from automl.server.lanes import slowly
 from automl.server.problems import documented, returned
 
 ROUTER = APIRouter(tags=["models"])
@@ -19,31 +20,31 @@ LINES = returned("One JSON document a line.", "application/x-ndjson", {"type": "
 
 
 @ROUTER.post("/searches/{name}/predict")
-def predict(request: Request, row: SeenSearch, body: Sources) -> Outputs:
+async def predict(request: Request, row: SeenSearch, body: Sources) -> Outputs:
     """Predict from raw sources by the winner, or by another trial."""
-    trial, outputs = service_of(request).predict(row, body.trial, body.sources)
+    trial, outputs = await slowly(request, service_of(request).predict, row, body.trial, body.sources)
     return Outputs(trial=trial, outputs=outputs)
 
 
 @ROUTER.post(
     "/searches/{name}/predict/stream", response_class=StreamingResponse, responses={**LINES, **documented(503)}
 )
-def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> StreamingResponse:
+async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> StreamingResponse:
     """Predict likewise, and send each output on a line of its own as soon as it is there."""
     service = service_of(request)
-    first = service.predict(row, body.trial, body.sources[:STREAMED])[1]
+    first = (await slowly(request, service.predict, row, body.trial, body.sources[:STREAMED]))[1]
 
-    def lines() -> Iterator[str]:
+    async def lines() -> AsyncIterator[str]:
         for begin in range(0, len(body.sources), STREAMED):
             piece = body.sources[begin : begin + STREAMED]
-            outputs = first if begin == 0 else service.predict(row, body.trial, piece)[1]
+            outputs = first if begin == 0 else (await slowly(request, service.predict, row, body.trial, piece))[1]
             yield "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 @ROUTER.get("/searches/{name}/model", response_class=Response, responses={**ZIP})
-def download_model(
+async def download_model(
     request: Request,
     row: SeenSearch,
     trial: Annotated[int | None, Query(ge=0, le=10**9)] = None,
@@ -53,7 +54,7 @@ def download_model(
 
     A form is loaded and compared with the model before it is sent, which takes a minute.
     """
-    name, data = service_of(request).archive(row, trial, format)
+    name, data = await slowly(request, service_of(request).archive, row, trial, format)
     return Response(
         data, media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )

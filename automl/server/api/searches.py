@@ -8,6 +8,7 @@ from automl.server.access import Reader, Runner, RunSearch, SeenSearch, own_sear
 from automl.server.api.uploads import Limit
 from automl.server.documents import Budget, SearchDocument, Searches, Submitted
 from automl.server.idempotency import IdempotencyKey, once
+from automl.server.lanes import slowly
 from automl.server.service import request_digest
 from storage.searches import list_searches
 
@@ -22,7 +23,7 @@ LOCATION: dict[int | str, dict[str, Any]] = {
 
 
 @ROUTER.post("/searches", status_code=202, responses={**LOCATION})
-def submit_search(
+async def submit_search(
     request: Request, response: Response, caller: Runner, body: Submitted, key: IdempotencyKey = None
 ) -> SearchDocument:
     """Submit a task: its data are read, then it is queued for a worker.
@@ -35,9 +36,10 @@ def submit_search(
     def make() -> str:
         return service.submit(caller, body.task, body.workers).name
 
-    row = own_search(service, caller, once(service.database, caller, key, asked, make))
+    name = await slowly(request, once, service.database, caller, key, asked, make)
+    row = await slowly(request, own_search, service, caller, name)
     response.headers["Location"] = f"/v1/searches/{row.name}"
-    return service.library.document(row)
+    return await slowly(request, service.library.document, row)
 
 
 @ROUTER.get("/searches")
@@ -87,13 +89,13 @@ def set_search_budget(
 
 
 @ROUTER.delete("/searches/{name}", status_code=204)
-def delete_one_search(
+async def delete_one_search(
     request: Request,
     row: RunSearch,
     purge: Annotated[bool, Query(description="Also its checkpoints and its data, and copies of them here.")] = False,
 ) -> None:
     """Delete a search that does not run."""
-    service_of(request).delete(row, purge=purge)
+    await slowly(request, service_of(request).delete, row, purge=purge)
 
 
 def _changed(request: Request, response: Response, name: str) -> SearchDocument:

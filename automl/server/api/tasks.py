@@ -6,15 +6,16 @@ from fastapi import APIRouter, Request
 
 from automl.server.access import Reader, Runner, service_of
 from automl.server.documents import Task, Validated
+from automl.server.lanes import slowly
 from search_spaces.presets import PRESETS
 
 ROUTER = APIRouter(tags=["data"])
 
 
 @ROUTER.post("/tasks/validate")
-def validate_task(request: Request, caller: Runner, body: Task) -> Validated:
+async def validate_task(request: Request, caller: Runner, body: Task) -> Validated:
     """Check a task document; its data are read when it is submitted."""
-    document, dials = service_of(request).validate(caller, body.task)
+    document, dials = await slowly(request, service_of(request).validate, caller, body.task)
     mapping = document.to_mapping()
     given = body.task.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Validated(document={**mapping, "data": given["data"]}, dials=dials)

@@ -9,6 +9,7 @@ from automl.report import page
 from automl.server.access import SeenSearch, service_of
 from automl.server.api.uploads import Limit
 from automl.server.documents import Leaderboard, SegmentDocument, TrialDocument, TrialRow
+from automl.server.lanes import slowly
 from automl.server.problems import not_found
 from automl.terminal.leaderboard import leaderboard
 
@@ -53,14 +54,14 @@ def get_one_trial(request: Request, row: SeenSearch, number: Number) -> TrialDoc
 
 
 @ROUTER.get("/searches/{name}/report")
-def get_report(request: Request, row: SeenSearch) -> dict[str, Any]:
+async def get_report(request: Request, row: SeenSearch) -> dict[str, Any]:
     """Return what a search has learnt, as `automl report --json` does."""
-    mapping = service_of(request).library.findings(row).to_mapping()
+    mapping = (await slowly(request, service_of(request).library.findings, row)).to_mapping()
     return {name: value for name, value in mapping.items() if name != "bundle"}
 
 
 @ROUTER.get("/searches/{name}/report.html", response_class=HTMLResponse)
-def get_report_page(request: Request, row: SeenSearch) -> HTMLResponse:
+async def get_report_page(request: Request, row: SeenSearch) -> HTMLResponse:
     """Return it as one page that needs nothing else."""
-    text = page(service_of(request).library.findings(row))
+    text = await slowly(request, lambda: page(service_of(request).library.findings(row)))
     return HTMLResponse(text, headers={"Content-Security-Policy": ALONE})

@@ -7,6 +7,7 @@ from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 from automl.server.access import Reader, Runner, service_of
 from automl.server.documents import Proposal, Splits, UploadDocument, Uploads
 from automl.server.idempotency import IdempotencyKey, once
+from automl.server.lanes import slowly
 from automl.server.library import upload_document
 from automl.server.service import request_digest
 from storage import objects
@@ -19,7 +20,7 @@ Cursor = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
 
 @ROUTER.post("/uploads", status_code=201)
-def upload_file(
+async def upload_file(
     request: Request,
     response: Response,
     caller: Runner,
@@ -28,14 +29,14 @@ def upload_file(
 ) -> UploadDocument:
     """Upload a file of data."""
     service = service_of(request)
-    data = file.file.read()
+    data = await file.read()
     name = file.filename or "data"
     asked = request_digest("upload", name, objects.digest_of(data))
 
     def make() -> str:
         return f"upload-{service.upload(caller, name, data).id}"
 
-    row = service.own_upload(caller, once(service.database, caller, key, asked, make))
+    row = await slowly(request, lambda: service.own_upload(caller, once(service.database, caller, key, asked, make)))
     response.headers["Location"] = f"/v1/uploads/upload-{row.id}"
     return upload_document(row)
 
@@ -55,13 +56,13 @@ def get_one_upload(request: Request, caller: Reader, upload: Id) -> UploadDocume
 
 
 @ROUTER.delete("/uploads/{upload}", status_code=204)
-def delete_one_upload(request: Request, caller: Runner, upload: Id) -> None:
+async def delete_one_upload(request: Request, caller: Runner, upload: Id) -> None:
     """Delete an upload; its bytes stay only for as long as a search needs them."""
     service = service_of(request)
-    service.forget_upload(service.own_upload(caller, upload))
+    await slowly(request, lambda: service.forget_upload(service.own_upload(caller, upload)))
 
 
 @ROUTER.post("/proposals")
-def propose_task(request: Request, caller: Runner, splits: Splits) -> Proposal:
+async def propose_task(request: Request, caller: Runner, splits: Splits) -> Proposal:
     """Look at uploads and propose the task document that fits them, as `automl init` does."""
-    return service_of(request).propose(caller, splits.model_dump(exclude_none=True))
+    return await slowly(request, service_of(request).propose, caller, splits.model_dump(exclude_none=True))

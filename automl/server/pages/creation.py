@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from automl.errors import InputError
 from automl.server.access import service_of
+from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Doer
 from automl.server.problems import Problem
@@ -29,7 +30,7 @@ def show_new(request: Request, caller: Doer) -> Response:
 
 
 @ROUTER.post("/new")
-def upload_and_propose(
+async def upload_and_propose(
     request: Request,
     caller: Doer,
     train: Annotated[UploadFile, File()],
@@ -42,11 +43,12 @@ def upload_and_propose(
     try:
         if "train" not in given:
             raise Problem(422, "choose a file with rows to learn from")
-        splits = {
-            name: f"upload-{service.upload(caller, file.filename or name, file.file.read()).id}"
+        rows = {
+            name: await slowly(request, service.upload, caller, file.filename or name, await file.read())
             for name, file in given.items()
         }
-        proposal = service.propose(caller, splits)
+        splits = {name: f"upload-{row.id}" for name, row in rows.items()}
+        proposal = await slowly(request, service.propose, caller, splits)
     except (Problem, InputError) as error:
         return render(request, "new.html", caller, 422, wrong=str(error))
     document = proposal.document
@@ -63,12 +65,10 @@ def upload_and_propose(
 @ROUTER.post("/new/start")
 async def start_search(request: Request, caller: Doer) -> Response:
     """Submit what was adjusted."""
-    from starlette.concurrency import run_in_threadpool
-
     fields = {name: str(value).strip() for name, value in (await request.form()).items() if str(value).strip()}
     try:
         task = TaskDocument.model_validate(document_of(fields))
-        row = await run_in_threadpool(service_of(request).submit, caller, task)
+        row = await slowly(request, service_of(request).submit, caller, task)
     except ValidationError as error:
         first = error.errors()[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,19 +1,19 @@
 """All searches, and one of them live."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse
 
 from automl.budget import parse_duration
 from automl.report import page
 from automl.report.drawing import described, drawing
 from automl.report.figures import figures
 from automl.server.access import service_of
-from automl.server.api.events import LastId, Room, watched
+from automl.server.api.events import LastId, Room, stream
 from automl.server.api.trials import ALONE
+from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import ChangedPage, Doer, Looker, SeenPage
 from automl.server.problems import Problem
@@ -50,18 +50,16 @@ def show_standing(request: Request, caller: Looker, row: SeenPage) -> Response:
 
 
 @ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse)
-async def watch_page(
-    request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None
-) -> AsyncIterator[ServerSentEvent]:
+async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None) -> EventSourceResponse:
     """Watch a search."""
-    async for event in watched(request, row, int(last_event_id or 0)):
-        yield event
+    return stream(service_of(request).feed, row, int(last_event_id or 0))
 
 
 @ROUTER.get("/searches/{name}/report.html")
-def show_report(request: Request, row: SeenPage) -> HTMLResponse:
+async def show_report(request: Request, row: SeenPage) -> HTMLResponse:
     """Return what was learnt as one page."""
-    return HTMLResponse(page(service_of(request).library.findings(row)), headers={"Content-Security-Policy": ALONE})
+    text = await slowly(request, lambda: page(service_of(request).library.findings(row)))
+    return HTMLResponse(text, headers={"Content-Security-Policy": ALONE})
 
 
 @ROUTER.post("/searches/{name}/{action}")

@@ -41,7 +41,9 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Re
 @ROUTER.post("/logout")
 def sign_out(request: Request, caller: Looker) -> Response:
     """End a session."""
-    revoke_key(service_of(request).database, caller.key.id)
+    service = service_of(request)
+    revoke_key(service.database, caller.key.id)
+    service.keyring.forget()
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE)
     return response

@@ -13,6 +13,7 @@ from automl.report.drawing import described, drawing
 from automl.report.figures import COLOURS
 from automl.server.access import service_of
 from automl.server.api.models import Format
+from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
 from automl.server.problems import Problem, not_found
@@ -62,7 +63,7 @@ def show_try(request: Request, caller: Looker, row: SeenPage, trial: Chosen = No
 
 
 @ROUTER.post("/searches/{name}/try")
-def try_model(
+async def try_model(
     request: Request,
     caller: Looker,
     row: SeenPage,
@@ -75,7 +76,8 @@ def try_model(
     pairs: list[tuple[str, str]] = []
     wrong = None
     try:
-        pairs = list(zip(lines, service_of(request).predict(row, number, lines)[1], strict=True))
+        outputs = await slowly(request, service_of(request).predict, row, number, lines)
+        pairs = list(zip(lines, outputs[1], strict=True))
     except (InputError, Problem) as error:
         wrong = str(error)
     values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong}
@@ -83,7 +85,7 @@ def try_model(
 
 
 @ROUTER.get("/searches/{name}/model")
-def take_home(
+async def take_home(
     request: Request,
     _caller: Looker,
     row: SeenPage,
@@ -91,7 +93,7 @@ def take_home(
     form: Annotated[Format, Query(alias="format")] = "bundle",
 ) -> Response:
     """Download the winner, or another trial, in one of its forms."""
-    name, data = service_of(request).archive(row, trial, form)
+    name, data = await slowly(request, service_of(request).archive, row, trial, form)
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type="application/zip", headers=disposition)
 

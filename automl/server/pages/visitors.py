@@ -1,6 +1,5 @@
 """Who looks at pages: a browser with a cookie, a key of its own, whose forms carry what other sites do not know."""
 
-import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from fastapi import Depends, Request
 
 from automl.server.access import Caller, Name, Needs, own_search, service_of
 from automl.server.problems import Problem
-from storage.keys import find_key
 from storage.searches import SearchRow
 
 COOKIE = "automl_session"
@@ -39,7 +37,7 @@ class PageNeeds(Needs):
             Problem: Somebody who may not, or a form of another site (403).
         """
         token = request.cookies.get(COOKIE, "")
-        found = await asyncio.to_thread(find_key, service_of(request).database, token, session=True) if token else None
+        found = await service_of(request).keyring.find(token, session=True) if token else None
         if found is None:
             raise SignedOut
         caller = Caller(account=found[1], key=found[0])
