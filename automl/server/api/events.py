@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from automl.server.access import SeenSearch, service_of
 from automl.server.documents import EventDocument
@@ -23,7 +24,13 @@ LastId = Annotated[
 ]
 
 
-def room_to_watch(request: Request) -> None:
+class EventStream(StreamingResponse):
+    """Server-sent events as bytes; FastAPI's own response would write each event anew for each watcher."""
+
+    media_type = "text/event-stream"
+
+
+async def room_to_watch(request: Request) -> None:
     """Refuse a watcher too many."""
     service = service_of(request)
     if service.feed.watchers >= service.options.limits.watchers:
@@ -33,10 +40,8 @@ def room_to_watch(request: Request) -> None:
 Room = Annotated[None, Depends(room_to_watch)]
 
 
-@ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse, responses={**STREAM, **documented(503)})
-async def watch_search(
-    request: Request, row: SeenSearch, _room: Room, last_event_id: LastId = None
-) -> EventSourceResponse:
+@ROUTER.get("/searches/{name}/events", response_class=EventStream, responses={**STREAM, **documented(503)})
+async def watch_search(request: Request, row: SeenSearch, _room: Room, last_event_id: LastId = None) -> EventStream:
     """Watch a search: `decision` for each event, with its id; `state` whenever it stands otherwise; then `end`.
 
     A watcher whose connection was lost sends the id that it saw last as `Last-Event-ID`, and misses nothing.
@@ -44,7 +49,7 @@ async def watch_search(
     return stream(service_of(request).feed, row, int(last_event_id or 0))
 
 
-def stream(feed: Feed, row: SearchRow, after: int) -> EventSourceResponse:
+def stream(feed: Feed, row: SearchRow, after: int) -> EventStream:
     """Return what a watcher is told of a search, as it comes."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -54,7 +59,7 @@ def stream(feed: Feed, row: SearchRow, after: int) -> EventSourceResponse:
         if not feed.closed:
             yield format_sse_event(event="end", data_str="{}")
 
-    return EventSourceResponse(pieces(), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    return EventStream(pieces(), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
 
 @lru_cache(maxsize=4096)

@@ -4,14 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.sse import EventSourceResponse
 
 from automl.budget import parse_duration
 from automl.report import page
 from automl.report.drawing import described, drawing
 from automl.report.figures import figures
 from automl.server.access import service_of
-from automl.server.api.events import LastId, Room, stream
+from automl.server.api.events import EventStream, LastId, Room, stream
 from automl.server.api.trials import ALONE
 from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
@@ -49,8 +48,8 @@ def show_standing(request: Request, caller: Looker, row: SeenPage) -> Response:
     return render(request, "standing.html", caller, **standing(request, row))
 
 
-@ROUTER.get("/searches/{name}/events", response_class=EventSourceResponse)
-async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None) -> EventSourceResponse:
+@ROUTER.get("/searches/{name}/events", response_class=EventStream)
+async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None) -> EventStream:
     """Watch a search."""
     return stream(service_of(request).feed, row, int(last_event_id or 0))
 
