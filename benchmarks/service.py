@@ -147,7 +147,7 @@ def stat_of(path: Path) -> list[str]:
 def under_load(port: int, token: str, server: int, size: tuple[int, float, float, float]) -> dict[str, Any]:
     """Watch and ask; returns what was measured."""
     watchers, rate, seconds, _ = size
-    begin_, began = spent(server), time.monotonic()
+    begin_, began, own = spent(server), time.monotonic(), time.process_time()
     tally = asyncio.run(clients(port, token, watchers, rate, seconds))
     wall = time.monotonic() - began
     service, search = ((new - old) / wall for old, new in zip(begin_, spent(server), strict=True))
@@ -165,6 +165,7 @@ def under_load(port: int, token: str, server: int, size: tuple[int, float, float
         "p99_by_path": slow,
         "service_share_of_processors": service / (os.cpu_count() or 1),
         "search_cores": search,
+        "clients_cores": (time.process_time() - own) / wall,
         "watchers": len(tally.ids),
         "watchers_with_the_newest_event": sum(bool(ids) and ids[-1] == newest for ids in tally.ids.values()),
         "events_seen": sum(map(len, tally.ids.values())),

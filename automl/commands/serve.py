@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from automl.server.options import ServerOptions
     from storage.database import Database
 
-ADMINISTRATOR = "admin"
 DRAIN_SECONDS = 150.0
 RESTART_SECONDS = 5.0
 
@@ -72,6 +71,7 @@ def serve(  # noqa: PLR0913
 
 def first_token(database: "Database", *, new: bool) -> str | None:
     """Return a token for the administrator, where there is none yet or another one is wanted."""
+    from automl.server.service import ADMINISTRATOR
     from storage.accounts import add_account, find_account
     from storage.keys import add_key, list_keys
 

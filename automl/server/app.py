@@ -13,6 +13,7 @@ from automl.server import api, audit, dashboard, health, pages, problems
 from automl.server.feed import Feed
 from automl.server.gauges import Gauges
 from automl.server.guard import Guard
+from automl.server.identity import Provider
 from automl.server.keyring import Keyring
 from automl.server.lanes import narrow, slow_lane
 from automl.server.library import Library
@@ -50,6 +51,7 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
     )
     app.state.gauges = Gauges()
     app.state.slow = slow_lane()
+    app.state.provider = None if options.identity.issuer is None else Provider(options.identity)
     problems.install(app)
     app.include_router(health.ROUTER)
     app.include_router(api.router())

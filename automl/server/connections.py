@@ -9,40 +9,48 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-def protocol(seconds: float) -> type[asyncio.Protocol]:
-    """Return a protocol that closes a connection which has not sent a whole request's head in so many seconds."""
+class Patient(H11Protocol):
+    """HTTP/1.1; a connection that has not sent a whole request's head in `seconds` is closed."""
 
-    class Patient(H11Protocol):
-        """HTTP/1.1, with patience that ends."""
+    seconds = 10.0
 
-        _waiting: asyncio.TimerHandle | None = None
+    _waiting: asyncio.TimerHandle | None = None
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_idle():
+            self._forget()
+        elif self._waiting is None:
             self._expect()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._waiting is None and self._is_idle():
-                self._expect()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._waiting is not None:
-                self._waiting.cancel()
-            super().connection_lost(exc)
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
-        def _is_idle(self) -> bool:
-            return self.cycle is None or self.cycle.response_complete
+    def _expect(self) -> None:
+        self._waiting = self.loop.call_later(self.seconds, self._give_up)
 
-        def _expect(self) -> None:
-            self._waiting = self.loop.call_later(seconds, self._give_up)
-
-        def _give_up(self) -> None:
+    def _forget(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
             self._waiting = None
-            if self._is_idle() and not self.transport.is_closing():
-                self.transport.close()
 
-    return Patient
+    def _give_up(self) -> None:
+        self._waiting = None
+        if self._is_idle() and not self.transport.is_closing():
+            self.transport.close()
+
+
+def protocol(seconds: float) -> type[asyncio.Protocol]:
+    """Return a protocol with that much patience."""
+    return type("Patient", (Patient,), {"seconds": seconds})
 
 
 class Server(uvicorn.Server):

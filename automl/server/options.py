@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from automl.errors import InputError
+from automl.server.identity import IdentitySettings
 from automl.settings import Settings, checkpoint_folder, private_folder, private_place
 from storage.objects import Place
 
@@ -64,6 +65,7 @@ class ServerOptions:
         proxy: Whether a proxy in front of it, that is trusted, does TLS.
         certificate: File of the certificate chain, and `private_key` of its key.
         dashboard: Whether administrators see optuna-dashboard.
+        identity: Who else says who somebody is.
     """
 
     storage: str
@@ -77,6 +79,7 @@ class ServerOptions:
     private_key: Path | None = None
     dashboard: bool = True
     limits: Limits = field(default_factory=Limits)
+    identity: IdentitySettings = field(default_factory=lambda: IdentitySettings(issuer=None))
 
     @property
     def is_local(self) -> bool:
@@ -97,6 +100,7 @@ class ServerOptions:
         Raises:
             InputError: It would be, or half of what TLS needs is missing.
         """
+        self.identity.check()
         if (self.certificate is None) != (self.private_key is None):
             raise InputError("TLS needs both --certificate and --private-key; name both, or neither")
         for path in (self.certificate, self.private_key):
@@ -116,5 +120,6 @@ def server_options(settings: Settings, storage: str, **others: object) -> Server
         storage=storage,
         cache=private_folder(settings.cache),
         checkpoints=place.absolute() if isinstance(place, Path) else place,
+        identity=IdentitySettings(),
         **others,  # type: ignore[arg-type]
     )

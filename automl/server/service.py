@@ -48,6 +48,8 @@ from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, up
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 OPEN_STATES = ("queued", "running")
+ADMINISTRATOR = "admin"
+"""The account of the token that the first start prints; nobody signs in to it otherwise."""
 
 
 @dataclass(frozen=True)

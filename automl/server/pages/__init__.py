@@ -5,7 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
-from automl.server.pages import assets, creation, reference, searches, session, trials
+from automl.server.pages import assets, creation, reference, searches, session, sign_on, trials
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import SignedOut
 
@@ -13,7 +13,7 @@ from automl.server.pages.visitors import SignedOut
 def router() -> APIRouter:
     """Return all routes of the pages."""
     whole = APIRouter(include_in_schema=False)
-    for part in (assets, session, reference, creation, trials, searches):
+    for part in (assets, session, sign_on, reference, creation, trials, searches):
         whole.include_router(part.ROUTER)
     return whole
 

@@ -9,16 +9,19 @@ from fastapi.responses import RedirectResponse, Response
 from automl.server.access import service_of
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, Looker
-from storage.keys import add_key, find_key, revoke_key
+from automl.server.service import Service
+from storage.keys import Scope, add_key, find_key, revoke_key
+from storage.schema import utc_now
 
 ROUTER = APIRouter()
 LIFETIME = timedelta(hours=12)
+UNKNOWN = "The key is not known, has expired or was revoked."
 
 
 @ROUTER.get("/login")
 def show_login(request: Request) -> Response:
     """Ask for a key."""
-    return render(request, "login.html", None, wrong=None)
+    return render(request, "login.html", None, wrong=None, provider=_provided(request))
 
 
 @ROUTER.post("/login")
@@ -27,15 +30,22 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Re
     service = service_of(request)
     found = find_key(service.database, token.strip())
     if found is None:
-        return render(request, "login.html", None, 401, wrong="The key is not known, has expired or was revoked.")
+        return render(request, "login.html", None, 401, wrong=UNKNOWN, provider=_provided(request))
     key, account = found
-    left = LIFETIME if key.expires is None else min(LIFETIME, key.expires - key.created)
-    _, session = add_key(service.database, account.id, key.scope, key.label, lifetime=left, session=True)
+    left = LIFETIME if key.expires is None else min(LIFETIME, key.expires - utc_now())
     response = RedirectResponse("/", 303)
+    begun(service, response, account.id, key.scope, key.label, left)
+    return response
+
+
+def begun(
+    service: Service, response: Response, account: int, scope: Scope, label: str = "", left: timedelta = LIFETIME
+) -> None:
+    """Begin a session, and let a response tell the browser."""
+    _, session = add_key(service.database, account, scope, label, lifetime=left, session=True)
     secure = service.options.is_secure
     age = int(left.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, httponly=True, samesite="lax", secure=secure)
-    return response
 
 
 @ROUTER.post("/logout")
@@ -47,3 +57,7 @@ def sign_out(request: Request, caller: Looker) -> Response:
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE)
     return response
+
+
+def _provided(request: Request) -> bool:
+    return request.app.state.provider is not None

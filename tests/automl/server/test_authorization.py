@@ -11,7 +11,7 @@ from automl.server.dashboard import PREFIXES, SHOWN
 from automl.server.pages.visitors import COOKIE, PageNeeds
 from storage.keys import SCOPES
 
-OPEN = {"/healthz", "/readyz", "/openapi.json", "/login", "/assets/{file}"}
+OPEN = {"/healthz", "/readyz", "/openapi.json", "/login", "/login/provider", "/login/provider/back", "/assets/{file}"}
 """What anybody may see; a new route without a rule fails the test below."""
 OWNED = "{name}"
 EXAMPLES = {"{name}": "words", "{action}": "pause", "{upload}": "upload-1", "{number}": "0", "{key}": "1"}
