@@ -29,7 +29,7 @@ def search(
             or the path of data, for which a document is proposed.
         budget: A duration such as `"10m"`, or the fields of `[budget]`; those of the document when absent,
             and ten minutes where that sets no limit either.
-        options: Fields of `automl.searches.Options`: `storage`, `executor`, `out`, `workers`, `new`.
+        options: Fields of `automl.searches.Options`: `storage`, `executor`, `out`, `workers`, `new`, `trackers`.
 
     Raises:
         InputError: The task or an option is wrong.

@@ -38,6 +38,8 @@ from automl.settings import (
 )
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
+from automl.trackers import check_trackers
+from automl.trackers.following import followed
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
 from search_spaces import stems, tokenizers
@@ -84,6 +86,7 @@ class Options:
         new: Throw an earlier search of the same name away.
         export: Write the winner's folder at the end.
         checkpoints: Where checkpoint bytes lie; none for the place of the settings.
+        trackers: Names of trackers that are told of it; none for those of the settings.
         lease: The lease of the search where the caller holds it already; the caller renews and releases it.
         on_change: Told of progress, a few times a second.
         on_notice: Told in one sentence of whatever a person should know, such as dropped rows.
@@ -98,6 +101,7 @@ class Options:
     new: bool = False
     export: bool = True
     checkpoints: objects.Place | None = None
+    trackers: tuple[str, ...] = ()
     lease: Lease | None = None
     on_change: Callable[[Progress], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
@@ -131,6 +135,7 @@ def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
     if options.place not in EXECUTORS:
         raise InputError(f"executor {options.place!r} is not known; use {' or '.join(EXECUTORS)}")
     check_deterministic(document, options)
+    trackers = check_trackers(options.trackers or settings.tracker_names)
     out = Path(options.out or Path("models") / document.name)
     if options.export:
         check_replaceable(out)
@@ -169,7 +174,8 @@ def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
             plan = plan_of(document, space, table, checkpoints, spent)
             plan = replace(plan, earlier=earlier, passes=ground.passes or plan.passes)
             workload = replace(workload_of(table, plan, settings, options), starts=ground.starts)
-            outcome = _run(database, row, lease, plan, workload, options)
+            with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
+                outcome = _run(database, row, lease, plan, workload, options)
             update_search(database, lease, summary={**_summary(outcome, document.limits), "data": asdict(profile)})
             _check_time(outcome, plan)
         return _export(database, lease, document, corpus, checkpoints, out if options.export else None)

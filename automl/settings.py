@@ -29,6 +29,8 @@ class Settings(BaseSettings):
         compile_seconds: Seconds that one compilation may take.
         step_seconds: Seconds in which a trial that trains must get on by a step.
         segment_seconds: Seconds that a segment may take as a whole.
+        trackers: Names of trackers that are told of every search, separated by commas.
+        runs: Folder of the trackers that write files.
     """
 
     model_config = SettingsConfigDict(env_prefix="AUTOML_")
@@ -43,6 +45,13 @@ class Settings(BaseSettings):
     compile_seconds: float = Field(default=600.0, gt=0)
     step_seconds: float = Field(default=300.0, gt=0)
     segment_seconds: float = Field(default=86_400.0, gt=0)
+    trackers: str = ""
+    runs: Path = Path("runs")
+
+    @property
+    def tracker_names(self) -> tuple[str, ...]:
+        """The names in `trackers`."""
+        return tuple(name.strip() for name in self.trackers.split(",") if name.strip())
 
 
 def checkpoint_folder(storage: str, settings: Settings) -> Place:

@@ -48,6 +48,10 @@ def search(  # noqa: PLR0913
         bool, typer.Option("--deterministic", help="The same seed gives the same trials; needs --trials and no time.")
     ] = False,
     new: Annotated[bool, typer.Option("--new", help="Throw an earlier search of this name away.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Tell tensorboard, mlflow or wandb of it too; may be repeated."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Queue it for a worker (automl worker) and return.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -63,10 +67,12 @@ def search(  # noqa: PLR0913
     url = storage or read_settings().storage
     document = _document(task, name, {"time": time, "trials": trials, "finish": finish})
     options = Options(storage=url, executor=executor, out=out, workers=workers, address=address, new=new)
-    options = replace(options, deterministic=deterministic)
+    options = replace(options, deterministic=deterministic, trackers=tuple(track or ()))
     if detach:
         if deterministic:
             raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
+        if track:
+            raise InputError("--track and --detach exclude each other; set AUTOML_TRACKERS where the worker runs")
         return _queue(document, options, as_json=as_json)
     found = _watched(document, options)
     with opened(url) as database:
