@@ -1,7 +1,8 @@
 """Searches as the database records them, whether they run, have ended or were killed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,12 @@ def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.
                 sources.append(ids(split.source[begin:end]).tolist())
                 references.append(acceptable)
     return Sample(sources, references)
+
+
+def examples_of(row: SearchRow, cache: Path, checkpoints: objects.Place, count: int) -> list[tuple[str, Sequence[str]]]:
+    """Return the first sources of valid, each with its acceptable targets."""
+    corpus = _corpus(row, cache, checkpoints)
+    return list(islice(zip(corpus.sources("valid"), corpus.references("valid"), strict=True), count))
 
 
 def _best_sound(

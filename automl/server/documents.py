@@ -180,6 +180,30 @@ class Outputs(BaseModel):
     outputs: list[str]
 
 
+class Source(Given):
+    """A raw source to look at; the winner, or another trial of the search, looks."""
+
+    source: str
+    trial: Annotated[int, Field(ge=0, le=10**9)] | None = None
+
+
+class Looked(BaseModel):
+    """Where a trial looks as it says its output: weights by target token, the end last, and source token."""
+
+    trial: int
+    source: list[str]
+    target: list[str]
+    weights: list[list[float]]
+
+
+class Example(BaseModel):
+    """A source of valid, its acceptable targets, and what a trial makes of it."""
+
+    source: str
+    targets: list[str]
+    output: str
+
+
 class Quotas(Given):
     """What an account may use, where that is not what all may."""
 

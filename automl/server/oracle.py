@@ -6,11 +6,15 @@ Its arguments are the bundle's folder and the process id of the service, with wh
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from automl.errors import InputError
 from automl.executors.child import die_with_parent
+
+if TYPE_CHECKING:
+    from automl.inference import Model
 
 
 def main() -> None:
@@ -33,9 +37,22 @@ def main() -> None:
     _say(answers, {"ready": True})
     for line in sys.stdin:
         try:
-            _say(answers, {"outputs": model.predict(json.loads(line)["sources"])})
+            _say(answers, answer(model, json.loads(line)))
         except InputError as error:
             _say(answers, {"wrong": str(error)})
+
+
+def answer(model: "Model", asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return outputs for `sources`, or for `look` where the model looks as it says its own output.
+
+    Raises:
+        InputError: A source is too long, or the model reads none.
+    """
+    if "look" not in asked:
+        return {"outputs": model.predict(asked["sources"])}
+    found = model.attention(asked["look"])
+    weights = [[round(float(weight), 4) for weight in row] for row in found.weights]
+    return {"looked": {"source": list(found.source), "target": list(found.target), "weights": weights}}
 
 
 def _say(stream: TextIO, document: object) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ class Oracle:
         self._rest = b""
         self._ready = False
 
-    def ask(self, sources: Sequence[str]) -> list[str]:
-        """Return one output for each source.
+    def ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer to a question, as `automl.server.oracle` gives it.
 
         Raises:
             InputError: A source is too long for the model.
@@ -47,12 +47,12 @@ class Oracle:
                     self._hear(LOADING_SECONDS)
                     self._ready = True
                 assert self._child.stdin is not None
-                self._child.stdin.write(json.dumps({"sources": list(sources)}).encode() + b"\n")
-                outputs: list[str] = self._hear(ANSWER_SECONDS)["outputs"]
+                self._child.stdin.write(json.dumps(question).encode() + b"\n")
+                found = self._hear(ANSWER_SECONDS)
             except (OSError, EOFError, ValueError):
                 self.close()
                 raise Problem(503, "the model does not answer; try again", {"Retry-After": "5"}) from None
-            return outputs
+            return found
 
     @property
     def is_alive(self) -> bool:
@@ -98,7 +98,13 @@ class Predictors:
 
     def predict(self, name: str, bundle: Callable[[], Path], sources: Sequence[str]) -> list[str]:
         """Return one output for each source by the model of that name; `bundle` returns its folder."""
-        return self._oracle(name, bundle).ask(sources)
+        outputs: list[str] = self._oracle(name, bundle).ask({"sources": list(sources)})["outputs"]
+        return outputs
+
+    def look(self, name: str, bundle: Callable[[], Path], source: str) -> dict[str, Any]:
+        """Return where the model of that name looks: `source` and `target` tokens, `weights` by target and source."""
+        looked: dict[str, Any] = self._oracle(name, bundle).ask({"look": source})["looked"]
+        return looked
 
     def close(self) -> None:
         """Kill all."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 from automl.bundle import write_bundle
 from automl.control import history
@@ -16,11 +17,11 @@ from automl.data.corpus import corpus_folder
 from automl.data.raw import read_raw
 from automl.errors import InputError
 from automl.export.exporting import export
-from automl.records import bundle_of_trial, sample_of
+from automl.records import bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options, space_of
 from automl.server.access import Caller
-from automl.server.documents import Proposal
+from automl.server.documents import Example, Proposal
 from automl.server.feed import Feed
 from automl.server.keyring import Keyring
 from automl.server.library import Library, state_of
@@ -48,6 +49,7 @@ from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, up
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 OPEN_STATES = ("queued", "running")
+SAMPLES = 8
 ADMINISTRATOR = "admin"
 """The account of the token that the first start prints; nobody signs in to it otherwise."""
 
@@ -307,15 +309,38 @@ class Service:
 
     def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:
         """Return which trial predicted, and one output for each source."""
+        number, key, clean = self._asked(row, trial, sources)
+        return number, self.predictors.predict(key, lambda: self.bundle(row, number), clean) if clean else []
+
+    def look(self, row: SearchRow, trial: int | None, source: str) -> tuple[int, dict[str, Any]]:
+        """Return which trial looked, and where it looks in a source as it says its output."""
+        number, key, [clean] = self._asked(row, trial, [source])
+        return number, self.predictors.look(key, lambda: self.bundle(row, number), clean)
+
+    def samples(self, row: SearchRow, trial: int) -> list[Example]:
+        """Return what a trial makes of some sources of valid, where the task document shares them.
+
+        Raises:
+            Problem: It does not (403).
+        """
+        if row.document.get("share_samples") is not True:
+            raise Problem(403, "the task document shares no samples; share_samples = true would")
+        examples = examples_of(row, self.options.cache, self.options.checkpoints, SAMPLES)
+        outputs = self.predict(row, trial, [source for source, _ in examples])[1]
+        return [
+            Example(source=source, targets=list(targets), output=output)
+            for (source, targets), output in zip(examples, outputs, strict=True)
+        ]
+
+    def _asked(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, str, list[str]]:
+        """Return the number of the trial that is asked, its name among the predictors, and sources that can be sent."""
         limits = self.options.limits
         if len(sources) > limits.sources or max(map(len, sources), default=0) > limits.source_characters:
             raise Problem(
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
         number, digest = self.model(row, trial)
-        clean = [source.encode("utf-8", "replace").decode() for source in sources]
-        key = f"{row.id}-{digest}"
-        return number, self.predictors.predict(key, lambda: self.bundle(row, number), clean) if clean else []
+        return number, f"{row.id}-{digest}", [source.encode("utf-8", "replace").decode() for source in sources]
 
     # Quotas
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from automl.server.access import SeenSearch, service_of
-from automl.server.documents import Outputs, Sources
+from automl.server.documents import Looked, Outputs, Source, Sources
 from automl.server.lanes import slowly
 from automl.server.problems import documented, returned
 
@@ -41,6 +41,13 @@ async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> 
             yield "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@ROUTER.post("/searches/{name}/attention")
+async def look(request: Request, row: SeenSearch, body: Source) -> Looked:
+    """Say where the winner, or another trial, looks in a source as it says its output."""
+    trial, looked = await slowly(request, service_of(request).look, row, body.trial, body.source)
+    return Looked(trial=trial, **looked)
 
 
 @ROUTER.get("/searches/{name}/model", response_class=Response, responses={**ZIP})

@@ -1,6 +1,7 @@
 """One trial, two compared, the winner tried and taken home."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Path, Query, Request
@@ -29,6 +30,7 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
     """Show one trial."""
     record = service_of(request).library.record(row)
     trial = _trial(record, number)
+    shared = row.document.get("share_samples") is True and bool(trial.segments)
     values: dict[str, Any] = {
         "standing": leaderboard([trial], record.criteria)[0],
         "figures": curves([trial], record),
@@ -36,8 +38,22 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
         "described": described(trial.configuration),
     }
     return render(
-        request, "trial.html", caller, name=row.name, trial=trial, metric=record.criteria.metric.name, **values
+        request,
+        "trial.html",
+        caller,
+        name=row.name,
+        trial=trial,
+        metric=record.criteria.metric.name,
+        shared=shared,
+        **values,
     )
+
+
+@ROUTER.get("/searches/{name}/trials/{number}/samples")
+async def show_samples(request: Request, caller: Looker, row: SeenPage, number: Number) -> Response:
+    """Show what a trial makes of some sources of valid."""
+    samples = await slowly(request, service_of(request).samples, row, number)
+    return render(request, "samples.html", caller, name=row.name, number=number, samples=samples)
 
 
 @ROUTER.get("/searches/{name}/compare")
@@ -59,7 +75,7 @@ def compare_trials(
 @ROUTER.get("/searches/{name}/try")
 def show_try(request: Request, caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
     """Ask for something to predict from."""
-    return render(request, "try.html", caller, name=row.name, trial=trial, sources="", pairs=[], wrong=None)
+    return render(request, "try.html", caller, name=row.name, trial=trial, sources="", pairs=[], wrong=None, figures={})
 
 
 @ROUTER.post("/searches/{name}/try")
@@ -74,13 +90,17 @@ async def try_model(
     lines = [line for line in sources.splitlines() if line.strip()]
     number = int(trial) if trial else None
     pairs: list[tuple[str, str]] = []
-    wrong = None
+    wrong, service = None, service_of(request)
     try:
-        outputs = await slowly(request, service_of(request).predict, row, number, lines)
+        outputs = await slowly(request, service.predict, row, number, lines)
         pairs = list(zip(lines, outputs[1], strict=True))
     except (InputError, Problem) as error:
         wrong = str(error)
-    values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong}
+    drawn = {}
+    if pairs:
+        with suppress(InputError, Problem):  # a model that reads no source looks at none
+            drawn = attention((await slowly(request, service.look, row, number, lines[0]))[1])
+    values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong, "figures": drawn}
     return render(request, "try.html", caller, 422 if wrong else 200, name=row.name, **values)
 
 
@@ -117,6 +137,33 @@ def curves(trials: Sequence[Trial], record: Record) -> dict[str, Any]:
         if any(line["x"] for line in lines):
             drawn[f"{title}: {score}" if title == "Objective" else title] = {"data": lines, "layout": layout}
     return drawn
+
+
+def attention(looked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figure of where a model looked: target tokens downwards, source tokens across."""
+    source, target = ([f"{at} {token}" for at, token in enumerate(looked[side], 1)] for side in ("source", "target"))
+    heat = {
+        "type": "heatmap",
+        "x": source,
+        "y": target,
+        "z": looked["weights"],
+        "colorscale": "Viridis",
+        "zmin": 0,
+        "zmax": 1,
+    }
+    labels = {"tickangle": -60, "type": "category"}
+    layout = {
+        "height": max(300, 100 + 22 * len(target)),
+        "xaxis": {**labels, "tickvals": source, "ticktext": looked["source"], "title": {"text": "source"}},
+        "yaxis": {
+            "type": "category",
+            "autorange": "reversed",
+            "tickvals": target,
+            "ticktext": looked["target"],
+            "title": {"text": "output"},
+        },
+    }
+    return {"Where it looked for the first output": {"data": [heat], "layout": layout}}
 
 
 def flattened(mapping: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

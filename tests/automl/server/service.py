@@ -31,7 +31,14 @@ SHOUTING = """
 import json, sys
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
-    sources = json.loads(line)["sources"]
+    asked = json.loads(line)
+    if "look" in asked:
+        said = list(asked["look"].upper())
+        even = [[1 / max(len(said), 1)] * len(said)] * (len(said) + 1)
+        looked = {"source": list(asked["look"]), "target": [*said, "<eos>"], "weights": even}
+        print(json.dumps({"looked": looked}), flush=True)
+        continue
+    sources = asked["sources"]
     if "die" in sources:
         sys.exit(1)
     answer = {"wrong": "a source has 9 tokens"} if "long" in sources else {"outputs": [s.upper() for s in sources]}
