@@ -21,6 +21,8 @@ from automl.tasks.draft import DEFAULT_TIME, document_for
 
 ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
 PAUSE_SECONDS = 2.0
+AWAY = (502, 503, 504)
+"""What a proxy answers while the service restarts, and the service while its database does."""
 TIMEOUT = httpx.Timeout(30.0, read=300.0)
 
 
@@ -109,6 +111,8 @@ class Connection:
         """Yield server-sent events after the one with that id: `event`, `id` and the decoded `data`."""
         headers = {**self._headers, "Last-Event-ID": last}
         with self._http.stream("GET", path, headers=headers) as response:
+            if response.status_code in AWAY:
+                raise httpx.ReadError("the service is away")
             if response.is_error:
                 response.read()
                 raise InputError(f"{self._http.base_url}: {_detail(response)}")

@@ -25,6 +25,8 @@ from storage.workers import forget_worker, see_worker
 
 POLL_SECONDS = 2.0
 WISH_SECONDS = 1.0
+CANCEL_SECONDS = 5.0
+"""What runs when a search is cancelled is waited for so long, then given up; a pause waits until it is saved."""
 SEEN_SECONDS = 15.0
 PAUSES = (2.0, 5.0, 15.0, 60.0)
 """Seconds that a worker waits after so many obstacles in a row."""
@@ -146,6 +148,8 @@ class Wishes:
                     self.heard = wish_of(self._database, self._search)
                 if self.heard is not None:
                     self._controller.interrupt()
+                    while self.heard == "cancel" and not self._ended.wait(CANCEL_SECONDS):
+                        self._controller.give_up()
                     return
             self._ended.wait(WISH_SECONDS)
 

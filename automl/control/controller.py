@@ -136,6 +136,11 @@ class Controller:
         self._interrupted = True
         self._executor.stop()
 
+    def give_up(self) -> None:
+        """End early, whatever runs; its steps since the last commit are lost. Safe to call as `interrupt` is."""
+        self.interrupt()
+        self._executor.abandon()
+
     def _learn_again(self) -> None:
         for trial in self._trials.values():
             for segment in trial.segments:

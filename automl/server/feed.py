@@ -170,7 +170,10 @@ class Feed:
         wish = wish_of(self._database, number)
         state = row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted"
         change = Change(state_of(state, wish), round(row.seconds, 1), row.updated.isoformat())
-        return change, list_events(self._database, number, channel.last)
+        events: list[EventRow] = []
+        while more := list_events(self._database, number, events[-1].id if events else channel.last):
+            events += more
+        return change, events
 
     def _wake(self) -> None:
         self._news.set()

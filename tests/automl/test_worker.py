@@ -17,7 +17,7 @@ from automl.searches import Options
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from automl.submissions import submit
 from automl.tasks.document import document_from_mapping
-from automl.worker import WorkerOptions, work
+from automl.worker import Wishes, WorkerOptions, work
 from storage import objects
 from storage.attempts import list_attempts
 from storage.database import StorageError, open_database
@@ -301,3 +301,33 @@ def test_a_search_that_is_to_begin_its_run_again_does_so_at_once_with_the_new_bu
     place.queue(trials=3)
     place.work(once=False)
     assert (place.search().state, place.read(wish_of, place.search().id)) == ("finished", None)
+
+
+class Busy:
+    """A controller whose trainer does not come to an end by itself."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.given_up = threading.Event()
+
+    def interrupt(self) -> None:
+        self.told.append("interrupt")
+
+    def give_up(self) -> None:
+        self.told.append("give up")
+        self.given_up.set()
+
+
+@pytest.mark.parametrize(("wish", "gives_up"), [("cancel", True), ("pause", False)])
+def test_what_runs_is_given_up_when_its_search_is_cancelled_and_saved_when_it_is_paused(
+    place, monkeypatch, wish, gives_up
+):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    monkeypatch.setattr("automl.worker.CANCEL_SECONDS", 0.01)
+    place.queue(trials=200)
+    busy, row = Busy(), place.search()
+    with closing(open_database(place.url)) as database, Wishes(database, row.id) as wishes:
+        wishes.watch(busy)
+        ask(database, row.id, wish)
+        assert busy.given_up.wait(60 if gives_up else 0.3) is gives_up
+    assert busy.told[0] == "interrupt"

@@ -1,16 +1,22 @@
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import uvicorn
+from sqlalchemy import URL
 
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.server.app import guarded
 from automl.server.connections import Server, protocol
 from automl.server.options import Limits
 from tests.automl.server.service import Place, PretendedTrainer, opened
+from tests.servers import administer, fresh_database, with_driver
+
+EVERYWHERE = ("test_api", "test_watching")
 
 
 def pretend(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -20,10 +26,38 @@ def pretend(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setitem(EXECUTORS, "inline", lambda *_: InlineExecutor(lambda: trainer))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let what the API does be the same over each storage; the rest of the tests are over SQLite."""
+    if "storage" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in EVERYWHERE:
+        metafunc.parametrize("storage", ["SQLite", "PostgreSQL"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[URL]:
+    """A database on a server of PostgreSQL; others can be made beside it."""
+    with TemporaryDirectory(prefix="automl-postgresql-") as folder:
+        Path(folder).chmod(0o755)  # the server's user is another one where the tests run as root
+        with fresh_database("PostgreSQL", Path(folder)) as url:
+            yield with_driver(url)
+
+
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty database."""
+    if getattr(request, "param", "SQLite") == "SQLite":
+        yield f"sqlite:///{tmp_path / 'automl.db'}"
+        return
+    server, name = request.getfixturevalue("postgres"), f"automl_test_{uuid.uuid4().hex[:12]}"
+    administer(server, f"CREATE DATABASE {name}")
+    yield server.set(database=name, query={}).render_as_string(hide_password=False)
+    administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> Iterator[Place]:
     pretend(tmp_path, monkeypatch)
-    with opened(Place(tmp_path)) as place:
+    monkeypatch.setenv("AUTOML_CHECKPOINTS", str(tmp_path / "automl.checkpoints"))
+    with opened(Place(tmp_path, url=storage)) as place:
         yield place
 
 
@@ -40,13 +74,16 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Place, int]]]:
+def running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> Iterator[Callable[..., tuple[Place, int]]]:
     """Starts services that listen to a port of this machine, in threads."""
     pretend(tmp_path, monkeypatch)
+    monkeypatch.setenv("AUTOML_CHECKPOINTS", str(tmp_path / "automl.checkpoints"))
     started: list[tuple[Server, threading.Thread, Place]] = []
 
     def start(limits: Limits | None = None, port: int = 0) -> tuple[Place, int]:
-        place = Place(tmp_path, limits)
+        place = Place(tmp_path, limits, storage)
         seconds = place.options.limits.header_seconds
         config = uvicorn.Config(
             guarded(place.app),

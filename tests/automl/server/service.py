@@ -69,9 +69,9 @@ class PretendedTrainer:
 class Place:
     """A service, and ways to call it as somebody."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None, url: str | None = None) -> None:
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'automl.db'}"
+        self.url = url or f"sqlite:///{folder / 'automl.db'}"
         self.options = ServerOptions(
             storage=self.url,
             cache=folder / "cache",

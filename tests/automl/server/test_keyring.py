@@ -53,9 +53,11 @@ def watched(place, jobs):
     row = get_search(place.database, "words")
     feed = Feed(place.database, seconds=0.01)
 
-    async def follow(after, seen, ready):
+    async def follow(after, seen, ready, reads=None):
         async for batch in feed.follow(row, after):
             seen += [item.id for item in batch if not isinstance(item, Change)]
+            if ready.is_set() and reads is not None:
+                await reads.wait()
             if any(isinstance(item, Change) for item in batch):
                 ready.set()
 
@@ -93,19 +95,25 @@ def test_a_watcher_that_reads_slowly_misses_nothing(place):
 
     async def jobs(follow, lease):
         ready = asyncio.Event()
-        slow = asyncio.create_task(follow(0, seen, ready))
+        reads = asyncio.Event()
+        slow = asyncio.create_task(follow(0, seen, ready, reads))
         await ready.wait()
+        append_event(place.database, lease, "start", "one")
+        await asyncio.sleep(0.1)
         with place.database.write() as transaction:
             from storage.events import note
 
             for number in range(KEPT_EVENTS + 700):
                 note(transaction, lease, "continue", f"{number}")
+            note(transaction, lease, "end", "all is written")
+        await asyncio.sleep(0.3)
         update_search(place.database, lease, state="finished")
         release(place.database, lease)
+        reads.set()
         await slow
 
     watched(place, jobs)
-    assert len(seen) == KEPT_EVENTS + 700
+    assert len(seen) == KEPT_EVENTS + 702
     assert seen == sorted(set(seen))
 
 
