@@ -85,6 +85,7 @@ async def try_model(
     row: SeenPage,
     sources: Annotated[str, Form()] = "",
     trial: Annotated[str, Form(pattern=r"^[0-9]{0,9}$")] = "",
+    looks: Annotated[bool, Form()] = False,
 ) -> Response:
     """Predict from each line."""
     lines = [line for line in sources.splitlines() if line.strip()]
@@ -97,7 +98,7 @@ async def try_model(
     except (InputError, Problem) as error:
         wrong = str(error)
     drawn = {}
-    if pairs:
+    if pairs and looks:
         with suppress(InputError, Problem):  # a model that reads no source looks at none
             drawn = attention((await slowly(request, service.look, row, number, lines[0]))[1])
     values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong, "figures": drawn}

@@ -97,8 +97,9 @@ def test_from_a_file_to_a_prediction(running, chromium, tmp_path, scheme, window
     visit.look(f"trial-{kind}")
     page.get_by_role("link", name="Try it").click()
     page.get_by_label("One source a line").fill("ab")
-    page.get_by_role("button", name="Predict").click()
+    page.get_by_role("button", name="Predict, and show where it looks").click()
     assert page.locator("output").inner_text() == "AB"
+    page.locator(".js-plotly-plot").first.wait_for()
     visit.look(f"try-{kind}")
     page.goto(f"{visit.base}/searches/words")
     with page.expect_download() as download:

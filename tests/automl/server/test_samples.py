@@ -33,7 +33,7 @@ def test_attention_is_a_row_for_each_token_that_is_said(searched):
 
 def test_attention_is_drawn_beside_what_was_predicted(searched):
     ada = searched.browser()
-    fields = hidden(ada.get("/searches/words/try").text) | {"sources": "ab"}
+    fields = hidden(ada.get("/searches/words/try").text) | {"sources": "ab", "looks": "true"}
     page = ada.post("/searches/words/try", data=fields).text
     figure = json.loads(unescape(re.search(r'data-figure="([^"]*)"', page)[1]))
     assert (figure["data"][0]["type"], figure["layout"]["yaxis"]["ticktext"]) == ("heatmap", ["A", "B", "<eos>"])
