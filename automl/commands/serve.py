@@ -38,6 +38,9 @@ def serve(  # noqa: PLR0913
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A trusted proxy in front does TLS.")] = False,
     certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain in PEM, for TLS.")] = None,
     private_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key in PEM.")] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=1, metavar="N", help="Purge searches and uploads of accounts after N days.")
+    ] = None,
     dashboard: Annotated[bool, typer.Option(help="Show optuna-dashboard to administrators, where installed.")] = True,
 ) -> int:
     """Serve searches over HTTP and in a browser: submit a task, watch it, take the model home.
@@ -59,6 +62,7 @@ def serve(  # noqa: PLR0913
         certificate=certificate,
         private_key=private_key,
         dashboard=dashboard,
+        keep_days=keep_days,
     )
     options.check()
     with closing(open_database(url)) as database:

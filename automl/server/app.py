@@ -1,8 +1,8 @@
 """The application: its routes in their order, and what it keeps while it runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -19,14 +19,9 @@ from automl.server.lanes import narrow, slow_lane
 from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
+from automl.server.retention import keep_house
 from automl.server.service import Service
-from storage.audit import forget_entries
 from storage.database import Database
-from storage.keys import forget_expired
-from storage.receipts import forget_receipts
-
-AUDIT_KEPT = timedelta(days=365)
-RECEIPTS_KEPT = timedelta(days=1)
 
 
 def create_app(options: ServerOptions, database: Database, predictors: Predictors | None = None) -> FastAPI:
@@ -74,10 +69,9 @@ def guarded(app: FastAPI) -> ASGIApp:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     narrow()
-    forget_expired(service.database)
-    forget_receipts(service.database, RECEIPTS_KEPT)
-    forget_entries(service.database, AUDIT_KEPT)
+    house = asyncio.create_task(keep_house(service))
     yield
+    house.cancel()
     service.feed.close()
     service.predictors.close()
 

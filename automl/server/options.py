@@ -65,6 +65,7 @@ class ServerOptions:
         proxy: Whether a proxy in front of it, that is trusted, does TLS.
         certificate: File of the certificate chain, and `private_key` of its key.
         dashboard: Whether administrators see optuna-dashboard.
+        keep_days: After how many days ended searches and older uploads are purged; none for never.
         identity: Who else says who somebody is.
     """
 
@@ -78,6 +79,7 @@ class ServerOptions:
     certificate: Path | None = None
     private_key: Path | None = None
     dashboard: bool = True
+    keep_days: float | None = None
     limits: Limits = field(default_factory=Limits)
     identity: IdentitySettings = field(default_factory=lambda: IdentitySettings(issuer=None))
 
