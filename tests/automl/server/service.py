@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastapi.testclient import TestClient
 from safetensors.numpy import save
+from sqlalchemy import update
 
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import METRICS
@@ -24,6 +25,7 @@ from storage import objects
 from storage.accounts import add_account, find_account
 from storage.database import open_database
 from storage.keys import add_key
+from storage.searches import SEARCHES
 
 WORDS = "".join(f"{number:03d}\t{number:03d}\n" for number in range(40))
 
@@ -127,6 +129,14 @@ class Place:
 
     def work(self) -> None:
         work(WorkerOptions(storage=self.url, executor="inline", once=True))
+
+    def share_samples(self) -> None:
+        """Let the tasks of all searches share samples."""
+        with self.database.write() as transaction:
+            for row in transaction.connection.execute(SEARCHES.select()).all():
+                shared = {**row.document, "share_samples": True}
+                changed = update(SEARCHES).where(SEARCHES.c.id == row.id).values(document=shared)
+                transaction.connection.execute(changed)
 
     def close(self) -> None:
         self.predictors.close()

@@ -93,8 +93,13 @@ def test_from_a_file_to_a_prediction(running, chromium, tmp_path, scheme, window
     page.get_by_label("Compare trial 2").check()
     page.get_by_role("button", name="Compare two").click()
     visit.look(f"compare-{kind}")
+    place.share_samples()
     page.goto(f"{visit.base}/searches/words/trials/0")
     visit.look(f"trial-{kind}")
+    page.get_by_role("link", name="Samples").click()
+    page.get_by_role("heading", name="Samples of trial 0").wait_for()
+    visit.look(f"samples-{kind}")
+    page.go_back()
     page.get_by_role("link", name="Try it").click()
     page.get_by_label("One source a line").fill("ab")
     page.get_by_role("button", name="Predict, and show where it looks").click()
@@ -108,6 +113,12 @@ def test_from_a_file_to_a_prediction(running, chromium, tmp_path, scheme, window
     for name in ("", "reference"):
         page.goto(f"{visit.base}/{name}")
         visit.look(f"{name or 'searches'}-{kind}")
+    page.goto(f"{visit.base}/searches/nothing")
+    visit.look(f"problem-{kind}")
+    visit.complaints = [complaint for complaint in visit.complaints if "404" not in complaint]
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{visit.base}/login")
+    visit.look(f"login-{kind}")
     visit.end()
 
 

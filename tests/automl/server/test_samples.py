@@ -5,9 +5,7 @@ import re
 from html import unescape
 
 import pytest
-from sqlalchemy import update
 
-from storage.searches import SEARCHES
 from tests.automl.server.test_pages import hidden
 
 
@@ -16,10 +14,7 @@ def shared(place):
     """A finished search of ada's whose task shares samples."""
     place.submit(place.person())
     place.work()
-    database = place.database
-    with database.write() as transaction:
-        document = transaction.connection.execute(SEARCHES.select()).one().document
-        transaction.connection.execute(update(SEARCHES).values(document={**document, "share_samples": True}))
+    place.share_samples()
     return place
 
 
