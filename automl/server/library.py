@@ -1,6 +1,6 @@
 """What the database says of searches, kept until it changes, so that many who watch one search read it once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from storage.events import list_events
 from storage.searches import SearchRow
 from storage.trials import count_trials
 from storage.uploads import UploadRow
-from storage.wishes import Wish, wish_of
+from storage.wishes import Wish, list_wishes, wish_of
 
 RECORD_SECONDS, FINDINGS_SECONDS = 1.0, 2.0
 MOST_EVENTS = 10_000
@@ -50,27 +50,38 @@ class Library:
         events = list_events(self._database, row.id, limit=MOST_EVENTS)
         return findings(self.record(row), space, events)
 
-    def document(self, row: SearchRow, *, whole: bool = True) -> SearchDocument:
-        """Return how a search stands; without its trials' scores unless `whole`."""
-        if whole:
-            mapping = self.record(row).to_mapping()
-        else:
-            counts = {state.lower(): count for state, count in count_trials(self._database, row.id).items() if count}
-            mapping = describe(row, counts).to_mapping()
-            mapping["best"] = _plain_best((row.summary or {}).get("best"))
-        mapping["state"] = state_of(mapping["state"], wish_of(self._database, row.id))
-        for name in ("version", "bundle"):
-            mapping.pop(name, None)
-        owners = {account.id: account.name for account in list_accounts(self._database)}
-        return SearchDocument(
-            **mapping,
-            metric=criteria_of(row.document).metric.name,
-            budget=dict((row.options or {}).get("budget") or row.document.get("budget") or {}),
-            account=owners.get(row.account_id) if row.account_id is not None else None,
-            created=row.created,
-            updated=row.updated,
-            task=without_paths(row),
-        )
+    def document(self, row: SearchRow) -> SearchDocument:
+        """Return how a search stands."""
+        mapping = self.record(row).to_mapping()
+        return _document(row, mapping, wish_of(self._database, row.id), self._owners())
+
+    def documents(self, rows: Sequence[SearchRow]) -> list[SearchDocument]:
+        """Return how searches stand, without the scores of trials that have not won yet."""
+        owners, wishes = self._owners(), list_wishes(self._database)
+        return [_document(row, self._brief(row), wishes.get(row.id), owners) for row in rows]
+
+    def _brief(self, row: SearchRow) -> dict[str, Any]:
+        counts = {state.lower(): count for state, count in count_trials(self._database, row.id).items() if count}
+        return describe(row, counts).to_mapping() | {"best": _plain_best((row.summary or {}).get("best"))}
+
+    def _owners(self) -> dict[int | None, str]:
+        return {account.id: account.name for account in list_accounts(self._database)}
+
+
+def _document(
+    row: SearchRow, mapping: Mapping[str, Any], wish: Wish | None, owners: Mapping[int | None, str]
+) -> SearchDocument:
+    shown = {name: value for name, value in mapping.items() if name not in ("version", "bundle", "state")}
+    return SearchDocument(
+        **shown,
+        state=state_of(mapping["state"], wish),
+        metric=criteria_of(row.document).metric.name,
+        budget=dict((row.options or {}).get("budget") or row.document.get("budget") or {}),
+        account=owners.get(row.account_id),
+        created=row.created,
+        updated=row.updated,
+        task=without_paths(row),
+    )
 
 
 def state_of(state: str, wish: Wish | None) -> State:

@@ -48,7 +48,7 @@ def list_all_searches(request: Request, caller: Reader, before: Before = None, l
     service = service_of(request)
     seen = [row for row in list_searches(service.database) if caller.may_see(row)]
     older = [row for row in reversed(seen) if before is None or row.id < before]
-    items = [service.library.document(row, whole=False) for row in older[:limit]]
+    items = service.library.documents(older[:limit])
     return Searches(items=items, next=older[limit - 1].id if len(older) > limit else None)
 
 

@@ -31,21 +31,21 @@ def show_searches(request: Request, caller: Looker) -> Response:
     """List searches, newest first."""
     service = service_of(request)
     seen = [row for row in list_searches(service.database) if caller.may_see(row)]
-    shown = [service.library.document(row, whole=False) for row in seen[::-1][:SHOWN_SEARCHES]]
+    shown = service.library.documents(seen[::-1][:SHOWN_SEARCHES])
     workers = len(list_workers(service.database))
     return render(request, "searches.html", caller, searches=shown, more=len(seen) - len(shown), workers=workers)
 
 
 @ROUTER.get("/searches/{name}")
-def show_search(request: Request, caller: Looker, row: SeenPage) -> Response:
+async def show_search(request: Request, caller: Looker, row: SeenPage) -> Response:
     """Show one search."""
-    return render(request, "search.html", caller, **standing(request, row))
+    return await slowly(request, lambda: render(request, "search.html", caller, **standing(request, row)))
 
 
 @ROUTER.get("/searches/{name}/live")
-def show_standing(request: Request, caller: Looker, row: SeenPage) -> Response:
+async def show_standing(request: Request, caller: Looker, row: SeenPage) -> Response:
     """Return the part of the page that changes while a search runs."""
-    return render(request, "standing.html", caller, **standing(request, row))
+    return await slowly(request, lambda: render(request, "standing.html", caller, **standing(request, row)))
 
 
 @ROUTER.get("/searches/{name}/events", response_class=EventStream)
