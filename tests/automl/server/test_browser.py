@@ -116,6 +116,7 @@ def test_from_a_file_to_a_prediction(running, chromium, tmp_path, scheme, window
     page.goto(f"{visit.base}/searches/nothing")
     visit.look(f"problem-{kind}")
     visit.complaints = [complaint for complaint in visit.complaints if "404" not in complaint]
+    page.get_by_role("link", name="To the searches").click()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{visit.base}/login")
     visit.look(f"login-{kind}")
