@@ -17,8 +17,7 @@ function draw(root) {
 }
 
 function follow(live) {
-  const source = new EventSource(live.dataset.watch);
-  let waiting = false;
+  let source, waiting = false;
   const news = () => {
     if (waiting) return;
     waiting = true;
@@ -27,9 +26,17 @@ function follow(live) {
       if (!live.querySelector("input:focus, details[open] form, input:checked")) window.htmx.trigger(live, "news");
     }, 1000);
   };
-  source.addEventListener("decision", news);
-  source.addEventListener("state", news);
-  source.addEventListener("end", () => source.close());
+  // A browser connects again by itself where a connection is lost, but gives up where a proxy answers for us.
+  const connect = () => {
+    source = new EventSource(live.dataset.watch);
+    source.addEventListener("decision", news);
+    source.addEventListener("state", news);
+    source.addEventListener("end", () => source.close());
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 10000);
+    });
+  };
+  connect();
   window.addEventListener("pagehide", () => source.close());
 }
 
