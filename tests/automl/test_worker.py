@@ -331,3 +331,20 @@ def test_what_runs_is_given_up_when_its_search_is_cancelled_and_saved_when_it_is
         ask(database, row.id, wish)
         assert busy.given_up.wait(60 if gives_up else 0.3) is gives_up
     assert busy.told[0] == "interrupt"
+
+
+def test_a_worker_tells_the_trackers_that_its_environment_names(place, monkeypatch):
+    pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
+    monkeypatch.setenv("AUTOML_RUNS", str(place.folder / "runs"))
+    place.queue()
+    place.work()
+    assert not (place.folder / "runs").exists()
+    monkeypatch.setenv("AUTOML_TRACKERS", "tensorboard")
+    place.queue("told")
+    place.work()
+    assert len(list((place.folder / "runs" / "told").glob("trial-*/events.*"))) == 2
+    monkeypatch.setenv("AUTOML_TRACKERS", "comet")
+    place.queue("other")
+    place.work()
+    assert place.search("other").state == "failed"
+    assert "tracker 'comet' is not known" in place.search("other").message
