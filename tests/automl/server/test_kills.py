@@ -1,6 +1,6 @@
 """SIGKILL of the service and of its worker while they are watched: every watcher sees every event once, in order.
 
-`AUTOML_KILLS` says how often. Where there is Chromium, a page watches, too, and is never loaded again.
+`AUTOML_KILLS` says how often, `AUTOML_KILL_SECONDS` for how long at most. Where there is Chromium, a page watches, too, and is never loaded again.
 """
 
 import os
@@ -25,6 +25,7 @@ from tests.automl.server.service import Place, opened
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("AUTOML_KILLS", "10"))
+SECONDS = float(os.environ.get("AUTOML_KILL_SECONDS", "inf"))
 WATCHERS = 5
 CHROMIUM = shutil.which("chromium")
 
@@ -134,7 +135,8 @@ def watch_and_kill(place, pair, page):
     for watcher in watchers:
         watcher.start()
     draw, killed = random.Random(0), {"service": 0, "worker": 0}
-    for _ in range(KILLS):
+    until = time.monotonic() + SECONDS
+    while sum(killed.values()) < KILLS and time.monotonic() < until:
         pair.answers()
         seen = [len(watcher.seen) for watcher in watchers]
         while any(len(watcher.seen) == before for watcher, before in zip(watchers, seen, strict=True)):
