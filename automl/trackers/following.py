@@ -114,7 +114,7 @@ class Following:
 
 
 @contextmanager
-def followed(  # noqa: PLR0913
+def followed(
     database: Database, row: SearchRow, metric: str, names: Sequence[str], runs: Path, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Tell trackers of a search while the context is open; `runs` is the folder of those that write files."""
