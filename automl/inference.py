@@ -22,6 +22,7 @@ from automl.data.fields import Raw, source_of
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
 from automl.decoding.answers import MOST_TOKENS, Answer, Request, Thoughts, allotted, answered, batches, padded
+from automl.decoding.explained import Explained, explained
 from automl.decoding.texts import Pieces, cut_at, stop_rows
 from automl.description import described, described_columns
 from automl.errors import InputError
@@ -48,28 +49,6 @@ class Candidate(NamedTuple):
 
     output: str
     score: float
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What a model makes of a target, token by token, the end last; probabilities are of all that might be said.
-
-    Attributes:
-        output: The target as text.
-        weights: Where the model looked: a row for each target token, a column for each source token.
-        confidence: Probability of each target token after those before it.
-        copied: Share of that which is from copying the token from the source.
-        likeliest: What was likeliest in its place, and `highest` how likely.
-    """
-
-    output: str
-    source: Sequence[str]
-    target: Sequence[str]
-    weights: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-    copied: NDArray[np.float32]
-    likeliest: Sequence[str]
-    highest: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -235,7 +214,7 @@ class Model:
             for index, *row in zip(members, *map(np.asarray, thoughts), strict=False):
                 source, target = pairs[index]
                 shown = [] if source_names is None else [source_names[token] for token in source]
-                found[index] = _explained(targets[index], shown, target, Thoughts(*row), names)
+                found[index] = explained(targets[index], shown, target, Thoughts(*row), names)
         return [found[index] for index in range(len(pairs))]
 
     def gist(self, sources: Sequence[str]) -> NDArray[np.float32]:
@@ -491,21 +470,6 @@ def _placed(answers: list[list[Answer]], members: Sequence[int], found: Sequence
 
 def _names(tokenizer: Tokenizer) -> dict[int, str]:
     return {index: token for token, index in tokenizer.vocabulary.items()}
-
-
-def _explained(output: str, source: list[str], target: list[int], of: Thoughts, names: Mapping[int, str]) -> Explained:
-    length = len(target) + 1
-    confidence, weights = np.exp(np.asarray(of.scores)[:length]), np.asarray(of.weights)
-    return Explained(
-        output,
-        source,
-        [names[token] for token in (*target, EOS)],
-        weights[:length, : len(source)],
-        confidence,
-        np.asarray(of.copied)[:length],
-        [names[int(token)] for token in of.likeliest[:length]],
-        np.exp(np.asarray(of.highest)[:length]),
-    )
 
 
 def _checker(bundle: Bundle) -> Callable[["Module"], None]:

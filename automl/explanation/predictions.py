@@ -10,7 +10,8 @@ from automl.data.tokenizers import SPECIAL_TOKENS, UNK
 from automl.metrics.edits import edit_distances
 
 if TYPE_CHECKING:
-    from automl.inference import Explained, Model
+    from automl.decoding.explained import Explained
+    from automl.inference import Model
 
 DIGITS = 8
 
