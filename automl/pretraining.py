@@ -65,12 +65,15 @@ def bundle_shape(document: TaskDocument) -> Seq2Seq | None:
     """Return the model of the bundle that a document fine-tunes, or nothing where it is not there.
 
     Raises:
-        InputError: It describes no model, or one that reads no source where the task has one, or the reverse.
+        InputError: It describes no model, or several, or one that reads otherwise than the task does.
     """
     folder = document.pretraining.from_ if document.pretraining else None
     if folder is None or not (folder / MANIFEST).is_file():
         return None
-    shape = described(read_config(folder)).configuration
+    description = described(read_config(folder))
+    if description.others:
+        raise InputError(f"[pretraining] from: {folder} is an ensemble; export one of its trials, and name that")
+    shape = description.configuration
     if isinstance(shape.encoder, Identity) == document.form.has_sources:
         reads = "no source" if document.form.has_sources else "a source"
         raise InputError(

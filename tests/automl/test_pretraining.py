@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from automl.bundle import read_bundle
+from automl.bundle import read_bundle, write_bundle
 from automl.errors import InputError
-from automl.pretraining import fine_tuning_space, pretraining_document
+from automl.pretraining import bundle_shape, fine_tuning_space, pretraining_document
 from automl.searches import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.dials import SpaceError
 from search_spaces.seq2seq import BEGUN, Seq2Seq
+from tests.automl.bundles import SMALL, Drawn
 from tests.automl.command_line import DOCUMENT, Finished, automl
 
 TEXT = '[pretraining]\nunlabelled = "text.txt"\nshare = 0.5\npasses = 2\n'
@@ -130,3 +131,16 @@ def test_only_what_trains_a_bundle_can_be_narrowed(folder: Path) -> None:
     assert {path.split(".")[0] for path in space.reached() if list(space.free(path))} <= set(BEGUN)
     with pytest.raises(SpaceError, match=r"space\.hidden_size: fine-tuning keeps the shape"):
         fine_tuning_space(wanted.model_copy(update={"space": {"hidden_size": 64}}), shape)
+
+
+def test_an_ensemble_and_a_model_of_another_kind_are_not_fine_tuned(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("a\tb\n")
+    single = Drawn().bundle()
+    write_bundle(single, tmp_path / "one")
+    write_bundle(Drawn().bundle(members=[single.config["configuration"]]), tmp_path / "two")
+    wanted = document(tmp_path, **{"from": "one"})
+    assert bundle_shape(wanted) == SMALL
+    with pytest.raises(InputError, match=r"one reads a source, unlike kind 'generation'"):
+        bundle_shape(wanted.model_copy(update={"kind": "generation"}))
+    with pytest.raises(InputError, match=r"two is an ensemble; export one of its trials"):
+        bundle_shape(document(tmp_path, **{"from": "two"}))
