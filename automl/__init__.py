@@ -13,7 +13,7 @@ from automl.errors import InputError
 
 if TYPE_CHECKING:
     from automl.client import Connection
-    from automl.inference import Model
+    from automl.inference import Model, TooLong
     from automl.winners import Search
 
 __all__ = ["InputError", "connect", "load", "search"]
@@ -46,15 +46,20 @@ def search(
     return run_search(document, Options(**options))
 
 
-def load(folder: str | Path) -> "Model":
+def load(folder: str | Path, *, too_long: "TooLong" = "refuse") -> "Model":
     """Load a winner's folder; it predicts from raw input, without the task document and the database.
 
+    Args:
+        folder: What `automl export` wrote.
+        too_long: Whether a source of more tokens than the model reads is refused (`"refuse"`), or read in part with a
+            warning (`"truncate"`).
+
     Raises:
-        InputError: The folder is not a whole bundle.
+        InputError: The folder is not a whole bundle, or `too_long` is something else.
     """
     from automl.inference import load as load_model
 
-    return load_model(folder)
+    return load_model(folder, too_long=too_long)
 
 
 def connect(url: str, token: str) -> "Connection":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -21,7 +21,19 @@ from automl.data.boxes import Boxes
 from automl.data.fields import Raw, source_of
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
-from automl.decoding.answers import MOST_TOKENS, Answer, Request, Thoughts, allotted, answered, batches, padded
+from automl.decoding.answers import (
+    MOST_TOKENS,
+    ROWS,
+    Answer,
+    Lot,
+    Request,
+    Thoughts,
+    allotted,
+    answered,
+    batches,
+    padded,
+    side_by_side,
+)
 from automl.decoding.explained import Explained, explained
 from automl.decoding.texts import Pieces, cut_at, stop_rows
 from automl.description import described, described_columns
@@ -69,6 +81,13 @@ class Generation:
     stops: tuple[str, ...] = ()
     allowed: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.most is not None and self.most < 1:
+            raise InputError(f"most is {self.most}; it is a number of tokens from 1")
+        if "" in self.stops:
+            raise InputError("an empty text is no stop; leave it out")
+
 
 PLAIN = Generation()
 
@@ -95,6 +114,8 @@ class Model:
         Raises:
             InputError: Its configuration or its weights are not of a model that we know.
         """
+        if too_long not in get_args(TooLong):
+            raise InputError(f"too_long is {too_long!r}; it is one of {', '.join(get_args(TooLong))}")
         self.config = bundle.config
         self.metrics = bundle.metrics
         description = described(bundle.config)
@@ -102,7 +123,7 @@ class Model:
         self._too_long, self._on_notice = too_long, on_notice
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
-        self._copies = copies(self._source, self._target)
+        self._copies = jax.device_put(copies(self._source, self._target))
         sizes = self._source.size, self._target.size
         if sizes != (description.source_vocabulary, description.target_vocabulary):
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
@@ -117,7 +138,7 @@ class Model:
         self._longest = description.longest
         check = _checker(bundle)
         self._decoders = Decoders(self._programs, self._static, description.limits, check)
-        if not self._decoders.at_hand(self._parameters, jax.device_put(self._copies), self._longest):
+        if not self._decoders.at_hand(self._parameters, self._copies, self._longest):
             from automl.training.executables import model_of
 
             check(model_of(self._static))
@@ -175,7 +196,7 @@ class Model:
         """
         pairs = self._pairs(sources, targets)
         scores = [0.0] * len(pairs)
-        for members, rows in batches([source for source, _ in pairs], self._longest):
+        for members, rows, _ in batches([source for source, _ in pairs], self._longest):
             inputs = self._forced([pairs[i] for i in members], rows)
             found = np.asarray(self._decoders.run("score", inputs))
             for row, index in enumerate(members):
@@ -209,7 +230,7 @@ class Model:
             pairs = self._pairs(sources, targets)
         found: dict[int, Explained] = {}
         source_names, names = _names(self._source) if self.has_source else None, _names(self._target)
-        for members, rows in batches([source for source, _ in pairs], self._longest):
+        for members, rows, _ in batches([source for source, _ in pairs], self._longest):
             thoughts = self._decoders.run("thoughts", self._forced([pairs[i] for i in members], rows))
             for index, *row in zip(members, *map(np.asarray, thoughts), strict=False):
                 source, target = pairs[index]
@@ -221,24 +242,27 @@ class Model:
         """Return for each source the mean of the vectors that it is encoded as."""
         encoded = self._read(sources)
         gists: dict[int, NDArray[np.float32]] = {}
-        for members, rows in batches(encoded, self._longest):
+        for members, rows, _ in batches(encoded, self._longest):
             inputs = self._parameters, jax.device_put(padded([encoded[i] for i in members], rows))
             gists |= dict(zip(members, np.asarray(self._decoders.run("gist", inputs)), strict=False))
         return np.array([gists[index] for index in range(len(encoded))])
 
     def generate(self, source: str = "", how: Generation = PLAIN, count: int = 1) -> list[str]:
-        """Return several outputs that are drawn for one source.
+        """Return `count` outputs that are drawn for one source.
 
         Raises:
-            InputError: The prefix or an allowed token is none of the model's.
+            InputError: The prefix or an allowed token is none of the model's, or `count` is below 1.
         """
-        encoded = self._read([source])[0]
-        request, length = self._requested(how, encoded, count)
-        inputs = (self._parameters, *jax.device_put((padded([encoded] * count, count), self._copies)))
-        draw = drawn(how.sampling, np.arange(count))
-        found = answered(self._decoders.run("sampling", (*inputs, request, draw), length))
-        texts = self._target.decode_batch([answers[0].tokens for answers in found])
-        return [cut_at(text, how.stops) for text in texts]
+        if count < 1:
+            raise InputError(f"count is {count}; it is a number of outputs from 1")
+        encoded, rows = self._read([source])[0], next((size for size in ROWS if size >= count), ROWS[-1])
+        (request, length), drawn_tokens = self._requested(how, encoded, rows), []
+        for begin in range(0, count, rows):
+            sources = jax.device_put(padded([encoded] * min(rows, count - begin), rows))
+            draw = drawn(how.sampling, np.arange(begin, begin + rows))
+            found = self._decoders.run("sampling", (self._parameters, sources, self._copies, request, draw), length)
+            drawn_tokens += [answers[0].tokens for answers in answered(found)]
+        return [cut_at(text, how.stops) for text in self._target.decode_batch(drawn_tokens[:count])]
 
     def stream(self, source: str = "", how: Generation = PLAIN) -> Iterator[str]:
         """Yield an output that is drawn for a source in pieces, as soon as they are certain; equal to `generate`'s."""
@@ -364,6 +388,7 @@ class Model:
         """Return a source as train has them: of several columns one text, of a conversation what the model reads."""
         if isinstance(self._source, Pixels):
             return source
+        source = source if isinstance(source, Mapping) else text_of(source)
         if self.config["kind"] != "dialogue":
             return source_of(source, self._columns)
         from automl.data.turns import recent
@@ -392,14 +417,19 @@ class Model:
         """Return target tokens and log-probabilities for sources as tokens, the best first."""
         program = self._decoders.program(decoding, wanted)
         answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)
-        for members, rows in batches(encoded, self._longest):
-            batch = jax.device_put((padded([encoded[i] for i in members], rows), self._copies))
-            found = answered(program(self._parameters, *batch))
-            answers = _placed(answers, members, [of_row[:wanted] for of_row in found])
+
+        def run(lot: Lot) -> list[list[Answer]]:
+            batch = jax.device_put(padded([encoded[i] for i in lot.members], lot.rows, lot.length))
+            return answered(program(self._parameters, batch, self._copies))
+
+        lots = list(batches(encoded, self._longest))
+        for lot, found in zip(lots, side_by_side(run, lots), strict=True):
+            for index, of_row in zip(lot.members, found, strict=False):
+                answers[index] = of_row[:wanted]
         return answers
 
     def _target_tokens(self, text: str) -> list[int]:
-        return self._target.encode_batch([normalise(text)])[0]
+        return self._target.encode_batch([normalise(text_of(text))])[0]
 
     def _pairs(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
         if len(sources) != len(targets):
@@ -462,10 +492,20 @@ def load_with_programs(bundle: Bundle, too_long: TooLong = "refuse") -> Model:
     return Model(bundle, program_folder(Settings()), too_long=too_long)
 
 
-def _placed(answers: list[list[Answer]], members: Sequence[int], found: Sequence[list[Answer]]) -> list[list[Answer]]:
-    for index, own in zip(members, found, strict=False):
-        answers[index] = own
-    return answers
+def text_of(given: object) -> str:
+    """Return what is given for a text if it is one.
+
+    Raises:
+        TypeError: It is something else.
+        InputError: It holds half of a character.
+    """
+    if not isinstance(given, str):
+        raise TypeError(f"a source is a text, not {type(given).__name__}")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"a source holds half of a character at place {error.start}; decode it as UTF-8") from None
+    return given
 
 
 def _names(tokenizer: Tokenizer) -> dict[int, str]:

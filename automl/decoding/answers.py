@@ -4,8 +4,10 @@ Nothing here needs a model, so that programs that are found compiled run without
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -15,12 +17,16 @@ from numpy.typing import NDArray
 from automl.data.pixels import ids, is_image
 from automl.data.tokenizers import PAD
 
+T = TypeVar("T")
+
 LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 MOST_TOKENS = 2**15
 """Source tokens of a batch, its padding included, at most: longer sources come in smaller batches."""
 MOST_VALUES = 2**21
 """The same of images, of which many values make a position."""
 ROWS = (1, 8, 64)
+MANY = 1024
+"""From so many sources on, full batches have lengths between `LENGTHS`, too: less padding pays for more programs."""
 
 
 class Decoded(NamedTuple):
@@ -109,8 +115,16 @@ def allotted(length: int) -> int:
     return next((size for size in LENGTHS if size >= length), beyond)
 
 
-def batches(sources: Sequence[Any], longest: int, rows: int | None = None) -> Iterator[tuple[list[int], int]]:
-    """Yield which sources go into a batch, sorted by length, and how many rows it has.
+class Lot(NamedTuple):
+    """Which sources go into a batch, and its shape."""
+
+    members: list[int]
+    rows: int
+    length: int
+
+
+def batches(sources: Sequence[Any], longest: int, rows: int | None = None) -> Iterator[Lot]:
+    """Yield batches of sources sorted by length.
 
     Args:
         sources: Those of more than `longest` tokens are in no batch.
@@ -118,10 +132,14 @@ def batches(sources: Sequence[Any], longest: int, rows: int | None = None) -> It
         rows: Rows of every batch; where absent one of `ROWS`, and fewer where sources are long.
     """
     order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: -len(sources[i]))
+    many = rows is None and len(order) >= MANY
     while order:
         first = sources[order[0]]
-        size = rows or _rows(len(order), allotted(len(first)), MOST_VALUES if is_image(first) else MOST_TOKENS)
-        yield order[:size], size
+        length = allotted(len(first))
+        size = rows or _rows(len(order), length, MOST_VALUES if is_image(first) else MOST_TOKENS)
+        wasteful = length > LENGTHS[0] and len(first) * 4 <= length * 3
+        closely = many and wasteful and size == ROWS[-1] and not is_image(first)
+        yield Lot(order[:size], size, length * 3 // 4 if closely else length)
         order = order[size:]
 
 
@@ -143,12 +161,26 @@ def decode(
     A source of more than `longest` tokens is not read: its answer is empty, with the score of the impossible.
     """
     answers = [Answer([], -math.inf)] * len(sources)
-    for members, rows in batches(sources, longest, batch_size):
-        batch = padded([sources[i] for i in members], rows)
-        decoded = program(parameters, *jax.device_put((batch, copies)))
-        for index, found in zip(members, answered(decoded), strict=False):
+    placed = jax.device_put(copies)
+    for members, rows, length in batches(sources, longest, batch_size):
+        batch = jax.device_put(padded([sources[i] for i in members], rows, length))
+        for index, found in zip(members, answered(program(parameters, batch, placed)), strict=False):
             answers[index] = found[0]
     return answers
+
+
+def side_by_side(run: Callable[[Lot], T], lots: Sequence[Lot]) -> Iterator[T]:
+    """Yield what each batch gives, in their order; on processors as many are run at a time as there are cores.
+
+    The operations of one are too small to be shared among cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, len(lots)) if jax.default_backend() == "cpu" else 1
+    if workers <= 1:
+        yield from map(run, lots)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(run, lots)
 
 
 def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
@@ -160,8 +192,8 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     if tokens.ndim == 2:
         tokens, scores = tokens[:, None], scores[:, None]
     return [
-        [Answer([int(t) for t in one if t != PAD], float(score)) for one, score in zip(many, of_row, strict=True)]
-        for many, of_row in zip(tokens, scores, strict=True)
+        [Answer([token for token in one if token != PAD], score) for one, score in zip(many, of_row, strict=True)]
+        for many, of_row in zip(tokens.tolist(), scores.tolist(), strict=True)
     ]
 
 

@@ -1,5 +1,6 @@
 """Beam search: several partial targets of a row grow side by side; those that have ended compete by their length."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.decoding.answers import Hypotheses, Penalty, Request
-from automl.decoding.steps import likely
+from automl.decoding.steps import likely, rooms
 from automl.models.attention import MASKED, Memory
 from automl.models.ensemble import Memories, Speaker
 
@@ -62,12 +63,15 @@ def beam_search(
         alive, ended = _where(state.position < most, (alive, ended), (state.alive, state.ended))
         return Search(state.position + 1, alive, ended, jax.tree.map(lambda leaf: _taken(leaf, flat), after))
 
-    def goes_on(state: Search) -> Bool[Array, ""]:
+    def goes_on(last: int, state: Search) -> Bool[Array, ""]:
         attainable = _rank(state.alive.scores[:, 0], most, penalty)
         last_wanted = jnp.take(state.ended.ranks, penalty.wanted - 1, axis=1)
-        return ((state.position < most) & (last_wanted < attainable)).any()
+        return ((state.position < jnp.minimum(most, last)) & (last_wanted < attainable)).any()
 
-    found = jax.lax.while_loop(goes_on, step, _begin(source, length, beam, changing))
+    found = _begin(source, length, beam, changing)
+    for size in rooms(decoder, length):
+        found = found._replace(changing=speaking.resized(found.changing, size))
+        found = jax.lax.while_loop(partial(goes_on, size), step, found)
     return _with_alive(found, most, penalty)
 
 

@@ -44,6 +44,37 @@ class KeysValues(NamedTuple):
     values: Float[Array, "batch positions groups granule"]
 
 
+class Cache(NamedTuple):
+    """Keys and values as the products with one query a row read them.
+
+    What is looked at again at each step would otherwise be turned about in memory at each step.
+    """
+
+    keys: Float[Array, "batch groups positions granule"]
+    values: Float[Array, "batch groups positions granule"]
+
+
+def cached(attended: KeysValues) -> Cache:
+    """Turn keys and values about, once."""
+    return Cache(*(jnp.swapaxes(each, 1, 2) for each in attended))
+
+
+def written(cache: Cache, own: KeysValues, position: Int[Array, ""]) -> Cache:
+    """Put keys and values of one position into their place."""
+    pairs = zip(cache, cached(own), strict=True)
+    return Cache(*(jax.lax.dynamic_update_slice_in_dim(old, new, position, axis=2) for old, new in pairs))
+
+
+def resized(cache: Cache, positions: int) -> Cache:
+    """Cut off positions, or add empty ones."""
+
+    def one(x: Float[Array, "batch groups positions granule"]) -> Array:
+        kept = x[:, :, :positions]
+        return jnp.pad(kept, ((0, 0), (0, 0), (0, positions - kept.shape[2]), (0, 0)))
+
+    return Cache(one(cache.keys), one(cache.values))
+
+
 class MultiHeadAttention(nnx.Module):
     """`softmax(Q Kᵀ / √d) V` in several heads (Vaswani et al., 2017, section 3.2.2); keys have no bias.
 
@@ -105,6 +136,23 @@ class MultiHeadAttention(nnx.Module):
         q = self._grouped(q + jnp.broadcast_to(self.query_bias, q.shape))
         return q if relations is None or positions is None else relations.turn(q, positions, self.heads)
 
+    def projected(
+        self,
+        states: Float[Array, "batch positions query"],
+        relations: Relations | None = None,
+        positions: Int[Array, "positions"] | None = None,
+    ) -> tuple[Float[Array, "batch positions groups granule"], KeysValues]:
+        """Return queries, keys and values of the same positions, by one product."""
+        query, bias = jnp.asarray(self.query.get_value()), jnp.asarray(self.query_bias.get_value())
+        key, value, shift = (self._spread(jnp.asarray(p.get_value())) for p in (self.key, self.value, self.value_bias))
+        found = jnp.matmul(states, jnp.concatenate([query, key, value], axis=1))
+        found = found + jnp.broadcast_to(jnp.concatenate([bias, jnp.zeros_like(shift), shift]), found.shape)
+        ends = query.shape[1], query.shape[1] + key.shape[1]
+        queries, keys, values = map(self._grouped, jnp.split(found, ends, axis=-1))
+        if relations is not None and positions is not None:
+            queries, keys = (relations.turn(each, positions, self.heads) for each in (queries, keys))
+        return queries, KeysValues(keys, values)
+
     def __call__(
         self,
         queries: Float[Array, "batch queries groups granule"],
@@ -118,19 +166,47 @@ class MultiHeadAttention(nnx.Module):
         The mask says which positions each query may see; the bias is added to the scores.
         """
         keys, values = self._for_each_query(attended.keys), self._for_each_query(attended.values)
-        scores = jnp.einsum("bqgd,bpgd->bgqp", queries, keys)
+        weights = self._weights(jnp.einsum("bqgd,bpgd->bgqp", queries, keys), mask, bias)
+        head = self.heads.of_groups(weights.shape[1])
+        dropped = drop_weights(weights, noise, head.astype(jnp.uint32))
+        context = jnp.einsum("bgqp,bpgd->bqgd", dropped, values)
+        return self._mapped(context.reshape(*context.shape[:2], -1)), self._mean(weights)
+
+    def once(
+        self,
+        queries: Float[Array, "batch 1 groups granule"],
+        cache: Cache,
+        mask: Bool[Array, "#batch positions"],
+        bias: Float[Array, "groups 1 positions"] | None = None,
+    ) -> tuple[Float[Array, "batch 1 query"], Float[Array, "batch 1 positions"]]:
+        """Return what `__call__` does, for one query a row.
+
+        Heads that share keys and values are rows of one product with them.
+        """
+        rows, _, groups, granule = queries.shape
+        together = queries.reshape(rows, cache.keys.shape[1], -1, granule)
+        products = jnp.matmul(cache.keys, jnp.swapaxes(together, 2, 3))
+        scores = jnp.swapaxes(products, 2, 3).reshape(rows, groups, 1, -1)
+        weights = self._weights(scores, mask[:, None], bias)
+        context = jnp.matmul(weights.reshape(*together.shape[:3], -1), cache.values)
+        return self._mapped(context.reshape(rows, 1, -1)), self._mean(weights)
+
+    def _weights(
+        self,
+        scores: Float[Array, "batch groups queries positions"],
+        mask: Bool[Array, "#batch #queries positions"],
+        bias: Float[Array, "groups queries positions"] | None,
+    ) -> Float[Array, "batch groups queries positions"]:
         scores = self._summed(scores)
         size = jnp.maximum(jnp.asarray(self.heads.size, scores.dtype), 1)
         scores = scores * jax.lax.rsqrt(size)
         if bias is not None:
             scores = scores + bias[None]
-        weights = masked_softmax(scores, mask[:, None])
-        head = self.heads.of_groups(weights.shape[1])
-        dropped = drop_weights(weights, noise, head.astype(jnp.uint32))
-        context = jnp.einsum("bgqp,bpgd->bqgd", dropped, values)
-        context = context.reshape(*context.shape[:2], -1)
+        return masked_softmax(scores, mask[:, None])
+
+    def _mapped(self, context: Float[Array, "batch queries columns"]) -> Float[Array, "batch queries query"]:
         out = jnp.matmul(within(context, number(self.size)) if self.grouped else context, self.out)
-        return out + jnp.broadcast_to(self.out_bias, out.shape), self._mean(weights)
+        return out + jnp.broadcast_to(self.out_bias, out.shape)
 
     def _grouped(self, x: Float[Array, "batch positions columns"]) -> Float[Array, "batch positions groups granule"]:
         return x.reshape(*x.shape[:2], -1, self.granule)
@@ -244,17 +320,17 @@ class MultiHeadContext(nnx.Module):
     def __init__(self, heads: Sequence[tuple[kinds.MultiHead, int]], size: int) -> None:
         self.attention = MultiHeadAttention(heads, size)
 
-    def keys(self, memory: Memory) -> KeysValues:
+    def keys(self, memory: Memory) -> Cache:
         """Return what can be computed once a source."""
-        return self.attention.keys_values(memory.states)
+        return cached(self.attention.keys_values(memory.states))
 
     def __call__(
-        self, query: Float[Array, "batch query"], keys: KeysValues, memory: Memory, place: Int[Array, ""]
+        self, query: Float[Array, "batch query"], keys: Cache, memory: Memory, place: Int[Array, ""]
     ) -> Attended:
         """Look at the memory with a query."""
         del place
         queries = self.attention.queries(query[:, None, :])
-        context, weights = self.attention(queries, keys, memory.mask[:, None, :])
+        context, weights = self.attention.once(queries, keys, memory.mask)
         return Attended(context[:, 0], weights[:, 0])
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from automl.models.attention import KeysValues, MultiHeadAttention, window_mask
+from automl.models.attention import Cache, KeysValues, MultiHeadAttention, window_mask
 from automl.models.dropout import Noise, drop
 from automl.models.embeddings import Relations
 from automl.models.facts import distinct, fact, number
@@ -86,11 +86,31 @@ class SelfAttentionLayer(nnx.Module):
     ) -> Float[Array, "batch queries size"]:
         """Let positions look at those whose keys and values are given, of the places `seen`."""
         queries = self.inner.queries(self.residual.before(x), relations, places)
-        groups = queries.shape[2]
-        bias = relations.bias(places, seen, self.inner.heads, groups, x.dtype)
+        bias = relations.bias(places, seen, self.inner.heads, queries.shape[2], x.dtype)
         allowed = mask & window_mask(places, seen, number(self.window))[None]
         y, _ = self.inner(queries, attended, allowed, bias, noise and noise.at(0))
         return self.residual.after(x, drop(y, noise and noise.at(1)))
+
+    def projected(
+        self, x: Float[Array, "batch 1 size"], relations: Relations, position: Int[Array, ""]
+    ) -> tuple[Float[Array, "batch 1 groups granule"], KeysValues]:
+        """Return the query, key and value of one position."""
+        return self.inner.projected(self.residual.before(x), relations, position[None])
+
+    def step(
+        self,
+        x: Float[Array, "batch 1 size"],
+        queries: Float[Array, "batch 1 groups granule"],
+        cache: Cache,
+        position: Int[Array, ""],
+        relations: Relations,
+    ) -> Float[Array, "batch 1 size"]:
+        """Let the position look at itself and those before it, whose keys and values the cache holds."""
+        place, seen = position[None], jnp.arange(cache.keys.shape[2])
+        bias = relations.bias(place, seen, self.inner.heads, queries.shape[2], x.dtype)
+        allowed = (seen <= position)[None] & window_mask(place, seen, number(self.window))
+        y, _ = self.inner.once(queries, cache, allowed, bias)
+        return self.residual.after(x, y)
 
 
 class SourceAttentionLayer(nnx.Module):
@@ -112,6 +132,13 @@ class SourceAttentionLayer(nnx.Module):
         queries = self.inner.queries(self.residual.before(x))
         y, weights = self.inner(queries, source, mask[:, None, :], None, noise and noise.at(0))
         return self.residual.after(x, drop(y, noise and noise.at(1))), weights
+
+    def step(
+        self, x: Float[Array, "batch 1 size"], source: Cache, mask: Bool[Array, "batch source"]
+    ) -> tuple[Float[Array, "batch 1 size"], Float[Array, "batch 1 source"]]:
+        """Do the same for one position."""
+        y, weights = self.inner.once(self.inner.queries(self.residual.before(x)), source, mask)
+        return self.residual.after(x, y), weights
 
 
 class SimpleRecurrentLayer(nnx.Module):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from automl.models.attention import Attended, KeysValues, Memory, SourceAttention
+from automl.models.attention import Attended, Cache, KeysValues, Memory, SourceAttention, cached, resized, written
 from automl.models.blocks import (
     FeedForwardLayer,
     SelfAttentionLayer,
@@ -122,6 +122,8 @@ class RecurrentCells(nnx.Module):
 class RecurrentDecoder(RecurrentCells):
     """Recurrent cells between an embedding and logits."""
 
+    grows = False
+
     def __init__(self, found: Sequence[kinds.Recurrent], output: OutputKinds, *, attends: bool) -> None:
         super().__init__(found, attends=attends)
         self.embedding = TokenEmbedding(output.vocabulary, self.size)
@@ -165,6 +167,11 @@ class RecurrentDecoder(RecurrentCells):
         memory = memory._replace(states=fitted(memory.states, self.size))
         return self.begin(memory), self.attention and self.attention.keys(memory)
 
+    def resized(self, carry: RecurrentCarry, length: int) -> RecurrentCarry:
+        """Return the carry: it is the same for any number of tokens."""
+        del length
+        return carry
+
     def step(
         self, memory: Memory, carry: tuple[RecurrentCarry, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
     ) -> tuple[tuple[RecurrentCarry, Any], Float[Array, "batch vocabulary"]]:
@@ -195,13 +202,22 @@ class DecoderBlock(nnx.Module):
             x, weights = self.source(x, source, memory.mask, noise and noise.at(1))
         return self.feed_forward(x, noise and noise.at(2)), weights
 
+    def step(self, seen: Seen, source: Cache | None, memory: Memory) -> Seen:
+        """Do the same for one position."""
+        x, weights = seen
+        if self.source is not None and source is not None:
+            x, weights = self.source.step(x, source, memory.mask)
+        return self.feed_forward(x, None), weights
+
 
 class BlockDecoder(nnx.Module):
     """Blocks that mix the positions of a target, then look at the source and map each position.
 
     What the mixing needs is left to a member of the family: `_embedded`, `_mixed` over a whole target, and `_rest` and
-    `_stepped` for what a block hands on from token to token.
+    `_stepped` for what a block hands on from token to token, which `grows` with their number, or does not.
     """
+
+    grows = False
 
     def __init__(
         self, found: Sequence[kinds.Transformer | kinds.SimpleRecurrent], output: OutputKinds, *, attends: bool
@@ -242,11 +258,16 @@ class BlockDecoder(nnx.Module):
         block: DecoderBlock = self.blocks[index]
         return block((x, seen[1]), block.keys_values(memory), memory, noise)
 
-    def start(self, memory: Memory, length: int) -> tuple[tuple[Any, ...], tuple[KeysValues | None, ...]]:
+    def start(self, memory: Memory, length: int) -> tuple[tuple[Any, ...], tuple[Cache | None, ...]]:
         """Return what each block hands on before the first of `length` tokens, and the source's keys and values."""
         memory = memory._replace(states=fitted(memory.states, self.size))
         rest = self._rest(memory, length)
-        return tuple(rest for _ in self.blocks), tuple(block.keys_values(memory) for block in self.blocks)
+        source = [block.keys_values(memory) for block in self.blocks]
+        return tuple(rest for _ in self.blocks), tuple(found and cached(found) for found in source)
+
+    def resized(self, carry: tuple[Any, ...], length: int) -> tuple[Any, ...]:
+        """Return what each block hands on with room for `length` tokens."""
+        return tuple(self._resized(handed, length) for handed in carry)
 
     def step(
         self, memory: Memory, carry: tuple[Any, Any], tokens: Int[Array, "batch"], position: Int[Array, ""]
@@ -255,7 +276,7 @@ class BlockDecoder(nnx.Module):
         handed, source = carry
         seen, after = (self._embedded(tokens[:, None], position[None]), _unseen(memory, 1)), []
         for i in range(len(self.blocks)):
-            look = partial(self.blocks[i], source=source[i], memory=memory, noise=None)
+            look = partial(self.blocks[i].step, source=source[i], memory=memory)
             seen, own = self._stepped(i, look, handed[i], position, seen)
             after.append(own)
         logits = self.output(self.norm(seen[0]), self.embedding, seen[1], memory.copies)
@@ -277,6 +298,11 @@ class BlockDecoder(nnx.Module):
         """Return what a block hands on before the first of `length` tokens."""
         raise NotImplementedError
 
+    def _resized(self, handed: Any, length: int) -> Any:
+        """Return what a block hands on with room for `length` tokens."""
+        del length
+        return handed
+
     def _stepped(
         self, index: int, look: Callable[[Seen], Seen], handed: Any, position: Int[Array, ""], seen: Seen
     ) -> tuple[Seen, Any]:
@@ -286,6 +312,8 @@ class BlockDecoder(nnx.Module):
 
 class TransformerDecoder(BlockDecoder):
     """Blocks of causal self-attention and attention to the source (Vaswani et al., 2017, section 3.1)."""
+
+    grows = True
 
     def __init__(self, found: Sequence[kinds.Transformer], output: OutputKinds, *, attends: bool) -> None:
         super().__init__(found, output, attends=attends)
@@ -307,24 +335,26 @@ class TransformerDecoder(BlockDecoder):
         mixed: Array = self.mixing[index](x, causal, self.relations, noise)
         return mixed
 
-    def _rest(self, memory: Memory, length: int) -> KeysValues:
+    def _rest(self, memory: Memory, length: int) -> Cache:
         """Return an empty cache."""
         inner = self.mixing[0].inner
         shape = (memory.mask.shape[0], length, inner.key.shape[1] // inner.granule, inner.granule)
         empty = jnp.zeros(shape, memory.states.dtype)
-        return KeysValues(empty, empty)
+        return cached(KeysValues(empty, empty))
+
+    def _resized(self, handed: Cache, length: int) -> Cache:
+        """Cut the cache, or fill it up with nothing."""
+        return resized(handed, length)
 
     def _stepped(
-        self, index: int, look: Callable[[Seen], Seen], handed: KeysValues, position: Int[Array, ""], seen: Seen
-    ) -> tuple[Seen, KeysValues]:
-        own = self.mixing[index].keys_values(seen[0], self.relations, position[None])
-        cache = _written(handed, own, position)
+        self, index: int, look: Callable[[Seen], Seen], handed: Cache, position: Int[Array, ""], seen: Seen
+    ) -> tuple[Seen, Cache]:
+        mixing: SelfAttentionLayer = self.mixing[index]
+        queries, own = mixing.projected(seen[0], self.relations, position)
+        cache = written(handed, own, position)
 
         def layer(seen: Seen) -> Seen:
-            places = jnp.arange(cache.keys.shape[1])
-            so_far = (places <= position)[None, None, :]
-            x = self.mixing[index].look(seen[0], cache, position[None], places, so_far, self.relations, None)
-            return look((x, seen[1]))
+            return look((mixing.step(seen[0], queries, cache, position, self.relations), seen[1]))
 
         return go_on(index, number(self.depth), layer, seen), cache
 
@@ -371,11 +401,6 @@ class SimpleRecurrentDecoder(BlockDecoder):
 def _unseen(memory: Memory, length: int) -> Float[Array, "batch target source"]:
     batch, source = memory.mask.shape
     return jnp.zeros((batch, length, source), memory.states.dtype)
-
-
-def _written(cache: KeysValues, own: KeysValues, position: Int[Array, ""]) -> KeysValues:
-    pairs = zip(cache, own, strict=True)
-    return KeysValues(*(jax.lax.dynamic_update_slice_in_dim(old, new, position, axis=1) for old, new in pairs))
 
 
 Decoder = RecurrentDecoder | TransformerDecoder | SimpleRecurrentDecoder

@@ -40,6 +40,23 @@ class Chorus:
             begun.append(member.decoder.pick(start))
         return tuple(carry for carry, _ in begun), tuple(constant for _, constant in begun)
 
+    @property
+    def grows(self) -> bool:
+        """Whether any member hands on more with each token."""
+        return any(member.decoder.pick(lambda decoder: decoder.grows) for member in self.members)
+
+    def resized(self, carry: tuple[Any, ...], length: int) -> tuple[Any, ...]:
+        """Return what each member hands on with room for `length` tokens."""
+        found: list[Any] = []
+        for member, own in zip(self.members, carry, strict=True):
+
+            def resized(decoder: Decoder, own: Any = own) -> Any:
+                speaking: Any = decoder
+                return speaking.resized(own, length)
+
+            found.append(member.decoder.pick(resized))
+        return tuple(found)
+
     def step(
         self, memory: Memories, carry: Carries, tokens: Int[Array, "batch"], position: Int[Array, ""]
     ) -> tuple[Carries, Float[Array, "batch vocabulary"]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import automl
 from automl.bundle import write_bundle
 from automl.errors import InputError
 from automl.inference import Generation, Model, load
@@ -129,6 +130,46 @@ def test_a_source_that_is_too_long_is_refused_or_read_in_part(model: Model, prog
     with pytest.warns(UserWarning, match="1 sources of up to 31 tokens are read up to token 30"):
         cut = cutting.predict(["a" * 30 + "b", "b"])
     assert cut == model.predict(["a" * 30, "b"])
+
+
+@pytest.mark.parametrize("count", [2, 70])
+def test_outputs_that_are_drawn_do_not_depend_on_their_number(language_model: Model, count: int) -> None:
+    how = Generation(Sampling(2.0, seed=1), most=5)
+    found = language_model.generate(how=how, count=count)
+    assert len(found) == count
+    assert found[:2] == language_model.generate(how=how, count=8)[:2]
+
+
+@pytest.mark.parametrize("source", ["", " ", "\0", "a\0b", "😀👍🏽", "e\u0301", "a\nb"])
+def test_odd_texts_have_an_output(model: Model, source: str) -> None:
+    assert len(model.predict([source])) == 1
+
+
+@pytest.mark.parametrize(("given", "reason"), [(3, "not int"), (None, "not NoneType"), (b"abc", "not bytes")])
+def test_what_is_no_text_is_refused(model: Model, given: object, reason: str) -> None:
+    with pytest.raises(TypeError, match=f"a source is a text, {reason}"):
+        model.predict([given])  # type: ignore[list-item]
+
+
+def test_half_a_character_is_refused(model: Model) -> None:
+    with pytest.raises(InputError, match="half of a character at place 1"):
+        model.predict(["a\ud800"])
+
+
+def test_what_cannot_be_asked_for_is_refused_in_one_line(language_model: Model) -> None:
+    for wrong in ({"most": 0}, {"stops": ("a", "")}):
+        with pytest.raises(InputError, match=r"most is 0|empty text"):
+            Generation(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="count is 0"):
+        language_model.generate(count=0)
+    with pytest.raises(InputError, match="too_long is 'cut'; it is one of refuse, truncate"):
+        Model(Drawn().bundle(), too_long="cut")  # type: ignore[arg-type]
+
+
+def test_the_front_door_lets_long_sources_be_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_bundle(Drawn().bundle(), tmp_path / "model")
+    monkeypatch.setattr("automl.inference.load_with_programs", lambda bundle, too_long: too_long)
+    assert automl.load(tmp_path / "model", too_long="truncate") == "truncate"  # type: ignore[comparison-overlap]
 
 
 def test_a_bundle_decodes_as_it_says(model: Model, programs: ProgramFolder) -> None:

@@ -8,14 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding.answers import LENGTHS, MOST_TOKENS, Decoded, allotted, batches, decode, padded
+from automl.decoding import steps
+from automl.decoding.answers import (
+    LENGTHS,
+    MANY,
+    MOST_TOKENS,
+    Decoded,
+    Lot,
+    allotted,
+    batches,
+    decode,
+    padded,
+    side_by_side,
+)
 from automl.decoding.programs import greedy_program
-from automl.decoding.steps import sayable
+from automl.decoding.steps import rooms, sayable
 from tests.automl.decoding.slow import COPIES, LENGTH, SOURCE, opinionated
 from tests.automl.models.cases import CASES, tokens
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
+GROWING = ("transformer -> rotary transformer", "recurrent -> recurrent, additive")
 PROGRAMS = {name: greedy_program(case.model, LENGTH) for name, case in CASES.items()}
 
 
@@ -84,9 +97,35 @@ def test_batches_have_few_shapes() -> None:
 def test_long_sources_come_in_smaller_batches() -> None:
     sources = [[4] * 9, [4] * 9000, *[[4] * 600] * 70, [4] * 9001]
     taken = list(batches(sources, longest=9000))
-    assert [(len(members), rows) for members, rows in taken] == [(1, 1), *[(8, 8)] * 8, (7, 8)]
-    assert sorted(index for members, _ in taken for index in members) == list(range(72))
-    assert all(rows * allotted(len(sources[members[0]])) <= MOST_TOKENS for members, rows in taken)
+    assert [(len(lot.members), lot.rows) for lot in taken] == [(1, 1), *[(8, 8)] * 8, (7, 8)]
+    assert sorted(index for lot in taken for index in lot.members) == list(range(72))
+    assert all(lot.rows * lot.length <= MOST_TOKENS for lot in taken)
+
+
+def test_full_batches_of_many_sources_are_padded_less() -> None:
+    few, many = [[4] * 11] * (MANY - 1), [[4] * 11] * MANY
+    assert {(lot.rows, lot.length) for lot in batches(few, 99)} == {(64, 16)}
+    assert {(lot.rows, lot.length) for lot in batches(many, 99)} == {(64, 12)}
+    assert {(lot.rows, lot.length) for lot in batches([*many, [4] * 6], 99)} == {(64, 12), (1, 8)}
+    assert {lot.length for lot in batches([[4] * 13] * MANY, 99)} == {16}
+    assert {(lot.rows, lot.length) for lot in batches(many, 99, rows=64)} == {(64, 16)}
+
+
+def test_batches_that_run_side_by_side_come_in_their_order() -> None:
+    lots = [Lot([index], 1, 8) for index in range(20)]
+    assert list(side_by_side(lambda lot: sum(range(9999 * (lot.members[0] % 3))) and lot.members[0], lots)) == [
+        index if index % 3 else 0 for index in range(20)
+    ]
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(lambda lot: 1 // lot.members[0], lots))
+
+
+def test_caches_grow_in_three_steps_at_most() -> None:
+    transformer, recurrent = (CASES[name].model.decoder.pick(lambda member: member) for name in GROWING)
+    assert (rooms(transformer, 5), rooms(transformer, 3), rooms(recurrent, 5)) == ([2, 5], [3], [5])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "LEAST_ROOM", 8)
+        assert [rooms(transformer, length) for length in (8, 16, 64)] == [[8], [8, 16], [16, 32, 64]]
 
 
 def test_a_source_that_is_too_long_is_not_read() -> None:

@@ -1,0 +1,13 @@
+from collections.abc import Iterator
+
+import pytest
+
+from automl.decoding import steps
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_rooms() -> Iterator[None]:
+    """Let caches begin with room for two tokens, so that they grow within the few tokens of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps, "LEAST_ROOM", 2)
+        yield
