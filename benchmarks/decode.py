@@ -1,69 +1,132 @@
-"""Greedy decoding of the same models by `automl.load`, StableHLO, ONNX Runtime and CTranslate2 in float32 and int8.
+"""Greedy decoding of the same models by `automl.load`, StableHLO, ONNX Runtime, CTranslate2 (float32, int8), PyTorch.
 
-Weights are drawn, so that every source is decoded to the most tokens; tokens a second of the second of two runs over
-the same sources, each runtime in a process of its own, in turn; medians. Runtimes that are not installed are left out.
+Weights are drawn, so that every source is decoded to the most tokens. Each runtime is a process of its own, held to as
+many cores as it has threads, that decodes the same sources when asked, all in turn; medians of tokens a second and of
+tokens a second of the processor. Runtimes that are not installed are left out; `AUTOML_PYTORCH` names the interpreter
+of an environment that has PyTorch.
 """
 
 import json
+import os
+import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from automl.bundle import Bundle, write_bundle
 from automl.data.tokenizers import EOS, PAD, UNK, Tokenizer
 from automl.description import described
-from automl.export.exporting import Sample, _child, _run
+from automl.export.exporting import _child
 from automl.export.forms import FORMS
-from benchmarks.measurement import Result, arguments, interleaved, load, median
+from benchmarks.measurement import Result, Side, arguments, interleaved, load, median
 from search_spaces import attention, decoders, encoders
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.tokenizers import Characters
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-MOST, SOURCES, RUNS = 32, 256, 5
-SIZES, KINDS = (64, 128), ("transformer", "recurrent")
+PEER = Path(__file__).parent / "peers" / "pytorch_decode.py"
+MOST, SOURCES, RUNS = 32, 1024, 7
+SIZES, KINDS, THREADS = (64, 128), ("transformer", "recurrent"), (1, 2)
+
+
+class Case(NamedTuple):
+    """A model, how many sources it decodes, on how many threads."""
+
+    kind: str
+    size: int
+    sources: int
+    threads: int
 
 
 def main() -> None:
-    """Measure every runtime on a Transformer and a recurrent model of each size."""
+    """Measure every runtime on a Transformer and a recurrent model of each size, or be one of them."""
+    if len(sys.argv) > 1 and sys.argv[1] == "--side":
+        answer(sys.argv[2], Path(sys.argv[3]))
+        return
     options = arguments(__doc__ or "")
     before = load()
-    sizes, sources, runs = (SIZES[:1], 16, 1) if options.quick else (SIZES, SOURCES, RUNS)
+    cases = [Case(kind, size, SOURCES, threads) for threads in THREADS for kind in KINDS for size in SIZES]
+    runs = 1 if options.quick else RUNS
+    measured: dict[str, Any] = {"runs": runs, "sources": 16 if options.quick else SOURCES}
     ratios: dict[str, float] = {}
-    measured: dict[str, Any] = {"runs": runs, "sources": sources}
-    for size in sizes:
-        for kind in KINDS[: 1 if options.quick else 2]:
-            rates = measure(model(kind, size), sources, runs)
-            measured |= {f"{kind}_{size}_{name}_tokens_a_second": rate for name, rate in rates.items()}
-            ratios |= {f"{kind}_{size}_{name}": rates["bundle"] / rates[name] for name in rates if name != "bundle"}
-    goals = {f"transformer_{size}_ctranslate2": ">= 1" for size in sizes}
+    for case in [cases[0]._replace(sources=16)] if options.quick else cases:
+        name = f"{case.kind}_{case.size}_{case.threads}_thread"
+        rates = measure(case, runs)
+        measured |= {f"{name}_{key}_tokens_a_second": rate for key, rate in rates.items()}
+        own = {key.removeprefix("bundle"): rate for key, rate in rates.items() if key.startswith("bundle")}
+        ratios |= {f"{name}_{key}": own["_processor" if "processor" in key else ""] / rates[key] for key in rates}
+    goals = {f"transformer_{size}_1_thread_ctranslate2_processor": ">= 1" for size in SIZES}
+    ratios = {name: ratio for name, ratio in ratios.items() if "bundle" not in name}
     Result("decode", ratios, measured, goals, (before, load())).show(as_json=options.json)
 
 
-def measure(bundle: Bundle, sources: int, runs: int) -> dict[str, float]:
-    """Return the tokens a second of each runtime; all but int8 have to say the same.
+def measure(case: Case, runs: int) -> dict[str, float]:
+    """Return the tokens a second of each runtime, and of its processor; all but int8 have to say the same.
 
     Raises:
         RuntimeError: One says something else.
     """
-    generator = np.random.default_rng(0)
-    encoded = [generator.integers(UNK + 1, UNK + 27, size).tolist() for size in generator.integers(4, 25, sources)]
-    sample = Sample(encoded, [["a"]] * sources)
+    bundle, generator = model(case.kind, case.size), np.random.default_rng(0)
+    sources = [generator.integers(UNK + 1, UNK + 27, size).tolist() for size in generator.integers(4, 25, case.sources)]
     with tempfile.TemporaryDirectory(prefix="decode-") as scratch:
-        folders = written(bundle, Path(scratch))
-        sides = {name: lambda n=name, f=folder: _run(n, f, sample) for name, folder in folders.items()}
-        found = interleaved(sides, runs)
-    own = found["bundle"][0]["tokens"]
-    for name, results in found.items():
-        if "int8" not in name and results[0]["tokens"] != own:
+        commands = sides(case, bundle, Path(scratch))
+        processes = {name: Side(command, case.threads, json.dumps(sources)) for name, command in commands.items()}
+        try:
+            times = interleaved({name: partial(seconds, process) for name, process in processes.items()}, runs)
+        finally:
+            for process in processes.values():
+                process.close()
+    said = {name: json.loads(process.first) for name, process in processes.items()}
+    for name, tokens in said.items():
+        if "int8" not in name and tokens != said["bundle"]:
             raise RuntimeError(f"{name} says something else than the model")
-    said = {name: sum(map(len, results[0]["tokens"])) for name, results in found.items()}
-    return {name: said[name] / median(each["seconds"] for each in results) for name, results in found.items()}
+    return rates_of(said, times)
+
+
+def rates_of(said: Mapping[str, list[list[int]]], times: Mapping[str, list[tuple[float, float]]]) -> dict[str, float]:
+    """Return tokens a second by name, and tokens a second of the processor."""
+    return {
+        f"{name}{kind}": sum(map(len, said[name])) / median(each[place] for each in times[name])
+        for name in said
+        for place, kind in enumerate(("", "_processor"))
+    }
+
+
+def seconds(side: Side) -> tuple[float, float]:
+    """Let a side decode; return the seconds that it took, and those of its processor."""
+    elapsed, processor = map(float, side.ask("again").split())
+    return elapsed, processor
+
+
+def answer(name: str, folder: Path) -> None:
+    """Be a runtime: decode the sources of the first line of standard input, and again for each further line."""
+    with os.fdopen(os.dup(1), "w") as out:
+        os.dup2(2, 1)
+        runtime, sources = FORMS[name].open(folder), json.loads(sys.stdin.readline())
+        print(json.dumps(runtime(sources).tokens), file=out, flush=True)
+        for _ in sys.stdin:
+            begun = time.perf_counter(), time.process_time()
+            runtime(sources)
+            ended = time.perf_counter(), time.process_time()
+            print(*(end - begin for begin, end in zip(begun, ended, strict=True)), file=out, flush=True)
+
+
+def sides(case: Case, bundle: Bundle, scratch: Path) -> dict[str, list[str]]:
+    """Return the command of every runtime that can run the model here."""
+    ours = [sys.executable, "-m", "benchmarks.decode", "--side"]
+    commands = {name: [*ours, name, str(folder)] for name, folder in written(bundle, scratch).items()}
+    if peer := os.environ.get("AUTOML_PYTORCH"):
+        np.savez(scratch / "weights.npz", **bundle.weights)
+        commands["pytorch"] = [peer, str(PEER), case.kind, str(scratch / "weights.npz"), str(MOST), str(case.threads)]
+    return commands
 
 
 def written(bundle: Bundle, scratch: Path) -> dict[str, Path]:

@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,35 @@ def interleaved(sides: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, 
         for name, side in sides.items():
             results[name].append(side())
     return results
+
+
+class Side:
+    """A process that says a line when it is ready, and answers each line that it is told; on so many cores."""
+
+    def __init__(self, command: Sequence[str], threads: int, told: str | None = None) -> None:
+        """Start it; `told` is what it needs to know before it is ready."""
+        everywhere = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, sorted(everywhere)[:threads])
+        environment = {**os.environ, "NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        os.sched_setaffinity(0, everywhere)
+        self.first = self._read() if told is None else self.ask(told)
+
+    def ask(self, line: str) -> str:
+        """Tell it a line and return its answer."""
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+        return self._read()
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate(timeout=60)
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
 
 def median(values: Iterable[float]) -> float:

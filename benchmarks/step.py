@@ -6,14 +6,13 @@ stays out of this project's environment: `AUTOML_PYTORCH` names the interpreter 
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measurement import Result, arguments, interleaved, load, median
+from benchmarks.measurement import Result, Side, arguments, interleaved, load, median
 from benchmarks.warm import table_of
 from search_spaces import attention, decoders, encoders
 from search_spaces.seq2seq import Seq2Seq
@@ -60,7 +59,7 @@ def compared(family: str, size: int, threads: int, peer: str | None, runs: int) 
     commands = {name: ours} | ({f"{name}_pytorch": theirs} if peer else {})
     sides = {side: Side(command, threads) for side, command in commands.items()}
     try:
-        times = interleaved({side: process.milliseconds for side, process in sides.items()}, runs)
+        times = interleaved({side: partial(milliseconds, process) for side, process in sides.items()}, runs)
     finally:
         for process in sides.values():
             process.close()
@@ -71,33 +70,10 @@ def compared(family: str, size: int, threads: int, peer: str | None, runs: int) 
     }
 
 
-class Side:
-    """A process that takes steps when asked, on so many cores."""
-
-    def __init__(self, command: list[Any], threads: int) -> None:
-        everywhere = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, sorted(everywhere)[:threads])
-        environment = {**os.environ, "NPROC": str(threads), "OMP_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        os.sched_setaffinity(0, everywhere)
-        self.parameters = int(self._read())
-
-    def milliseconds(self) -> tuple[float, float]:
-        """Take some steps; return the milliseconds of one, and those of its processor."""
-        assert self._process.stdin is not None
-        print(STEPS, file=self._process.stdin, flush=True)
-        elapsed, processor = map(float, self._read().split())
-        return elapsed, processor
-
-    def close(self) -> None:
-        """Let the process end."""
-        self._process.communicate(timeout=60)
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
+def milliseconds(side: Side) -> tuple[float, float]:
+    """Let a side take some steps; return the milliseconds of one, and those of its processor."""
+    elapsed, processor = map(float, side.ask(str(STEPS)).split())
+    return elapsed, processor
 
 
 def configuration_of(family: str, size: int) -> Seq2Seq:
