@@ -78,8 +78,8 @@ def walk(
 ) -> Walk:
     """Say one token a row after another, until every row has ended or has `until` tokens.
 
-    A row ends where it has `request.most` tokens. What begins at the first token and is not interrupted keeps its caches
-    as small as the tokens so far allow.
+    A row ends where it has `request.most` tokens. What begins at the first token and is not interrupted keeps its
+    caches as small as the tokens so far allow.
     """
     speaking: Any = decoder
 
