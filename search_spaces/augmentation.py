@@ -7,12 +7,12 @@ from search_spaces.dials import choice, uniform
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Whatever is read is read as it is."""
+    """What is read is read as it is, which variation has to be better than (Simard et al., 2003)."""
 
 
 @dataclass(frozen=True)
 class Varied:
-    """Each image is moved, zoomed and mirrored, made lighter or darker, and covered in part, at random.
+    """Each image is moved, zoomed, mirrored and lit anew (Krizhevsky et al., 2012, 4.1) and covered in part, at random.
 
     Shares of a side (`shift`, `zoom`), of full brightness, of the contrast; `erasing` is how often a rectangle is
     covered (Zhong et al., 2020). At 0 each does nothing.

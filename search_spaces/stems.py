@@ -13,15 +13,14 @@ MOST_POSITIONS, FEWEST_POSITIONS = 200, 4
 
 @dataclass(frozen=True)
 class Tokens:
-    """No image: each token is a position."""
+    """No image: each token is a position (Bahdanau et al., 2015)."""
 
 
 @dataclass(frozen=True)
 class Convolutions:
-    """Stages of 3 × 3 convolutions that each leave half of the rows and columns, twice the filters, and then `blocks`.
+    """Stages of 3 × 3 convolutions (Xiao et al., 2021), each of half the rows and columns, twice the filters.
 
-    (Xiao et al., 2021, section 4, for convolutions before attention; He et al., 2016, for the blocks, here normalised
-    over the filters of each place.)
+    Each is followed by `blocks` (He et al., 2016, here normalised over the filters of each place).
     """
 
     height: int = choice(32, *SIDES)

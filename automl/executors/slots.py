@@ -131,7 +131,9 @@ class SlotsExecutor:
 
     def _living(self) -> Child:
         with self._lock:
-            if self._child is None or not (self._killed or self._child.alive()):
+            # of one that died with jobs the pipe says so, after what it said before
+            idle = not self._killed and not self._taken
+            if self._child is None or (idle and not self._child.alive()):
                 self._drop()
                 self._child = Child(self._runner, self._workload, self._limits)
                 if self._killed:

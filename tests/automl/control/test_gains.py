@@ -25,7 +25,7 @@ def way(trial, tokens=4.0, speed=1.0, limit=64.0, delay=0.0):
 def test_improvement_is_positive_and_grows_with_uncertainty(best, mean, deviation):
     narrow, chance = improvement(best, np.array([mean]), np.array([deviation]))
     wide, _ = improvement(best, np.array([mean]), np.array([deviation * 2]))
-    assert 0 <= narrow[0] <= wide[0]
+    assert 0 <= narrow[0] <= wide[0] + 1e-12
     assert 0 <= chance[0] <= 1
     assert narrow[0] >= best - mean - 1e-9
 
