@@ -3,7 +3,7 @@
 import hypothesis
 import pytest
 import schemathesis
-from hypothesis import settings
+from hypothesis import Phase, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
 from automl.server.app import guarded
@@ -11,10 +11,13 @@ from automl.server.app import guarded
 load_all_checks()
 UNSAID = ("positive_data_acceptance",)
 """A document that its schema allows may name what is not there, such as a metric or an upload: that is refused."""
+MADE_GOOD = ("negative_data_rejection",)
+"""In a sequence each request has a key, also one that was drawn as wrong for want of one, and a number drawn for a form's
+file is sent as its bytes."""
 
 
-def checks():
-    return [check for name in CHECKS.get_all_names() if name not in UNSAID for check in CHECKS.get_by_names([name])]
+def checks(unsaid=UNSAID):
+    return [check for name in CHECKS.get_all_names() if name not in unsaid for check in CHECKS.get_by_names([name])]
 
 
 @pytest.fixture
@@ -72,6 +75,9 @@ def test_no_sequence_of_requests_makes_the_service_fail(schema):
 
         def validate_response(self, response, case, **_):
             assert response.status_code < 500 or response.status_code == 503, response.text
-            case.validate_response(response, checks=checks(), headers=headers)
+            case.validate_response(response, checks=checks((*UNSAID, *MADE_GOOD)), headers=headers)
 
-    Machine.run(settings=settings(max_examples=20, stateful_step_count=10, deadline=None, database=None))
+    # What schemathesis draws depends on earlier answers, which hypothesis takes for a flaw of a longer run.
+    limits = settings(max_examples=2, stateful_step_count=10, deadline=None, database=None, phases=[Phase.generate])
+    for _ in range(20):
+        Machine.run(settings=limits)
