@@ -6,7 +6,7 @@ Programs that an earlier process compiled are found on disk, and run without a m
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -35,6 +35,7 @@ from automl.decoding.answers import (
     side_by_side,
 )
 from automl.decoding.explained import Explained, explained
+from automl.decoding.generation import PLAIN, Generation
 from automl.decoding.texts import Pieces, cut_at, stop_rows
 from automl.description import described, described_columns
 from automl.errors import InputError
@@ -43,7 +44,7 @@ from automl.training.decoders import Decoders, drawn
 from automl.training.programs import Programs
 from automl.training.signature import signature
 from search_spaces import encoders, tokenizers
-from search_spaces.decoding import Beam, Decoding, Sampling
+from search_spaces.decoding import Beam, Decoding
 from search_spaces.stems import Tokens
 
 if TYPE_CHECKING:
@@ -61,35 +62,6 @@ class Candidate(NamedTuple):
 
     output: str
     score: float
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How text is drawn.
-
-    Attributes:
-        sampling: Temperature, top-k, top-p and seed.
-        most: Most tokens; as many as the bundle says where absent.
-        prefix: Text that the output begins with; it is part of the output.
-        stops: Texts at the first of which the output ends, without it.
-        allowed: Tokens that may be said; any where absent.
-    """
-
-    sampling: Sampling = field(default_factory=Sampling)
-    most: int | None = None
-    prefix: str = ""
-    stops: tuple[str, ...] = ()
-    allowed: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.most is not None and self.most < 1:
-            raise InputError(f"most is {self.most}; it is a number of tokens from 1")
-        if "" in self.stops:
-            raise InputError("an empty text is no stop; leave it out")
-
-
-PLAIN = Generation()
 
 
 class Model:

@@ -1,6 +1,5 @@
 """A search from its task document to the winner's folder."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -21,8 +20,8 @@ from automl.data.corpus import Corpus, build_corpus
 from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
-from automl.executors.devices import gpus
 from automl.executors.limits import GIGABYTE
+from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
 from automl.refusals import check_objective, without_idle_copying
@@ -31,8 +30,6 @@ from automl.settings import (
     Settings,
     check_shared,
     checkpoint_folder,
-    cores,
-    has_accelerator,
     private_folder,
     private_place,
 )
@@ -42,7 +39,6 @@ from automl.trackers import check_trackers
 from automl.trackers.following import followed
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
-from search_spaces import stems, tokenizers
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -227,7 +223,7 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
             raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
     narrowing = {**start_narrowing(document), **document.narrowed_space}
     name = str(narrowing.pop("preset", "small"))
-    left = {} if corpus is None else _narrowing(corpus)
+    left = {} if corpus is None else corpus.narrowing
     try:
         if (shape := bundle_shape(document)) is not None:
             return fine_tuning_space(document, shape)
@@ -236,12 +232,6 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
     return space
-
-
-def _narrowing(corpus: Corpus) -> dict[str, Any]:
-    """Return what is left of the dials for the tokens and the images of a corpus."""
-    images = {} if corpus.canvas is None else stems.narrowing(*corpus.canvas)
-    return {**tokenizers.narrowing(*corpus.tokens), **images}
 
 
 def check_deterministic(document: TaskDocument, options: Options) -> None:
@@ -407,7 +397,7 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
         return 0  # as many as the cluster has room for
     if options.place == "slots":
         return SLOTS
-    return max(len(gpus(os.environ)), 1) if has_accelerator() else max(min(cores(), most), 1)
+    return max(len(gpus()), 1) if has_accelerator() else max(min(cores(), most), 1)
 
 
 def search_row(

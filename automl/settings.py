@@ -99,14 +99,3 @@ def check_shared(place: Place, executor: str) -> None:
     """
     if isinstance(place, Bucket) and place.protocol == "memory" and executor != "inline":
         raise InputError(f"checkpoints at {place} are seen by one process only; use --executor inline, or another URL")
-
-
-def has_accelerator() -> bool:
-    """Say whether JAX is likely to find an accelerator, without asking it."""
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    return platforms != "cpu" and (Path("/dev/nvidia0").exists() or Path("/dev/accel0").exists())
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

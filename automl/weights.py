@@ -12,6 +12,8 @@ from automl.errors import InputError
 
 MOST_HEADER_BYTES = 2**20
 SCALE = ".int8_scale"
+AVERAGE = "average/"
+"""How the names of averaged parameters begin in a checkpoint."""
 LEAST_QUANTISED = 1024
 """Smaller arrays stay float32: they weigh next to nothing, and biases and scales of norms need their digits."""
 
@@ -47,6 +49,11 @@ def quantised(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[A
         stored[name] = np.rint(value / scale).astype(np.int8)
         stored[name + SCALE] = scale
     return stored
+
+
+def averaged(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the averaged parameters of a checkpoint by their own names."""
+    return {name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)}
 
 
 def together(members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

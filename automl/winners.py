@@ -18,8 +18,7 @@ from automl.data.table import tokenized, tokens_of
 from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
-from automl.weights import together
-from search_spaces import stems, tokenizers
+from automl.weights import averaged, together
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -27,7 +26,6 @@ from storage import objects
 from storage.database import Database, StorageError
 from storage.searches import SearchRow, get_search
 
-AVERAGE = "average/"
 SHOWN_SAMPLES = 3
 """Pairs of test on the card of a task that says `share_samples = true`."""
 SHOWN = ("trial", "scores", "configuration", "parameters")
@@ -204,7 +202,7 @@ def _weights(checkpoints: objects.Place, digest: str) -> dict[str, Any]:
         tensors = load(objects.read(checkpoints, digest))
     except objects.CorruptObject as error:
         raise StorageError(f"{error}; export another trial") from error
-    return {name.removeprefix(AVERAGE): value for name, value in tensors.items() if name.startswith(AVERAGE)}
+    return averaged(tensors)
 
 
 def account_of(
@@ -267,8 +265,7 @@ def _deviations(
 
 def _searched(document: Mapping[str, Any], corpus: Corpus) -> Iterator[str]:
     task = TASKS[document["kind"]]
-    images = {} if corpus.canvas is None else stems.narrowing(*corpus.canvas)
-    narrowing = {**tokenizers.narrowing(*corpus.tokens), **images, **task.narrowed_space, **document.get("space", {})}
+    narrowing = {**corpus.narrowing, **task.narrowed_space, **document.get("space", {})}
     name = str(narrowing.pop("preset", "small"))
     space = preset(name, narrowing, sources=task.form.has_sources)
     for part in ("encoder", "decoder", "output"):

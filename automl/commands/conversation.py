@@ -11,7 +11,7 @@ from automl.errors import InputError
 from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
-    from automl.inference import Generation
+    from automl.decoding.generation import Generation
 
 Temperature = Annotated[
     float, typer.Option(min=0, max=100, metavar="T", help="0 takes the likeliest; more draws more freely.")
@@ -90,7 +90,7 @@ def _how(
     tokens: int | None,
     prompt: str = "",
 ) -> "Generation":
-    from automl.inference import Generation
+    from automl.decoding.generation import Generation
     from search_spaces.decoding import Sampling
 
     return Generation(Sampling(temperature, top_k, top_p, seed), tokens, prompt, tuple(stop or ()))

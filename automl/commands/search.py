@@ -69,10 +69,6 @@ def search(  # noqa: PLR0913
     options = Options(storage=url, executor=executor, out=out, workers=workers, address=address, new=new)
     options = replace(options, deterministic=deterministic, trackers=tuple(track or ()))
     if detach:
-        if deterministic:
-            raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
-        if track:
-            raise InputError("--track and --detach exclude each other; set AUTOML_TRACKERS where the worker runs")
         return _queue(document, options, as_json=as_json)
     found = _watched(document, options)
     with opened(url) as database:
@@ -91,6 +87,10 @@ def search(  # noqa: PLR0913
 def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> int:
     from automl.submissions import submit
 
+    if options.deterministic:
+        raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
+    if options.trackers:
+        raise InputError("--track and --detach exclude each other; set AUTOML_TRACKERS where the worker runs")
     found = submit(document, replace(options, on_notice=say))
     if as_json:
         print_json(found.to_mapping())

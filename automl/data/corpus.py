@@ -22,7 +22,8 @@ from automl.data.sources import Columns, unreadable
 from automl.data.splits import Part, Splits, split
 from automl.data.tokenizers import Tokenizer, automatic_tokens
 from automl.errors import InputError
-from search_spaces.tokenizers import called
+from search_spaces import stems
+from search_spaces.tokenizers import called, narrowing
 
 FORMAT_VERSION = 5
 SPLITS = ("train", "valid", "test")
@@ -105,6 +106,12 @@ class Corpus:
     def tokens(self) -> tuple[str, str]:
         """What source and target tokens are, as keys of `search_spaces.tokenizers.KINDS`."""
         return self.meta["tokens"]["source"], self.meta["tokens"]["target"]
+
+    @property
+    def narrowing(self) -> dict[str, Any]:
+        """What is left of the dials of a space for its tokens and its images."""
+        images = {} if self.canvas is None else stems.narrowing(*self.canvas)
+        return {**narrowing(*self.tokens), **images}
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer] | None:

@@ -4,7 +4,6 @@ Nothing here needs a model, so that programs that are found compiled run without
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from automl.data.pixels import ids, is_image
 from automl.data.tokenizers import PAD
+from automl.hardware import cores
 
 T = TypeVar("T")
 
@@ -174,8 +174,7 @@ def side_by_side(run: Callable[[Lot], T], lots: Sequence[Lot]) -> Iterator[T]:
 
     The operations of one are too small to be shared among cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(lots)) if jax.default_backend() == "cpu" else 1
+    workers = min(cores(), len(lots)) if jax.default_backend() == "cpu" else 1
     if workers <= 1:
         yield from map(run, lots)
         return

@@ -83,11 +83,7 @@ def serve_together(pipe: "Connection[Any, Any]", name: str, workload: Workload) 
 
     runner = outcome(lambda: load_runner(name, workload))
     while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            os._exit(0)
-        match message:
+        match _received(pipe):
             case (int(number), _) if isinstance(runner, TrialFailure):
                 send(number, runner)
             case (int(number), job):
@@ -98,16 +94,20 @@ def serve_together(pipe: "Connection[Any, Any]", name: str, workload: Workload) 
                     stop.set()
 
 
+def _received(pipe: "Connection[Any, Any]") -> Any:
+    """Return what the parent says; end when it has closed the pipe."""
+    try:
+        return pipe.recv()
+    except (EOFError, OSError):
+        os._exit(0)
+
+
 def _listen(pipe: "Connection[Any, Any]", jobs: "queue.SimpleQueue[Job]", stop: threading.Event) -> None:
     while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            os._exit(0)
-        match message:
-            case Segment() | Evaluation():
+        match _received(pipe):
+            case (Segment() | Evaluation()) as job:
                 stop.clear()
-                jobs.put(message)
+                jobs.put(job)
             case _:
                 stop.set()
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from automl.errors import FailureReason, TrialFailure
-from automl.executors.devices import gpus, share
+from automl.executors.devices import share
 from automl.executors.limits import (
     DEFAULT_LIMITS,
     GIGABYTE,
@@ -25,8 +25,8 @@ from automl.executors.limits import (
 )
 from automl.executors.runner import TRAINER, outcome
 from automl.executors.supervision import Supervision, ending
+from automl.hardware import gpus, has_accelerator
 from automl.segments import Beat, Job, Result, Workload
-from automl.settings import has_accelerator
 
 WATCH_SECONDS = 1.0
 NO_DEVICES: Mapping[str, str] = {}
@@ -54,7 +54,7 @@ class ProcessExecutor:
     ) -> None:
         self._jobs: queue.SimpleQueue[tuple[Job, Future[Result]] | None] = queue.SimpleQueue()
         limits = replace(limits, memory=limits.memory or share_of_memory(workers))
-        names = gpus(os.environ)
+        names = gpus()
         shares = [share(worker, workers, names, os.environ) for worker in range(workers)]
         self._lanes = [_Lane(self._jobs, runner, workload, limits, own) for own in shares]
         self._closed = False

@@ -29,8 +29,9 @@ from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
-IMAGE_BYTES, MOST_SPARE = 2**22, 2**6
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
+IMAGE_BYTES, MOST_SPARE = 2**22, 2**6
+"""Smallest size of an array of images, and up to how many times that it is filled up."""
 
 
 class DeviceSplit(NamedTuple):
@@ -175,6 +176,14 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     return Batch(source, split.copies[source], inputs, targets, split.weights[rows])
 
 
+def as_trained(model: Seq2Seq, batch: Batch, variation: Variation, noise: Noise) -> tuple[Batch, Array]:
+    """Return what a model is given of a batch in training, and what it is to say: images and boxes are varied."""
+    source = varied(model.stem, batch.source, variation, noise.seed)
+    targets = arranged(model.stem, batch.targets, variation, noise.seed)
+    inputs = batch.inputs if targets is batch.targets else behind(targets)
+    return batch._replace(source=source, inputs=inputs), targets
+
+
 def behind(targets: Int[Array, "batch target"]) -> Int[Array, "batch target"]:
     """Return what a model is given to say targets: each behind the begin, without its end."""
     begins = jnp.where(targets[:, :1] == PAD, PAD, BOS).astype(targets.dtype)
@@ -216,10 +225,8 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
         state: TrainState, split: DeviceSplit, chunk: Chunk, given: Any = None, sizes: Sizes | None = None
     ) -> tuple[TrainState, Float[Array, "steps"]]:
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
-            source = varied(model.stem, batch.source, chunk.variation, noise.seed)
-            targets = arranged(model.stem, batch.targets, chunk.variation, noise.seed)
-            inputs = batch.inputs if targets is batch.targets else behind(targets)
-            logits = bind(model, parameters, given)(source, inputs, noise, batch.copies)
+            seen, targets = as_trained(model, batch, chunk.variation, noise)
+            logits = bind(model, parameters, given)(seen.source, seen.inputs, noise, seen.copies)
             smoothing, weights = chunk.recipe.label_smoothing, batch.weights
             return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens, weights=weights)
 

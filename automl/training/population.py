@@ -67,6 +67,7 @@ class Lane:
         chunk: What it waits for, while it waits.
         losses: What came of that.
         error: Why nothing did.
+        bank: Where its state lies, in the place `slot`.
     """
 
     configuration: Seq2Seq
@@ -77,6 +78,11 @@ class Lane:
     error: Exception | None = None
     bank: Slots | None = None
     slot: int = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its state is gone with a program that failed."""
+        return self.state is None and self.bank is None
 
     def outcome(self) -> Float[NDArray[Any], "steps"]:
         """Return the losses of the last chunk, or raise why there are none."""
@@ -90,7 +96,7 @@ class Population:
     """The trials of one kind; safe to use from as many threads as there are trials."""
 
     def __init__(self, programs: Programs, kind: Kind, most: int = COUNTS[-1]) -> None:
-        self.pace = Pace(most)
+        self.pace = Pace(next((count for count in COUNTS if count >= most), COUNTS[-1]))
         self._programs, self._kind = programs, kind
         self._lanes: list[Lane] = []
         self._banks: list[Slots] = []
@@ -119,9 +125,11 @@ class Population:
         """Take a chunk of steps with all that train at the same time; return the losses.
 
         Raises:
-            MemoryError: The device is too small for one trial.
+            Exception: Whatever the program raised, of which the trial's state may be lost: then it says so each time.
         """
         with self._turn:
+            if lane.is_lost:
+                return lane.outcome()
             lane.split, lane.chunk, lane.losses, lane.error = split, chunk, None, None
             self._lead()
             self._turn.wait_for(lambda: lane.chunk is None)
@@ -195,10 +203,11 @@ class Population:
         fewer = count > 1 and isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         if fewer:
             self.pace.exhausted(count)
-        for lane in waiting:
-            if lane.chunk is not None and (lane.bank in lost or not fewer):
+        for lane in self._lanes:
+            is_hit = lane.bank in lost
+            if is_hit or (lane in waiting and lane.chunk is not None and not fewer):
                 lane.error, lane.chunk = error, None
-            if lane.bank in lost:
+            if is_hit:
                 lane.bank = None
         self._banks = [bank for bank in self._banks if bank not in lost]
 

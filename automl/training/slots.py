@@ -127,12 +127,6 @@ class Slots:
         program = self.programs.get(repr(("slot taken", self.kind.hull.members, self.count)), _taking, arguments)
         return self.kind.hull.cut(jax.device_get(program(*arguments)), self.taken[slot])
 
-    def leave(self, slot: int) -> TrainState:
-        """Return the state of a trial and free its place."""
-        state = self.get(slot)
-        del self.taken[slot]
-        return state
-
     def train(self, split: DeviceSplit, chunks: Mapping[int, Chunk]) -> Mapping[int, Float[NDArray[Any], "steps"]]:
         """Take a chunk of steps in some places; return the losses of each, in nats a token."""
         real = jax.device_get(dict(chunks))

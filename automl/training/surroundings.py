@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from automl.hardware import cores
+
 SOURCES = ("automl/models", "automl/training", "automl/decoding", "automl/data/tokenizers.py", "search_spaces")
 """Files and folders of our own whose code decides programs."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -47,7 +49,7 @@ def surroundings() -> str:
             source_digest(),
             *(f"{name} {version(name)}" for name in PACKAGES),
             f"{len(devices)} {devices[0].device_kind} {devices[0].client.platform_version}",
-            f"{platform.system()} {platform.machine()} {_cores()}",
+            f"{platform.system()} {platform.machine()} {cores()}",
             *processor(),
             *(f"{name}={os.environ.get(name, '')}" for name in VARIABLES),
             *(f"{name}={values[name]!r}" for name in sorted(values) if not name.startswith(INDIFFERENT)),
@@ -73,7 +75,3 @@ def processor() -> tuple[str, ...]:
     except OSError:
         return (platform.processor(),)
     return tuple(line for line in first.splitlines() if line.partition(":")[0].strip() in IDENTITY)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

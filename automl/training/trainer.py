@@ -58,14 +58,14 @@ from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
-from automl.weights import together
+from automl.weights import averaged, together
 from search_spaces.decoding import Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 
-DRAWN, AVERAGE = "drawn", "average/"
+DRAWN = "drawn"
 MOST_DATASETS = 4
 REPORT_SECONDS = 1.0
 
@@ -242,8 +242,7 @@ class Trainer:
         if start == DRAWN:
             return fresh
         if start in self.starts:
-            held = checkpoints.read_tensors(self.checkpoints, self.starts[start])
-            values = {name.removeprefix(AVERAGE): held[name] for name in held if name.startswith(AVERAGE)}
+            values = averaged(checkpoints.read_tensors(self.checkpoints, self.starts[start]))
         else:
             values = self.table.corpus.parameters
         shapes = ({name: value.shape for name, value in each.items()} for each in (fresh.parameters, values))

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from automl.bundle import Bundle, read_bundle, write_bundle
+from automl.decoding.generation import Generation
 from automl.errors import InputError
 from automl.export.exporting import Sample, export
-from automl.inference import Generation, Model
+from automl.inference import Model
 from automl.weights import together
 from search_spaces.decoding import Beam, Sampling
 from tests.automl.bundles import SMALL, TRANSFORMER, Drawn

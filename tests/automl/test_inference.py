@@ -11,8 +11,9 @@ import pytest
 
 import automl
 from automl.bundle import write_bundle
+from automl.decoding.generation import Generation
 from automl.errors import InputError
-from automl.inference import Generation, Model, load
+from automl.inference import Model, load
 from automl.segments import ProgramFolder
 from search_spaces import decoders, encoders
 from search_spaces.decoding import Beam, Sampling

@@ -22,26 +22,13 @@ from search_spaces.dials import from_dict, to_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.database import open_database
 from storage.searches import create_search
+from tests.automl.command_line import DOCUMENT as SMALL
 from tests.automl.command_line import Finished, automl
 
 MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
 COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
 """The data themselves, and the private folders of texts and token ids that a search reads."""
-DOCUMENT = """
-[data]
-train = "train.tsv"
-source_tokens = "characters"
-target_tokens = "characters"
-[space]
-preset = "tiny"
-encoder = "Recurrent"
-decoder = "Recurrent"
-cell = "gru"
-hidden_size = 64
-num_layers = 1
-bidirectional = false
-"decoder.Recurrent.attention" = "Additive"
-"""
+DOCUMENT = SMALL.replace('test = "test.tsv"\n', "")
 WATCH = """
 import os, socket, sys
 def watched(event, arguments, path=os.environ["CONNECTIONS"]):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from automl.executors.devices import gpus, share
+from automl.executors.devices import share
+from automl.hardware import gpus
 
 
 @pytest.fixture
@@ -20,6 +21,10 @@ def test_the_environment_narrows_them(system):
     assert gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-8f1e"}, system) == ("2", "GPU-8f1e")
     assert gpus({"CUDA_VISIBLE_DEVICES": ""}, system) == ()
     assert gpus({"JAX_PLATFORMS": "cpu"}, system) == ()
+
+
+def test_a_machine_without_gpus_has_none_whatever_the_environment_says(tmp_path):
+    assert gpus({"CUDA_VISIBLE_DEVICES": "0"}, tmp_path) == ()
 
 
 def test_each_of_as_many_workers_as_gpus_has_one():

@@ -12,13 +12,16 @@ import jax
 import numpy as np
 import pytest
 
-from automl.data.batching import plan
+from automl.data.batching import Bucket, plan
+from automl.models.parameters import initialise
 from automl.segments import Segment, SegmentResult
 from automl.training.checkpoints import read_tensors
+from automl.training.executables import Chunk, new_state
+from automl.training.hulls import Hull
 from automl.training.population import COUNTS, Pace, Population
 from automl.training.population_trainer import PopulationTrainer
-from automl.training.slots import Slots
-from search_spaces.optimizers import Lion
+from automl.training.slots import Kind, Slots
+from search_spaces.optimizers import AdamW, Lion
 from tests.automl.training.trials import CHUNK, CONFIGURATION, ROWS, never, onward, segment, silent, trained
 
 SMALL = replace(
@@ -126,6 +129,25 @@ def test_slots_are_as_many_as_there_are_trials_for_unless_fewer_are_as_fast():
     assert pace.count(5) == 16
     pace.measured(16, 900, 1.0)
     assert pace.count(5) == 16
+
+
+def test_a_program_has_room_for_as_many_as_may_train(together):
+    kind = Kind(Hull.of(SMALL, 11, 9), Bucket(8, 8), (AdamW, Lion))
+    assert [Population(together.programs, kind, most).pace.count(most) for most in (1, 3, 8, 256)] == [1, 4, 16, 256]
+
+
+def test_a_trial_whose_state_was_lost_hears_why_each_time(together, monkeypatch):
+    def lose(self: Slots, *_: Any) -> Any:
+        jax.tree.map(lambda leaf: leaf.delete(), self._state)
+        raise ValueError("the device is gone")
+
+    monkeypatch.setattr(Slots, "train", lose)
+    kind = Kind(Hull.of(SMALL, 11, 9), Bucket(8, 8), (AdamW, Lion))
+    population, nothing = Population(together.programs, kind, 1), Chunk._make([None] * len(Chunk._fields))
+    with population.lane(new_state(initialise(kind.hull.true(SMALL), 0)), SMALL) as lane:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="the device is gone"):
+                population.train(lane, together.dataset(SMALL).data, nothing)
 
 
 def test_memory_sets_a_ceiling():
