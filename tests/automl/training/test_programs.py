@@ -84,7 +84,7 @@ def test_another_key_form_or_type_is_another_program(place: ProgramFolder) -> No
 
 @pytest.mark.parametrize(
     ("where", "value"),
-    [("source_digest", "changed"), ("version", "0.0.1"), ("processor", ("another",)), ("_cores", 999)],
+    [("source_digest", "changed"), ("version", "0.0.1"), ("processor", ("another",)), ("cores", 999)],
 )
 def test_code_libraries_and_machine_are_part_of_the_key(
     monkeypatch: pytest.MonkeyPatch, where: str, value: object
