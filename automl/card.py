@@ -40,6 +40,7 @@ class Account:
         licence: Of the model, as its owner says.
         membership: How well rows of train are told from others (see `automl.segments.Membership`).
         members: The families of the further models of an ensemble, and `single` how the best does alone.
+        spread: How it did under other seeds, where it was trained again: `metric`, `others`, `mean`, `deviation`.
         warning: What is to be known before the model is relied on.
         reads: Whether it reads a source.
         samples: Pairs of the data, of a task that allows to show them.
@@ -64,6 +65,7 @@ class Account:
     membership: Mapping[str, float] | None = None
     members: Sequence[str] = ()
     single: Mapping[str, Any] | None = None
+    spread: Mapping[str, Any] | None = None
     warning: str = ""
     reads: bool = True
     samples: Sequence[tuple[str, str]] = ()
@@ -162,6 +164,15 @@ def _quality(account: Account) -> Iterator[str]:
         names = account.config.get("metrics", ())
         said = [f"{name} {of[name]:.4g} on {split}" for split, of in found for name in names if name in of]
         yield f"The best of them alone, with {alone['parameters'] or 0:,} parameters: {', '.join(said)}."
+    if account.spread is not None:
+        yield _under_seeds(account.spread)
+
+
+def _under_seeds(spread: Mapping[str, Any]) -> str:
+    count, deviation = len(spread["others"]), spread["deviation"]
+    about = "" if deviation is None else f" ± {deviation:.2g}"
+    seeds = f"{count} other seed{'' if count == 1 else 's'}"
+    return f"The best of them trained again under {seeds}: {spread['metric']} {spread['mean']:.4g}{about} on valid."
 
 
 def _making(account: Account) -> Iterator[str]:

@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from automl.commands import care, conversation, explain, init, search, serve, studies, surroundings, winners, worker
+from automl.commands import (
+    care,
+    conversation,
+    explain,
+    init,
+    repeat,
+    search,
+    serve,
+    studies,
+    surroundings,
+    winners,
+    worker,
+)
 from automl.commands.options import BROKEN_PIPE, FOUND, INTERRUPTED, NOTHING_FOUND, WRONG_INPUT
 from automl.errors import InputError, Obstacle
 from automl.terminal.console import say
@@ -18,6 +30,7 @@ from automl.terminal.console import say
 COMMANDS = (
     init.init,
     search.search,
+    repeat.repeat,
     studies.status,
     studies.leaderboard,
     studies.report,

@@ -12,6 +12,7 @@ from typing import Any
 
 from automl.bundle import MANIFEST, read_config
 from automl.constraints import Constraints
+from automl.control.repetition import Repetition
 from automl.data.corpus import DataDescription, Given
 from automl.data.forms import Form
 from automl.data.table import TokenTable
@@ -40,16 +41,21 @@ class Ground:
         space: The space in place of the document's.
         starts: Values of the dial `start` → sha256 of the checkpoint with those parameters.
         passes: Passes over train, at most.
+        repetition: What is trained in place of proposals.
     """
 
     given: Given | None = None
     space: Space | None = None
     starts: Mapping[str, str] = field(default_factory=dict)
     passes: int | None = None
+    repetition: Repetition | None = None
 
     def data_of(self, document: TaskDocument) -> "TaskDocument | GivenData":
         """Return the data of a document, in the tokens that are given."""
         return document if self.given is None else GivenData(document.data, document.form, self.given)
+
+
+NOTHING = Ground()
 
 
 @dataclass(frozen=True)
@@ -165,9 +171,24 @@ def pretrained(
         found.append(search(wanted, ground))
         if found[-1].state == "interrupted":
             break
-        row = get_search(database, wanted.name)
-        best = ((row and row.summary) or {}).get("best")
-        if best is None:
+        checkpoint = _won(database, wanted.name)
+        if checkpoint is None:
             raise InputError(f"[pretraining] {objective}: {found[-1].why}")
-        starts[objective] = best["checkpoint"]
+        starts[objective] = checkpoint
     return begun_space(of, shape), Ground(starts=starts), found
+
+
+def starts_of(document: TaskDocument, database: Database) -> dict[str, str]:
+    """Return the checkpoint that each pre-training of a document has ended with."""
+    wish = document.pretraining
+    objectives = wish.objectives if wish and wish.unlabelled else ()
+    names = {objective: pretraining_document(document, objective).name for objective in objectives}
+    found = {objective: _won(database, name) for objective, name in names.items()}
+    return {objective: checkpoint for objective, checkpoint in found.items() if checkpoint is not None}
+
+
+def _won(database: Database, name: str) -> str | None:
+    """Return the checkpoint of the winner of a search."""
+    row = get_search(database, name)
+    best = ((row and row.summary) or {}).get("best")
+    return None if best is None else str(best["checkpoint"])

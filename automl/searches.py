@@ -23,7 +23,7 @@ from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
-from automl.pretraining import Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
+from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
 from automl.refusals import check_objective, without_idle_copying
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import (
@@ -112,8 +112,8 @@ class Options:
 DEFAULTS = Options()
 
 
-def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
-    """Search, go on with a search, or say again how it ended.
+def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Ground = NOTHING) -> Search:
+    """Search, go on with a search, or say again how it ended; `ground` is what it begins from.
 
     Where it was interrupted while it pre-trained, what is returned is how the search stands that pre-trains.
 
@@ -121,10 +121,6 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS) -> Search:
         InputError: The document, its data or an option is wrong.
         StorageError: The database cannot be used, or another process runs this search.
     """
-    return _search(document, options, Ground())
-
-
-def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
     began = monotonic()
     settings = Settings()
     url = options.storage or settings.storage
@@ -146,7 +142,7 @@ def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
     for notice in table.notices:
         options.on_notice(notice)
     spent = 0.0
-    if document.pretraining is not None and document.pretraining.unlabelled is not None:
+    if document.pretraining is not None and document.pretraining.unlabelled is not None and not ground.starts:
         space, ground, found = _pretrained(document, options, space, table)
         if found[-1].state == "interrupted":
             return found[-1]
@@ -168,7 +164,8 @@ def _search(document: TaskDocument, options: Options, ground: Ground) -> Search:
             earlier = best_of_earlier(others, row.name, document.kind, profile, space)
             spent = monotonic() - began if row.seconds else max(spent, monotonic() - began)
             plan = plan_of(document, space, table, checkpoints, spent)
-            plan = replace(plan, earlier=earlier, passes=ground.passes or plan.passes)
+            passes = ground.passes or plan.passes
+            plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition)
             workload = replace(workload_of(table, plan, settings, options), starts=ground.starts)
             with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
                 outcome = _run(database, row, lease, plan, workload, options)
@@ -185,7 +182,7 @@ def _pretrained(
 
     def search(wanted: TaskDocument, ground: Ground) -> Search:
         options.on_notice(f"pre-training, as search {wanted.name}")
-        return _search(wanted, inner, ground)
+        return run_search(wanted, inner, ground)
 
     with closing(open_database(url)) as database:
         return pretrained(document, space, table, database, search, again=options.new)

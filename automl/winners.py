@@ -70,6 +70,7 @@ class Search:
         front: Where there are several objectives, all that is best in its way, the best by the first before.
         warning: What is to be known before the winner is relied on, in one sentence.
         refused: Configurations that were drawn again, since they were over a limit.
+        spread: How finalists did under other seeds, where they were repeated (see `automl.repeats`).
     """
 
     name: str
@@ -82,6 +83,7 @@ class Search:
     front: Sequence[Mapping[str, Any]] = ()
     refused: int = 0
     warning: str = ""
+    spread: Sequence[Mapping[str, Any]] = ()
 
     @property
     def _together(self) -> tuple[str, ...]:
@@ -101,7 +103,7 @@ class Search:
             "why": self.why,
             "warning": self.warning or None,
             "refused": self.refused,
-            **({"front": list(self.front)} if self.front else {}),
+            **{key: list(said) for key in ("front", "spread") if (said := getattr(self, key))},
         }
 
 
@@ -192,6 +194,7 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
             "signatures": signatures(config["metrics"], corpus.references("test")),
             "seconds": round(row.seconds, 1),
             **{name: said for name in ("membership", "single") if (said := getattr(found, name)) is not None},
+            **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
         },
         card=model_card(account_of(row, corpus, config, found)),
     )
@@ -236,10 +239,17 @@ def account_of(
         membership=found.membership,
         single=found.single,
         members=[_families(each) for each in config.get("members", ())],
+        spread=_spread_of(row, found),
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,
         samples=corpus.pairs("test")[:SHOWN_SAMPLES] if row.document.get("share_samples") else (),
     )
+
+
+def _spread_of(row: SearchRow, found: Found) -> Mapping[str, Any] | None:
+    """Return how a trial did under other seeds, where it was repeated."""
+    known: Sequence[Mapping[str, Any]] = (row.summary or {}).get("spread", ())
+    return next((each for each in known if each["checkpoint"] == found.checkpoint), None)
 
 
 def _families(configuration: Mapping[str, Any]) -> str:
@@ -299,6 +309,7 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
         front=[{key: each[key] for key in SHOWN} for each in summary.get("front", ())],
         refused=summary.get("refused", 0),
         warning=summary.get("warning", ""),
+        spread=summary.get("spread", ()),
     )
 
 

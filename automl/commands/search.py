@@ -1,7 +1,8 @@
 """`automl search`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,7 +27,7 @@ from automl.terminal.console import print_json, print_search, say
 if TYPE_CHECKING:
     from automl.searches import Options
     from automl.tasks.document import TaskDocument
-    from automl.winners import Search
+    from automl.terminal.progress import Goal
 
 
 def search(  # noqa: PLR0913
@@ -61,8 +62,9 @@ def search(  # noqa: PLR0913
     """
     from automl.records import read_record
     from automl.report import findings, summary
-    from automl.searches import Options, space_of
+    from automl.searches import Options, run_search, space_of
     from automl.tasks.document import document_from_mapping
+    from automl.terminal.progress import Goal
 
     url = storage or read_settings().storage
     document = _document(task, name, {"time": time, "trials": trials, "finish": finish})
@@ -70,7 +72,8 @@ def search(  # noqa: PLR0913
     options = replace(options, deterministic=deterministic, trackers=tuple(track or ()))
     if detach:
         return _queue(document, options, as_json=as_json)
-    found = _watched(document, options)
+    with watched(Goal(document.metrics[0], document.limits.time), options) as shown:
+        found = run_search(document, shown)
     with opened(url) as database:
         record = read_record(database, found.name)
     learnt = findings(record, space_of(document_from_mapping(record.row.document, Path())))
@@ -101,17 +104,17 @@ def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> in
     return FOUND
 
 
-def _watched(document: "TaskDocument", options: "Options") -> "Search":
-    """Search, shown on standard error and ended in good order by a signal."""
-    from automl import searches
+@contextmanager
+def watched(goal: "Goal", options: "Options") -> Iterator["Options"]:
+    """Give options by which a search is shown on standard error and ended in good order by a signal."""
     from automl.terminal.interruption import Interruption
-    from automl.terminal.progress import Goal, display
+    from automl.terminal.progress import display
 
-    shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
+    shown = display(goal, sys.stderr)
     try:
         with Interruption(shown) as interruption:
             options = replace(options, on_change=shown.change, on_notice=shown.notice)
-            return searches.run_search(document, replace(options, on_controller=interruption.watch))
+            yield replace(options, on_controller=interruption.watch)
     finally:
         shown.stop()
 

@@ -80,7 +80,8 @@ class Controller:
         self._clock = clock
         self._on_change = on_change
         self._waiting = waiting
-        self._proposals = Proposals(plan.space, plan.seed, plan.admissible, plan.earlier)
+        self._proposals = plan.repetition or Proposals(plan.space, plan.seed, plan.admissible, plan.earlier)
+        self._decide = plan.repetition.decide if plan.repetition else decide
         self._forecaster = Forecaster()
         self._encoder = encoder(plan.space.ranges)
         self._batch = Batch(database, lease)
@@ -214,7 +215,7 @@ class Controller:
             seen = history.candidates(self._trials.values(), self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
             ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
-            decision = decide(seen, self._outlook(), ways, self._forecaster)
+            decision = self._decide(seen, self._outlook(), ways, self._forecaster)
             match decision:
                 case Start():
                     self._start(decision, offered)

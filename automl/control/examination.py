@@ -46,7 +46,8 @@ class Examination:
     ) -> Winner | None:
         """Return a trial at a segment as the winner: decoding as suits it, and scored on test.
 
-        Where the plan allows it, other trials speak together with it if that is better on valid.
+        Where the plan allows it, other trials speak together with it if that is better on valid. A repetition is left
+        as it is.
 
         Args:
             left: Seconds that are left, none without a limit.
@@ -54,6 +55,8 @@ class Examination:
         Returns:
             Nothing if the checkpoint is damaged.
         """
+        if plan.repetition is not None:
+            return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
         test = self._examined(trial, segment, decoding)

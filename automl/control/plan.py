@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from automl.budget import Budget
 from automl.control.criteria import Criteria
+from automl.control.repetition import Repetition
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 from storage.objects import Place
@@ -33,6 +34,7 @@ class Plan:
         spent: Seconds of the time budget that this run used before the controller was made.
         ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
+        repetition: What is trained in place of proposals; its winner is not scored on test.
         lease_seconds: The lease is renewed for so long, three times as often.
     """
 
@@ -57,6 +59,7 @@ class Plan:
     passes: int = 60
     ensembles: bool = False
     most_parameters: int | None = None
+    repetition: Repetition | None = None
 
     def trial_seed(self, number: int) -> int:
         """Return the seed of a trial: parameters, data order and dropout."""
