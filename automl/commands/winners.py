@@ -99,14 +99,17 @@ def predict(
     model = loaded(read_bundle(bundle), too_long)
     decoding = _decoding(model.decoding, beam, length_penalty)
     outputs: list[Any] = []
+    first = 1
     with stream_of(source) as stream:
         if source == "-" and sys.stdin.isatty():
             say("type one source a line; Ctrl-D ends")
         for lines in batches(stream.read1, "standard input" if source == "-" else source):
             predicted = _predicted(model, lines, decoding, n_best)
-            if not as_json:
-                typer.echo("\n".join(_printed(predicted, len(outputs) + 1, one_line)))
-            outputs += predicted if as_json else [None] * len(lines)
+            if as_json:
+                outputs += predicted
+            else:
+                typer.echo("\n".join(_printed(predicted, first, one_line)))
+            first += len(lines)
     if as_json:
         print_json({"outputs": outputs})
 

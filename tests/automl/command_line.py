@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+KEY = os.environ["AUTOML_PROGRAM_KEY"]
+CACHE = Path(KEY).parent / "cache"
+"""Shared by all tests, so that each program is compiled once; what lies there is found by its content alone."""
 CODE = """
 import sys
 from automl.cli import run
@@ -53,10 +56,7 @@ class Finished:
 
 def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tuple[str, str]] = ()) -> Finished:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOML_")}
-    own = {
-        name: str(folder / path) for name, path in (("AUTOML_CACHE", "cache"), ("AUTOML_PROGRAM_KEY", "programs.key"))
-    }
-    cache = {**own, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    cache = {"AUTOML_CACHE": str(CACHE), "AUTOML_PROGRAM_KEY": KEY, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     finished = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],
         check=False,

@@ -72,7 +72,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     (folder / "watch" / "sitecustomize.py").write_text(WATCH)
     record = folder / "connections.txt"
     record.touch()
-    watching = [("PYTHONPATH", os.pathsep.join([str(folder / "watch"), *sys.path])), ("CONNECTIONS", str(record))]
+    path = os.pathsep.join([str(folder / "watch"), *sys.path])
+    watching = [("PYTHONPATH", path), ("CONNECTIONS", str(record)), ("AUTOML_CACHE", str(folder / "cache"))]
     commands = {
         "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
         "again": ("search", "secret.toml", "--trials", "2"),

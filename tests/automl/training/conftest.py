@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from automl.data.table import TokenTable
-from automl.segments import Workload
+from automl.segments import ProgramFolder, Workload
 from automl.training.trainer import Trainer
+from tests.automl.command_line import CACHE, KEY
 from tests.automl.training.trials import new_trainer
 
 METRICS = ("sequence_error_rate", "exact_match")
@@ -15,7 +16,8 @@ METRICS = ("sequence_error_rate", "exact_match")
 @pytest.fixture(scope="session")
 def workload(reversals: TokenTable, tmp_path_factory: pytest.TempPathFactory) -> Workload:
     checkpoints = tmp_path_factory.mktemp("checkpoints")
-    return Workload(table=str(reversals.folder), checkpoints=str(checkpoints), metrics=METRICS, threads=1)
+    cache = ProgramFolder(str(CACHE / "programs"), KEY)
+    return Workload(str(reversals.folder), str(checkpoints), METRICS, threads=1, cache=cache)
 
 
 @pytest.fixture(scope="session")
