@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from automl.data.sources import LINE_LIMIT
 from automl.errors import InputError
 
-CHUNK = 1 << 16
+CHUNK = 1 << 18
 BYTE_ORDER_MARK = "\ufeff"
 
 
