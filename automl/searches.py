@@ -316,14 +316,14 @@ def profile_of(table: TokenTable) -> Profile:
 
 
 def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Options) -> Workload:
-    """Return what the trainers have to know; several processes on a CPU compute with one thread each."""
-    alone = options.place != "processes" or has_accelerator() or _workers(settings, options, plan) == 1
+    """Return what the trainers have to know; processes without an accelerator have as many cores each."""
+    free = options.place != "processes" or has_accelerator()
     return Workload(
         table=str(table.folder.absolute()),
         checkpoints=objects.address(plan.checkpoints),
         metrics=tuple(objective.name for objective in plan.criteria.objectives if objective.name not in COSTS),
         latency="latency" in {*plan.criteria.limits, *(objective.name for objective in plan.criteria.objectives)},
-        threads=0 if alone else 1,
+        threads=0 if free else max(cores() // _workers(settings, options, plan), 1),
         cache=_programs(settings, options),
     )
 

@@ -57,7 +57,7 @@ class Workload:
             target tokens are counted whatever those of a trial are.
         checkpoints: Folder where checkpoint bytes are kept under their sha256.
         metrics: Names from `automl.metrics.METRICS`; the first is the objective.
-        threads: Threads that one process computes with on a CPU; 0 leaves the choice to JAX.
+        threads: Cores that one process computes on without an accelerator; 0 leaves the choice to JAX.
         latency: Whether every segment measures how long a greedy decode takes.
         cache: Where compiled programs are kept between processes, or none.
         starts: Value of the dial `start` → sha256 of the checkpoint whose averaged parameters such a trial begins with.

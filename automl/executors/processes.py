@@ -33,11 +33,22 @@ NO_DEVICES: Mapping[str, str] = {}
 
 
 def environment(workload: Workload, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a worker: our import path, and one thread for XLA and BLAS where the workload says so."""
+    """Environment of a worker: our import path, and as many threads for XLA and BLAS as the workload says.
+
+    Each of several threads computes for a device of its own, since operations as small as these gain little by being
+    shared among threads.
+    """
     changed = {**inherited, "PYTHONPATH": os.pathsep.join(folder for folder in sys.path if folder)}
-    if workload.threads == 1:
-        flags = f"{inherited.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
-        changed |= {"NPROC": "1", "PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
+    threads = workload.threads
+    if threads:
+        flags = f"{inherited.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+        flags += f" --xla_force_host_platform_device_count={threads}" if threads > 1 else ""
+        changed |= {
+            "NPROC": f"{threads}",
+            "PJRT_NPROC": f"{threads}",
+            "OMP_NUM_THREADS": "1",
+            "XLA_FLAGS": flags.strip(),
+        }
     return changed
 
 

@@ -5,13 +5,15 @@ numbers: each entry hashes its coordinates (the finaliser of C. Wellons' `lowbia
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt32
 
 GOLDEN = 0x9E3779B9
+NONE: Any = np.uint32(0)
 
 
 class Noise(NamedTuple):
@@ -23,6 +25,7 @@ class Noise(NamedTuple):
         locked: Whether the same entries are dropped at every position of a sequence: 0 or 1.
         tokens: Share of whole tokens.
         attention: Share of weights of attention.
+        first_row: Place of the first row in the whole batch, of which others may be elsewhere.
     """
 
     seed: UInt32[Array, ""]
@@ -30,6 +33,7 @@ class Noise(NamedTuple):
     locked: UInt32[Array, ""]
     tokens: Float[Array, ""]
     attention: Float[Array, ""]
+    first_row: UInt32[Array, ""] = NONE
 
     def at(self, place: int) -> "Noise":
         """Return noise of its own for one place in the model, or for one step."""
@@ -48,14 +52,14 @@ def drop(x: Float[Array, "..."], noise: Noise | None) -> Float[Array, "..."]:
     if noise is None:
         return x
     free: list[int | Array] = [1, 1 - noise.locked, 1]
-    return _dropped(x, noise.rate, _hashes(noise.seed, x.shape, free[: x.ndim]))
+    return _dropped(x, noise.rate, _hashes(noise.seed, x.shape, free[: x.ndim], noise.first_row))
 
 
 def drop_tokens(x: Float[Array, "batch length size"], noise: Noise | None) -> Float[Array, "batch length size"]:
     """Zero whole tokens at random and scale up the rest (Dai and Le, 2015, word dropout)."""
     if noise is None:
         return x
-    return _dropped(x, noise.tokens, _hashes(noise.seed, x.shape[:2], [1, 1])[:, :, None])
+    return _dropped(x, noise.tokens, _hashes(noise.seed, x.shape[:2], [1, 1], noise.first_row)[:, :, None])
 
 
 def drop_weights(
@@ -66,15 +70,18 @@ def drop_weights(
         return weights
     b, _, q, p = weights.shape
     seeds = mixed(noise.seed + head)
-    hashes = jax.vmap(lambda seed: _hashes(seed, (b, q, p), [1, 1, 1]), out_axes=1)(seeds)
+    hashes = jax.vmap(lambda seed: _hashes(seed, (b, q, p), [1, 1, 1], noise.first_row), out_axes=1)(seeds)
     return _dropped(weights, noise.attention, hashes)
 
 
-def _hashes(seed: UInt32[Array, ""], shape: tuple[int, ...], free: Sequence[int | Array]) -> UInt32[Array, "..."]:
+def _hashes(
+    seed: UInt32[Array, ""], shape: tuple[int, ...], free: Sequence[int | Array], first_row: UInt32[Array, ""]
+) -> UInt32[Array, "..."]:
     """Hash the coordinates of each entry, axis by axis; an axis that is not free counts as one place."""
     hashes = seed
-    for size, moves in zip(shape, free, strict=True):
-        places = jnp.arange(size, dtype=jnp.uint32) * jnp.uint32(GOLDEN) * jnp.asarray(moves, jnp.uint32)
+    for axis, (size, moves) in enumerate(zip(shape, free, strict=True)):
+        places = jnp.arange(size, dtype=jnp.uint32) + (0 if axis else first_row)
+        places = places * jnp.uint32(GOLDEN) * jnp.asarray(moves, jnp.uint32)
         hashes = mixed(hashes[..., None] + jnp.expand_dims(places, range(hashes.ndim)))
     return hashes
 

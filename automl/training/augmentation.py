@@ -4,12 +4,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from automl.data.boxes import PER_OBJECT
 from automl.data.pixels import LEVELS
 from automl.data.tokenizers import EOS, PAD, SPECIAL_TOKENS
-from automl.models.dropout import GOLDEN, mixed
+from automl.models.dropout import GOLDEN, Noise, mixed
 from search_spaces.augmentation import Augmentation, Unchanged, Varied
 from search_spaces.stems import Image, Stem, Tokens
 
@@ -48,13 +48,11 @@ class View(NamedTuple):
     mirrored: Float[Array, "batch"]
 
 
-def varied(
-    stem: Stem, source: Array, variation: Variation, seed: UInt32[Array, ""]
-) -> Float[Array, "batch tokens"] | Array:
+def varied(stem: Stem, source: Array, variation: Variation, noise: Noise) -> Float[Array, "batch tokens"] | Array:
     """Return sources as they are seen this time: images varied, texts as they are."""
     if isinstance(stem, Tokens):
         return source
-    draw = _drawn(seed, source.shape[0], 9)
+    draw = _drawn(noise, source.shape[0], 9)
     view = viewed(stem, variation, draw[:, :4])
     values = stem.height * stem.width * stem.channels
     pixels = source[:, :values].astype(jnp.float32) - len(SPECIAL_TOKENS)
@@ -65,10 +63,11 @@ def varied(
     return jnp.where(source[:, :1] == PAD, float(PAD), tokens)
 
 
-def _drawn(seed: UInt32[Array, ""], rows: int, count: int) -> Float[Array, "rows count"]:
+def _drawn(noise: Noise, rows: int, count: int) -> Float[Array, "rows count"]:
     """Return numbers from 0 to 1 for each row."""
     places = jnp.arange(rows * count, dtype=jnp.uint32).reshape(rows, count) + jnp.uint32(PLACE)
-    hashes = mixed(mixed(seed + jnp.uint32(PLACE)) + places * jnp.uint32(GOLDEN))
+    places = places + noise.first_row * jnp.uint32(count)
+    hashes = mixed(mixed(noise.seed + jnp.uint32(PLACE)) + places * jnp.uint32(GOLDEN))
     return (hashes >> 8).astype(jnp.float32) / (1 << 24)
 
 
@@ -125,7 +124,7 @@ def _uncovered(stem: Image, variation: Variation, draw: Float[Array, "batch 3"])
 
 
 def arranged(
-    stem: Stem, targets: Int[Array, "batch target"], variation: Variation, seed: UInt32[Array, ""]
+    stem: Stem, targets: Int[Array, "batch target"], variation: Variation, noise: Noise
 ) -> Int[Array, "batch target"]:
     """Return targets of boxes in a random order (Chen et al., 2022, section 2.2), mirrored where the image is.
 
@@ -138,9 +137,9 @@ def arranged(
     objects = targets[:, : most * PER_OBJECT].reshape(rows, most, PER_OBJECT)
     ends = jnp.where(targets == EOS, jnp.arange(length), length).min(axis=1)
     real = jnp.arange(most)[None, :] < (ends // PER_OBJECT)[:, None]
-    keys = jnp.where(real, _drawn(seed + jnp.uint32(1), rows, most), 2.0 + jnp.arange(most))
+    keys = jnp.where(real, _drawn(noise._replace(seed=noise.seed + jnp.uint32(1)), rows, most), 2.0 + jnp.arange(most))
     mixed_up = jnp.take_along_axis(objects, jnp.argsort(keys, axis=1)[:, :, None], axis=1)
-    flip = _drawn(seed, rows, 9)[:, 3] < variation.flip
+    flip = _drawn(noise, rows, 9)[:, 3] < variation.flip
     other = 2 * len(SPECIAL_TOKENS) + variation.bins - 1 - mixed_up[:, :, jnp.array([0, 3, 2, 1, 4])]
     sideways = jnp.array([[[False, True, False, True, False]]])
     mirrored = jnp.where(sideways & (flip[:, None] & real)[:, :, None], other, mixed_up)

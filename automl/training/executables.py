@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_co
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, kept, updated
 from automl.training.schedules import Pace
+from automl.training.sharding import CORES, mesh_of, own_rows, summed
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
 
@@ -178,8 +180,8 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
 
 def as_trained(model: Seq2Seq, batch: Batch, variation: Variation, noise: Noise) -> tuple[Batch, Array]:
     """Return what a model is given of a batch in training, and what it is to say: images and boxes are varied."""
-    source = varied(model.stem, batch.source, variation, noise.seed)
-    targets = arranged(model.stem, batch.targets, variation, noise.seed)
+    source = varied(model.stem, batch.source, variation, noise)
+    targets = arranged(model.stem, batch.targets, variation, noise)
     inputs = batch.inputs if targets is batch.targets else behind(targets)
     return batch._replace(source=source, inputs=inputs), targets
 
@@ -213,11 +215,14 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
 Train = Callable[..., tuple[TrainState, Float[Array, "steps"]]]
 
 
-def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
+def training(
+    model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], ...], *, on_cores: bool = False
+) -> Train:
     """Return the function that takes a chunk of steps by one of some optimizers, from (state, split, chunk).
 
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
     several configurations it takes the facts of the one that is meant as well, and the true sizes of its parameters.
+    With `on_cores` it is what each core does, of the same state with its own part of the rows.
     """
     of_parameters = forms(model)
 
@@ -240,12 +245,13 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
 
             nothing = (jnp.zeros(()), {name: jnp.zeros_like(value) for name, value in parameters.items()})
             sums: tuple[Array, Any] = jax.lax.fori_loop(chunk.bounds[index], chunk.bounds[index + 1], add, nothing)
-            return sums
+            return summed(sums) if on_cores else sums
 
         def step(index: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
             now, losses = carry
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
-            loss, gradient = gradient_of(now.parameters, index, further(chunk.noise, now.step))
+            noise = own_rows(chunk.noise, chunk.rows.shape[1]) if on_cores else chunk.noise
+            loss, gradient = gradient_of(now.parameters, index, further(noise, now.step))
             gradient = kept(gradient, jax.tree.map(jnp.zeros_like, gradient), chunk.recipe)
             moved, moments = updated(
                 now.parameters,
@@ -269,9 +275,17 @@ def training(model: Seq2Seq, bucket: Bucket, optimizers: tuple[type[Optimizer], 
 
 
 @cache
-def train_program(signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...]) -> Train:
-    """Return `training` as a program; it consumes the state that it is given."""
-    return jax.jit(training(single(signature), bucket, optimizers), donate_argnums=0)
+def train_program(
+    signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...], cores: int = 1
+) -> Train:
+    """Return `training` as a program; it consumes the state that it is given, of which each of the cores has a copy."""
+    mesh, model = mesh_of(cores), single(signature)
+    if mesh is None:
+        return jax.jit(training(model, bucket, optimizers), donate_argnums=0)
+    parts: Any = Chunk(*(P(None, CORES) if name == "rows" else P() for name in Chunk._fields))
+    of_core = training(model, bucket, optimizers, on_cores=True)
+    every = jax.shard_map(of_core, mesh=mesh, in_specs=(P(), P(), parts), out_specs=P(), check_vma=False)
+    return jax.jit(every, donate_argnums=0)
 
 
 Evaluate = Callable[..., TokenCounts]

@@ -56,6 +56,7 @@ from automl.training.optimizers import Recipe
 from automl.training.programs import Program as Compiled
 from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
+from automl.training.sharding import mesh_of, on_all, on_first
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from automl.weights import averaged, together
@@ -68,6 +69,8 @@ from storage import objects
 DRAWN = "drawn"
 MOST_DATASETS = 4
 REPORT_SECONDS = 1.0
+LEAST_ROWS = 8
+"""Rows of a batch for each of several cores."""
 
 
 class Trainer:
@@ -81,6 +84,7 @@ class Trainer:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
         self.measures_latency, self.single = workload.latency, workload.threads == 1
+        self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
@@ -256,21 +260,35 @@ class Trainer:
         """Return where training ended, and how it was computed."""
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
-        dataset, state, reported = self.dataset(configuration), begin.state, -math.inf
+        dataset, reported = self.dataset(configuration), -math.inf
+        mesh = mesh_of(self._cores(dataset))
+        state, data = (begin.state, dataset.data) if mesh is None else on_all((begin.state, dataset.data), mesh)
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
         for run in course.runs(stop, watch):
             chunk = course.chunk(run)
-            inputs = (state, dataset.data, chunk)
+            inputs = (state, data, chunk)
             key = self._key(static, run, course, inputs)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
-                state, losses = program(state, dataset.data, chunk)
+                state, losses = program(state, data, chunk)
                 loss = finite_mean(losses, len(run.rows))
             course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
-        return Checkpoint(state, course.tokens), {"program": "alone", "slots": 1, "padding": course.padding}
+        state = state if mesh is None else on_first(state)
+        cores = 1 if mesh is None else mesh.size
+        return Checkpoint(state, course.tokens), {
+            "program": "alone",
+            "slots": 1,
+            "cores": cores,
+            "padding": course.padding,
+        }
+
+    def _cores(self, dataset: Dataset) -> int:
+        """Return the cores that share the rows of a batch; each has enough to be worth it."""
+        rows = dataset.plan.batch_size
+        return max(n for n in range(1, self.cores + 1) if n == 1 or (rows % n == 0 and rows // n >= LEAST_ROWS))
 
     def _key(self, static: Signature, run: Run, course: "Course", inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.
@@ -279,7 +297,8 @@ class Trainer:
         for a first look one compilation is enough, and padding changes no number but by rounding. One that goes on does
         so on an accelerator until their own is compiled beside it.
         """
-        rest = (alike(course.configuration.optimizer), self.dataset(course.configuration).table.digest)
+        dataset = self.dataset(course.configuration)
+        rest = (alike(course.configuration.optimizer), self._cores(dataset), dataset.table.digest)
         own, largest = (static, run.bucket, *rest), course.order.largest
         if own in self.compiled or own[1] == largest or not run.bucket.fits(largest):
             return own
@@ -291,13 +310,13 @@ class Trainer:
         if self.compiler is None:
             return False
         if key not in self.awaited:
-            source = Source("automl.training.executables:train_program", key[:3])
-            self.awaited[key] = self.compiler.submit(repr(("train", *key[:3])), source, inputs)
+            source = Source("automl.training.executables:train_program", key[:4])
+            self.awaited[key] = self.compiler.submit(repr(("train", *key[:4])), source, inputs)
         return not self.awaited[key].done()
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:3])), inputs)
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:4])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
@@ -305,8 +324,8 @@ class Trainer:
             report(Beat("compiling"))
             with watch.part("compiling"):
                 begun = time.monotonic()
-                build = partial(train_program, *key[:3])
-                self.compiled[key] = self.programs.get(repr(("train", *key[:3])), build, inputs)
+                build = partial(train_program, *key[:4])
+                self.compiled[key] = self.programs.get(repr(("train", *key[:4])), build, inputs)
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
         return self.compiled[key]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from automl.data.tokenizers import EOS, PAD
+from automl.models.dropout import Noise
 from automl.training.augmentation import Variation, arranged, varied
 from search_spaces.augmentation import Unchanged, Varied
 from search_spaces.stems import Patches, Tokens
@@ -16,8 +17,12 @@ IMAGES = np.asarray(np.random.default_rng(0).integers(0, 256, (64, 8, 6, 3)), np
 ROWS = jnp.asarray(IMAGES.reshape(64, -1) + 4)
 
 
+def noise(seed: int) -> Noise:
+    return Noise(jnp.uint32(seed), jnp.float32(0), jnp.uint32(0), jnp.float32(0), jnp.float32(0))
+
+
 def seen(augmentation: Any, seed: int = 1, rows: Any = ROWS, stem: Any = STEM) -> Any:
-    return np.asarray(varied(stem, rows, Variation.of(augmentation), jnp.uint32(seed)))
+    return np.asarray(varied(stem, rows, Variation.of(augmentation), noise(seed)))
 
 
 def pixels(tokens: Any) -> Any:
@@ -71,7 +76,7 @@ TARGETS = jnp.array([[*CAT, *DOG, EOS, PAD], [*DOG, EOS, *[PAD] * 6], [EOS, *[PA
 
 
 def said(augmentation: Any, bins: int = BINS, seed: int = 1, stem: Any = STEM) -> Any:
-    return np.asarray(arranged(stem, TARGETS, Variation.of(augmentation, bins), jnp.uint32(seed)))
+    return np.asarray(arranged(stem, TARGETS, Variation.of(augmentation, bins), noise(seed)))
 
 
 def test_targets_that_are_no_boxes_stay_as_they_are() -> None:
