@@ -12,6 +12,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from automl.executors.processes import environment
+from automl.segments import Segment, Workload
 from benchmarks.measurement import Result, Side, arguments, interleaved, load, median
 from benchmarks.warm import table_of
 from search_spaces import attention, decoders, encoders
@@ -28,7 +30,7 @@ GOALS = {64: ">= 1.2", 128: ">= 1.0", 256: ">= 1.0"}
 def main() -> None:
     """Measure, or be our side of a measurement."""
     if len(sys.argv) > 1 and sys.argv[1] == "--side":
-        answer(sys.argv[2], int(sys.argv[3]))
+        answer(sys.argv[2], *map(int, sys.argv[3:]))
         return
     options = arguments(__doc__ or "")
     before, peer = load(), os.environ.get("AUTOML_PYTORCH")
@@ -54,7 +56,7 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
 def compared(family: str, size: int, threads: int, peer: str | None, runs: int) -> dict[str, float]:
     """Return the milliseconds of a step of each side, by name."""
     name = f"{family}_{size}_{threads}_thread"
-    ours = [sys.executable, "-m", "benchmarks.step", "--side", family, str(size)]
+    ours = [sys.executable, "-m", "benchmarks.step", "--side", family, str(size), str(threads)]
     theirs = [peer, str(PEER), family, *map(str, (size, ROWS, LENGTH, len(LETTERS) + 4, threads))]
     commands = {name: ours} | ({f"{name}_pytorch": theirs} if peer else {})
     sides = {side: Side(command, threads) for side, command in commands.items()}
@@ -88,15 +90,16 @@ def configuration_of(family: str, size: int) -> Seq2Seq:
     )
 
 
-def answer(family: str, size: int) -> None:
+def answer(family: str, size: int, threads: int) -> None:
     """Be our side: take as many steps as each line of standard input says, print the milliseconds of one."""
+    os.environ.update(environment(Workload("", "", (), threads=threads), os.environ))
     import jax
     import numpy as np
 
     from automl.data.batching import plan
     from automl.models.parameters import initialise
-    from automl.segments import Segment, Workload
     from automl.training.executables import model_of, new_state, train_program
+    from automl.training.sharding import mesh_of, on_all
     from automl.training.signature import signature
     from automl.training.trainer import Course, Trainer
     from search_spaces.dials import to_dict
@@ -109,14 +112,17 @@ def answer(family: str, size: int) -> None:
         static = signature(configuration, sizes["source"], sizes["target"], ROWS)
         course = Course(Segment(0, to_dict(configuration), seed=0), configuration, order, 0)
         run = next(order.runs(0, 0))
-        state = new_state(initialise(model_of(static), 0))
-        program = train_program(static, run.bucket, (type(configuration.optimizer),))
+        state, data = new_state(initialise(model_of(static), 0)), dataset.data
+        mesh = mesh_of(threads)
+        if mesh is not None:
+            state, data = on_all((state, data), mesh)
+        program = train_program(static, run.bucket, (type(configuration.optimizer),), threads)
         chunk = jax.device_put(course.chunk(run))
-        state, losses = program(state, dataset.data, chunk)
+        state, losses = program(state, data, chunk)
         print(sum(int(np.prod(value.shape)) for value in state.parameters.values()), flush=True)
         for _ in sys.stdin:
             begun = time.perf_counter(), time.process_time()
-            state, losses = program(state, dataset.data, chunk)
+            state, losses = program(state, data, chunk)
             losses.block_until_ready()
             ended = time.perf_counter(), time.process_time()
             print(*(1000 * (end - begin) / STEPS for begin, end in zip(begun, ended, strict=True)), flush=True)
