@@ -99,7 +99,7 @@ def answer(family: str, size: int, threads: int) -> None:
     from automl.data.batching import plan
     from automl.models.parameters import initialise
     from automl.training.executables import model_of, new_state, train_program
-    from automl.training.sharding import mesh_of, on_all
+    from automl.training.sharding import core_mesh, on_all
     from automl.training.signature import signature
     from automl.training.trainer import Course, Trainer
     from search_spaces.dials import to_dict
@@ -113,7 +113,7 @@ def answer(family: str, size: int, threads: int) -> None:
         course = Course(Segment(0, to_dict(configuration), seed=0), configuration, order, 0)
         run = next(order.runs(0, 0))
         state, data = new_state(initialise(model_of(static), 0)), dataset.data
-        mesh = mesh_of(threads)
+        mesh = core_mesh(threads)
         if mesh is not None:
             state, data = on_all((state, data), mesh)
         program = train_program(static, run.bucket, (type(configuration.optimizer),), threads)

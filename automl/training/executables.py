@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, UInt8
 from numpy.typing import NDArray
 
@@ -26,7 +25,7 @@ from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_co
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, kept, updated
 from automl.training.schedules import Pace
-from automl.training.sharding import CORES, mesh_of, own_rows, summed
+from automl.training.sharding import BY_ROWS, WHOLE, core_mesh, own_rows, summed
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
 
@@ -279,12 +278,12 @@ def train_program(
     signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...], cores: int = 1
 ) -> Train:
     """Return `training` as a program; it consumes the state that it is given, of which each of the cores has a copy."""
-    mesh, model = mesh_of(cores), single(signature)
+    mesh, model = core_mesh(cores), single(signature)
     if mesh is None:
         return jax.jit(training(model, bucket, optimizers), donate_argnums=0)
-    parts: Any = Chunk(*(P(None, CORES) if name == "rows" else P() for name in Chunk._fields))
+    parts = Chunk._make(BY_ROWS if name == "rows" else WHOLE for name in Chunk._fields)
     of_core = training(model, bucket, optimizers, on_cores=True)
-    every = jax.shard_map(of_core, mesh=mesh, in_specs=(P(), P(), parts), out_specs=P(), check_vma=False)
+    every = jax.shard_map(of_core, mesh=mesh, in_specs=(WHOLE, WHOLE, parts), out_specs=WHOLE, check_vma=False)
     return jax.jit(every, donate_argnums=0)
 
 

@@ -9,10 +9,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from automl.models.dropout import Noise
 
 CORES = "cores"
+_jax: Any = jax.lax  # its collectives are not typed
+_spec: Any = PartitionSpec
+WHOLE: Any = _spec()
+"""Each core has all of an array."""
+BY_ROWS: Any = _spec(None, CORES)
+"""Each core has its part of the second axis."""
 Tree = TypeVar("Tree")
 
 
-def mesh_of(cores: int) -> Mesh | None:
+def core_mesh(cores: int) -> Mesh | None:
     """Return the cores of this process that train together, which XLA knows as devices; nothing where one trains."""
     devices = jax.devices()
     return Mesh(np.array(devices[:cores]), (CORES,)) if 1 < cores <= len(devices) else None
@@ -20,7 +26,7 @@ def mesh_of(cores: int) -> Mesh | None:
 
 def on_all(tree: Tree, mesh: Mesh) -> Tree:
     """Return arrays of which each core has a copy."""
-    placed: Tree = jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+    placed: Tree = jax.device_put(tree, NamedSharding(mesh, WHOLE), may_alias=False)
     return placed
 
 
@@ -32,10 +38,10 @@ def on_first(tree: Tree) -> Tree:
 
 def own_rows(noise: Noise, rows: int) -> Noise:
     """Return the noise of a core that has so many rows of each batch: what is dropped follows from the whole batch."""
-    return noise._replace(first_row=jax.lax.axis_index(CORES).astype(np.uint32) * rows)
+    return noise._replace(first_row=_jax.axis_index(CORES).astype(np.uint32) * rows)
 
 
 def summed(tree: Tree) -> Tree:
     """Add up over the cores."""
-    total: Any = jax.lax.psum(tree, CORES)
+    total: Tree = _jax.psum(tree, CORES)
     return total

@@ -56,7 +56,7 @@ from automl.training.optimizers import Recipe
 from automl.training.programs import Program as Compiled
 from automl.training.programs import Programs
 from automl.training.schedules import Cooldown, pace
-from automl.training.sharding import mesh_of, on_all, on_first
+from automl.training.sharding import core_mesh, on_all, on_first
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
 from automl.weights import averaged, together
@@ -261,7 +261,7 @@ class Trainer:
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
-        mesh = mesh_of(self._cores(dataset))
+        mesh = core_mesh(self._cores(dataset))
         state, data = (begin.state, dataset.data) if mesh is None else on_all((begin.state, dataset.data), mesh)
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
         for run in course.runs(stop, watch):
