@@ -1,7 +1,7 @@
 """A search from its task document to the winner's folder."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -25,6 +25,7 @@ from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
 from automl.refusals import check_objective, without_idle_copying
+from automl.resumption import check_checkpoints, is_sound, is_spent, plain_target, search_row
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import (
     Settings,
@@ -49,22 +50,17 @@ from storage.leases import Lease, current_owner
 from storage.searches import (
     SearchRow,
     claim,
-    create_search,
-    delete_search,
     get_search,
     list_searches,
     release,
     update_search,
 )
-from storage.study import delete_mirror
-from storage.trials import list_trials
 
 LEASE_SECONDS = 60.0
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
 FINISHING = 0.2
 """Share of the time that is kept to make an ensemble."""
-UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
         _held(database, document, corpus, checkpoints, options) as (row, lease),
     ):
         over = is_spent(row, document.limits)
-        if over and not _is_sound(row, checkpoints):
+        if over and not is_sound(row, checkpoints):
             options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
             over = False
         if over:
@@ -194,16 +190,6 @@ def _check_time(outcome: Outcome, plan: Plan) -> None:
     if outcome.state != "failed" or outcome.trials.get("failed") or time is None or outcome.seconds < time - plan.kept:
         return
     raise InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
-
-
-def _check_checkpoints(database: Database, row: SearchRow, folder: objects.Place) -> None:
-    """Refuse to go on where no checkpoint is at hand, as in another folder than before: every trial would fail."""
-    digests = [trial.checkpoint for trial in list_trials(database, row.id) if trial.checkpoint]
-    if digests and not any(objects.exists(folder, digest) for digest in digests):
-        raise InputError(
-            f"{folder}: holds no checkpoint of search {row.name!r}; start where it was started, "
-            "or let AUTOML_CHECKPOINTS name their folder"
-        )
 
 
 def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
@@ -344,7 +330,7 @@ def _held(
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
     before = search_row(database, document, corpus, new=options.new)
-    _check_checkpoints(database, before, checkpoints)
+    check_checkpoints(database, before, checkpoints)
     private_place(checkpoints)
     lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
@@ -397,57 +383,6 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
     return max(len(gpus()), 1) if has_accelerator() else max(min(cores(), most), 1)
 
 
-def search_row(
-    database: Database, document: TaskDocument, corpus: Corpus, *, new: bool, account: int | None = None
-) -> SearchRow:
-    """Return the row of a search, made where there is none yet.
-
-    Raises:
-        InputError: A search of that name has another document or other data, or is running and was to be thrown away.
-    """
-    row = get_search(database, document.name)
-    if row is not None and new:
-        if row.held:
-            raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
-        delete_search(database, row.name)
-        with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
-            delete_mirror(database.url, row.name)
-        row = None
-    if row is None:
-        return create_search(database, document.name, document.to_mapping(), corpus.digest, account_id=account)
-    mapping = document.to_mapping()
-    changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
-    if row.data_digest != corpus.digest:
-        changed.append("data")
-    if changed:
-        raise InputError(
-            f"search {row.name!r} is in the database with another [{changed[0]}]; "
-            "give this one another name (--name), or begin it anew (--new)"
-        )
-    return row
-
-
-def _is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:
-    """Say whether the bytes of a search's winner are there and as they were written."""
-    best = (row.summary or {}).get("best")
-    return best is None or objects.is_sound(checkpoints, best["checkpoint"])
-
-
-def is_spent(row: SearchRow, limits: Budget) -> bool:
-    """Whether a search has ended within limits that are not wider now."""
-    if row.state != "finished" or row.summary is None:
-        return False
-    earlier = row.summary.get("budget", {})
-    pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials", "device_time"))
-    grown = any(old is not None and (now is None or now > old) for old, now in pairs)
-    same = earlier.get("target") == _plain_target(limits) and earlier.get("finish", "single") == limits.finish
-    return not grown and same
-
-
-def _plain_target(limits: Budget) -> list[Any] | None:
-    return None if limits.target is None else list(limits.target)
-
-
 def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
     return {
         "best": None if outcome.best is None else asdict(outcome.best),
@@ -455,7 +390,7 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
         "refused": outcome.refused,
         "warning": outcome.warning,
         "trials": dict(outcome.trials),
-        "budget": {**asdict(limits), "target": _plain_target(limits)},
+        "budget": {**asdict(limits), "target": plain_target(limits)},
     }
 
 

@@ -15,7 +15,8 @@ from typing import Any
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
 from automl.refusals import check_objective
-from automl.searches import Options, is_spent, search_row, space_of
+from automl.resumption import is_spent, search_row
+from automl.searches import Options, space_of
 from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe

@@ -19,6 +19,7 @@ from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, con
 from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
+from automl.control.journal import Journal
 from automl.control.mirror import ContainedMirror
 from automl.control.noise import noise_between
 from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
@@ -35,16 +36,13 @@ from automl.segments import Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.attempts import end_open_attempt, open_attempt
-from storage.batches import Batch
 from storage.database import Database
-from storage.events import note
 from storage.leases import Lease, LeaseLost
 from storage.searches import SearchFields, SearchRow, set_fields, update_search
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
 MIRROR_SECONDS = 30.0
-SAVE_SECONDS = 3.0
 FIRST_EVALUATION = 8.0
 PROGRESS_SECONDS = 0.25
 
@@ -84,7 +82,8 @@ class Controller:
         self._decide = plan.repetition.decide if plan.repetition else decide
         self._forecaster = Forecaster()
         self._encoder = encoder(plan.space.ranges)
-        self._batch = Batch(database, lease)
+        self._began = clock()
+        self._journal = Journal(database, lease, self._consumed, saved=search.seconds)
         self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
         self._tally = Tally(self._trials.values(), plan.criteria)
         self._decisions = sum(trial.row.attempts for trial in self._trials.values())
@@ -95,16 +94,13 @@ class Controller:
         if plan.budget.time is None and plan.budget.device_time is None and self._rung_tokens is None:
             self._set_rung_tokens(min(max(plan.pass_tokens, 5_000), 500_000))
         self._measure_rung()
-        self._began = clock()
-        self._committed_seconds = search.seconds
         self._ending = ""
         self._interrupted = False
         self._obstacle = ""
         self._losses = 0
         self._no_more_proposals = False
-        self._recorded = ("", "")
         self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
-        self._shown = self._mirrored = self._saved = self._began
+        self._shown = self._mirrored = self._began
         self._learn_again()
         self._give_up_on_killers()
 
@@ -207,7 +203,7 @@ class Controller:
 
     def _end(self, reason: str) -> None:
         self._ending = reason
-        self._record("finish", reason)
+        self._journal.record("finish", reason)
 
     def _fill_workers(self) -> None:
         while len(self._running) + len(self._planned) < self._executor.workers and not self._is_ending():
@@ -220,10 +216,10 @@ class Controller:
                 case Start():
                     self._start(decision, offered)
                 case Thaw() | TrainOut():
-                    self._record("thaw" if isinstance(decision, Thaw) else "train out", decision.reason)
+                    self._journal.record("thaw" if isinstance(decision, Thaw) else "train out", decision.reason)
                     self._submit(self._trials[decision.trial], decision)
                 case Wait():
-                    self._record("wait", decision.reason)
+                    self._journal.record("wait", decision.reason)
                     return
                 case Finish():
                     if not self._running and not self._planned:
@@ -255,13 +251,13 @@ class Controller:
             return
         trial = self._orphan() or self._add_trial(offered[decision.prospect])
         reason = decision.reason if trial.row.attempts == 0 else "began again: its first segment was lost"
-        self._record("start", f"trial {trial.row.number} ({trial.families}): {reason}")
+        self._journal.record("start", f"trial {trial.row.number} ({trial.families}): {reason}")
         self._submit(trial, decision)
 
     def _add_trial(self, proposal: Proposal) -> Trial:
         seed = self._plan.trial_seed(len(self._trials))
         row = new_trial(len(self._trials), to_dict(proposal.configuration), seed, proposal.origin)
-        self._batch.add(insert_trial, row)
+        self._journal.add(insert_trial, row)
         self._trials[row.number] = Trial(row, proposal.configuration)
         self._tally.note(self._trials[row.number])
         return self._trials[row.number]
@@ -269,7 +265,7 @@ class Controller:
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
         row = trial.row
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
-        self._batch.add(open_attempt, row.number, row.step)
+        self._journal.add(open_attempt, row.number, row.step)
         trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
         trial.in_flight = True
         self._decisions += 1
@@ -292,17 +288,12 @@ class Controller:
         for segment in self._planned:
             trial = self._trials[segment.trial]
             trial.in_flight = False
-            self._batch.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False)
+            self._journal.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False)
             self._tally.note(trial)
         self._planned.clear()
 
     def _flush(self) -> None:
-        """Commit what was written, and the time that it took."""
-        if self._batch.is_due:
-            consumed = self._consumed()
-            self._batch.commit(consumed - self._committed_seconds)
-            self._committed_seconds = consumed
-            self._saved = self._clock()
+        self._journal.commit()
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
@@ -328,7 +319,7 @@ class Controller:
         self._losses = 0
         complete = segment.cooldown and not self._interrupted
         new = new_segment(segment, result, self._plan.checkpoints)
-        self._batch.add(write_segment, new, complete=complete)
+        self._journal.add(write_segment, new, complete=complete)
         stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
         trial.advance(stored, result.parameters, complete)
         self._plan.learn(trial.configuration, stored.scores)
@@ -339,7 +330,7 @@ class Controller:
         follows = consequence(failure.reason, has_trained=bool(trial.segments))
         match follows:
             case "keep" | "halt":
-                self._batch.add(end_open_attempt, number, failure.reason, failure=False)
+                self._journal.add(end_open_attempt, number, failure.reason, failure=False)
                 if follows == "halt":
                     self._halt(f"{self._plan.checkpoints}: {message}; make room, and the same command goes on")
                 return
@@ -352,7 +343,7 @@ class Controller:
         self._measure_rung()
 
     def _end_trial(self, trial: Trial, reason: FailureReason, message: str) -> None:
-        self._batch.add(end_trial, trial.row.number, reason, message)
+        self._journal.add(end_trial, trial.row.number, reason, message)
         trial.fail(reason, message)
         self._tally.note(trial)
         self._warn(f"trial {trial.row.number} failed: {reason}, {message}")
@@ -360,7 +351,7 @@ class Controller:
     def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence) -> bool:
         """Let a trial go on from its last sound checkpoint; False if it has been lost too often."""
         number = trial.row.number
-        self._batch.add(end_open_attempt, number, failure.reason)
+        self._journal.add(end_open_attempt, number, failure.reason)
         failures = trial.row.failures + 1
         self._losses += 1
         if self._losses >= MOST_LOSSES:
@@ -378,7 +369,7 @@ class Controller:
         """Forget segments whose checkpoints are damaged."""
         self._flush()
         trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
-        self._batch.forget()
+        self._journal.forget()
         trial.segments = [segment for segment in trial.segments if segment not in segments]
         self._tally.recount(self._trials.values())
 
@@ -394,7 +385,7 @@ class Controller:
 
     def _set_rung_tokens(self, tokens: int) -> None:
         self._rung_tokens = tokens
-        self._batch.add(set_fields, rung_tokens=tokens)
+        self._journal.add(set_fields, rung_tokens=tokens)
 
     def _consumed(self) -> float:
         return self._search.seconds + self._plan.spent + self._clock() - self._began
@@ -426,20 +417,12 @@ class Controller:
             return 0
         return None if self._plan.budget.trials is None else max(self._plan.budget.trials - begun, 0)
 
-    def _record(self, kind: str, message: str) -> None:
-        if (kind, message) != self._recorded:
-            self._recorded = (kind, message)
-            self._batch.add(note, kind, message)
-
     def _warn(self, message: str) -> None:
-        self._batch.add(note, "warning", message)
+        self._journal.warn(message)
 
     def _show_progress(self) -> None:
         now = self._clock()
-        if now - self._saved >= SAVE_SECONDS:
-            self._saved = now
-            self._committed_seconds = self._consumed()
-            update_search(self._database, self._lease, seconds=self._committed_seconds)
+        self._journal.save_time()
         if now - self._mirrored >= MIRROR_SECONDS:
             self._mirrored = now
             self._update_mirror()
@@ -454,7 +437,7 @@ class Controller:
                 trials=self._tally.counts,
                 best=found[1].scores[self._plan.criteria.metric.name] if found else None,
                 workers=tuple(self._executor.status()),
-                decision=self._recorded[1],
+                decision=self._journal.decision,
             )
         )
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from automl.data.corpus import build_corpus
-from automl.searches import Options, search_row
+from automl.resumption import search_row
+from automl.searches import Options
 from automl.submissions import submit
 from automl.tasks.document import document_from_mapping
 from storage import objects

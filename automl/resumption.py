@@ -1,0 +1,78 @@
+"""Whether a search that is in the database goes on: what must be as it was, and what is left of it."""
+
+from contextlib import suppress
+from typing import Any
+
+from automl.budget import Budget
+from automl.data.corpus import Corpus
+from automl.errors import InputError
+from automl.tasks.document import TaskDocument
+from storage import objects
+from storage.database import Database
+from storage.searches import SearchRow, create_search, delete_search, get_search
+from storage.study import delete_mirror
+from storage.trials import list_trials
+
+UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
+
+
+def search_row(
+    database: Database, document: TaskDocument, corpus: Corpus, *, new: bool, account: int | None = None
+) -> SearchRow:
+    """Return the row of a search, made where there is none yet.
+
+    Raises:
+        InputError: A search of that name has another document or other data, or is running and was to be thrown away.
+    """
+    row = get_search(database, document.name)
+    if row is not None and new:
+        if row.held:
+            raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
+        delete_search(database, row.name)
+        with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
+            delete_mirror(database.url, row.name)
+        row = None
+    if row is None:
+        return create_search(database, document.name, document.to_mapping(), corpus.digest, account_id=account)
+    mapping = document.to_mapping()
+    changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
+    if row.data_digest != corpus.digest:
+        changed.append("data")
+    if changed:
+        raise InputError(
+            f"search {row.name!r} is in the database with another [{changed[0]}]; "
+            "give this one another name (--name), or begin it anew (--new)"
+        )
+    return row
+
+
+def is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:
+    """Say whether the bytes of a search's winner are there and as they were written."""
+    best = (row.summary or {}).get("best")
+    return best is None or objects.is_sound(checkpoints, best["checkpoint"])
+
+
+def is_spent(row: SearchRow, limits: Budget) -> bool:
+    """Whether a search has ended within limits that are not wider now."""
+    if row.state != "finished" or row.summary is None:
+        return False
+    earlier = row.summary.get("budget", {})
+    pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials", "device_time"))
+    grown = any(old is not None and (now is None or now > old) for old, now in pairs)
+    same = earlier.get("target") == plain_target(limits) and earlier.get("finish", "single") == limits.finish
+    return not grown and same
+
+
+def plain_target(limits: Budget) -> list[Any] | None:
+    """Return the score that ends a search as it is kept in its row."""
+    return None if limits.target is None else list(limits.target)
+
+
+def check_checkpoints(database: Database, row: SearchRow, folder: objects.Place) -> None:
+    """Refuse to go on where no checkpoint is at hand, as in another folder than before: every trial would fail."""
+    digests = [trial.checkpoint for trial in list_trials(database, row.id) if trial.checkpoint]
+    if digests and not any(objects.exists(folder, digest) for digest in digests):
+        raise InputError(
+            f"{folder}: holds no checkpoint of search {row.name!r}; start where it was started, "
+            "or let AUTOML_CHECKPOINTS name their folder"
+        )
