@@ -30,7 +30,7 @@ from storage.database import Database, open_database
 from storage.leases import describe_owner
 from storage.searches import SearchRow, list_searches
 from storage.segments import SegmentRow, list_segments
-from storage.study import delete_mirror
+from storage.studies import delete_study
 from storage.trials import list_trials
 from storage.workers import list_workers
 
@@ -144,7 +144,7 @@ def rewrite_mirror(database: Database, row: SearchRow) -> None:
         raise InputError(f"search {row.name!r} is running and writes its Optuna study itself; wait for it or stop it")
     record = _record(database, row)
     space = space_of(document_from_mapping(row.document, Path()))
-    delete_mirror(database.url, row.name)
+    delete_study(database.url, row.name)
     warning = ContainedMirror(database, None, row.name, space, record.criteria).update(record.trials.values())
     if warning:
         raise InputError(f"search {row.name!r}: {warning.partition(';')[0]}")

@@ -10,7 +10,7 @@ from automl.tasks.document import TaskDocument
 from storage import objects
 from storage.database import Database
 from storage.searches import SearchRow, create_search, delete_search, get_search
-from storage.study import delete_mirror
+from storage.studies import delete_study
 from storage.trials import list_trials
 
 UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
@@ -30,7 +30,7 @@ def search_row(
             raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
         delete_search(database, row.name)
         with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
-            delete_mirror(database.url, row.name)
+            delete_study(database.url, row.name)
         row = None
     if row is None:
         return create_search(database, document.name, document.to_mapping(), corpus.digest, account_id=account)

@@ -5,9 +5,7 @@ reports costs some 75 ms.
 """
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,10 +17,10 @@ from storage.database import Database, Transaction
 from storage.leases import Lease
 from storage.schema import insertion, utc_now
 from storage.searches import guard
+from storage.studies import study_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import RDBStorage
 
     from storage.trials import TrialState
 
@@ -59,7 +57,7 @@ class Mirror:
             ValueError: The study that is there has other directions.
         """
         self._database = database
-        self._study = _study(database.url, search_name, directions)
+        self._study = study_of(database.url, search_name, directions)
         self._tables = _Tables()
         self._told = self._read()
 
@@ -244,74 +242,6 @@ class _Tables:
         return self._texts[id(distribution)][1]
 
 
-def _study(url: str, name: str, directions: Sequence[str]) -> int:
-    from optuna.study import StudyDirection
-
-    wanted = [StudyDirection[direction.upper()] for direction in directions]
-    with _quiet():
-        storage = _open(url)
-        try:
-            known = _find(storage, name)
-            study = storage.create_new_study(wanted, name) if known is None else known
-            if storage.get_study_directions(study) != wanted:
-                raise ValueError(f"the Optuna study {name!r} has other directions than {list(directions)}")
-            return int(study)
-        finally:
-            _close(storage)
-
-
-def delete_mirror(url: str, search_name: str) -> None:
-    """Delete the Optuna study of a search, if there is one."""
-    with _quiet():
-        storage = _open(url)
-        try:
-            study = _find(storage, search_name)
-            if study is not None:
-                storage.delete_study(study)
-        finally:
-            _close(storage)
-
-
-def _open(url: str) -> "RDBStorage":
-    from optuna.storages import RDBStorage
-
-    # Optuna fills in a template; SQLite waits 5 s for others unless told.
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
-    return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
-
-
-def _close(storage: "RDBStorage") -> None:
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def _find(storage: "RDBStorage", name: str) -> int | None:
-    try:
-        return storage.get_study_id_from_name(name)
-    except KeyError:
-        return None
-
-
 def _utc(moment: datetime | None) -> datetime:
     """Optuna keeps UTC without a zone."""
     return (moment or utc_now()).astimezone(UTC).replace(tzinfo=None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from optuna import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def dashboard_storage(url: str) -> "RDBStorage":
-    """Return the storage of the mirrors, for a tool that shows them."""
-    with _quiet():
-        return _open(url)

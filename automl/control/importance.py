@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from automl.control.ranking import Tried
-from automl.control.sampler import quiet, study_of
+from automl.control.sampler import study_of
 from search_spaces.spaces import Space
+from storage.studies import quiet
 
 LEAST_TRIALS = 8
 TOP = 0.25

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.control.criteria import Criteria
+from automl.control.distributions import distributions
 from automl.control.history import Trial
-from automl.control.sampler import distributions
 from search_spaces.spaces import Space
 from storage.database import Database
 from storage.leases import Lease

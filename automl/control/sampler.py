@@ -5,19 +5,18 @@ finished, becomes one COMPLETE row, and each trial in its first segment a RUNNIN
 """
 
 import hashlib
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import copy
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
+from automl.control.distributions import distributions
 from automl.control.ranking import Tried, informative
-from search_spaces.dials import Choice, Uniform
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
+from storage.studies import quiet
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -81,30 +80,6 @@ def derived_seed(seed: int, number: int) -> int:
     """Return a seed of its own for the choice after so many trials."""
     digest = hashlib.sha256(f"{seed} {number}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def distributions(space: Space, configuration: Seq2Seq) -> "dict[str, BaseDistribution]":
-    """Return the ranges behind a configuration's parameters in Optuna's terms."""
-    return {path: to_distribution(dial) for path, dial in space.distributions(configuration).items()}
-
-
-def to_distribution(dial: Choice | Uniform) -> "BaseDistribution":
-    """Return a dial's range in Optuna's terms; the same object for the same dial."""
-    return _distribution(dial, repr(dial))
-
-
-@cache
-def _distribution(dial: Choice | Uniform, _values: str) -> "BaseDistribution":
-    # The text tells dials apart that are equal and are not the same: (0, 1) and (False, True).
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    match dial:
-        case Choice(values):
-            return CategoricalDistribution(values)
-        case Uniform(low, high, log):
-            return FloatDistribution(low, high, log=log)
-        case other:
-            assert_never(other)
 
 
 def groups(ranges: "Mapping[str, BaseDistribution]", rows: Iterable[Collection[str]]) -> "dict[str, Group]":
@@ -212,18 +187,3 @@ def _row(dials: "Dials", rank: int | None) -> "FrozenTrial":
         system_attrs={},
         intermediate_values={},
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Optuna's remarks on experimental options, new studies and few trials from the person who searches."""
-    from optuna import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)

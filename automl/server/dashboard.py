@@ -13,7 +13,7 @@ from automl.server.pages.visitors import COOKIE
 from automl.server.problems import answer
 from storage.database import Database
 from storage.keys import find_key
-from storage.study import dashboard_storage
+from storage.studies import open_studies
 
 SHOWN = re.compile(r"/dashboard(/.*)?|/static/[\w.-]+|/api/(studies(/\d+(/param_importances)?)?|meta)|/csv/\d+")
 """What is served of it: pages, scripts, readings. It has no accounts of its own, and would delete studies."""
@@ -54,4 +54,4 @@ def _application(database: Database) -> ASGIApp:
     from a2wsgi import WSGIMiddleware
     from optuna_dashboard import wsgi
 
-    return cast("ASGIApp", WSGIMiddleware(wsgi(dashboard_storage(database.url))))
+    return cast("ASGIApp", WSGIMiddleware(wsgi(open_studies(database.url))))

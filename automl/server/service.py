@@ -44,7 +44,7 @@ from storage.searches import (
     set_options,
     withdraw_search,
 )
-from storage.study import delete_mirror
+from storage.studies import delete_study
 from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
@@ -253,7 +253,7 @@ class Service:
         digests = referenced(self.database, row.id) if purge else set()
         delete_search(self.database, row.name)
         with suppress(Exception):  # the mirror is for other tools
-            delete_mirror(self.database.url, row.name)
+            delete_study(self.database.url, row.name)
         if purge:
             self._sweep(digests)
             for served in (self.options.cache / "served").glob(f"{row.id}-*"):

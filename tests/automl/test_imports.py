@@ -26,6 +26,7 @@ def test_reading_data_needs_no_jax(module: str) -> None:
         "automl.client",
         "automl.commands.serve",
         "automl.server.app",
+        "storage.studies",
         "storage.study",
     ],
 )

@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from sqlalchemy import inspect
 
 from storage.database import Database, open_database
-from storage.study import Mirror, MirrorTrial, delete_mirror
+from storage.studies import delete_study
+from storage.study import Mirror, MirrorTrial
 
 DISTRIBUTIONS = {"encoder": CategoricalDistribution(["lstm", "gru"]), "rate": FloatDistribution(1e-4, 1e-2, log=True)}
 
@@ -33,7 +34,7 @@ def reading(url: str) -> Iterator[optuna.Study]:
 def mirror(database: Database) -> Iterator[Mirror]:
     mirror = Mirror(database, "dates")
     yield mirror
-    delete_mirror(database.url, "dates")
+    delete_study(database.url, "dates")
 
 
 def test_optuna_reads_what_the_mirror_wrote(database: Database, mirror: Mirror) -> None:
@@ -87,7 +88,7 @@ def test_a_trial_is_not_mirrored_under_another_number(mirror: Mirror) -> None:
 
 
 def test_several_objectives_have_a_direction_each(database: Database, mirror: Mirror) -> None:
-    delete_mirror(database.url, "dates")
+    delete_study(database.url, "dates")
     two = Mirror(database, "dates", ("minimize", "maximize"))
     two.update([a_trial(0, "COMPLETE", values=(0.25, 30.0))])
     with reading(database.url) as study:

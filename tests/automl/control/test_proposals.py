@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
+from automl.control.distributions import to_distribution
 from automl.control.draws import Evenly
 from automl.control.proposals import NEIGHBOURS, RANDOM, RECIPES, SAMPLED, Proposals
 from automl.control.ranking import MOST_ROWS, Score, Tried, informative
-from automl.control.sampler import to_distribution
 from search_spaces.dials import Choice, Uniform
 from search_spaces.spaces import space
 

@@ -6,8 +6,9 @@ from optuna.trial import TrialState
 
 from automl.control.draws import Evenly
 from automl.control.ranking import Score, Tried
-from automl.control.sampler import ASKS, RENEWAL, STARTUP_TRIALS, Sampler, groups, quiet, study_of
+from automl.control.sampler import ASKS, RENEWAL, STARTUP_TRIALS, Sampler, groups, study_of
 from search_spaces.spaces import space
+from storage.studies import quiet
 
 SPACE = space()
 FLAT = space({path: SPACE.preferred[path] for path in SPACE.ranges if SPACE.kinds(path)})

@@ -1,0 +1,77 @@
+"""Optuna's own studies in the same database, by Optuna's own calls: made, found, deleted."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+
+def study_of(url: str, name: str, directions: Sequence[str]) -> int:
+    """Return the id of a study, made where there is none.
+
+    Raises:
+        ValueError: The study that is there has other directions.
+    """
+    from optuna.study import StudyDirection
+
+    wanted = [StudyDirection[direction.upper()] for direction in directions]
+    with _opened(url) as storage:
+        known = _find(storage, name)
+        study = storage.create_new_study(wanted, name) if known is None else known
+        if storage.get_study_directions(study) != wanted:
+            raise ValueError(f"the Optuna study {name!r} has other directions than {list(directions)}")
+        return int(study)
+
+
+def delete_study(url: str, name: str) -> None:
+    """Delete a study, if there is one."""
+    with _opened(url) as storage:
+        study = _find(storage, name)
+        if study is not None:
+            storage.delete_study(study)
+
+
+def open_studies(url: str) -> "RDBStorage":
+    """Return the storage of all studies, for a tool that shows them."""
+    from optuna.storages import RDBStorage
+
+    # Optuna fills in a template; SQLite waits 5 s for others unless told.
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
+    with quiet():
+        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator["RDBStorage"]:
+    storage = open_studies(url)
+    try:
+        with quiet():
+            yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _find(storage: "RDBStorage", name: str) -> int | None:
+    try:
+        return storage.get_study_id_from_name(name)
+    except KeyError:
+        return None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Optuna's remarks on experimental options, new studies and few trials from the person who searches."""
+    from optuna import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
