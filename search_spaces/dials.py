@@ -8,6 +8,7 @@ that Optuna sees are the paths of the fields: `encoder.Recurrent.hidden_size`.
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 Value = bool | int | float | str
@@ -41,7 +42,12 @@ class OneOf:
 
     def names(self) -> tuple[str, ...]:
         """Return the kinds' names, the default first."""
-        return tuple(kind.__name__ for kind in self.kinds)
+        return _names_of(self.kinds)
+
+
+@cache
+def _names_of(kinds: tuple[type, ...]) -> tuple[str, ...]:
+    return tuple(kind.__name__ for kind in kinds)
 
 
 Dial = Choice | Uniform | OneOf
@@ -111,10 +117,21 @@ def default_value(item: dataclasses.Field[Any]) -> Any:
 def to_dict(configuration: Any) -> dict[str, Any]:
     """Return a configuration as plain JSON values; each kind carries its name under `kind`."""
     values: dict[str, Any] = {"kind": type(configuration).__name__}
-    for item in dataclasses.fields(configuration):
-        value = getattr(configuration, item.name)
-        values[item.name] = to_dict(value) if dataclasses.is_dataclass(value) else value
+    for name in names(type(configuration)):
+        value = getattr(configuration, name)
+        values[name] = to_dict(value) if _is_kind(type(value)) else value
     return values
+
+
+@cache
+def names(kind: type) -> tuple[str, ...]:
+    """Return the names of the dials of a kind."""
+    return tuple(item.name for item in dataclasses.fields(kind))
+
+
+@cache
+def _is_kind(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind)
 
 
 def from_dict(kind: type[Configuration], values: Mapping[str, Any], path: str = "") -> Configuration:
@@ -145,10 +162,9 @@ def _from_value(dial: Dial, value: Any, path: str) -> Any:
 def parameters(configuration: Any, prefix: str = "") -> dict[str, Value]:
     """Return the dials that a configuration has, as Optuna names them."""
     found: dict[str, Value] = {}
-    for item in dataclasses.fields(configuration):
-        value = getattr(configuration, item.name)
-        path = f"{prefix}{item.name}"
-        if dataclasses.is_dataclass(value):
+    for name in names(type(configuration)):
+        value, path = getattr(configuration, name), prefix + name
+        if _is_kind(type(value)):
             found[path] = type(value).__name__
             found |= parameters(value, f"{path}.{type(value).__name__}.")
         else:

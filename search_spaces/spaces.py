@@ -5,11 +5,11 @@ import difflib
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, assert_never
 
 from search_spaces import encoders, outputs
-from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, parameters
+from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, names, parameters
 from search_spaces.seq2seq import LATER, Seq2Seq
 
 
@@ -53,13 +53,22 @@ class Space:
 
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
-        pinned, ranges = self._pinned, self.ranges
-        return self._configure(lambda path: pinned[path] if path in pinned else _suggest(trial, path, ranges[path]))
+        pinned, questions = self._pinned, self._questions
+        return self._configure(lambda path: pinned[path] if path in pinned else questions[path](trial))
+
+    @cached_property
+    def _questions(self) -> dict[str, Callable[[Trial], Any]]:
+        """What asks a trial for each dial that is free."""
+        return {path: _question(path, dial) for path, dial in self.ranges.items() if _is_free(dial)}
 
     @cached_property
     def _pinned(self) -> dict[str, Value]:
         """The value of each dial that is not free."""
         return {path: _nearest(dial, _only(dial)) for path, dial in self.ranges.items() if not _is_free(dial)}
+
+    @cached_property
+    def _free(self) -> frozenset[str]:
+        return frozenset(path for path, dial in self.ranges.items() if _is_free(dial))
 
     @cached_property
     def _members(self) -> dict[str, dict[Any, type]]:
@@ -81,7 +90,8 @@ class Space:
 
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
         """Return the values of the dials that are free in this space, by path."""
-        return {path: value for path, value in parameters(configuration).items() if _is_free(self.ranges[path])}
+        free = self._free
+        return {path: value for path, value in parameters(configuration).items() if path in free}
 
     def distributions(self, configuration: Seq2Seq) -> dict[str, Choice | Uniform]:
         """Return the ranges behind `parameters`, kinds as choices of their names."""
@@ -133,13 +143,22 @@ class Space:
 
     def _build(self, pick: Callable[[str], Any], kind: type, prefix: str) -> Any:
         values: dict[str, Any] = {}
-        for name in _names(kind):
-            path = prefix + name
+        for name, path, members in self._layout(kind, prefix):
             value = pick(path)
-            if path in self._members:
-                value = self._build(pick, self._members[path][value], f"{path}.{value}.")
-            values[name] = value
+            values[name] = value if members is None else self._build(pick, members[value], f"{path}.{value}.")
         return kind(**values)
+
+    def _layout(self, kind: type, prefix: str) -> list[tuple[str, str, dict[Any, type] | None]]:
+        """Return the dials of a kind at a place: name, path, and its kinds where it has kinds."""
+        known = self._layouts.get(prefix)
+        if known is None:
+            known = [(name, prefix + name, self._members.get(prefix + name)) for name in names(kind)]
+            self._layouts[prefix] = known
+        return known
+
+    @cached_property
+    def _layouts(self) -> dict[str, list[tuple[str, str, dict[Any, type] | None]]]:
+        return {}
 
 
 WITH_SOURCE: Mapping[str, tuple[type, ...]] = {
@@ -321,19 +340,14 @@ def _plain(dial: Dial) -> Choice | Uniform:
     return Choice(dial.names()) if isinstance(dial, OneOf) else dial
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(item.name for item in dataclasses.fields(kind))
-
-
-def _suggest(trial: Trial, path: str, dial: Dial) -> Any:
+def _question(path: str, dial: Dial) -> Callable[[Trial], Any]:
     match dial:
         case Choice(values):
-            return trial.suggest_categorical(path, values)
+            return lambda trial: trial.suggest_categorical(path, values)
         case Uniform(low, high, log):
-            return trial.suggest_float(path, low, high, log=log)
+            return lambda trial: trial.suggest_float(path, low, high, log=log)
         case OneOf():
-            return trial.suggest_categorical(path, dial.names())
+            return lambda trial: trial.suggest_categorical(path, dial.names())
         case other:
             assert_never(other)
 

@@ -3,12 +3,34 @@
 from functools import cache
 from typing import TYPE_CHECKING, assert_never
 
-from search_spaces.dials import Choice, Uniform
+from search_spaces.dials import Choice, Uniform, Value
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+    Dials = tuple[dict[str, Value], dict[str, BaseDistribution]]
+    """Parameters of a configuration and the ranges behind them."""
+
+
+class Ranges:
+    """The ranges behind the dials of a space, worked out once for all configurations that have the same dials."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._of_path: dict[str, BaseDistribution] = {}
+        self._of_paths: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
+
+    def dials(self, configuration: Seq2Seq) -> "Dials":
+        """Return the parameters of a configuration, by path, and their ranges by the same names."""
+        parameters = self._space.parameters(configuration)
+        paths = tuple(parameters)
+        if paths not in self._of_paths:
+            if not self._of_path.keys() >= parameters.keys():
+                self._of_path |= distributions(self._space, configuration)
+            self._of_paths[paths] = {path: self._of_path[path] for path in paths}
+        return parameters, self._of_paths[paths]
 
 
 def distributions(space: Space, configuration: Seq2Seq) -> "dict[str, BaseDistribution]":

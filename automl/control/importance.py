@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from automl.control.ranking import Tried
-from automl.control.sampler import study_of
+from automl.control.sampler import Rows, study_of
 from search_spaces.spaces import Space
 from storage.studies import quiet
 
@@ -23,7 +23,7 @@ def importances(space: Space, tried: Sequence[Tried]) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     with quiet():
-        study = study_of(space, tried, seed=0)
+        study = study_of(Rows(space), tried, seed=0)
         shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=TOP))
     if len(set(shares.values())) <= 1:  # equal shares are Optuna's way to say that it sees no difference
         return {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.control.criteria import Criteria
-from automl.control.distributions import distributions
+from automl.control.distributions import Ranges
 from automl.control.history import Trial
 from search_spaces.spaces import Space
 from storage.database import Database
@@ -22,10 +22,9 @@ class ContainedMirror:
         self._database = database
         self._lease = lease
         self._search = search
-        self._space = space
+        self._ranges = Ranges(space)
         self._criteria = criteria
         self._mirror: Mirror | None = None
-        self._distributions: dict[str, BaseDistribution] = {}
 
     def update(self, trials: Iterable[Trial]) -> str | None:
         """Bring the mirror up to date with trials that have changed; returns what went wrong, if anything did."""
@@ -40,10 +39,8 @@ class ContainedMirror:
         return None
 
     def _row(self, trial: Trial, *, new: bool) -> MirrorTrial:
-        params = self._space.parameters(trial.configuration) if new else {}
-        if not params.keys() <= self._distributions.keys():
-            self._distributions |= distributions(self._space, trial.configuration)
-        return mirrored(trial, self._criteria, params, {path: self._distributions[path] for path in params})
+        params, ranges = self._ranges.dials(trial.configuration) if new else ({}, {})
+        return mirrored(trial, self._criteria, params, ranges)
 
 
 def mirrored(

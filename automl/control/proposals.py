@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from automl.control.draws import Evenly, Near
-from automl.control.ranking import Tried, ordered
+from automl.control.ranking import Standings, Tried
 from automl.control.sampler import STARTUP_TRIALS, Sampler, derived_seed
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
@@ -58,6 +58,7 @@ class Proposals:
         self._admissible = admissible
         self.earlier = earlier
         self._proposed: tuple[object, list[Proposal]] = (None, [])
+        self._standings = Standings()
         self._sampler = Sampler(space, seed, admissible)
         self._seen: list[Seq2Seq] = []
         self._known: set[Seq2Seq] = set()
@@ -69,14 +70,14 @@ class Proposals:
         None of them has been tried, unless the space has no other.
         """
         scored = [t for t in tried if t.score is not None]
-        places = ordered([t.score for t in scored if t.score is not None])
+        places = self._standings.ordered([t.score for t in scored if t.score is not None])
         best = [scored[place].configuration for place in places[:BEST]]
         key = (len(tried), *best)
         if self._proposed[0] != key:
-            self._proposed = (key, self._choose(tried, best))
+            self._proposed = (key, self._choose(tried, best, places))
         return self._proposed[1]
 
-    def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq]) -> list[Proposal]:
+    def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq], places: Sequence[int]) -> list[Proposal]:
         known = self._known_from(tried)
         found: dict[Seq2Seq, str] = {}
         firsts = [p for p in self._firsts() if p.configuration not in known]
@@ -86,7 +87,7 @@ class Proposals:
         for first in firsts if wide else firsts[:1]:
             found[first.configuration] = first.origin
         repeated: list[Seq2Seq] = []
-        for origin, wanted, draws in self._draws(tried, best, wide=wide):
+        for origin, wanted, draws in self._draws(tried, best, places, wide=wide):
             count = 0
             for configuration in itertools.islice(draws, wanted * REDRAWS):
                 if not self._admissible(configuration):
@@ -121,7 +122,7 @@ class Proposals:
                 yield Proposal(configuration, "earlier search")
 
     def _draws(
-        self, tried: Sequence[Tried], best: Sequence[Seq2Seq], *, wide: bool
+        self, tried: Sequence[Tried], best: Sequence[Seq2Seq], places: Sequence[int], *, wide: bool
     ) -> Iterator[tuple[str, int, Iterator[Seq2Seq]]]:
         """Yield each kind of draw: its name, how many are wanted, and a source of them."""
         draw = Random(derived_seed(self._seed, len(tried)))  # noqa: S311
@@ -131,7 +132,7 @@ class Proposals:
         if not wide:
             return
         if best:
-            yield "sampler", SAMPLED, self._sampler.draws(tried, self._known)
+            yield "sampler", SAMPLED, self._sampler.draws(tried, self._known, places)
             yield "neighbour", NEIGHBOURS, self._neighbours(best, draw)
         yield "random", RANDOM, (self._space.sample(Evenly(draw)) for _ in itertools.count())
 

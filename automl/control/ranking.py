@@ -1,7 +1,7 @@
 """Where trials stand against each other, as proposals see them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from automl.control.fronts import crowding, layers
@@ -56,14 +56,56 @@ def ordered(scores: Sequence[Score]) -> list[int]:
     return sorted(range(len(scores)), key=ranks.__getitem__)
 
 
-def informative(scores: Sequence[Score]) -> dict[Score, int]:
-    """Rank scores on one scale, the best first.
+class Standings:
+    """The order of scores, kept from one question to the next: of thousands only a few have changed meanwhile."""
+
+    def __init__(self) -> None:
+        self._scores: list[Score] = []
+        self._ranks: list[tuple[float, ...]] = []
+        self._places: list[int] = []
+
+    def ordered(self, scores: Sequence[Score]) -> list[int]:
+        """Return what `ordered` returns."""
+        if any(score.others for score in scores[:1]):
+            return ordered(scores)
+        kept = min(len(scores), len(self._scores))
+        changed = [place for place in range(kept) if scores[place] is not self._scores[place]]
+        self._places = [place for place in self._places if place < kept]
+        self._places += range(kept, len(scores))
+        del self._ranks[kept:]
+        self._ranks += [()] * (len(scores) - kept)
+        for place in (*changed, *range(kept, len(scores))):
+            score = scores[place]
+            self._ranks[place] = (score.excess, -score.rung, score.objective, score.loss, place)
+        self._scores = list(scores)
+        self._places.sort(key=self._ranks.__getitem__)
+        return list(self._places)
+
+
+def informative(scores: Sequence[Score], places: Sequence[int] | None = None) -> dict[int, int]:
+    """Rank scores on one scale, the best first; returns the rank of each by its place, equal ones share the last.
 
     Of very many the best half of the places is kept, and an even sample of the rest.
+
+    Args:
+        places: What `ordered` says of the scores, where it is known.
     """
-    places = ordered(scores)
+    places = ordered(scores) if places is None else places
     ranks = list(range(len(places)))
     if len(places) > MOST_ROWS:
         half = MOST_ROWS // 2
         ranks = ranks[:half] + [half + i * (len(places) - half) // half for i in range(half)]
-    return {scores[places[rank]]: rank for rank in ranks}
+    found: dict[int, int] = {}
+    for rank in ranks:
+        found[places[rank]] = rank
+        for alike in (*_alike(scores, places, rank, -1), *_alike(scores, places, rank, 1)):
+            found[alike] = rank
+    return found
+
+
+def _alike(scores: Sequence[Score], places: Sequence[int], rank: int, step: int) -> Iterator[int]:
+    """Yield the places beside a rank, on one side, whose scores are the same."""
+    beside = rank + step
+    while 0 <= beside < len(places) and scores[places[beside]] == scores[places[rank]]:
+        yield places[beside]
+        beside += step

@@ -6,13 +6,13 @@ finished, becomes one COMPLETE row, and each trial in its first segment a RUNNIN
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from automl.control.distributions import distributions
+from automl.control.distributions import Ranges
 from automl.control.ranking import Tried, informative
 from search_spaces.seq2seq import Seq2Seq
 from search_spaces.spaces import Space
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from optuna.samplers import TPESampler
     from optuna.trial import FrozenTrial
 
+    from automl.control.distributions import Dials
+
     Group = dict[str, BaseDistribution]
-    Dials = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
-    """Parameters of a configuration and the ranges behind them."""
 
 STARTUP_TRIALS = 6
 ASKS = 4
 """Optuna is asked at most so often for one choice: an answer costs milliseconds, and may be known already."""
 RENEWAL = 32
 """The study is rebuilt when more by one part in so many have been tried."""
+LASTING = 8
+"""Where a study lasts for so many trials, its successor begins one draw at a time."""
 
 
 class Sampler:
@@ -49,25 +51,49 @@ class Sampler:
         self._study: Study | None = None
         self._span = range(0)
         self._drawn: list[Seq2Seq] = []
-        self._dials: dict[Seq2Seq, Dials] = {}
+        self._older: list[Seq2Seq] = []
+        self._rows = Rows(space)
 
-    def draws(self, tried: Sequence[Tried], known: Container[Seq2Seq]) -> Iterator[Seq2Seq]:
-        """Yield draws that are left, then new ones, of which `ASKS` at most."""
-        if self._study is None or len(tried) not in self._span:
-            with quiet():
-                self._study = study_of(self._space, tried, derived_seed(self.seed, len(tried)), self._dials)
-            self._span = range(len(tried), len(tried) + max(1, len(tried) // RENEWAL))
-            self._drawn = []
+    def draws(
+        self, tried: Sequence[Tried], known: Container[Seq2Seq], places: Sequence[int] | None = None
+    ) -> Iterator[Seq2Seq]:
+        """Yield draws that are left, then new ones, of which `ASKS` at most.
+
+        Args:
+            known: What nobody needs to begin any more.
+            places: The order of the trials with a score, as `ordered` says it, where it is known.
+        """
+        for place in range(max(len(tried) - ASKS, 0), len(tried)):
+            self._rows.dials(tried, place)  # so that a rebuilding finds most of them worked out
+        is_new = self._study is None or len(tried) not in self._span
+        if is_new:
+            self._rebuild(tried, places)
         self._drawn = [configuration for configuration in self._drawn if configuration not in known]
+        self._older = [configuration for configuration in self._older if configuration not in known]
         yield from list(self._drawn)
-        for _ in range(ASKS):
+        first = int(bool(self._older) and not is_new)
+        yield from self._ask(first)
+        yield from list(self._older)
+        yield from self._ask(ASKS - first)
+
+    def _rebuild(self, tried: Sequence[Tried], places: Sequence[int] | None) -> None:
+        """Begin a new study; what is left of the one before stands in, so that no one answer takes the whole time."""
+        with quiet():
+            self._study = study_of(self._rows, tried, derived_seed(self.seed, len(tried)), places)
+        self._span = range(len(tried), len(tried) + max(1, len(tried) // RENEWAL))
+        self._older = self._drawn if len(self._span) >= LASTING else []
+        self._drawn = []
+
+    def _ask(self, times: int) -> Iterator[Seq2Seq]:
+        assert self._study is not None
+        for _ in range(times):
             with quiet():
-                configuration = self._ask(self._study)
+                configuration = self._draw(self._study)
             if self._admissible(configuration):
                 self._drawn.append(configuration)
             yield configuration
 
-    def _ask(self, study: "Study") -> Seq2Seq:
+    def _draw(self, study: "Study") -> Seq2Seq:
         from optuna.trial import TrialState
 
         trial = study.ask()
@@ -82,37 +108,53 @@ def derived_seed(seed: int, number: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def groups(ranges: "Mapping[str, BaseDistribution]", rows: Iterable[Collection[str]]) -> "dict[str, Group]":
+def groups(rows: "Sequence[Mapping[str, BaseDistribution]]") -> "dict[str, Group]":
     """Return the group of each dial: those that are there in the same rows, one density for all of them."""
+    ranges = {name: row[name] for row in rows for name in row}
     places: dict[str, list[int]] = {name: [] for name in ranges}
     for place, row in enumerate(rows):
-        for name in places.keys() & row:
+        for name in row:
             places[name].append(place)
     found: dict[tuple[int, ...], Group] = defaultdict(dict)
-    for name, distribution in ranges.items():
-        found[tuple(places[name])][name] = distribution
+    for name in sorted(ranges):
+        found[tuple(places[name])][name] = ranges[name]
     return {name: found[tuple(places[name])] for name in ranges}
 
 
-def study_of(space: Space, tried: Sequence[Tried], seed: int, known: "dict[Seq2Seq, Dials] | None" = None) -> "Study":
+class Rows:
+    """The dials of trials by their place, each worked out once."""
+
+    def __init__(self, space: Space) -> None:
+        self._ranges = Ranges(space)
+        self._known: dict[int, tuple[Seq2Seq, Dials]] = {}
+
+    def dials(self, tried: Sequence[Tried], place: int) -> "Dials":
+        """Return the dials of a trial."""
+        configuration, known = tried[place].configuration, self._known.get(place)
+        if known is None or known[0] is not configuration:
+            known = self._known[place] = (configuration, self._ranges.dials(configuration))
+        return known[1]
+
+
+def study_of(rows: Rows, tried: Sequence[Tried], seed: int, places: Sequence[int] | None = None) -> "Study":
     """Return a study in memory of what was tried, the ranks of the trials as values.
 
     Args:
-        known: Remembers the dials of configurations from study to study.
+        places: The order of the trials with a score, as `ordered` says it, where it is known.
     """
     from optuna import create_study
+    from optuna.storages import InMemoryStorage
 
-    study = create_study(sampler=_sampler_type()(seed))
-    ranks = informative([t.score for t in tried if t.score is not None])
-    known = {} if known is None else known
-    for trial in tried:
-        if trial.score in ranks or (trial.score is None and not trial.failed):
-            dials = known.get(trial.configuration)
-            if dials is None:
-                ranges = distributions(space, trial.configuration)
-                dials = known[trial.configuration] = (space.parameters(trial.configuration), ranges)
-            rank = None if trial.score is None else ranks[trial.score]
-            study.add_trial(_row(dials, rank))
+    storage = InMemoryStorage()
+    study = create_study(storage=storage, sampler=_sampler_type()(seed))
+    number = storage.get_study_id_from_name(study.study_name)
+    scored = [place for place, trial in enumerate(tried) if trial.score is not None]
+    found = informative([trial.score for trial in tried if trial.score is not None], places)
+    ranks: dict[int, int | None] = {scored[place]: rank for place, rank in found.items()}
+    running = (place for place, trial in enumerate(tried) if trial.score is None and not trial.failed)
+    ranks |= dict.fromkeys(running)
+    for place in sorted(ranks):
+        storage.create_new_trial(number, template_trial=_row(rows.dials(tried, place), ranks[place]))
     return study
 
 
@@ -130,17 +172,16 @@ def _sampler_type() -> "Callable[[int], TPESampler]":
         """
 
         def __init__(self, seed: int) -> None:
-            options: dict[str, Any] = {"multivariate": True, "group": True, "constant_liar": True}
-            super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, **options)
+            super().__init__(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
             self._groups: dict[str, Group] | None = None
             self._found: dict[str, Any] = {}
 
         def infer_relative_search_space(self, study: "Study", trial: "FrozenTrial") -> "dict[str, BaseDistribution]":
+            del trial
             self._found = {}
             if self._groups is None:
-                ranges = super().infer_relative_search_space(study, trial)
                 complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-                self._groups = groups(ranges, [trial.params.keys() for trial in complete])
+                self._groups = groups([trial.distributions for trial in complete])
             return {}
 
         def sample_independent(
@@ -161,10 +202,12 @@ def _row_type() -> "type[FrozenTrial]":
     from optuna.trial import FrozenTrial
 
     class Row(FrozenTrial):
-        """A trial that a study copies without its dials, which nobody changes: hundreds are added for one choice."""
+        """A trial that is made for one study, which takes it as it is: hundreds are added for one choice."""
+
+        constraints: Any = MappingProxyType({})  # what is over a limit has its place in the ranks
 
         def __deepcopy__(self, _: object) -> "FrozenTrial":
-            return copy(self)
+            return self
 
     return Row
 
@@ -181,8 +224,8 @@ def _row(dials: "Dials", rank: int | None) -> "FrozenTrial":
         value=rank,
         datetime_start=now,
         datetime_complete=None if rank is None else now,
-        params=dict(params),
-        distributions=dict(ranges),
+        params=params,
+        distributions=ranges,
         user_attrs={},
         system_attrs={},
         intermediate_values={},

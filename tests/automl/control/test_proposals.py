@@ -8,7 +8,7 @@ import pytest
 from automl.control.distributions import to_distribution
 from automl.control.draws import Evenly
 from automl.control.proposals import NEIGHBOURS, RANDOM, RECIPES, SAMPLED, Proposals
-from automl.control.ranking import MOST_ROWS, Score, Tried, informative
+from automl.control.ranking import MOST_ROWS, Score, Standings, Tried, informative, ordered
 from search_spaces.dials import Choice, Uniform
 from search_spaces.spaces import space
 
@@ -111,14 +111,32 @@ def test_draws_lean_to_what_scored_well():
 
 def test_a_higher_rung_ranks_first_and_then_the_objective_and_the_loss():
     scores = [Score(0, 0.1, 0.1), Score(3, 0.5, 2.0), Score(3, 0.5, 1.0), Score(3, 0.2, 9.0)]
-    assert sorted(scores, key=informative(scores).__getitem__) == [scores[3], scores[2], scores[1], scores[0]]
+    assert informative(scores) == {3: 0, 2: 1, 1: 2, 0: 3}
+
+
+def test_equal_scores_have_the_same_rank():
+    scores = [Score(0, 0.5, 1.0), Score(0, 0.1, 1.0), Score(0, 0.5, 1.0)]
+    assert informative(scores) == {0: 2, 1: 0, 2: 2}
+
+
+@pytest.mark.parametrize("others", [(), (1.0,)])
+def test_the_order_that_is_kept_is_the_order_of_all_scores_anew(others):
+    draw, standings, scores = random.Random(0), Standings(), []
+    for _ in range(60):
+        for _ in range(draw.randrange(3)):
+            place = draw.randrange(len(scores) + 1)
+            new = Score(draw.randrange(3), draw.choice([0.1, 0.2, 0.3]), draw.choice([1.0, 2.0]), others)
+            scores[place : place + draw.randrange(2)] = [new]
+        if scores and draw.random() < 0.1:
+            del scores[draw.randrange(len(scores)) :]
+        assert standings.ordered(scores) == ordered(scores)
 
 
 def test_of_very_many_scores_the_best_and_a_sample_are_kept():
     scores = [Score(0, float(n), 0.0) for n in random.Random(0).sample(range(2000), 2000)]
     ranks = informative(scores)
     assert len(ranks) == MOST_ROWS
-    assert all(ranks[Score(0, float(n), 0.0)] == n for n in range(100))
+    assert all(ranks[scores.index(Score(0, float(n), 0.0))] == n for n in range(100))
 
 
 @pytest.mark.parametrize("dial", [Choice((1, 2, 4)), Uniform(0.001, 0.1, log=True)])

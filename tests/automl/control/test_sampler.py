@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from automl.control.draws import Evenly
 from automl.control.ranking import Score, Tried
-from automl.control.sampler import ASKS, RENEWAL, STARTUP_TRIALS, Sampler, groups, study_of
+from automl.control.sampler import ASKS, LASTING, RENEWAL, STARTUP_TRIALS, Rows, Sampler, groups, study_of
 from search_spaces.spaces import space
 from storage.studies import quiet
 
@@ -33,15 +33,15 @@ def ask(study, searched):
 def test_draws_are_those_of_optunas_own_tpe_where_all_dials_are_of_one_group():
     trials = measured(20, FLAT)
     with quiet():
-        ours, optunas = study_of(FLAT, trials, 3), study_of(FLAT, trials, 3)
+        ours, optunas = study_of(Rows(FLAT), trials, 3), study_of(Rows(FLAT), trials, 3)
         options = {"multivariate": True, "group": True, "constant_liar": True}
         optunas.sampler = optuna.samplers.TPESampler(seed=3, n_startup_trials=STARTUP_TRIALS, **options)
         assert [ask(ours, FLAT) for _ in range(3)] == [ask(optunas, FLAT) for _ in range(3)]
 
 
 def test_dials_are_of_one_group_where_the_same_trials_have_them():
-    ranges = dict.fromkeys("abcd", optuna.distributions.FloatDistribution(0.0, 1.0))
-    found = groups(ranges, ["ab", "abc", "d"])
+    ranges = optuna.distributions.FloatDistribution(0.0, 1.0)
+    found = groups([dict.fromkeys(row, ranges) for row in ("ab", "abc", "d")])
     assert {name: sorted(group) for name, group in found.items()} == {
         "a": ["a", "b"],
         "b": ["a", "b"],
@@ -63,6 +63,17 @@ def test_after_some_more_trials_draws_are_made_anew():
     first = list(sampler.draws(trials[:-2], set()))
     assert next(sampler.draws(trials[:-1], set())) == first[0]
     assert next(sampler.draws(trials, set())) not in first
+
+
+def test_draws_of_the_study_before_stand_in_until_a_lasting_one_has_made_its_own():
+    trials = measured((LASTING + 1) * RENEWAL)
+    sampler, count = Sampler(SPACE, 0, everything), LASTING * RENEWAL
+    before = list(islice(sampler.draws(trials[:count], set()), 2))
+    first, second, third = (list(islice(sampler.draws(trials[: count + LASTING + n], set()), 2)) for n in range(3))
+    assert first == before
+    assert second[1:] == before[:1]
+    assert third[:1] == second[:1]
+    assert not set(third) & set(before)
 
 
 def test_what_is_not_admissible_is_not_kept():
