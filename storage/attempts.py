@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
 from storage.leases import Lease
-from storage.schema import TABLE_OPTIONS, Base, detach, insertion
+from storage.schema import KEYED_TABLE_OPTIONS, Base, detach, insertion
 from storage.trials import TRIALS, LockedTrial, Trial, change_trial, lock_trial
 
 
@@ -18,7 +18,7 @@ class Attempt(Base):
     __tablename__ = "automl_attempts"
     __table_args__ = (
         CheckConstraint("(ended IS NULL) = (end_reason IS NULL)", name="ended"),
-        TABLE_OPTIONS,
+        KEYED_TABLE_OPTIONS,
     )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey(Trial.id, ondelete="CASCADE"), primary_key=True)

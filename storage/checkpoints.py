@@ -8,14 +8,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
-from storage.schema import TABLE_OPTIONS, Base, insertion, utc_now
+from storage.schema import KEYED_TABLE_OPTIONS, Base, insertion, utc_now
 
 
 class Checkpoint(Base):
     """One object; it is on disk before its row exists."""
 
     __tablename__ = "automl_checkpoints"
-    __table_args__ = TABLE_OPTIONS
+    __table_args__ = KEYED_TABLE_OPTIONS
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)

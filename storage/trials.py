@@ -20,7 +20,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.checkpoints import Checkpoint
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Lease
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, insertion, utc_now
@@ -31,7 +30,7 @@ TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
 
 
 class Trial(Base):
-    """One trial."""
+    """One trial; its checkpoint is that of a segment, whose row refers to it."""
 
     __tablename__ = "automl_trials"
     __table_args__ = (
@@ -53,7 +52,7 @@ class Trial(Base):
     parameters: Mapped[int | None] = mapped_column(BigInteger)
     step: Mapped[int] = mapped_column(BigInteger)
     tokens: Mapped[int] = mapped_column(BigInteger)
-    checkpoint: Mapped[str | None] = mapped_column(ForeignKey(Checkpoint.digest), index=True)
+    checkpoint: Mapped[str | None] = mapped_column(String(64))
     reason: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(Message)
     attempts: Mapped[int]

@@ -5,11 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from storage import migrations
 from storage.attempts import list_attempts
-from storage.database import StorageError, open_database
+from storage.database import Database, StorageError, open_database
 from storage.schema import Base
 from storage.searches import list_searches
 from storage.segments import list_segments
@@ -59,9 +59,39 @@ def test_an_old_database_opens_with_all_it_held(old: Path) -> None:
             assert trial.segments == len([segment for segment in segments if segment.trial == trial.number])
         tables = inspect(database.reading)
         kept = {check["name"] for name in Base.metadata.tables for check in tables.get_check_constraints(name)}
-        assert {"ck_automl_searches_detached", "ck_automl_trials_checkpoint", "ck_automl_segments_steps"} <= kept
+        assert {
+            "ck_automl_searches_detached",
+            "ck_automl_attempts_ended",
+            "ck_automl_trials_checkpoint",
+            "ck_automl_segments_steps",
+        } <= kept
     finally:
         database.close()
+
+
+def test_an_old_database_has_the_tables_of_a_new_one(old: Path, sqlite: Database) -> None:
+    with closing(open_database(f"sqlite:///{old}")) as database:
+        assert described(database) == described(sqlite)
+
+
+def described(database: Database) -> dict[str, object]:
+    """What there is of each table, by its name."""
+    inspector = inspect(database.reading)
+    with database.read() as session:
+        rows = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        kinds = {name: ("WITHOUT ROWID" in sql, "AUTOINCREMENT" in sql) for name, sql in rows}
+    return {
+        name: (
+            kinds[name],
+            {(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)},
+            inspector.get_pk_constraint(name)["constrained_columns"],
+            sorted(str(sorted(key.items(), key=str)) for key in inspector.get_foreign_keys(name)),
+            sorted(str(check["name"]) for check in inspector.get_check_constraints(name)),
+            sorted(str(index["column_names"]) for index in inspector.get_indexes(name)),
+            sorted(str(unique["column_names"]) for unique in inspector.get_unique_constraints(name)),
+        )
+        for name in Base.metadata.tables
+    }
 
 
 def test_an_old_database_is_copied_before_it_is_changed(old: Path) -> None:
