@@ -52,17 +52,18 @@ class Transaction:
         trials: The trials among it.
     """
 
-    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared]) -> None:
+    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared], idle: list[Any]) -> None:
         self.dialect = engine.dialect.name
         self.known: dict[Any, Any] = {}
         self.trials: dict[Any, Any] = {}
         self._engine = engine
         self._prepared = prepared
+        self._idle = idle
         self._last: list[Callable[[], None]] = []
         self._borrowed: Any = None
         self._errors: Any = engine.dialect.loaded_dbapi.Error
         try:
-            self._borrowed = engine.raw_connection()
+            self._borrowed = self._borrow()
             self._cursor: Any = self._borrowed.cursor()
             begin = engine.get_execution_options().get("automl_begin")
             if begin and self.dialect == "sqlite":
@@ -111,16 +112,30 @@ class Transaction:
 
     def close(self, *, keep: bool) -> None:
         """Commit, or roll back, and give the connection back."""
+        committed = False
         try:
             if keep:
                 self._commit()
+                committed = True
         finally:
             if "session" in self.__dict__:
                 self.session.close()
             if "connection" in self.__dict__:
                 self.connection.close()
+            elif committed and self.dialect == "sqlite" and not self._idle:
+                self._idle.append(self._borrowed)
             elif self._borrowed is not None:
                 self._borrowed.close()
+
+    def _borrow(self) -> Any:
+        """A connection of the pool, or the one that the last transaction has put by: the pool's way costs a statement.
+
+        Servers may restart, for which the pool looks at a connection before it lends it.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._engine.raw_connection()
 
     def _commit(self) -> None:
         """Write what was put off, and end what was done by the session."""
@@ -168,6 +183,7 @@ class Database:
         place: The same for people to read, without it.
         reading: Engine for transactions that only read.
         writing: Engine over the same connections for transactions that write.
+        idle: At most one of these connections, put by for the next transaction.
     """
 
     url: str
@@ -175,6 +191,7 @@ class Database:
     reading: Engine
     writing: Engine
     prepared: dict[Statement, Prepared] = field(default_factory=dict, repr=False, compare=False)
+    idle: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -186,7 +203,7 @@ class Database:
     def write(self) -> Iterator[Transaction]:
         """A transaction that is committed at the end."""
         with self._in_words():
-            transaction = Transaction(self.writing, self.prepared)
+            transaction = Transaction(self.writing, self.prepared, self.idle)
             try:
                 yield transaction
             except BaseException:
@@ -214,6 +231,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connections."""
+        while self.idle:
+            self.idle.pop().close()
         self.reading.dispose()
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:

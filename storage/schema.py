@@ -93,6 +93,13 @@ def insertion(table: Table, *names: str) -> Insert:
     return insert(table).values({name: bindparam(name) for name in names}).inline()
 
 
+def altered(row: R, **values: Any) -> R:
+    """A frozen row with some values others; `dataclasses.replace` looks at every field and takes ten times as long."""
+    made = object.__new__(type(row))
+    made.__dict__.update(row.__dict__, **values)
+    return made
+
+
 def detach(kind: type[R], record: Base, **others: Any) -> R:
     """A frozen row from a record of the session, the fields in `others` aside."""
     names = [field.name for field in fields(cast("Any", kind)) if field.name not in others]

@@ -38,6 +38,7 @@ from search_spaces.seq2seq import Seq2Seq
 from storage.attempts import end_open_attempt, open_attempt
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
+from storage.schema import altered
 from storage.searches import SearchFields, SearchRow, set_fields, update_search
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
@@ -266,7 +267,7 @@ class Controller:
         row = trial.row
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
         self._journal.add(open_attempt, row.number, row.step)
-        trial.row = replace(row, state="RUNNING", attempts=row.attempts + 1)
+        trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)
         trial.in_flight = True
         self._decisions += 1
         self._tally.note(trial)
@@ -312,7 +313,8 @@ class Controller:
 
     def _accept(self, trial: Trial, segment: Segment, result: Result) -> None:
         assert isinstance(result, SegmentResult)
-        result = replace(result, scores={**result.scores, **self._plan.costs(trial.configuration)})
+        if costs := self._plan.costs(trial.configuration):
+            result = replace(result, scores={**result.scores, **costs})
         if not all(map(isfinite, self._plan.criteria.standing(result.scores))):
             self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
             return
@@ -359,7 +361,7 @@ class Controller:
             self._halt(f"{self._losses} attempts in a row were lost, the last with {last}; the same command goes on")
         if failures >= MOST_ATTEMPTS:
             return False
-        trial.row = replace(trial.row, failures=failures)
+        trial.row = altered(trial.row, failures=failures)
         if follows == "go back":
             self._drop(trial, history.damaged(trial.segments, self._plan.checkpoints))
         self._warn(f"trial {number} goes on from step {trial.row.step}: {failure.reason}, {failure}")

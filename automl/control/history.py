@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage import objects
+from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
 from storage.trials import TrialRow
 
@@ -76,7 +77,7 @@ class Trial:
     def advance(self, segment: SegmentRow, parameters: int, complete: bool) -> None:
         """Note a committed segment."""
         self.segments.append(segment)
-        self.row = replace(
+        self.row = altered(
             self.row,
             state="COMPLETE" if complete else "PAUSED",
             step=segment.to_step,
@@ -89,7 +90,7 @@ class Trial:
 
     def fail(self, reason: FailureReason, message: str) -> None:
         """Note that it cannot go on."""
-        self.row = replace(self.row, state="FAILED", reason=reason.value, message=message)
+        self.row = altered(self.row, state="FAILED", reason=reason.value, message=message)
 
 
 def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[int, Trial]:

@@ -9,7 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, inspect, text
+from sqlalchemy import URL, inspect, literal, select, text
 
 from storage import database as databases
 from storage import migrations
@@ -152,6 +152,16 @@ def test_what_must_not_happen_twice_is_not_tried_again_when_its_commit_is_in_dou
     assert _tries(sqlite, ConnectionLost("gone"), succeeds_at=2) == 2
     with pytest.raises(ConnectionLost):
         _tries(sqlite, ConnectionLost("gone"), succeeds_at=2, repeatable=False)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not known here")
+def test_a_closed_database_holds_no_file_open(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'automl.db'}")
+    for _ in range(2):
+        database.transact(lambda transaction: transaction.rows(select(literal(1)), {"param_1": 1}))
+    database.close()
+    held = [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert [file for file in held if file.startswith(str(tmp_path))] == []
 
 
 def test_a_transaction_that_raises_changes_nothing(database: Database) -> None:
