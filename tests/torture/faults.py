@@ -1,8 +1,10 @@
-"""Faults at the n-th point: before and after every statement, commit, write, fsync and rename."""
+"""Faults at the n-th point: before and after every statement, commit, write, fsync and rename.
+
+An error after a commit is a commit that its caller takes for failed; with `LOST` the caller cannot know.
+"""
 
 import os
 import signal
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from storage.database import StorageError, Transaction
+from storage.database import ConnectionLost, StorageError, Transaction
 
 PATCHED = (
     (os, "fsync"),
@@ -27,32 +29,39 @@ PATCHED = (
 
 @dataclass
 class Faults:
-    """Strikes once, at point number `at`; `kind` is kill, ENOSPC or EIO."""
+    """Strikes once, at point number `at`; `kind` is kill, ENOSPC, EIO or LOST, which is a connection's end."""
 
     at: int
     kind: str
     points: int = 0
+    has_struck: bool = False
 
-    def pass_point(self, owner: Any) -> None:
+    def pass_point(self, owner: Any, called: Any = None) -> None:
         self.points += 1
         if self.points == self.at:
-            self.strike(owner)
+            self.strike(owner, called)
 
-    def strike(self, owner: Any) -> None:
+    def strike(self, owner: Any, called: Any) -> None:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "LOST" and owner not in (DefaultDialect, Transaction):
+            return
+        self.has_struck = True
+        if self.kind == "LOST":
+            raise ConnectionLost("the connection was lost")
         message = {"ENOSPC": "database or disk is full", "EIO": "disk I/O error"}[self.kind]
         if owner is DefaultDialect:
-            raise sqlite3.OperationalError(message)
+            raise called.loaded_dbapi.OperationalError(message)
         if owner is Transaction:
             raise StorageError(message)
         raise OSError(28 if self.kind == "ENOSPC" else 5, message)
 
     def around(self, owner: Any, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            self.pass_point(owner)
+            called = arguments[0] if arguments else None
+            self.pass_point(owner, called)
             result = original(*arguments, **options)
-            self.pass_point(owner)
+            self.pass_point(owner, called)
             return result
 
         return call

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import database as databases
 from storage import objects
 from storage.archive import export_search, import_search
 from storage.attempts import open_attempt
@@ -28,19 +29,23 @@ DUMP = Path(__file__).parents[1] / "storage" / "schemas" / "0001.sql"
 
 
 def search_on(folder: Path) -> None:
-    """Do what is left of a search of one trial with two segments."""
     with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
-        with suppress(SearchExists):
-            create_search(database, "dates", {"name": "dates"}, "d" * 64)
-        lease = claim(database, "dates", "a controller", -1)
-        renew(database, lease, -1)
-        batch = Batch(database, lease, patience=0.0)
-        if not list_trials(database, lease.search_id):
-            batch.add(insert_trial, new_trial(0, {"width": 8}, 0, "default"))
-            batch.commit(0.25)
-        while list_trials(database, lease.search_id)[0].state != "COMPLETE":
-            train_on(database, lease, batch, folder / "objects")
-        release(database, lease)
+        search_in(database, folder)
+
+
+def search_in(database: Database, folder: Path, name: str = "dates") -> None:
+    """Do what is left of a search of one trial with two segments."""
+    with suppress(SearchExists):
+        create_search(database, name, {"name": name}, "d" * 64)
+    lease = claim(database, name, "a controller", -1)
+    renew(database, lease, -1)
+    batch = Batch(database, lease, patience=0.0)
+    if not list_trials(database, lease.search_id):
+        batch.add(insert_trial, new_trial(0, {"width": 8}, 0, "default"))
+        batch.commit(0.25)
+    while list_trials(database, lease.search_id)[0].state != "COMPLETE":
+        train_on(database, lease, batch, folder / "objects")
+    release(database, lease)
 
 
 def train_on(database: Database, lease: Lease, batch: Batch, folder: Path) -> None:
@@ -56,14 +61,18 @@ def train_on(database: Database, lease: Lease, batch: Batch, folder: Path) -> No
 
 
 def check_search(folder: Path) -> None:
-    search_on(folder)
     with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
-        row = get_search(database, "dates")
-        assert row is not None
-        assert violations(database, row, folder / "objects") == []
-        (trial,) = list_trials(database, row.id)
-        assert (trial.state, trial.step) == ("COMPLETE", 10 * SEGMENTS)
-        assert [segment.to_step for segment in list_segments(database, row.id)] == [10, 20]
+        check_search_in(database, folder)
+
+
+def check_search_in(database: Database, folder: Path, name: str = "dates") -> None:
+    search_in(database, folder, name)
+    row = get_search(database, name)
+    assert row is not None
+    assert violations(database, row, folder / "objects") == []
+    (trial,) = list_trials(database, row.id)
+    assert (trial.state, trial.step) == ("COMPLETE", 10 * SEGMENTS)
+    assert [segment.to_step for segment in list_segments(database, row.id)] == [10, 20]
 
 
 def prepare_nothing(folder: Path) -> None:
@@ -126,33 +135,66 @@ def count_points(folder: Path, prepare: Step, work: Step) -> int:
     return faults.points
 
 
-@pytest.mark.parametrize("kind", ["kill", "ENOSPC", "EIO"])
+KINDS = ["kill", "ENOSPC", "EIO", "LOST"]
+
+
+def some(points: int, kind: str) -> range:
+    return range(1, points + 1) if FULL else range(1 + len(kind) % 3, points + 1, max(points // 6, 1))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PAUSES", (0.0,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_fault_at_any_point_violates_nothing(tmp_path: Path, way: str, kind: str) -> None:
     prepare, work, check = WAYS[way]
     points = count_points(tmp_path / "counted", prepare, work)
-    chosen = range(1, points + 1) if FULL else range(1 + len(kind) % 3, points + 1, max(points // 6, 1))
     struck = 0
-    for at in chosen:
+    for at in some(points, kind):
         folder = tmp_path / str(at)
         folder.mkdir()
         prepare(folder)
-        struck += strike(folder, work, Faults(at, kind))
+        struck += strike(lambda folder=folder: work(folder), Faults(at, kind))
         check(folder)
     print(f"{way}, {kind}: {struck} of {points} points, 0 violations")
     assert struck > 0
 
 
-def strike(folder: Path, work: Step, faults: Faults) -> bool:
+@pytest.mark.parametrize("server", ["PostgreSQL", "MariaDB"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_at_any_point_of_a_search_on_a_server_violates_nothing(
+    server_urls: Callable[[str], str], server: str, tmp_path: Path, kind: str
+) -> None:
+    url = server_urls(server)
+
+    def work(folder: Path, name: str) -> None:
+        with closing(open_database(url)) as database:
+            search_in(database, folder, name)
+
+    with Faults(-1, "kill").installed() as counted:
+        work(tmp_path / "counted", f"{kind} counted")
+    struck = 0
+    for at in some(counted.points, kind):
+        folder, name = tmp_path / str(at), f"{kind} {at}"
+        struck += strike(lambda folder=folder, name=name: work(folder, name), Faults(at, kind))
+        with closing(open_database(url)) as database:
+            check_search_in(database, folder, name)
+    print(f"search on {server}, {kind}: {struck} of {counted.points} points, 0 violations")
+    assert struck > 0
+
+
+def strike(work: Callable[[], None], faults: Faults) -> bool:
     """Whether the fault came to be."""
     if faults.kind == "kill":
 
         def child() -> None:
             with faults.installed():
-                work(folder)
+                work()
 
         return in_a_child(child) == -9
     with faults.installed(), suppress(StorageError, OSError):
-        work(folder)
-        return False
-    return True
+        work()
+    return faults.has_struck

@@ -45,14 +45,14 @@ def fork(work: Callable[[], None]) -> int:
     return child
 
 
-def control(url: str, name: str, folder: Path) -> None:
+def control(url: str, name: str, folder: Path, trials: int = TRIALS, workers: int = 2) -> None:
     """Run the search to its end: training is pretended, what is kept of it is not."""
     with closing(open_database(url)) as database:
         lease = claim(database, name, current_owner(), 5.0)
         row = get_search(database, name)
         assert row is not None
-        executor = PretendingExecutor(folder, CURVES, now=row.seconds)
-        plan = Plan(space(), Criteria(metric("sequence_error_rate")), Budget(trials=TRIALS), folder, 20_000)
+        executor = PretendingExecutor(folder, CURVES, workers, now=row.seconds)
+        plan = Plan(space(), Criteria(metric("sequence_error_rate")), Budget(trials=trials), folder, 20_000)
         Controller(database, row, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
         release(database, lease)
 
@@ -60,12 +60,32 @@ def control(url: str, name: str, folder: Path) -> None:
 def test_controllers_are_killed_and_no_trial_is_lost_doubled_or_beyond_the_budget(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    kills, goal, number, chance = 0, times(4, 200), 0, random.Random(0)
+    kills, searches = kill(database, database_url, tmp_path, times(4, 200), TRIALS, workers=2)
+    print(f"{database.reading.dialect.name}: {kills} kills over {searches} searches, nothing lost, doubled, beyond it")
+
+
+def test_thirty_two_workers_under_kills_begin_no_trial_beyond_the_budget(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    kills, searches = kill(database, database_url, tmp_path, times(2, 40), trials=50, workers=32)
+    print(
+        f"{database.reading.dialect.name}: {kills} kills, {searches} searches of 50 trials by 32 workers, none beyond"
+    )
+
+
+def kill(
+    database: Database, url: str, folder: Path, goal: int, trials: int, workers: int, seed: int = 0
+) -> tuple[int, int]:
+    """Run searches and kill their controllers at random moments, so often; return how often, and how many searches.
+
+    After each search everything is as it would be without a kill.
+    """
+    kills, number, chance = 0, 0, random.Random(seed)
     while kills < goal:
         name, number = f"killed {number}", number + 1
         create_search(database, name, {}, "0" * 64)
         while True:
-            child = fork(lambda name=name: control(database_url, name, tmp_path))
+            child = fork(lambda name=name: control(url, name, folder, trials, workers))
             deadline = time.monotonic() + chance.uniform(0.05, 2.0)
             while time.monotonic() < deadline and os.waitpid(child, os.WNOHANG)[0] == 0:
                 time.sleep(0.005)
@@ -80,16 +100,14 @@ def test_controllers_are_killed_and_no_trial_is_lost_doubled_or_beyond_the_budge
             if (row.state == "finished" and not row.held) or kills >= goal:
                 break
         if row.state != "finished":
-            assert in_a_child(lambda name=name: control(database_url, name, tmp_path)) == 0
+            assert in_a_child(lambda name=name: control(url, name, folder, trials, workers)) == 0
         row = get_search(database, name)
         assert row is not None
-        assert (row.state, violations(database, row, tmp_path)) == ("finished", [])
-        trials = list_trials(database, row.id)
-        assert [trial.number for trial in trials] == list(range(TRIALS))
-        assert {trial.state for trial in trials} <= {"PAUSED", "COMPLETE"}
-    print(
-        f"{database.reading.dialect.name}: {kills} kills over {number} searches, 0 lost, 0 doubled, 0 beyond the budget"
-    )
+        assert (row.state, violations(database, row, folder)) == ("finished", [])
+        found = list_trials(database, row.id)
+        assert [trial.number for trial in found] == list(range(trials))
+        assert {trial.state for trial in found} <= {"PAUSED", "COMPLETE"}
+    return kills, number
 
 
 def test_many_workers_on_one_sqlite_file_all_live_and_claim_nothing_twice(tmp_path: Path) -> None:
