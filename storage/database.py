@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -44,7 +45,7 @@ class ConnectionLost(StorageError):
 
 
 class Transaction:
-    """Writes that are committed together at its end, or not at all.
+    """Writes that are committed together at the end of its context, or not at all.
 
     Attributes:
         dialect: Name of the database's dialect.
@@ -52,25 +53,40 @@ class Transaction:
         trials: The trials among it.
     """
 
-    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared], idle: list[Any]) -> None:
+    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared], idle: list[Any], place: str) -> None:
         self.dialect = engine.dialect.name
         self.known: dict[Any, Any] = {}
         self.trials: dict[Any, Any] = {}
         self._engine = engine
         self._prepared = prepared
         self._idle = idle
+        self._place = place
         self._last: list[Callable[[], None]] = []
         self._borrowed: Any = None
         self._errors: Any = engine.dialect.loaded_dbapi.Error
+
+    def __enter__(self) -> "Transaction":
         try:
             self._borrowed = self._borrow()
             self._cursor: Any = self._borrowed.cursor()
-            begin = engine.get_execution_options().get("automl_begin")
-            if begin and self.dialect == "sqlite":
-                engine.dialect.do_execute(self._cursor, begin, ())
+            if self.dialect == "sqlite":
+                self._engine.dialect.do_execute(self._cursor, "BEGIN IMMEDIATE", ())
         except self._errors as error:
-            self.close(keep=False)
-            raise self._translated(error) from error
+            self._close(keep=False)
+            raise in_words(self._translated(error), self._place) from error
+        except DBAPIError as error:
+            raise in_words(error, self._place) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._close(keep=error is None)
+        except DBAPIError as failure:
+            raise in_words(failure, self._place) from failure
+        if isinstance(error, DBAPIError):
+            raise in_words(error, self._place) from error
 
     @cached_property
     def moment(self) -> datetime:
@@ -110,7 +126,7 @@ class Transaction:
         """Call `work` before the transaction is committed."""
         self._last.append(work)
 
-    def close(self, *, keep: bool) -> None:
+    def _close(self, *, keep: bool) -> None:
         """Commit, or roll back, and give the connection back."""
         committed = False
         try:
@@ -196,20 +212,15 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
-        with self._in_words(), Session(self.reading) as session:
-            yield session
+        try:
+            with Session(self.reading) as session:
+                yield session
+        except DBAPIError as error:
+            raise in_words(error, self.place) from error
 
-    @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self) -> Transaction:
         """A transaction that is committed at the end."""
-        with self._in_words():
-            transaction = Transaction(self.writing, self.prepared, self.idle)
-            try:
-                yield transaction
-            except BaseException:
-                transaction.close(keep=False)
-                raise
-            transaction.close(keep=True)
+        return Transaction(self.writing, self.prepared, self.idle, self.place)
 
     def transact(self, work: Callable[[Transaction], T], *, repeatable: bool = True) -> T:
         """Run `work` in a write transaction, and again if the database was busy.
@@ -238,13 +249,6 @@ class Database:
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         with self.write() as transaction:
             return work(transaction)
-
-    @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            raise in_words(error, self.place) from error
 
 
 def open_database(url: str) -> Database:

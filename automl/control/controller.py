@@ -395,6 +395,8 @@ class Controller:
     def _remaining(self) -> Remaining:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
         budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
+        if budget.time is None and budget.device_time is None:
+            return Remaining(None, None)
         guess = min(0.1 * (budget.time or budget.device_time or 0.0), FIRST_EVALUATION)
         after = self._tally.seconds_after_training(guess)
         in_flight = (now - begun for _, begun in self._running.values())
