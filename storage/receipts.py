@@ -49,14 +49,20 @@ def open_receipt(database: Database, account_id: int, key: str, request: str) ->
         held = transaction.session.get(Receipt, (account_id, key))
         if held is None:
             transaction.session.add(Receipt(account_id=account_id, key=key, request=request, created=utc_now()))
-            transaction.session.flush()
+            try:
+                transaction.session.flush()
+            except IntegrityError:
+                raise _Preceded from None
         return None if held is None else detach(ReceiptRow, held)
 
     try:
         return database.transact(work, repeatable=False)
-    except IntegrityError:  # another request with this key was first by a moment
-        with database.read() as session:
-            return detach(ReceiptRow, session.get_one(Receipt, (account_id, key)))
+    except _Preceded:
+        return find_receipt(database, account_id, key)
+
+
+class _Preceded(Exception):
+    """Another request with the same key was first by a moment."""
 
 
 def close_receipt(database: Database, account_id: int, key: str, answer: str | None) -> None:

@@ -1,6 +1,7 @@
 """What the service keeps: accounts, keys, uploads, wishes, receipts and the audit log, on every kind of database."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -90,6 +91,12 @@ def test_a_request_is_served_once_for_each_idempotency_key(database: Database, a
     close_receipt(database, account.id, "k", None)
     assert open_receipt(database, account.id, "k", "b" * 64) is None
     assert forget_receipts(database, timedelta(seconds=-1)) == 1
+
+
+def test_of_requests_at_once_with_one_key_one_is_served(database: Database, account: AccountRow) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: open_receipt(database, account.id, "k", "a" * 64), range(8)))
+    assert found.count(None) == 1
 
 
 def test_the_audit_log_is_read_from_its_end_and_forgets_what_is_old(database: Database) -> None:
