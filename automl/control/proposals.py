@@ -94,9 +94,10 @@ class Proposals:
                     continue
                 if configuration in known:
                     repeated.append(configuration)
-                elif configuration not in found:
-                    found[configuration] = origin
-                    count += 1
+                else:
+                    before = len(found)
+                    found.setdefault(configuration, origin)
+                    count += len(found) - before
                 if count == wanted:
                     break
         if not found and repeated:
