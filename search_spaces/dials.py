@@ -116,10 +116,12 @@ def default_value(item: dataclasses.Field[Any]) -> Any:
 
 def to_dict(configuration: Any) -> dict[str, Any]:
     """Return a configuration as plain JSON values; each kind carries its name under `kind`."""
-    values: dict[str, Any] = {"kind": type(configuration).__name__}
-    for name in names(type(configuration)):
+    own: type = type(configuration)
+    values: dict[str, Any] = {"kind": own.__name__}
+    for name in names(own):
         value = getattr(configuration, name)
-        values[name] = to_dict(value) if _is_kind(type(value)) else value
+        kind: type = type(value)
+        values[name] = to_dict(value) if _is_kind(kind) else value
     return values
 
 
@@ -162,11 +164,13 @@ def _from_value(dial: Dial, value: Any, path: str) -> Any:
 def parameters(configuration: Any, prefix: str = "") -> dict[str, Value]:
     """Return the dials that a configuration has, as Optuna names them."""
     found: dict[str, Value] = {}
-    for name in names(type(configuration)):
+    own: type = type(configuration)
+    for name in names(own):
         value, path = getattr(configuration, name), prefix + name
-        if _is_kind(type(value)):
-            found[path] = type(value).__name__
-            found |= parameters(value, f"{path}.{type(value).__name__}.")
+        kind: type = type(value)
+        if _is_kind(kind):
+            found[path] = kind.__name__
+            found |= parameters(value, f"{path}.{kind.__name__}.")
         else:
             found[path] = value
     return found

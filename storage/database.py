@@ -71,11 +71,12 @@ class Transaction:
             self._cursor: Any = self._borrowed.cursor()
             if self.dialect == "sqlite":
                 self._engine.dialect.do_execute(self._cursor, "BEGIN IMMEDIATE", ())
-        except self._errors as error:
+        except BaseException as error:
+            failure = self._translated(error) if isinstance(error, self._errors) else error
             self._close(keep=False)
-            raise in_words(self._translated(error), self._place) from error
-        except DBAPIError as error:
-            raise in_words(error, self._place) from error
+            if isinstance(failure, DBAPIError):
+                raise in_words(failure, self._place) from error
+            raise
         return self
 
     def __exit__(

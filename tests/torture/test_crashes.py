@@ -174,6 +174,7 @@ def test_a_fault_at_any_point_of_a_search_on_a_server_violates_nothing(
         with closing(open_database(url)) as database:
             search_in(database, folder, name)
 
+    open_database(url).close()  # whose schema is another matter
     with Faults(-1, "kill").installed() as counted:
         work(tmp_path / "counted", f"{kind} counted")
     struck = 0
