@@ -34,7 +34,7 @@ ASKS = 4
 RENEWAL = 32
 """The study is rebuilt when more by one part in so many have been tried."""
 LASTING = 8
-"""Where a study lasts for so many trials, its successor begins one draw at a time."""
+"""Where a study lasts for so many trials, Optuna is asked once for a choice at most, and not for the first one."""
 
 
 class Sampler:
@@ -71,10 +71,9 @@ class Sampler:
         self._drawn = [configuration for configuration in self._drawn if configuration not in known]
         self._older = [configuration for configuration in self._older if configuration not in known]
         yield from list(self._drawn)
-        first = int(bool(self._older) and not is_new)
-        yield from self._ask(first)
+        once = 0 if is_new and self._older else 1
+        yield from self._ask(once if len(self._span) >= LASTING else ASKS)
         yield from list(self._older)
-        yield from self._ask(ASKS - first)
 
     def _rebuild(self, tried: Sequence[Tried], places: Sequence[int] | None) -> None:
         """Begin a new study; what is left of the one before stands in, so that no one answer takes the whole time."""

@@ -21,6 +21,7 @@ from storage.database import Database, open_database
 from storage.integrity import violations
 from storage.leases import LeaseLost, current_owner
 from storage.searches import claim, claim_next, create_search, get_search, list_searches, queue_search, release, renew
+from storage.segments import list_segments
 from storage.trials import list_trials
 from tests.automl.control.pretended_training import PretendingExecutor
 from tests.automl.control.simulation import Curve, space_of
@@ -73,21 +74,31 @@ def test_thirty_two_workers_under_kills_begin_no_trial_beyond_the_budget(
     )
 
 
+def committed(database: Database, name: str) -> int:
+    search = get_search(database, name)
+    assert search is not None
+    return len(list_segments(database, search.id))
+
+
 def kill(
     database: Database, url: str, folder: Path, goal: int, trials: int, workers: int, seed: int = 0
 ) -> tuple[int, int]:
     """Run searches and kill their controllers at random moments, so often; return how often, and how many searches.
 
-    After each search everything is as it would be without a kill.
+    Every other kill waits until something was committed: whoever loses its process whenever it trains is to blame at
+    last. After each search everything is as it would be without a kill.
     """
     kills, number, chance = 0, 0, random.Random(seed)
     while kills < goal:
         name, number = f"killed {number}", number + 1
         create_search(database, name, {}, "0" * 64)
         while True:
+            before = committed(database, name) if kills % 2 else -1
             child = fork(lambda name=name: control(url, name, folder, trials, workers))
             deadline = time.monotonic() + chance.uniform(0.05, 2.0)
-            while time.monotonic() < deadline and os.waitpid(child, os.WNOHANG)[0] == 0:
+            while time.monotonic() < deadline or committed(database, name) == before:
+                if os.waitpid(child, os.WNOHANG)[0]:
+                    break
                 time.sleep(0.005)
             try:
                 os.kill(child, signal.SIGKILL)
