@@ -1,9 +1,12 @@
 """An artifact: a folder that is written whole or not at all, and that knows the bytes of its files."""
 
 import json
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,9 @@ from typing import Any
 from automl.errors import InputError
 from storage.objects import flush
 
-META = "meta.json"
+META, DIGESTS = "meta.json", "digests.json"
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a change of a file shows in its times, on any file system."""
 
 Meta = dict[str, Any]
 
@@ -29,12 +34,66 @@ def read_meta(folder: Path, version: int) -> Meta | None:
 
 
 def is_intact(folder: Path, version: int) -> bool:
-    """Whether every byte is as it was written."""
+    """Whether every byte is as it was written; what was found so is read again once it has been touched."""
     meta = read_meta(folder, version)
     try:
-        return meta is not None and all(sha256_of(folder / n) == e["sha256"] for n, e in meta["files"].items())
+        digests = Digests(folder / DIGESTS)
+        whole = meta is not None and all(digests.of(folder / n) == e["sha256"] for n, e in meta["files"].items())
     except OSError:
         return False
+    digests.keep()
+    return whole
+
+
+class Digests:
+    """The sha256 of files, remembered in one of their own for as long as size, times, number and device are the same.
+
+    A file that has changed a moment ago is read again, since its times may not tell another change.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = None
+        self.known: dict[str, Any] = known if isinstance(known, dict) else {}
+        self._is_new = False
+
+    def of(self, path: Path) -> str:
+        """Return the sha256 of a file's bytes.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        name, status = str(path.absolute()), path.stat()
+        seen = _seen(status)
+        match self.known.get(name):
+            case [before, str(digest)] if before == seen:
+                return digest
+        settled = max(status.st_mtime_ns, status.st_ctime_ns) < time.time_ns() - SETTLED
+        digest = sha256_of(path)
+        if settled and _seen(path.stat()) == seen:
+            self.known[name] = [seen, digest]
+            self._is_new = True
+        return digest
+
+    def keep(self) -> None:
+        """Write down what was found; where that cannot be done, files are read again."""
+        if not self._is_new:
+            return
+        with suppress(OSError), tempfile.NamedTemporaryFile("w", dir=self.file.parent, delete=False) as scratch:
+            try:
+                scratch.write(json.dumps(self.known))
+                scratch.close()
+                Path(scratch.name).replace(self.file)
+            except OSError:
+                Path(scratch.name).unlink()
+                raise
+
+
+def _seen(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
 
 
 def build(folder: Path, version: int, write: Callable[[Path], Meta], root: Path) -> None:
@@ -58,7 +117,7 @@ def build(folder: Path, version: int, write: Callable[[Path], Meta], root: Path)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
-        raise InputError(f"{root}: the token table cannot be written there ({error.strerror})") from error
+        raise InputError(f"{root}: the token table cannot be written there ({error.strerror or error})") from error
 
 
 def sha256_of(path: Path) -> str:

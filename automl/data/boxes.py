@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl.boxes import Box, read_text, to_text
+from automl.data.pieces import Flat, flat
 from automl.data.pixels import Canvas
 from automl.data.tokenizers import SPECIAL_TOKENS, UNK, Tokenizer
 from search_spaces import tokenizers as kinds
@@ -61,6 +62,10 @@ class Boxes(Tokenizer):
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Turn texts of boxes into ids, without begin and end."""
         return [[token for box in read_text(text) for token in self._tokens(box)] for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> Flat:
+        """Turn texts of boxes into ids, end to end."""
+        return flat(self.encode_batch(texts))
 
     def _tokens(self, box: Box) -> list[int]:
         height, width, _ = self.canvas

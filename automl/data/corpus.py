@@ -1,11 +1,10 @@
 """The corpus: the pairs of a task, read and split once; token tables are built from it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from automl.data import artifact
-from automl.data.artifact import Meta
+from automl.data.advance import tell
+from automl.data.artifact import DIGESTS, Digests, Meta
 from automl.data.forms import PAIRS, Form
 from automl.data.images import Image, canvas_of, fit, fitted, said_of
 from automl.data.pixels import Canvas, laid_out
 from automl.data.sources import Columns, unreadable
-from automl.data.splits import Part, Splits, split
+from automl.data.splits import Part, Record, Splits, split
 from automl.data.tokenizers import Tokenizer, automatic_tokens
 from automl.errors import InputError
 from search_spaces import stems
@@ -28,6 +28,10 @@ from search_spaces.tokenizers import called, narrowing
 FORMAT_VERSION = 5
 SPLITS = ("train", "valid", "test")
 PARAMETERS = "parameters.safetensors"
+BATCH = 10_000
+"""Pairs that are held at once."""
+MOST_LOOKED_AT = 1_000_000
+"""Texts by which tokens are chosen, at most: an even sample."""
 NO_SOURCE = "»"
 """Source of every text where nothing is read: one token that no decoder looks at."""
 
@@ -146,8 +150,31 @@ class Corpus:
 
     def pairs(self, name: str) -> list[tuple[str, str]]:
         """Every (source, acceptable target) of train; each source of valid or test with its first reference."""
+        return [pair for _, pair in self.numbered(name)]
+
+    def numbered(self, name: str) -> Iterator[tuple[int, tuple[str, str]]]:
+        """Yield `pairs`, each with the place of its source among `sources`."""
         last = None if name == "train" else 1
-        return [(record["source"], target) for record in self._records(name) for target in record["references"][:last]]
+        for number, record in enumerate(self._records(name)):
+            for target in record["references"][:last]:
+                yield number, (record["source"], target)
+
+    def batches(self, name: str) -> Iterator[tuple[list[int], list[tuple[str, str]]]]:
+        """Yield `numbered` so many at a time."""
+        left = self.numbered(name)
+        while batch := [*islice(left, BATCH)]:
+            numbers, pairs = (list(each) for each in zip(*batch, strict=True))
+            yield numbers, pairs
+
+    def texts(self, side: str) -> Iterator[str]:
+        """Yield the distinct sources of train, or the targets of its pairs."""
+        if side == "source":
+            return (record["source"] for record in self._records("train"))
+        return (target for _, (_, target) in self.numbered("train"))
+
+    def size(self, name: str) -> int:
+        """Return how many pairs a split has."""
+        return sum(1 for _ in self.numbered(name))
 
     def weights(self, name: str) -> list[float]:
         """How much each of `pairs` counts; empty where all count the same."""
@@ -180,7 +207,8 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
         InputError: A file is wrong (see `automl.data.sources`), or the cache cannot be written.
     """
     data, given = document.data, document.given
-    digest = data_digest(data, document.form, given)
+    digests = Digests(cache / DIGESTS)
+    digest = data_digest(data, document.form, given, digests.of)
     folder = corpus_folder(cache, digest)
     if not artifact.is_intact(folder, FORMAT_VERSION):
         files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
@@ -194,6 +222,7 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
             return {"digest": digest, **written, **_write_given(scratch, given)}
 
         artifact.build(folder, FORMAT_VERSION, write, cache)
+    digests.keep()
     return open_corpus(folder)
 
 
@@ -202,15 +231,22 @@ def corpus_folder(cache: Path, digest: str) -> Path:
     return cache / "corpora" / digest
 
 
-def data_digest(data: DataDescription, form: Form = PAIRS, given: Given | None = None) -> str:
+def data_digest(
+    data: DataDescription,
+    form: Form = PAIRS,
+    given: Given | None = None,
+    known: Callable[[Path], str] = artifact.sha256_of,
+) -> str:
     """Sha256 over the contents of the files, their form, columns, token choices, what is given, and the format.
+
+    That of the bytes of one file is what `known` says.
 
     Raises:
         InputError: A file is missing, unreadable or of an unknown kind.
     """
     for path in data.files.values():
         form.check(path)
-    digests = {name: _sha256(path, form) for name, path in data.files.items()}
+    digests = {name: _sha256(path, form, known) for name, path in data.files.items()}
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns = [data.columns.sources, data.columns.target, data.columns.weight]
     choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
@@ -219,11 +255,11 @@ def data_digest(data: DataDescription, form: Form = PAIRS, given: Given | None =
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256(path: Path, form: Form) -> str:
+def _sha256(path: Path, form: Form, known: Callable[[Path], str]) -> str:
     try:
         if path.is_dir():
             return artifact.sha256_of_all(path)
-        return "".join(map(artifact.sha256_of, (path, *form.parts(path))))
+        return "".join(map(known, (path, *form.parts(path))))
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -233,16 +269,15 @@ def _write(
 ) -> Meta:
     data, form = document.data, document.form
     sized = _write_images(folder, splits, images) if images else {}
-    splits = splits if not images else replace(splits, parts=_scaled(splits, images, Canvas(*sized["canvas"]), form))
-    for name in SPLITS:
-        _write_texts(folder / f"{name}.jsonl", splits.parts[name], has_sources=form.has_sources)
-    train = splits.parts["train"].references
-    texts: tuple[Sequence[str], Sequence[str]] = (list(train), list(chain.from_iterable(train.values())))
-    wishes = (data.source_tokens, data.target_tokens)
-    words = [automatic_tokens(side) if wish == "auto" else wish for side, wish in zip(texts, wishes, strict=True)]
+    for name, part in splits.parts.items():
+        records = _scaled(part.records(), images, Canvas(*sized["canvas"]), form) if images else part.records()
+        _write_texts(folder / f"{name}.jsonl", records, len(part), has_sources=form.has_sources)
+    wishes = {"source": data.source_tokens, "target": data.target_tokens}
+    train = splits.parts["train"]
+    words = [_automatic_tokens(train, side) if wish == "auto" else wish for side, wish in wishes.items()]
     said = [
         f"{side}: running text, so that subwords are searched; [data] {side}_tokens pins others"
-        for side, word, wish in zip(("source", "target"), words, wishes, strict=True)
+        for (side, wish), word in zip(wishes.items(), words, strict=True)
         if word == "subwords" != wish and (form.has_sources or side == "target")
     ]
     return {
@@ -255,22 +290,22 @@ def _write(
     }
 
 
-def _scaled(splits: Splits, images: Mapping[str, Image], canvas: Canvas, form: Form) -> dict[str, Part]:
-    """Return the parts with targets for images as they lie on the canvas."""
+def _automatic_tokens(train: Part, side: str) -> str:
+    targets = (target for record in train.records() for target in record.references)
+    texts, count = (train.sources(), len(train)) if side == "source" else (targets, train.targets)
+    return automatic_tokens(islice(texts, 0, None, -(-count // MOST_LOOKED_AT)))
 
-    def own(source: str, targets: list[str]) -> list[str]:
-        scale = fit(images[source], canvas)
-        return [form.scaled(target, scale) for target in targets]
 
-    return {
-        name: replace(part, references={source: own(source, targets) for source, targets in part.references.items()})
-        for name, part in splits.parts.items()
-    }
+def _scaled(records: Iterable[Record], images: Mapping[str, Image], canvas: Canvas, form: Form) -> Iterator[Record]:
+    """Yield records with targets for images as they lie on the canvas."""
+    for record in records:
+        scale = fit(images[record.source], canvas)
+        yield record._replace(references=[form.scaled(target, scale) for target in record.references])
 
 
 def _write_images(folder: Path, splits: Splits, images: Mapping[str, Image]) -> Meta:
     """Write the images of each split, brought to one size; return that, and what is to be said."""
-    shown = {name: {source: images[source] for source in splits.parts[name].references} for name in SPLITS}
+    shown = {name: {source: images[source] for source in splits.parts[name].sources()} for name in SPLITS}
     canvas = canvas_of(shown["train"].values())
     for name, own in shown.items():
         np.save(folder / f"{name}.images.npy", laid_out([fitted(image, canvas)[0] for image in own.values()], canvas))
@@ -292,10 +327,13 @@ def _write_given(folder: Path, given: Given | None) -> Meta:
     return {"given": True, "tokens": {side: called(kind) for side, kind in kinds.items()}}
 
 
-def _write_texts(path: Path, part: Part, *, has_sources: bool) -> None:
+def _write_texts(path: Path, records: Iterable[Record], count: int, *, has_sources: bool) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8") as file:
-        for source, references in part.references.items():
+        for number, (source, references, weights) in enumerate(records):
+            if number % BATCH == 0:
+                tell("writing texts", number / count)
             record: Meta = {"source": source if has_sources else NO_SOURCE, "references": references}
-            if source in part.weights:
-                record["weights"] = part.weights[source]
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            if weights:
+                record["weights"] = weights
+            file.write(encode(record) + "\n")

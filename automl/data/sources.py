@@ -4,19 +4,24 @@ import csv
 import json
 import re
 import stat
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import count
+from itertools import chain, count
 from math import isfinite
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.advance import tell
 from automl.data.fields import joined
+from automl.data.spool import BLOCK, Spool
+from automl.data.spool import Column as Spooled
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 
@@ -25,6 +30,7 @@ Column = str | int
 LINE_LIMIT = 1_000_000
 GARBLED = re.compile("[ÃÂ][\u0080-\u00bf]|â€")
 """What UTF-8 looks like that was read as Latin-1 and written as UTF-8 again, such as Ã© for é."""
+SURROGATE = re.compile("[\ud800-\udfff]")
 NO_SOURCE, NO_TARGET, ONE_COLUMN, NO_WEIGHT = "no source", "no target", "one column only", "weight 0"
 
 
@@ -69,6 +75,7 @@ class Pairs:
     """The rows of one file, in Unicode NFC; `rows_in` equals the rows kept plus those dropped, by reason.
 
     Attributes:
+        sources: The source of each kept row; like `targets`, of a file of texts read from a spool.
         numbers: The line (of .csv and .parquet the row) that each kept row stands on, from 1.
         first_dropped: The first such number of each reason.
         units: What each kept row must not be divided from, such as its conversation; its source where absent.
@@ -81,8 +88,8 @@ class Pairs:
     """
 
     path: Path
-    sources: list[str]
-    targets: list[list[str]]
+    sources: Sequence[str]
+    targets: Sequence[list[str]]
     rows_in: int
     dropped: Mapping[str, int]
     numbers: Sequence[int] = ()
@@ -99,6 +106,14 @@ class Pairs:
         """Return what an error or a notice calls a place of the file."""
         return self.names[number - 1] if self.names else _place(self.path, number)
 
+    def texts(self, numbers: NDArray[np.int64] | None = None) -> Iterator[list[str]]:
+        """Yield the source and the targets of all kept rows, or of some, in their order."""
+        if isinstance(self.sources, Spooled):
+            yield from self.sources.spool.rows(numbers)
+            return
+        for number in range(len(self.sources)) if numbers is None else numbers.tolist():
+            yield [self.sources[number], *self.targets[number]]
+
 
 class Row(NamedTuple):
     """A row as it stands: its number in the file, the texts of its source, its acceptable targets, its weight.
@@ -112,36 +127,44 @@ class Row(NamedTuple):
     weight: object = None
 
 
-def read_pairs(path: Path, columns: Columns) -> Pairs:
-    """Read one file by its suffix.
+def read_pairs(path: Path, columns: Columns, prepare: Callable[[str], str] | None = None) -> Pairs:
+    """Read one file by its suffix; what is to be made of each source is `prepare`.
 
     Raises:
         InputError: The file cannot be read, a line is malformed, a column is missing, or no row is left.
     """
     check_file(path)
-    return collect(path, READERS[path.suffix.lower()](path, columns), columns)
+    return collect(path, READERS[path.suffix.lower()](path, columns), columns, prepare)
 
 
-def collect(path: Path, rows: Iterable[Row], columns: Columns = Columns()) -> Pairs:
+def collect(
+    path: Path, rows: Iterable[Row], columns: Columns = Columns(), prepare: Callable[[str], str] | None = None
+) -> Pairs:
     """Keep the rows that have a source and a target, and count the others.
 
     Raises:
-        InputError: No row is left, or a weight is none.
+        InputError: No row is left, a weight is none, or there is no room for the texts.
     """
-    found = _Kept(path, columns)
-    for row in rows:
-        found.take(row)
-    return found.pairs()
+    found = _Kept(path, columns, prepare)
+    try:
+        for row in rows:
+            found.take(row)
+        return found.pairs()
+    except OSError as error:
+        raise InputError(
+            f"{path}: its texts cannot be kept while it is read ({error.strerror}); TMPDIR names a folder with room"
+        ) from error
 
 
 class _Kept:
     """The rows of a file that are kept, and the counts of those that are not."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, path: Path, columns: Columns, prepare: Callable[[str], str] | None) -> None:
         self.path = path
         self.columns = columns
-        self.rows: list[tuple[int, str, list[str]]] = []
-        self.weights: list[float] = []
+        self.prepare = prepare
+        self.texts = Spool()
+        self.numbers, self.weights = array("q"), list[float]()
         self.dropped: Counter[str] = Counter()
         self.first_dropped: dict[str, int] = {}
         self.missing: dict[Column, tuple[int, int]] = {}
@@ -150,8 +173,8 @@ class _Kept:
     def take(self, row: Row) -> None:
         """Keep a row, or count it."""
         texts = [normalise(text) for text in row.source or ()]
-        source = joined(texts) if texts else ""
-        targets = list(dict.fromkeys(filter(None, (normalise(target or "") for target in row.targets))))
+        source = texts[0] if len(texts) == 1 else joined(texts) if texts else ""
+        targets = list(dict.fromkeys(filter(None, [normalise(target or "") for target in row.targets])))
         if not (source and targets):
             self._drop(row, ONE_COLUMN if row.source is None else NO_TARGET if source else NO_SOURCE)
             return
@@ -161,28 +184,32 @@ class _Kept:
                 self._drop(row, NO_WEIGHT)
                 return
             self.weights.append(weight)
-        for column, text in zip(self.columns.sources, texts, strict=False):
-            if not text:
-                count, first = self.missing.get(column, (0, row.number))
-                self.missing[column] = (count + 1, first)
-        if GARBLED.search(source) or any(map(GARBLED.search, targets)):
+        if "" in texts:
+            self._miss(row.number, texts)
+        if any(not text.isascii() and GARBLED.search(text) for text in (source, *targets)):
             count, first = self.garbled or (0, row.number)
             self.garbled = (count + 1, first)
-        self.rows.append((row.number, source, targets))
+        self.numbers.append(row.number)
+        self.texts.append([source if self.prepare is None else self.prepare(source), *targets])
+
+    def _miss(self, number: int, texts: Sequence[str]) -> None:
+        for column, text in zip(self.columns.sources, texts, strict=False):
+            if not text:
+                count, first = self.missing.get(column, (0, number))
+                self.missing[column] = (count + 1, first)
 
     def pairs(self) -> Pairs:
         """Return what was kept."""
-        rows_in = len(self.rows) + self.dropped.total()
-        if not self.rows:
+        rows_in = len(self.numbers) + self.dropped.total()
+        if not self.numbers:
             raise InputError(_nothing_left(self.path, rows_in, self.dropped))
-        numbers, sources, targets = (list(column) for column in zip(*self.rows, strict=True))
         return Pairs(
             self.path,
-            sources,
-            targets,
+            Spooled(self.texts, itemgetter(0)),
+            Spooled(self.texts, itemgetter(slice(1, None))),
             rows_in,
             dict(self.dropped),
-            numbers,
+            self.numbers,
             self.first_dropped,
             weights=self.weights,
             missing=self.missing,
@@ -260,8 +287,11 @@ def lines(path: Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, ends included, never holding more than `LINE_LIMIT` bytes of one."""
     offset = 0
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             for number in count(1):
+                if number % BLOCK == 0:
+                    tell(f"reading {path.name}", offset / max(size, 1))
                 line = file.readline(LINE_LIMIT + 1)
                 if not line:
                     return
@@ -412,7 +442,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
 def _row(path: Path, number: int, names: _Names, record: Mapping[str, Any]) -> Row:
     where = _place(path, number)
     targets = [text for name in names.targets for text in _texts(path, where, name, record.get(name))]
-    sources = [_text(path, where, name, record.get(name)) for name in names.sources]
+    sources = [text_of(path, where, name, record.get(name)) for name in names.sources]
     return Row(number, sources, targets, None if names.weight is None else record.get(names.weight))
 
 
@@ -433,21 +463,27 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     names = _names(path, columns)
     try:
         _by_name(path, columns, list(polars.read_parquet_schema(path)))
-        frame = polars.read_parquet(path, columns=names.all)
+        frames = polars.scan_parquet(path).select(list(dict.fromkeys(names.all))).collect_batches(chunk_size=BLOCK)
+        records = chain.from_iterable(frame.iter_rows(named=True) for frame in frames)
+        yield from (_row(path, number, names, record) for number, record in enumerate(records, start=1))
     except (OSError, polars.exceptions.PolarsError):
         raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
-    yield from (_row(path, number, names, record) for number, record in enumerate(frame.iter_rows(named=True), start=1))
 
 
 def _texts(path: Path, where: str, column: str, value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [_text(path, where, column, item) for item in values]
+    return [text_of(path, where, column, item) for item in values]
 
 
-def _text(path: Path, where: str, column: str, value: object) -> str:
+def text_of(path: Path, where: str, column: str, value: object) -> str:
+    """Return the text in a column; nothing is an empty one.
+
+    Raises:
+        InputError: It is no text, or has a character that texts cannot have.
+    """
     if value is not None and not isinstance(value, str):
         raise InputError(f"{path}: {where}, {column!r} is not a text; write it as a string")
-    if value and ("\0" in value or any("\ud800" <= character <= "\udfff" for character in value)):
+    if value and ("\0" in value or SURROGATE.search(value)):
         raise InputError(f"{path}: {where}, {column!r} has a NUL character or half of a surrogate pair; take it out")
     return value or ""
 

@@ -7,7 +7,7 @@ letters. So every text has tokens, whatever train holds, and is had back from th
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -36,7 +36,7 @@ def byte_pairs(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
         initial_alphabet=_alphabet(),
     )
     learner = backend(models.BPE())
-    learner.train_from_iterator(sample(list(texts)), trainer)
+    learner.train_from_iterator(texts, trainer)
     # The trainer marks special tokens so that their names are found in texts; in a model of their own they are not.
     model = json.loads(learner.to_str())["model"]
     return backend(models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]]))
@@ -46,7 +46,7 @@ def unigrams(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
     """Learn the likeliest pieces; bytes that train lacks are less likely than all of them."""
     from tokenizers import models
 
-    scores = _unigram_scores(_word_counts(sample(list(texts))), size - len(special) - len(_alphabet()))
+    scores = _unigram_scores(_word_counts(texts), size - len(special) - len(_alphabet()))
     least = min(scores.values(), default=0.0) - 10.0
     scores |= {byte: least for byte in _alphabet() if byte not in scores}
     pieces = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
@@ -54,10 +54,10 @@ def unigrams(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
     return backend(models.Unigram(vocabulary, unk_id=len(special) - 1, byte_fallback=False))
 
 
-def sample(texts: Sequence[str]) -> list[str]:
-    """Return an even sample of at most `TEXTS` texts, in their order."""
-    step = -(-len(texts) // TEXTS) or 1
-    return list(texts[::step])
+def sample(texts: Callable[[], Iterator[str]]) -> Iterator[str]:
+    """Return an even sample of at most `TEXTS` texts, in their order; they are gone through twice."""
+    count = sum(1 for _ in texts())
+    return islice(texts(), 0, None, -(-count // TEXTS) or 1)
 
 
 def backend(model: Any) -> Any:

@@ -1,22 +1,26 @@
 """The token table: a corpus as memory-mapped token ids, built once for each choice of tokenizers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data import artifact
+from automl.data import artifact, subwords
+from automl.data.advance import tell
 from automl.data.artifact import Meta
 from automl.data.boxes import Boxes
+from automl.data.columns import Column, blocks
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
-from automl.data.pixels import Canvas, Pixels
+from automl.data.pixels import Pixels
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
 from automl.data.turns import recent
 from automl.errors import InputError
@@ -27,7 +31,7 @@ from search_spaces.seq2seq import LATER, Seq2Seq
 from search_spaces.tokenizers import LikeSource
 
 FORMAT_VERSION = 4
-BATCH = 10_000
+SIDES = ("source", "target")
 OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
 MOST_STRANGE = 0.5
 """Share of the target tokens of train that a model that is trained further may not know, at most."""
@@ -42,8 +46,12 @@ class Tokens(NamedTuple):
     history: int = 0
 
 
-Encoded = Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]
-"""Side → ids end to end, and where each row begins; of images, bytes in place of ids."""
+@dataclass(frozen=True)
+class Encoded:
+    """A split whose ids are written: how many each row has by side, and a number for the text of its source."""
+
+    lengths: Mapping[str, NDArray[np.int64]]
+    keys: NDArray[np.int64]
 
 
 def tokens_of(configuration: Seq2Seq) -> Tokens:
@@ -177,45 +185,61 @@ def _digest(corpus: Corpus, tokens: Tokens) -> str:
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
-def _learnt(tokens: Tokens, rows: Sequence[tuple[str, str]], canvas: Canvas | None) -> dict[str, Tokenizer]:
-    source, target, _ = tokens
+def _learnt(tokens: Tokens, corpus: Corpus) -> dict[str, Tokenizer]:
+    source, target, history = tokens
+    canvas = corpus.canvas
     if canvas is not None and not isinstance(target, LikeSource):
-        targets = [row[1] for row in rows]
-        boxes = Boxes.learnt(target, canvas, targets) if isinstance(target, kinds.Boxes) else None
-        return {"source": Pixels(canvas), "target": boxes or Tokenizer.learn(target, targets)}
-    sources, targets = list(dict.fromkeys(row[0] for row in rows)), [row[1] for row in rows]
+        boxes = Boxes.learnt(target, canvas, corpus.texts("target")) if isinstance(target, kinds.Boxes) else None
+        return {"source": Pixels(canvas), "target": boxes or Tokenizer.learn(target, corpus.texts("target"))}
     if isinstance(target, LikeSource):
         if target.shared:
-            both = Tokenizer.learn(source, [*sources, *targets])
+            both = Tokenizer.learn(source, _sampled(source, corpus, history, ("source", "target")))
             return {"source": both, "target": both}
         target = source
-    return {"source": Tokenizer.learn(source, sources), "target": Tokenizer.learn(target, targets)}
+    return {
+        "source": Tokenizer.learn(source, _sampled(source, corpus, history, ("source",))),
+        "target": Tokenizer.learn(target, _sampled(target, corpus, history, ("target",))),
+    }
+
+
+def _sampled(kind: kinds.Tokenizer, corpus: Corpus, history: int, sides: Sequence[str]) -> Iterator[str]:
+    """Yield the texts of train that a vocabulary is learnt from: of subwords an even sample, else all."""
+
+    def texts() -> Iterator[str]:
+        return chain.from_iterable(_distinct(corpus, history) if s == "source" else corpus.texts(s) for s in sides)
+
+    return subwords.sample(texts) if isinstance(kind, kinds.LEARNT) else texts()
+
+
+def _distinct(corpus: Corpus, history: int) -> Iterator[str]:
+    """Yield the sources of train, of which the last turns alone may be the same."""
+    sources = corpus.texts("source")
+    if history:
+        return iter(dict.fromkeys(recent(source, history) for source in sources))
+    return (source for source, _ in groupby(sources))  # those that stand for nothing are all the same
 
 
 def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
-    rows = {name: [(recent(source, tokens.history), said) for source, said in corpus.pairs(name)] for name in SPLITS}
-    tokenizers = corpus.tokenizers or _learnt(tokens, rows["train"], corpus.canvas)
+    tokenizers = corpus.tokenizers or _learnt(tokens, corpus)
     for side, tokenizer in tokenizers.items():
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
-    encoded = {name: _encoded(rows[name], tokenizers, corpus, name) for name in SPLITS}
+    encoded = {name: _encode(folder, name, corpus, tokenizers, tokens.history) for name in SPLITS}
     keep = _are_usual(encoded["train"])
     weights = {name: np.array(corpus.weights(name), np.float32) for name in SPLITS}
     overlong = int((~keep).sum())
     if overlong:
         weights["train"] = weights["train"][keep] if weights["train"].size else weights["train"]
-        rows["train"] = [row for row, kept in zip(rows["train"], keep, strict=True) if kept]
-        encoded["train"] = _encoded(rows["train"], tokenizers, corpus, "train")
-    counts = {name: _write_split(folder, name, rows[name], encoded[name]) for name in SPLITS}
+        encoded["train"] = _only(folder, "train", encoded["train"], keep)
+    counts = {name: _counted(folder, name, encoded[name]) for name in SPLITS}
     if corpus.meta["weighted"]:
-        weights["train"] /= np.average(weights["train"], weights=np.diff(encoded["train"]["target"][1]) + 1)
+        weights["train"] /= np.average(weights["train"], weights=encoded["train"].lengths["target"] + 1)
         for name in SPLITS:
             np.save(folder / f"{name}.weights.npy", weights[name])
     _refuse_strange(corpus, counts)
     for name, number in corpus.meta["rows_of_file"].items():
         counts[name]["rows_of_file"] = number
     dropped = corpus.meta["dropped"]
-    source, target = (np.diff(offsets) for _, offsets in encoded["train"].values())
-    lengths = Lengths.learn(source, target)
+    lengths = Lengths.learn(*encoded["train"].lengths.values())
     said = [f"train: {overlong:,} {'pair' if overlong == 1 else 'pairs'} dropped: {OUTLIER}"] if overlong else []
     return {
         "digest": digest,
@@ -234,48 +258,76 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
     }
 
 
-def _encoded(
-    rows: Sequence[tuple[str, str]], tokenizers: Mapping[str, Tokenizer], corpus: Corpus, name: str
-) -> Encoded:
-    sources, targets = ([row[i] for row in rows] for i in range(2))
-    said = _encode(tokenizers["target"], targets)
-    if corpus.canvas is None:
-        return {"source": _encode(tokenizers["source"], sources), "target": said}
-    places = {source: place for place, source in enumerate(corpus.sources(name))}
-    images = corpus.images(name)[[places[source] for source in sources]]
-    return {"source": (images.reshape(-1), np.arange(len(rows) + 1) * corpus.canvas.values), "target": said}
+def _encode(folder: Path, name: str, corpus: Corpus, tokenizers: Mapping[str, Tokenizer], history: int) -> Encoded:
+    """Write the ids of a split as its pairs are read; of images, bytes in place of ids."""
+    lengths: dict[str, list[NDArray[np.int64]]] = {side: [] for side in SIDES}
+    keys, rows = array("q"), corpus.meta["rows_of_file"][name]
+    images = None if corpus.canvas is None else corpus.images(name)
+    with ExitStack() as open_files:
+        ids = {
+            side: open_files.enter_context(
+                Column(folder / f"{name}.{side}.npy", np.uint8 if side == "source" and images is not None else np.int32)
+            )
+            for side in SIDES
+        }
+        for numbers, pairs in corpus.batches(name):
+            tell(f"tokenizing {name}", numbers[0] / max(rows, 1))
+            sources = [recent(source, history) for source, _ in pairs]
+            keys.extend(map(hash, sources))
+            found = {
+                "source": tokenizers["source"].encode(sources) if images is None else _pixels(images[numbers]),
+                "target": tokenizers["target"].encode([said for _, said in pairs]),
+            }
+            for side, (own, counts) in found.items():
+                ids[side].append(own)
+                lengths[side].append(counts)
+    whole = {side: np.concatenate([*own, np.empty(0, np.int64)]) for side, own in lengths.items()}
+    return _with_offsets(folder, name, Encoded(whole, np.asarray(keys)))
+
+
+def _pixels(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    return images.reshape(-1), np.full(len(images), images.shape[1])
+
+
+def _with_offsets(folder: Path, name: str, encoded: Encoded) -> Encoded:
+    for side, lengths in encoded.lengths.items():
+        np.save(folder / f"{name}.{side}_offsets.npy", np.append(0, lengths.cumsum()))
+    return encoded
 
 
 def _are_usual(encoded: Encoded) -> NDArray[np.bool_]:
     """Say of each pair whether it would not make every batch as long as it is."""
-    lengths = [np.diff(offsets) for _, offsets in encoded.values()]
+    lengths = [*encoded.lengths.values()]
     limits = [max(OUTLIER_LENGTH, OUTLIER_FACTOR * float(np.quantile(side, 0.99))) for side in lengths]
     usual: NDArray[np.bool_] = np.all([side <= limit for side, limit in zip(lengths, limits, strict=True)], axis=0)
     return usual
 
 
-def _write_split(folder: Path, name: str, rows: Sequence[tuple[str, str]], encoded: Encoded) -> Meta:
-    counts: Meta = {"rows": len(rows), "sources": len({source for source, _ in rows})}
-    for side, (flat, offsets) in encoded.items():
-        np.save(folder / f"{name}.{side}.npy", flat)
-        np.save(folder / f"{name}.{side}_offsets.npy", offsets)
-        lengths = np.diff(offsets)
+def _only(folder: Path, name: str, encoded: Encoded, keep: NDArray[np.bool_]) -> Encoded:
+    """Leave some rows of a split that is written."""
+    for side, lengths in encoded.lengths.items():
+        path = folder / f"{name}.{side}.npy"
+        whole = np.load(path, mmap_mode="r")
+        path.unlink()  # what is mapped stays until it is read
+        with Column(path, whole.dtype) as column:
+            for rows, tokens in blocks(lengths):
+                column.append(whole[tokens][np.repeat(keep[rows], lengths[rows])])
+    left = Encoded({side: lengths[keep] for side, lengths in encoded.lengths.items()}, encoded.keys[keep])
+    return _with_offsets(folder, name, left)
+
+
+def _counted(folder: Path, name: str, encoded: Encoded) -> Meta:
+    counts: Meta = {"rows": len(encoded.keys), "sources": len(np.unique(encoded.keys))}
+    for side, lengths in encoded.lengths.items():
+        ids = np.load(folder / f"{name}.{side}.npy", mmap_mode="r")
+        unknown = (0 if ids.dtype == np.uint8 else int((ids[tokens] == UNK).sum()) for _, tokens in blocks(lengths))
         counts[side] = {
-            "tokens": len(flat),
+            "tokens": len(ids),
             "max_length": int(lengths.max()),
             "mean_length": float(lengths.mean()),
-            "unknown": 0 if flat.dtype == np.uint8 else int((flat == UNK).sum()),
+            "unknown": sum(unknown),
         }
     return counts
-
-
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    batches, lengths = [], [0]
-    for start in range(0, len(texts), BATCH):
-        encoded = tokenizer.encode_batch(texts[start : start + BATCH])
-        lengths += map(len, encoded)
-        batches.append(np.fromiter(chain.from_iterable(encoded), np.int32))
-    return np.concatenate(batches), np.cumsum(lengths, dtype=np.int64)
 
 
 def _sizes_said(corpus: Corpus, tokens: Tokens, tokenizers: Mapping[str, Tokenizer]) -> list[str]:
@@ -332,4 +384,4 @@ def _too_long(encoded: Mapping[str, Encoded], lengths: Lengths) -> list[str]:
 
 
 def _sizes_of(encoded: Encoded) -> list[list[int]]:
-    return [np.diff(offsets).tolist() for _, offsets in encoded.values()]
+    return [lengths.tolist() for lengths in encoded.lengths.values()]

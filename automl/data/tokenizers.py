@@ -3,14 +3,16 @@
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain, islice
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.data import subwords
+from automl.data.pieces import Flat, Octets, Pieces, Points, points, whole, words
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
 from search_spaces.tokenizers import Boxes, BytePairs, Bytes, Characters, Pixels, Unigram, Whitespace, Whole
@@ -21,6 +23,8 @@ PAD, BOS, EOS, UNK = range(4)
 SPECIAL_TOKENS = ("<pad >", "<bos >", "<eos >", "<unk >")
 
 
+AT_ONCE = 10_000
+"""Texts whose characters are counted at once."""
 MOST_SYMBOLS = 32_000
 """Different characters or words that a vocabulary holds, at most; the rarest beyond are unknown to it."""
 
@@ -38,16 +42,18 @@ def automatic_tokens(texts: Iterable[str]) -> str:
     characters on average, or at most 50 of any length. Subwords for running text: at least five words in the mean,
     and 5,000 different ones. Characters otherwise.
     """
-    rows = [text.split() for text in texts]
-    counts = Counter(chain.from_iterable(rows))
-    words = counts.total()
-    if not words:
+    counts, rows, several = Counter[str](), 0, 0
+    for text in texts:
+        own = text.split()
+        counts.update(own)
+        rows, several = rows + 1, several + (len(own) > 1)
+    tokens = counts.total()
+    if not tokens:
         return "characters"
-    mean_length = sum(len(word) * count for word, count in counts.items()) / words
-    several = 2 * sum(len(row) > 1 for row in rows) >= len(rows)
-    if several and words >= 10 * len(counts) and len(counts) <= (500 if mean_length <= 3 else 50):
+    mean_length = sum(len(word) * count for word, count in counts.items()) / tokens
+    if 2 * several >= rows and tokens >= 10 * len(counts) and len(counts) <= (500 if mean_length <= 3 else 50):
         return "whitespace"
-    return "subwords" if words >= 5 * len(rows) and len(counts) >= 5_000 else "characters"
+    return "subwords" if tokens >= 5 * rows and len(counts) >= 5_000 else "characters"
 
 
 class Tokenizer:
@@ -63,9 +69,9 @@ class Tokenizer:
         texts = (unicodedata.normalize("NFC", text) for text in texts)
         match tokens:
             case Characters():
-                return cls(Characters, _characters(chain.from_iterable(texts)))
+                return cls(Characters, _characters(_counted_characters(texts)))
             case Whitespace():
-                return cls(Whitespace, _whitespace(chain.from_iterable(text.split() for text in texts)))
+                return cls(Whitespace, _whitespace(Counter(chain.from_iterable(map(str.split, texts)))))
             case Bytes():
                 return cls(Bytes, _bytes())
             case BytePairs(size):
@@ -118,6 +124,19 @@ class Tokenizer:
         """Turn texts into ids, without begin and end."""
         return [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
 
+    def encode(self, texts: Sequence[str]) -> Flat:
+        """Turn many texts in Unicode NFC into the same ids as `encode_batch` does, end to end, with their numbers."""
+        return self._flat(texts)
+
+    @cached_property
+    def _flat(self) -> Callable[[Sequence[str]], Flat]:
+        if self.kind is Characters:
+            return Points(self.vocabulary, UNK)
+        if self.kind is Bytes:
+            return Octets(self.vocabulary)
+        divide = {Whitespace: str.split, Whole: whole}.get(self.kind, words)
+        return Pieces(divide, self.encode_batch)
+
     def decode_batch(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Turn ids into texts; special ids are skipped."""
         kept = [[int(token) for token in row if token >= len(SPECIAL_TOKENS)] for row in rows]
@@ -167,13 +186,22 @@ def copies(source: Tokenizer, target: Tokenizer) -> NDArray[np.int32]:
     return found
 
 
-def _vocabulary(symbols: Iterable[str]) -> dict[str, int]:
-    """Number the special tokens and then the symbols, in the order of their text."""
-    frequent = sorted(Counter(symbols).items(), key=lambda item: (-item[1], item[0]))[:MOST_SYMBOLS]
+def _counted_characters(texts: Iterable[str]) -> Counter[str]:
+    counts = np.zeros(0x110000, np.int64)
+    left = iter(texts)
+    while batch := [*islice(left, AT_ONCE)]:
+        found = np.bincount(points(batch))
+        counts[: len(found)] += found
+    return Counter({chr(point): int(counts[point]) for point in np.flatnonzero(counts)})
+
+
+def _vocabulary(symbols: Mapping[str, int]) -> dict[str, int]:
+    """Number the special tokens and then the most frequent symbols, in the order of their text."""
+    frequent = sorted(symbols.items(), key=lambda item: (-item[1], item[0]))[:MOST_SYMBOLS]
     return {token: index for index, token in enumerate((*SPECIAL_TOKENS, *sorted(symbol for symbol, _ in frequent)))}
 
 
-def _characters(characters: Iterable[str]) -> Any:
+def _characters(characters: Mapping[str, int]) -> Any:
     from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 
@@ -184,11 +212,11 @@ def _characters(characters: Iterable[str]) -> Any:
     return backend
 
 
-def _whitespace(words: Iterable[str]) -> Any:
+def _whitespace(symbols: Mapping[str, int]) -> Any:
     from tokenizers import Regex, models, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 
-    backend = Backend(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS[UNK]))
+    backend = Backend(models.WordLevel(_vocabulary(symbols), unk_token=SPECIAL_TOKENS[UNK]))
     backend.normalizer = normalizers.NFC()
     # The information separators are white space to Python and not to the backend.
     separators = pre_tokenizers.Split(Regex("[\x1c-\x1f]"), "removed")
@@ -202,7 +230,7 @@ def _whole(texts: Iterable[str]) -> Any:
 
     backend = Backend(
         models.WordLevel(
-            _vocabulary(text for text in texts if text not in SPECIAL_TOKENS), unk_token=SPECIAL_TOKENS[UNK]
+            _vocabulary(Counter(text for text in texts if text not in SPECIAL_TOKENS)), unk_token=SPECIAL_TOKENS[UNK]
         )
     )
     backend.normalizer = normalizers.NFC()
@@ -214,7 +242,7 @@ def _bytes() -> Any:
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-    backend = Backend(models.BPE(_vocabulary(pre_tokenizers.ByteLevel.alphabet()), []))
+    backend = Backend(models.BPE(_vocabulary(Counter(pre_tokenizers.ByteLevel.alphabet())), []))
     backend.normalizer = normalizers.NFC()
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()

@@ -8,7 +8,19 @@ from typing import Any, ClassVar
 
 from automl.data.fields import MARKS
 from automl.data.forms import Form
-from automl.data.sources import NO_SOURCE, READERS, Column, Columns, Pairs, Row, collect, json_object, lines, read_pairs
+from automl.data.sources import (
+    NO_SOURCE,
+    READERS,
+    Column,
+    Columns,
+    Pairs,
+    Row,
+    collect,
+    json_object,
+    lines,
+    read_pairs,
+    text_of,
+)
 from automl.data.tokenizers import normalise
 from automl.data.turns import OTHER, OWN, joined
 from automl.errors import InputError
@@ -45,8 +57,7 @@ def read_turns(path: Path, columns: Columns) -> Pairs:
         pairs = collect(path, _conversations(path, key, columns.weight), Columns(weight=columns.weight))
         pairs = replace(pairs, units=_units(pairs))
     else:
-        pairs = read_pairs(path, columns)
-        pairs = replace(pairs, sources=[prepare(source) for source in pairs.sources], missing={})
+        pairs = replace(read_pairs(path, columns, prepare), missing={})
     return replace(pairs, dropped=_named(pairs.dropped), first_dropped=_named(pairs.first_dropped))
 
 
@@ -82,7 +93,7 @@ def _turns(path: Path, number: int, values: object) -> list[str]:
             raise InputError(
                 f"{path}: line {number}: a turn is neither a text nor an object with a content; write texts"
             )
-        turns += [text] if normalise(text) else []
+        turns += [text_of(path, f"line {number}", "content", text)] if normalise(text) else []
     return turns
 
 

@@ -55,7 +55,7 @@ def test_the_same_file_gives_the_same_pairs_with_their_lines(tmp_path: Path) -> 
         pairs = form.read(path, Columns())
         assert pairs == form.read(path, Columns())
         assert (pairs.dropped, pairs.first_dropped) == ({"no source": 2}, {"no source": 2})
-        assert pairs.numbers == [1, 3, 5, 5, 5], name
+        assert list(pairs.numbers) == [1, 3, 5, 5, 5], name
     assert TEXTS["causal"].read(path, Columns()).sources[1] in ("w", "wo", "wor")
 
 

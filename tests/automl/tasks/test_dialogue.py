@@ -43,7 +43,7 @@ def test_every_turn_but_the_first_is_answered_from_those_before(tmp_path: Path) 
     pairs = read_turns(path, Columns())
     said = [([*turns_of(source)], targets) for source, targets in zip(pairs.sources, pairs.targets, strict=True)]
     assert said == [(["a"], ["b"]), (["a", "b"], ["c"]), (["d"], ["e"])]
-    assert pairs.numbers == [1, 1, 2]
+    assert list(pairs.numbers) == [1, 1, 2]
 
 
 def test_conversations_of_one_turn_are_counted_and_named_by_line(tmp_path: Path) -> None:
