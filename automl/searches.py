@@ -311,6 +311,7 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
         latency="latency" in {*plan.criteria.limits, *(objective.name for objective in plan.criteria.objectives)},
         threads=0 if free else max(cores() // _workers(settings, options, plan), 1),
         cache=_programs(settings, options),
+        resident=settings.resident_bytes,
     )
 
 

@@ -62,6 +62,7 @@ class Workload:
         cache: Where compiled programs are kept between processes, or none.
         starts: Value of the dial `start` → sha256 of the checkpoint whose averaged parameters such a trial begins with.
         slots: Trials that one process trains at the same time.
+        resident: Bytes of token ids that may lie on a device; more are streamed. None leaves the choice to the trainer.
     """
 
     table: str
@@ -72,6 +73,7 @@ class Workload:
     cache: ProgramFolder | None = None
     starts: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
+    resident: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
         checkpoints: Folder of checkpoint bytes, or a URL that fsspec knows such as `s3://bucket/folder`; beside the
             database file when that is SQLite.
         program_key: File of the key that seals compiled programs; not in the cache, which may be moved or restored.
+        resident_bytes: Size of the token ids that may lie on a device, such as `4GiB`; a larger train is streamed. A
+            quarter of an accelerator's memory, a twentieth of the machine's, where absent.
         program_bytes: Size of the compiled programs that are kept, such as `2GiB`.
         workers: Processes that train at the same time; one a processor core, or one for each accelerator.
         memory: Gigabytes that one of them may use; an equal share of the machine's where absent.
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
     checkpoints: str | None = None
     program_key: Path = Field(default_factory=lambda: user_data_path("automl") / "programs.key")
     program_bytes: ByteSize = Field(default=ByteSize(2 * 1024**3), ge=0)
+    resident_bytes: ByteSize | None = Field(default=None, ge=0)
     workers: int | None = Field(default=None, ge=1)
     memory: float | None = Field(default=None, gt=0)
     compile_seconds: float = Field(default=600.0, gt=0)

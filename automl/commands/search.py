@@ -88,13 +88,20 @@ def search(  # noqa: PLR0913
 
 
 def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> int:
+    from automl.data.advance import heard
     from automl.submissions import submit
+    from automl.terminal.progress import Goal, display
 
     if options.deterministic:
         raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
     if options.trackers:
         raise InputError("--track and --detach exclude each other; set AUTOML_TRACKERS where the worker runs")
-    found = submit(document, replace(options, on_notice=say))
+    shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
+    try:
+        with heard(shown.advance):
+            found = submit(document, replace(options, on_notice=shown.notice))
+    finally:
+        shown.stop()
     if as_json:
         print_json(found.to_mapping())
     elif found.state == "queued":
@@ -107,6 +114,7 @@ def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> in
 @contextmanager
 def watched(goal: "Goal", options: "Options") -> Iterator["Options"]:
     """Give options by which a search is shown on standard error and ended in good order by a signal."""
+    from automl.data.advance import heard
     from automl.terminal.interruption import Interruption
     from automl.terminal.progress import display
 
@@ -114,7 +122,8 @@ def watched(goal: "Goal", options: "Options") -> Iterator["Options"]:
     try:
         with Interruption(shown) as interruption:
             options = replace(options, on_change=shown.change, on_notice=shown.notice)
-            yield replace(options, on_controller=interruption.watch)
+            with heard(shown.advance):
+                yield replace(options, on_controller=interruption.watch)
     finally:
         shown.stop()
 

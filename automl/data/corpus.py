@@ -337,3 +337,4 @@ def _write_texts(path: Path, records: Iterable[Record], count: int, *, has_sourc
             if weights:
                 record["weights"] = weights
             file.write(encode(record) + "\n")
+    tell("writing texts", 1.0)

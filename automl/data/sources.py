@@ -294,6 +294,7 @@ def lines(path: Path) -> Iterator[str]:
                     tell(f"reading {path.name}", offset / max(size, 1))
                 line = file.readline(LINE_LIMIT + 1)
                 if not line:
+                    tell(f"reading {path.name}", 1.0)
                     return
                 yield _decode(path, number, offset, line)
                 offset += len(line)

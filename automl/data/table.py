@@ -75,6 +75,23 @@ class Split:
     rows: int
     weights: NDArray[np.float32] | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Size of the ids on a device, about."""
+        return self.source.nbytes + self.target.nbytes
+
+    def some(self, rows: NDArray[np.int64]) -> "Split":
+        """Return some rows in their order, read from disk."""
+
+        def side(values: NDArray[Any], offsets: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+            begins, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+            ends = np.append(0, lengths.cumsum())
+            return values[np.repeat(begins - ends[:-1], lengths) + np.arange(ends[-1])], ends
+
+        weights = None if self.weights is None else self.weights[rows]
+        sides = *side(self.source, self.source_offsets), *side(self.target, self.target_offsets)
+        return Split(*sides, rows=len(rows), weights=weights)
+
 
 class TokenTable:
     """A table that lies complete in its folder, inside that of its corpus; arrays and texts are read when asked for."""
@@ -281,6 +298,7 @@ def _encode(folder: Path, name: str, corpus: Corpus, tokenizers: Mapping[str, To
             for side, (own, counts) in found.items():
                 ids[side].append(own)
                 lengths[side].append(counts)
+    tell(f"tokenizing {name}", 1.0)
     whole = {side: np.concatenate([*own, np.empty(0, np.int64)]) for side, own in lengths.items()}
     return _with_offsets(folder, name, Encoded(whole, np.asarray(keys)))
 

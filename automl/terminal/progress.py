@@ -16,6 +16,8 @@ from rich.text import Text
 from automl.control.outcome import Progress
 
 LINE_SECONDS = 10.0
+PATIENCE = 1.0
+"""Seconds of reading before a bar is drawn."""
 SHOW_CURSOR = b"\x1b[?25h\n"
 
 
@@ -36,6 +38,10 @@ class Display(Protocol):
 
     def change(self, progress: Progress) -> None:
         """Show how far the search is."""
+        ...
+
+    def advance(self, what: str, share: float) -> None:
+        """Show how far reading is, before anything is searched."""
         ...
 
     def announce(self, line: str) -> None:
@@ -67,7 +73,8 @@ class LiveDisplay:
         self._console = console
         self._clock = clock
         self._progress: Progress | None = None
-        self._changed = clock()
+        self._changed = self._began = clock()
+        self._part: tuple[str, float] | None = None
         self._note = ""
         self._live = Live(
             console=console,
@@ -86,6 +93,11 @@ class LiveDisplay:
         if not self._live.is_started:
             self._live.start()
 
+    def advance(self, what: str, share: float) -> None:
+        self._part = (what, share) if share < 1 else None
+        if not self._live.is_started and self._clock() - self._began >= PATIENCE:
+            self._live.start()
+
     def announce(self, line: str) -> None:
         # The console's locks may be held by what the signal has interrupted: the next redraw shows the line.
         self._note = line
@@ -102,6 +114,9 @@ class LiveDisplay:
         lines: list[RenderableType] = []
         if self._progress is not None:
             lines += [*self._bar(self._progress), *self._state(self._progress)]
+        elif self._part is not None:
+            what, share = self._part
+            lines.append(_beside(ProgressBar(total=1.0, completed=share, width=40), f"{what} {share:.0%}"))
         if self._note:
             lines.append(Text(self._note, style="bold yellow"))
         return Group(*lines)
@@ -110,10 +125,8 @@ class LiveDisplay:
         if progress.seconds_left is None or not self._goal.seconds:
             return []
         left = max(progress.seconds_left - (self._clock() - self._changed), 0.0)
-        grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=self._goal.seconds, completed=self._goal.seconds - left, width=40)
-        grid.add_row(bar, Text(f"{minutes(left)} left"))
-        return [grid]
+        return [_beside(bar, f"{minutes(left)} left")]
 
     def _state(self, progress: Progress) -> list[RenderableType]:
         lines = [Text(f"trials  {counted(progress.trials)}"), Text(f"best    {self._best(progress)}", style="bold")]
@@ -153,6 +166,11 @@ class LineDisplay:
         self._best, self._failed, self._written = progress.best, failed, self._clock()
         self.notice(fallen + improved + self._line(progress))
 
+    def advance(self, what: str, share: float) -> None:
+        if self._clock() - self._written >= LINE_SECONDS:
+            self._written = self._clock()
+            self.notice(f"{what} · {share:.0%}")
+
     def announce(self, line: str) -> None:
         with suppress(RuntimeError):  # the signal has interrupted a write to the same stream
             self.notice(line)
@@ -172,6 +190,12 @@ class LineDisplay:
         if progress.decision:
             parts.append(progress.decision)
         return " · ".join(parts)
+
+
+def _beside(bar: ProgressBar, text: str) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(bar, Text(text))
+    return grid
 
 
 def minutes(seconds: float) -> str:

@@ -1,17 +1,22 @@
 """A data set: the pairs of a task in the tokens of one configuration, ready to be trained and scored on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 
-from automl.data.batching import BATCH_TOKENS, BatchPlan, plan, rows_of
+from automl.data.batching import BATCH_TOKENS, BatchPlan, Run, plan, rows_of
 from automl.data.table import TokenTable
 from automl.metrics import Metric
 from automl.training.evaluation import Evaluator
 from automl.training.executables import DeviceSplit, on_device
 from automl.training.programs import Programs
+from automl.training.stream import most_bytes, streamed
 
 CHUNK = 16
 """Batches of a chunk, at most."""
+
+
+def _here(pairs: DeviceSplit) -> DeviceSplit:
+    return pairs
 
 
 class Dataset:
@@ -21,8 +26,17 @@ class Dataset:
     them when it has seen the share of train that they are.
     """
 
-    def __init__(self, table: TokenTable, base: TokenTable, metrics: Sequence[Metric], programs: Programs) -> None:
+    def __init__(
+        self,
+        table: TokenTable,
+        base: TokenTable,
+        metrics: Sequence[Metric],
+        programs: Programs,
+        resident: int | None = None,
+    ) -> None:
+        """Train on a table; its train is streamed where it has more than `resident` bytes, by default of the device."""
         self.table = table
+        self._resident = resident
         self._base = base
         self.evaluator = cache(
             lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack)
@@ -32,6 +46,21 @@ class Dataset:
     def data(self) -> DeviceSplit:
         """The training pairs on the device."""
         return on_device(self.table.split("train"), self.table.copies)
+
+    @cached_property
+    def is_streamed(self) -> bool:
+        """Whether train is brought to the device a few batches at a time."""
+        return self.table.split("train").bytes > (most_bytes() if self._resident is None else self._resident)
+
+    def runs(
+        self, order: BatchPlan, seed: int, from_step: int, place: Callable[[DeviceSplit], DeviceSplit] = _here
+    ) -> Iterator[tuple[Run, DeviceSplit]]:
+        """Yield the runs of an order from a step on, each with the pairs that its row numbers are of, put in a place."""
+        if self.is_streamed:
+            train = self.table.split("train")
+            return ((run, place(own)) for run, own in streamed(order, train, self.table.copies, seed, from_step))
+        pairs = place(self.data)
+        return ((run, pairs) for run in order.runs(seed, from_step))
 
     @cached_property
     def plan(self) -> BatchPlan:

@@ -85,21 +85,34 @@ class Chunk(NamedTuple):
     variation: Variation
 
 
-def on_device(split: Split, copies: NDArray[np.int32]) -> DeviceSplit:
+class Room(NamedTuple):
+    """Smallest sizes of the arrays of a split: ids of a side, and rows."""
+
+    ids: int = TOKENS
+    rows: int = ROWS
+
+
+USUAL = Room()
+
+
+def on_device(split: Split, copies: NDArray[np.int32], room: Room = USUAL) -> DeviceSplit:
     """Copy a split to the device, once, with what its source tokens could be copied as.
 
     The arrays are filled up to one of few sizes, so that programs know no data set by its size.
     """
 
     def side(flat: Any, offsets: Any) -> tuple[Any, Any, Any]:
+        rows = capacity(len(offsets) - 1, room.rows)
         return (
-            _images(flat, len(offsets) - 1) if is_image(flat) else filled(flat, capacity(len(flat) + 1, TOKENS), PAD),
-            filled(offsets[:-1], capacity(len(offsets) - 1, ROWS)),
-            filled(np.diff(offsets), capacity(len(offsets) - 1, ROWS)),
+            _images(flat, len(offsets) - 1, room)
+            if is_image(flat)
+            else filled(flat, capacity(len(flat) + 1, room.ids), PAD),
+            filled(offsets[:-1], rows),
+            filled(np.diff(offsets), rows),
         )
 
     sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
-    weights = np.ones(capacity(split.rows, ROWS), np.float32)
+    weights = np.ones(capacity(split.rows, room.rows), np.float32)
     weights[: split.rows] = 1 if split.weights is None else split.weights
     arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD), weights)
     placed: DeviceSplit = jax.device_put(DeviceSplit(*arrays))
@@ -114,11 +127,13 @@ def rounded(vocabulary: int) -> int:
     return size
 
 
-def _images(flat: NDArray[np.uint8], rows: int) -> NDArray[np.uint8]:
+def _images(flat: NDArray[np.uint8], rows: int, room: Room) -> NDArray[np.uint8]:
     """Return images as rows of bytes, and some rows of none behind them."""
     values = len(flat) // rows
     size = capacity(rows, max(IMAGE_BYTES // values, 1))
-    if size * values > MOST_SPARE * IMAGE_BYTES:
+    if room != USUAL:
+        size = room.rows
+    elif size * values > MOST_SPARE * IMAGE_BYTES:
         size = rows
     found = np.zeros((size, values), np.uint8)
     found[:rows] = flat.reshape(rows, values)

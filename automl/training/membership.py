@@ -1,11 +1,8 @@
 """Membership: how well rows of train are told from those of valid by what the model gives them."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.table import Split
 from automl.models.parameters import Parameters
 from automl.segments import Membership
 from automl.training.evaluation import Evaluator, forced_sums
@@ -26,7 +23,7 @@ def membership(valid: Evaluator, signature: Signature, parameters: Parameters) -
     for split in (table.split("train"), valid.arrays):
         lengths = np.diff(split.source_offsets), np.diff(split.target_offsets)
         fitting = np.flatnonzero((lengths[0] <= bucket.source) & (lengths[1] < bucket.target))
-        some = part(split, fitting[np.linspace(0, len(fitting) - 1, min(ROWS, len(fitting))).round().astype(int)])
+        some = split.some(fitting[np.linspace(0, len(fitting) - 1, min(ROWS, len(fitting))).round().astype(int)])
         if not some.rows:
             return None
         sums = forced_sums(valid.programs, signature, parameters, on_device(some, table.copies), some.rows, bucket)
@@ -43,14 +40,3 @@ def told(train: NDArray[np.floating], valid: NDArray[np.floating]) -> float:
     below = np.searchsorted(order, train, side="left")
     until = np.searchsorted(order, train, side="right")
     return float(1 - (below + until).mean() / (2 * len(valid)))
-
-
-def part(split: Split, rows: NDArray[np.int64]) -> Split:
-    """Return some rows of a split."""
-
-    def side(values: NDArray[Any], offsets: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        chosen = [values[slice(*offsets[row : row + 2])] for row in rows]
-        return np.concatenate([values[:0], *chosen]), np.cumsum([0, *map(len, chosen)], dtype=np.int64)
-
-    source, target = side(split.source, split.source_offsets), side(split.target, split.target_offsets)
-    return Split(*source, *target, rows=len(rows))

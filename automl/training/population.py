@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from automl.training.executables import Chunk, DeviceSplit, TrainState
 from automl.training.programs import Programs
 from automl.training.slots import Kind, Slots
+from automl.training.stream import together
 from search_spaces.seq2seq import Seq2Seq
 
 COUNTS = (1, 4, 16, 64, 256)
@@ -95,7 +96,9 @@ class Lane:
 class Population:
     """The trials of one kind; safe to use from as many threads as there are trials."""
 
-    def __init__(self, programs: Programs, kind: Kind, most: int = COUNTS[-1]) -> None:
+    def __init__(self, programs: Programs, kind: Kind, most: int = COUNTS[-1], *, own_pairs: bool = False) -> None:
+        """Train at most so many at a time, on the same pairs or each on some of its own."""
+        self._own_pairs = own_pairs
         self.pace = Pace(next((count for count in COUNTS if count >= most), COUNTS[-1]))
         self._programs, self._kind = programs, kind
         self._lanes: list[Lane] = []
@@ -189,8 +192,10 @@ class Population:
             chunks = {lane.slot: lane.chunk for lane in own if lane.chunk is not None}
             if not chunks:
                 continue
-            begun, was_compiled = time.monotonic(), bank.has_trained
-            losses = bank.train(own[0].split, chunks)
+            begun, was_compiled, pairs = time.monotonic(), bank.has_trained, own[0].split
+            if self._own_pairs and bank.count > 1:
+                pairs, chunks = together(bank.count, {lane.slot: lane.split for lane in own}, chunks)
+            losses = bank.train(pairs, chunks)
             if was_compiled:
                 steps = sum(int(chunk.steps) for chunk in chunks.values())
                 self.pace.measured(bank.count, steps, time.monotonic() - begun)

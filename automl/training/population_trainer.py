@@ -37,7 +37,7 @@ class PopulationTrainer(Trainer):
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
-        self.population = _once(lambda kind, _: Population(self.programs, kind, workload.slots))
+        self.population = _once(lambda kind, _, own: Population(self.programs, kind, workload.slots, own_pairs=own))
         self.datasets = _once(lru_cache(MOST_DATASETS)(self._tokenized))
 
     def _train(
@@ -48,14 +48,18 @@ class PopulationTrainer(Trainer):
         dataset, reported = self.dataset(configuration), -math.inf
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
         kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer))
-        population, wide = self.population(kind, dataset.table.digest), _widening(kind, static, course.order)
+        population, wide = (
+            self.population(kind, dataset.table.digest, dataset.is_streamed),
+            _widening(kind, static, course.order),
+        )
         with population.lane(begin.state, static.configuration) as lane:
-            for run in course.runs(stop, watch):
+            feed = dataset.runs(course.order, segment.seed, segment.from_step)
+            for run, pairs in course.runs(feed, stop, watch):
                 begun = run.first_step > segment.from_step
                 if not begun:
                     report(Beat("compiling"))
                 with watch.part("training" if begun else "compiling"):
-                    losses = self._taken(population, lane, dataset.data, course.chunk(run))
+                    losses = self._taken(population, lane, pairs, course.chunk(run))
                 loss = finite_mean(losses, len(run.rows))
                 course.count(run, kind.bucket)
                 reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)

@@ -45,6 +45,7 @@ from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
 from automl.training.executables import (
     Chunk,
+    DeviceSplit,
     TrainState,
     model_of,
     new_state,
@@ -83,6 +84,7 @@ class Trainer:
     def __init__(self, workload: Workload) -> None:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
+        self.resident = workload.resident
         self.measures_latency, self.single = workload.latency, workload.threads == 1
         self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
@@ -100,7 +102,7 @@ class Trainer:
         return self.datasets(tokens_of(configuration))
 
     def _tokenized(self, tokens: Tokens) -> Dataset:
-        return Dataset(tokenized(self.table.corpus, tokens), self.table, self.metrics, self.programs)
+        return Dataset(tokenized(self.table.corpus, tokens), self.table, self.metrics, self.programs, self.resident)
 
     def run(self, job: Job, report: Report, stop: Stop) -> Result:
         """Run one job.
@@ -262,17 +264,19 @@ class Trainer:
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
         mesh = core_mesh(self._cores(dataset))
-        state, data = (begin.state, dataset.data) if mesh is None else on_all((begin.state, dataset.data), mesh)
+        place: Callable[[Any], Any] = (lambda tree: tree) if mesh is None else partial(on_all, mesh=mesh)
+        state = place(begin.state)
         course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
-        for run in course.runs(stop, watch):
+        feed = dataset.runs(course.order, segment.seed, segment.from_step, place)
+        for run, pairs in course.runs(feed, stop, watch):
             chunk = course.chunk(run)
-            inputs = (state, data, chunk)
+            inputs = (state, pairs, chunk)
             key = self._key(static, run, course, inputs)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
-                state, losses = program(state, data, chunk)
+                state, losses = program(*inputs)
                 loss = finite_mean(losses, len(run.rows))
             course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
@@ -349,19 +353,21 @@ class Course:
             steps = max(round((segment.to_tokens - tokens) / per_step), 1)
             self.cooldown = Cooldown(segment.from_step, segment.from_step + steps)
 
-    def runs(self, stop: Stop, watch: Stopwatch) -> Iterator[Run]:
-        """Yield what is trained next until the segment is over; whoever trains it counts its tokens.
+    def runs(
+        self, feed: Iterator[tuple[Run, DeviceSplit]], stop: Stop, watch: Stopwatch
+    ) -> Iterator[tuple[Run, DeviceSplit]]:
+        """Yield what is trained next, and on which pairs, until the segment is over; whoever trains it counts tokens.
 
         Raises:
             TrialFailure: It shall stop before its first step (`STOPPED`).
         """
-        for run in self.order.runs(self.segment.seed, self.segment.from_step):
+        for run, pairs in feed:
             begun, stopped = run.first_step > self.segment.from_step, stop()
             if stopped and not begun:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
             if stopped or (begun and self.over(run.first_step, watch)):
                 return
-            yield run
+            yield run, pairs
 
     def count(self, run: Run, bucket: Bucket) -> None:
         """Note that a run was trained, its rows in some shape."""
