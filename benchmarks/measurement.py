@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Read `--quick`, `--data DIR` and `--json`."""
+def arguments(description: str, full: str | None = None) -> argparse.Namespace:
+    """Read `--quick`, `--data DIR` and `--json`; `--full` where a benchmark says what that is."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small models and few runs: does it work?")
+    if full is not None:
+        parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets, where the benchmark reads any")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser.parse_args()

@@ -44,6 +44,12 @@ class Column:
                 self._write_header()
 
 
+def part(path: Path, values: slice) -> NDArray[Any]:
+    """Read a part of an array; nothing of it stays mapped."""
+    found: NDArray[Any] = np.array(np.load(path, mmap_mode="r")[values])
+    return found
+
+
 def blocks(lengths: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
     """Yield rows of some lengths a block at a time: which they are, and where their values lie end to end."""
     ends = lengths.cumsum()

@@ -203,6 +203,7 @@ class _Kept:
         rows_in = len(self.numbers) + self.dropped.total()
         if not self.numbers:
             raise InputError(_nothing_left(self.path, rows_in, self.dropped))
+        self.texts.write()
         return Pairs(
             self.path,
             Spooled(self.texts, itemgetter(0)),

@@ -22,7 +22,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Spool:
-    """Rows of texts; 8 bytes of each row stay in memory.
+    """Rows of texts; 8 bytes of each row stay in memory. They are read once all are there, which `write` says.
 
     Raises:
         OSError: There is no room for the file; the variable TMPDIR says where else it may be.
@@ -34,17 +34,16 @@ class Spool:
         self._waiting: list[str] = []
 
     def __len__(self) -> int:
-        return len(self._starts) - 1 + len(self._waiting)
+        return len(self._starts) - 1
 
     def append(self, texts: Sequence[str]) -> None:
         """Add a row of one text or more."""
         self._waiting.append(_END.join(texts))
         if len(self._waiting) == BLOCK:
-            self._write()
+            self.write()
 
     def rows(self, numbers: NDArray[np.int64] | None = None) -> Iterator[list[str]]:
-        """Yield all rows, or those of some numbers in their order; nothing may be added meanwhile."""
-        self._write()
+        """Yield all rows, or those of some numbers in their order."""
         if numbers is None:
             numbers = np.arange(len(self))
         starts = np.asarray(self._starts)
@@ -67,7 +66,8 @@ class Spool:
         self._file.seek(begin)
         return self._file.read(end - begin)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what waits."""
         encoded = [row.encode() for row in self._waiting]
         self._file.seek(0, os.SEEK_END)
         self._file.write(b"".join(encoded))

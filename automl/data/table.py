@@ -18,7 +18,7 @@ from automl.data import artifact, subwords
 from automl.data.advance import tell
 from automl.data.artifact import Meta
 from automl.data.boxes import Boxes
-from automl.data.columns import Column, blocks
+from automl.data.columns import Column, blocks, part
 from automl.data.corpus import SPLITS, Corpus, Described, build_corpus, open_corpus
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import MOST_SYMBOLS, SPECIAL_TOKENS, UNK, Tokenizer, copies
@@ -324,12 +324,12 @@ def _are_usual(encoded: Encoded) -> NDArray[np.bool_]:
 def _only(folder: Path, name: str, encoded: Encoded, keep: NDArray[np.bool_]) -> Encoded:
     """Leave some rows of a split that is written."""
     for side, lengths in encoded.lengths.items():
-        path = folder / f"{name}.{side}.npy"
-        whole = np.load(path, mmap_mode="r")
-        path.unlink()  # what is mapped stays until it is read
-        with Column(path, whole.dtype) as column:
+        whole, path = folder / f"{name}.{side}.whole.npy", folder / f"{name}.{side}.npy"
+        path.rename(whole)
+        with Column(path, part(whole, slice(0)).dtype) as column:
             for rows, tokens in blocks(lengths):
-                column.append(whole[tokens][np.repeat(keep[rows], lengths[rows])])
+                column.append(part(whole, tokens)[np.repeat(keep[rows], lengths[rows])])
+        whole.unlink()
     left = Encoded({side: lengths[keep] for side, lengths in encoded.lengths.items()}, encoded.keys[keep])
     return _with_offsets(folder, name, left)
 
@@ -337,13 +337,13 @@ def _only(folder: Path, name: str, encoded: Encoded, keep: NDArray[np.bool_]) ->
 def _counted(folder: Path, name: str, encoded: Encoded) -> Meta:
     counts: Meta = {"rows": len(encoded.keys), "sources": len(np.unique(encoded.keys))}
     for side, lengths in encoded.lengths.items():
-        ids = np.load(folder / f"{name}.{side}.npy", mmap_mode="r")
-        unknown = (0 if ids.dtype == np.uint8 else int((ids[tokens] == UNK).sum()) for _, tokens in blocks(lengths))
+        path = folder / f"{name}.{side}.npy"
+        ids = (part(path, tokens) for _, tokens in blocks(lengths))
         counts[side] = {
-            "tokens": len(ids),
+            "tokens": int(lengths.sum()),
             "max_length": int(lengths.max()),
             "mean_length": float(lengths.mean()),
-            "unknown": sum(unknown),
+            "unknown": sum(0 if block.dtype == np.uint8 else int((block == UNK).sum()) for block in ids),
         }
     return counts
 

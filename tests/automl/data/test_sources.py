@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.data import sources
 from automl.data.fields import joined
 from automl.data.sources import LINE_LIMIT, Columns, Pairs, read_pairs
 from automl.errors import InputError
@@ -219,3 +220,11 @@ def test_mixed_encodings_are_counted_by_line(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.tsv", "a\tx\ncafÃ©\tx\nb\tdonâ€™t\nÂ\tÃ\n")
     assert pairs.garbled == (2, 2)
     assert read(tmp_path, "b.tsv", "é\tA Ã B\n").garbled is None
+
+
+def test_parquet_is_read_a_few_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BLOCK", 3)
+    rows = {"source": [f"s{number}" for number in range(10)], "target": [f"t{number}" for number in range(10)]}
+    polars.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    pairs = read_pairs(tmp_path / "a.parquet", Columns())
+    assert (pairs.sources, list(pairs.numbers)) == (rows["source"], [*range(1, 11)])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.data.sources import Pairs
-from automl.data.splits import Splits, split
+from automl.data.splits import Splits, group, split
 from automl.errors import InputError
 
 
@@ -105,3 +105,37 @@ def test_empty_columns_are_said_by_file_and_line() -> None:
     garbled = replace(pairs("train", numbered(0, 12)), garbled=(1, 4))
     assert any("1 row looks as if UTF-8 had been read" in said and "line 4" in said for said in split(garbled).notices)
     assert "train.tsv: 3 rows have no 'context' (the first on line 2,000); it is read as empty" in split(files).notices
+
+
+WEIGHTED = st.lists(
+    st.tuples(st.integers(0, 9).map(str), st.lists(st.sampled_from("xyz"), min_size=1, unique=True), st.integers(1, 3)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(WEIGHTED)
+def test_targets_gather_in_the_order_of_the_file_whatever_its_order_is(rows: list) -> None:
+    sources, targets, weights = ([*column] for column in zip(*rows, strict=True))
+    part, duplicates = group(Pairs(Path("a.tsv"), sources, targets, len(rows), {}, weights=[*map(float, weights)]))
+    expected: dict[str, dict[str, float]] = {}
+    new = 0
+    for source, said, weight in rows:
+        known = expected.setdefault(source, {})
+        new += bool({*said} - known.keys())
+        known.update({target: float(max(weight, known.get(target, 0))) for target in said})
+    assert [*part.references.items()] == [(source, [*known]) for source, known in expected.items()]
+    assert [*part.weights.values()] == [[*known.values()] for known in expected.values()]
+    assert (part.rows, duplicates) == (new, len(rows) - new)
+
+
+def test_sources_of_one_unit_are_held_out_together_and_those_of_several_stay() -> None:
+    rows = [("hello", f"answer {number}") for number in range(20)] + numbered(0, 40)
+    units = [*(f"unit {number}" for number in range(20)), *(f"unit {number // 2}" for number in range(40))]
+    splits = split(replace(pairs("train", rows), units=units), recurring=True)
+    assert "hello" in sources(splits, "train")
+    for name in ("valid", "test"):
+        numbers = {int(source[1:]) for source in sources(splits, name)}
+        assert numbers
+        assert numbers == {number ^ 1 for number in numbers}

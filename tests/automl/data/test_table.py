@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.data import artifact, columns, corpus, sources, splits, spool
+from automl.data.advance import heard
+from automl.data.columns import Column
 from automl.data.corpus import data_digest
 from automl.data.forms import PAIRS, Form
 from automl.data.sources import Columns, Pairs, read_pairs
@@ -218,3 +221,69 @@ def test_a_vocabulary_that_train_cannot_fill_is_said(table: TokenTable) -> None:
     size = subwords.meta["vocabulary"]["source"]
     assert 260 < size < 300
     assert f"train: source gives {size} subwords; every larger vocabulary is the same" in subwords.notices
+
+
+def test_a_table_is_the_same_however_little_is_held_at_once(
+    data: Data, table: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (spool, sources, splits):
+        monkeypatch.setattr(module, "BLOCK", 3)
+    monkeypatch.setattr(spool, "HELD", 1)
+    monkeypatch.setattr(corpus, "BATCH", 2)
+    monkeypatch.setattr(columns, "VALUES", 5)
+    again = build_table(Document(data), tmp_path / "other")
+    assert again.meta == table.meta
+    assert again.corpus.meta == table.corpus.meta
+
+
+def test_a_disk_that_is_full_is_said_in_one_line_and_nothing_is_left(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Column, values: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Column, "append", full)
+    with pytest.raises(
+        InputError, match=r"cache: the token table cannot be written there \(No space left on device\)$"
+    ):
+        build_table(Document(data), tmp_path / "cache")
+    (folder,) = (tmp_path / "cache" / "corpora").glob("*/tables")
+    assert not [*folder.iterdir()]
+
+
+def test_what_lies_as_it_was_found_sound_is_not_read_again(
+    data: Data, table: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "SETTLED", -1)
+    build_table(Document(data), tmp_path / "cache")
+    read: list[str] = []
+    whole = artifact.sha256_of
+    monkeypatch.setattr(artifact, "sha256_of", lambda path: read.append(path.name) or whole(path))
+    build_table(Document(data), tmp_path / "cache")
+    assert not read
+    table_file = table.folder / "train.target.npy"
+    table_file.write_bytes(table_file.read_bytes())
+    data.files["test"].write_bytes(data.files["test"].read_bytes())
+    build_table(Document(data), tmp_path / "cache")
+    assert read == ["test.tsv", "train.target.npy"]
+
+
+def test_what_has_just_changed_is_read_again_since_its_times_may_not_tell(
+    data: Data, table: TokenTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "SETTLED", 10**18)
+    read: list[str] = []
+    whole = artifact.sha256_of
+    monkeypatch.setattr(artifact, "sha256_of", lambda path: read.append(path.name) or whole(path))
+    for _ in range(2):
+        build_table(Document(data), tmp_path / "cache")
+    assert read.count("train.tsv") == 2
+
+
+def test_how_far_reading_is_is_told(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, float]] = []
+    with heard(lambda what, share: told.append((what, share))):
+        build_table(Document(data), tmp_path / "cache")
+    assert told[0] == ("reading train.tsv", 1.0)
+    assert told[-1] == ("tokenizing test", 1.0)
+    assert all(0 <= share <= 1 for _, share in told)

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from automl.control.outcome import Progress
-from automl.terminal.progress import LINE_SECONDS, Goal, LineDisplay, LiveDisplay, counted, display, minutes
+from automl.terminal.progress import LINE_SECONDS, PATIENCE, Goal, LineDisplay, LiveDisplay, counted, display, minutes
 
 GOAL = Goal("bleu", 600.0)
 BEGUN = Progress(
@@ -134,3 +134,22 @@ def test_durations_read_like_a_clock(seconds: float, text: str) -> None:
 def test_states_without_a_trial_are_not_counted() -> None:
     assert counted({"running": 0, "paused": 2}) == "2 paused"
     assert counted({}) == "no trial yet"
+
+
+def test_a_long_reading_has_a_bar_until_it_is_over(clock: Clock) -> None:
+    shown, stream = live(clock)
+    shown.advance("reading train.tsv", 0.1)
+    assert stream.getvalue() == ""
+    clock.now = PATIENCE
+    shown.advance("reading train.tsv", 0.25)
+    assert "reading train.tsv 25%" in rendered(shown)
+    shown.advance("reading train.tsv", 1.0)
+    assert "reading" not in rendered(shown)
+    shown.stop()
+
+
+def test_a_long_reading_is_a_line_now_and_then(clock: Clock) -> None:
+    shown, stream = lines_of(clock)
+    for clock.now in (1.0, LINE_SECONDS, LINE_SECONDS + 1):
+        shown.advance("reading train.tsv", 0.5)
+    assert stream.getvalue() == "reading train.tsv · 50%\n"
