@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -185,7 +186,7 @@ class Corpus:
 
     def _records(self, name: str) -> Iterator[dict[str, Any]]:
         with (self.folder / f"{name}.jsonl").open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
+            yield from (record for record, _ in map(json.JSONDecoder().raw_decode, file))
 
 
 def open_corpus(folder: Path) -> Corpus:
@@ -328,13 +329,12 @@ def _write_given(folder: Path, given: Given | None) -> Meta:
 
 
 def _write_texts(path: Path, records: Iterable[Record], count: int, *, has_sources: bool) -> None:
-    encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8") as file:
         for number, (source, references, weights) in enumerate(records):
             if number % BATCH == 0:
                 tell("writing texts", number / count)
-            record: Meta = {"source": source if has_sources else NO_SOURCE, "references": references}
-            if weights:
-                record["weights"] = weights
-            file.write(encode(record) + "\n")
+            said = ", ".join(map(encode_basestring, references))
+            counted = f', "weights": {weights}' if weights else ""
+            read = encode_basestring(source if has_sources else NO_SOURCE)
+            file.write(f'{{"source": {read}, "references": [{said}]{counted}}}\n')
     tell("writing texts", 1.0)
