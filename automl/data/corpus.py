@@ -173,16 +173,11 @@ class Corpus:
             return (record["source"] for record in self._records("train"))
         return (target for _, (_, target) in self.numbered("train"))
 
-    def size(self, name: str) -> int:
-        """Return how many pairs a split has."""
-        return sum(1 for _ in self.numbered(name))
-
-    def weights(self, name: str) -> list[float]:
-        """How much each of `pairs` counts; empty where all count the same."""
-        if not self.meta["weighted"]:
-            return []
+    def weights(self, name: str) -> Iterator[float]:
+        """Yield how much each of `pairs` counts; nothing where all count the same."""
         last = None if name == "train" else 1
-        return [weight for record in self._records(name) for weight in record["weights"][:last]]
+        records = self._records(name) if self.meta["weighted"] else ()
+        return (weight for record in records for weight in record["weights"][:last])
 
     def _records(self, name: str) -> Iterator[dict[str, Any]]:
         with (self.folder / f"{name}.jsonl").open(encoding="utf-8") as file:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_PIECES = 2**20
+MOST_PIECES = 2**18
 """Different pieces that are remembered."""
 
 

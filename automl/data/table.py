@@ -242,7 +242,7 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
         (folder / f"tokenizer.{side}.json").write_text(tokenizer.to_json(), encoding="utf-8")
     encoded = {name: _encode(folder, name, corpus, tokenizers, tokens.history) for name in SPLITS}
     keep = _are_usual(encoded["train"])
-    weights = {name: np.array(corpus.weights(name), np.float32) for name in SPLITS}
+    weights = {name: np.fromiter(corpus.weights(name), np.float32) for name in SPLITS}
     overlong = int((~keep).sum())
     if overlong:
         weights["train"] = weights["train"][keep] if weights["train"].size else weights["train"]
