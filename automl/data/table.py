@@ -2,7 +2,7 @@
 
 import json
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,6 @@ from search_spaces.seq2seq import LATER, Seq2Seq
 from search_spaces.tokenizers import LikeSource
 
 FORMAT_VERSION = 4
-SIDES = ("source", "target")
 OUTLIER_LENGTH, OUTLIER_FACTOR = 64, 4
 MOST_STRANGE = 0.5
 """Share of the target tokens of train that a model that is trained further may not know, at most."""
@@ -276,31 +275,35 @@ def _write(folder: Path, digest: str, corpus: Corpus, tokens: Tokens) -> Meta:
 
 
 def _encode(folder: Path, name: str, corpus: Corpus, tokenizers: Mapping[str, Tokenizer], history: int) -> Encoded:
-    """Write the ids of a split as its pairs are read; of images, bytes in place of ids."""
-    lengths: dict[str, list[NDArray[np.int64]]] = {side: [] for side in SIDES}
-    keys, rows = array("q"), corpus.meta["rows_of_file"][name]
-    images = None if corpus.canvas is None else corpus.images(name)
-    with ExitStack() as open_files:
-        ids = {
-            side: open_files.enter_context(
-                Column(folder / f"{name}.{side}.npy", np.uint8 if side == "source" and images is not None else np.int32)
-            )
-            for side in SIDES
+    """Write the ids of a split as its pairs are read."""
+    types = {"source": np.int32 if corpus.canvas is None else np.uint8, "target": np.int32}
+    lengths: dict[str, list[NDArray[np.int64]]] = {side: [np.empty(0, np.int64)] for side in types}
+    keys = array("q")
+    with ExitStack() as files:
+        columns = {
+            side: files.enter_context(Column(folder / f"{name}.{side}.npy", kind)) for side, kind in types.items()
         }
-        for numbers, pairs in corpus.batches(name):
-            tell(f"tokenizing {name}", numbers[0] / max(rows, 1))
-            sources = [recent(source, history) for source, _ in pairs]
-            keys.extend(map(hash, sources))
-            found = {
-                "source": tokenizers["source"].encode(sources) if images is None else _pixels(images[numbers]),
-                "target": tokenizers["target"].encode([said for _, said in pairs]),
-            }
-            for side, (own, counts) in found.items():
-                ids[side].append(own)
+        for own, batch in _batches(name, corpus, tokenizers, history):
+            keys.extend(own)
+            for side, (ids, counts) in batch.items():
+                columns[side].append(ids)
                 lengths[side].append(counts)
-    tell(f"tokenizing {name}", 1.0)
-    whole = {side: np.concatenate([*own, np.empty(0, np.int64)]) for side, own in lengths.items()}
+    whole = {side: np.concatenate(own) for side, own in lengths.items()}
     return _with_offsets(folder, name, Encoded(whole, np.asarray(keys)))
+
+
+def _batches(
+    name: str, corpus: Corpus, tokenizers: Mapping[str, Tokenizer], history: int
+) -> Iterator[tuple[Iterable[int], Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]]]:
+    """Yield a number for each source, and the ids of both sides; of images, bytes in place of ids."""
+    rows = max(corpus.meta["rows_of_file"][name], 1)
+    images = None if corpus.canvas is None else corpus.images(name)
+    for numbers, pairs in corpus.batches(name):
+        tell(f"tokenizing {name}", numbers[0] / rows)
+        sources = [recent(source, history) for source, _ in pairs]
+        read = tokenizers["source"].encode(sources) if images is None else _pixels(images[numbers])
+        yield map(hash, sources), {"source": read, "target": tokenizers["target"].encode([said for _, said in pairs])}
+    tell(f"tokenizing {name}", 1.0)
 
 
 def _pixels(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
