@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TypeVar, overload
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = SpooledTemporaryFile(max_size=HELD, dir=_folder())  # noqa: SIM115
+        finalize(self, self._file.close)
         self._starts = array("q", [0])
         self._waiting: list[str] = []
 
