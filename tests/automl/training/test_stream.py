@@ -3,13 +3,16 @@
 from dataclasses import replace
 from itertools import islice
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from automl.data.table import Split
 from automl.segments import Workload
-from automl.training.executables import gather, on_device
+from automl.training.executables import Chunk, gather, on_device
 from automl.training.population_trainer import PopulationTrainer
-from automl.training.stream import most_bytes, streamed
+from automl.training.stream import most_bytes, streamed, together
 from automl.training.trainer import Trainer
 from tests.automl.training.test_slots import SMALL, assert_alike, at_once, in_short_chunks
 from tests.automl.training.trials import After, new_trainer, onward, segment, trained
@@ -32,14 +35,15 @@ def test_every_run_has_the_pairs_of_its_rows_in_arrays_of_one_size(trainer: Trai
     dataset = trainer.dataset(SMALL)
     order, train = dataset.plan, dataset.table.split("train")
     whole, shapes = on_device(train, dataset.table.copies), set()
+    had = jax.jit(gather, static_argnums=2)
     runs = zip(order.runs(5, 3), streamed(order, train, dataset.table.copies, 5, 3), strict=False)
-    for run, (own, pairs) in islice(runs, 2 * order.steps_per_epoch):
+    for run, (own, pairs) in islice(runs, 6):
         shapes.add(tuple(each.shape for each in pairs))
         assert (run.bucket, run.first_step, run.tokens.tolist()) == (own.bucket, own.first_step, own.tokens.tolist())
-        for rows, numbers in zip(run.rows.reshape(-1, 64), own.rows.reshape(-1, 64), strict=True):
-            for one, other in zip(gather(whole, rows, run.bucket), gather(pairs, numbers, run.bucket), strict=True):
-                present = rows >= 0
-                np.testing.assert_array_equal(np.asarray(one)[present], np.asarray(other)[present])
+        rows, numbers = (jnp.asarray(each.rows.reshape(-1)) for each in (run, own))
+        for one, other in zip(had(whole, rows, run.bucket), had(pairs, numbers, run.bucket), strict=True):
+            present = np.asarray(rows >= 0)
+            np.testing.assert_array_equal(np.asarray(one)[present], np.asarray(other)[present])
     assert len(shapes) == 1
 
 
@@ -56,6 +60,19 @@ def test_a_streamed_trial_is_the_same_to_the_bit_and_goes_on_in_the_middle_of_an
     assert rest.checkpoint == trained(trainer, job).checkpoint
 
 
+def test_pairs_of_trials_that_train_together_lie_behind_each_other(trainer: Trainer) -> None:
+    dataset, had = trainer.dataset(SMALL), jax.jit(gather, static_argnums=2)
+    runs = streamed(dataset.plan, dataset.table.split("train"), dataset.table.copies, 5, 0)
+    own = {slot: next(runs) for slot in (0, 2)}
+    chunks = {slot: Chunk(jnp.asarray(run.rows), *[None] * 7) for slot, (run, _) in own.items()}
+    pairs, moved = together(4, {slot: each for slot, (_, each) in own.items()}, chunks)
+    for slot, (run, alone) in own.items():
+        rows = (jnp.reshape(each.rows, -1) for each in (chunks[slot], moved[slot]))
+        for one, other in zip(had(alone, next(rows), run.bucket), had(pairs, next(rows), run.bucket), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
 def test_streamed_trials_train_together_as_each_does_alone(workload: Workload, trainer: Trainer) -> None:
     population = in_short_chunks(PopulationTrainer(replace(workload, slots=4, resident=0)))
     jobs = [segment(SMALL, trial=n, seed=n, to_tokens=3_000) for n in range(3)]
