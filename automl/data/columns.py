@@ -27,7 +27,7 @@ class Column:
 
     def append(self, values: NDArray[Any]) -> None:
         """Write values behind those before."""
-        self._file.write(np.ascontiguousarray(values, self._dtype))
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
         self._length += len(values)
 
     def _write_header(self) -> None:

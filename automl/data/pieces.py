@@ -32,6 +32,11 @@ def words(text: str) -> list[str]:
     return found if " ".join(found) == text else [text]
 
 
+def symbols(text: str) -> list[str]:
+    """Divide a text at white space."""
+    return text.split()
+
+
 def whole(text: str) -> list[str]:
     """Take a text as one piece."""
     return [text]

@@ -8,8 +8,10 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any
+
+from automl.data.pieces import words
 
 TEXTS = 200_000
 """Texts that are learnt from, at most: an even sample of those there are."""
@@ -26,7 +28,7 @@ _WORD = r" ?[\p{L}\p{M}\x{200C}\x{200D}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?
 
 def byte_pairs(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
     """Learn merges of pairs that occur at least twice, until there are `size` ids or none is left."""
-    from tokenizers import models, trainers
+    from tokenizers import Tokenizer, models, trainers
 
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -35,8 +37,8 @@ def byte_pairs(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
         special_tokens=list(special),
         initial_alphabet=_alphabet(),
     )
-    learner = backend(models.BPE())
-    learner.train_from_iterator(texts, trainer)
+    learner = Tokenizer(models.BPE())
+    learner.train_from_iterator(chain.from_iterable(repeat(word, count) for word, count in _counted(texts)), trainer)
     # The trainer marks special tokens so that their names are found in texts; in a model of their own they are not.
     model = json.loads(learner.to_str())["model"]
     return backend(models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]]))
@@ -46,7 +48,7 @@ def unigrams(special: Sequence[str], size: int, texts: Iterable[str]) -> Any:
     """Learn the likeliest pieces; bytes that train lacks are less likely than all of them."""
     from tokenizers import models
 
-    scores = _unigram_scores(_word_counts(texts), size - len(special) - len(_alphabet()))
+    scores = _unigram_scores(_counted(texts)[:WORDS], size - len(special) - len(_alphabet()))
     least = min(scores.values(), default=0.0) - 10.0
     scores |= {byte: least for byte in _alphabet() if byte not in scores}
     pieces = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
@@ -84,11 +86,13 @@ def _alphabet() -> list[str]:
     return sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
-def _word_counts(texts: Iterable[str]) -> list[tuple[str, int]]:
-    words, counts = _words(), Counter[str]()
-    for text in texts:
-        counts.update(word for word, _ in words.pre_tokenize_str(f" {text}"))
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:WORDS]
+def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the words of texts as printable letters and how often each occurs, the most frequent first."""
+    division, counts = _words(), Counter[str]()
+    for piece, count in Counter(chain.from_iterable(map(words, texts))).items():
+        for word, _ in division.pre_tokenize_str(f" {piece}"):
+            counts[word] += count
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _unigram_scores(counts: Sequence[tuple[str, int]], pieces: int) -> dict[str, float]:

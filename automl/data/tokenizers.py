@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data import subwords
-from automl.data.pieces import Flat, Octets, Pieces, Points, points, whole, words
+from automl.data.pieces import Flat, Octets, Pieces, Points, points, symbols, whole, words
 from automl.errors import InputError
 from search_spaces import tokenizers as kinds
 from search_spaces.tokenizers import Boxes, BytePairs, Bytes, Characters, Pixels, Unigram, Whitespace, Whole
@@ -134,8 +134,7 @@ class Tokenizer:
             return Points(self.vocabulary, UNK)
         if self.kind is Bytes:
             return Octets(self.vocabulary)
-        divide = {Whitespace: str.split, Whole: whole}.get(self.kind, words)
-        return Pieces(divide, self.encode_batch)
+        return Pieces(whole if self.kind is Whole else symbols if self.kind is Whitespace else words, self.encode_batch)
 
     def decode_batch(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Turn ids into texts; special ids are skipped."""
