@@ -465,9 +465,14 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
     names = _names(path, columns)
     try:
         _by_name(path, columns, list(polars.read_parquet_schema(path)))
-        frames = polars.scan_parquet(path).select(list(dict.fromkeys(names.all))).collect_batches(chunk_size=BLOCK)
+        scan = polars.scan_parquet(path)
+        rows = scan.select(polars.len()).collect().item()
+        frames = scan.select(list(dict.fromkeys(names.all))).collect_batches(chunk_size=BLOCK)
         records = chain.from_iterable(frame.iter_rows(named=True) for frame in frames)
-        yield from (_row(path, number, names, record) for number, record in enumerate(records, start=1))
+        for number, record in enumerate(records, start=1):
+            if number % BLOCK == 0:
+                tell(f"reading {path.name}", number / rows)
+            yield _row(path, number, names, record)
     except (OSError, polars.exceptions.PolarsError):
         raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
 

@@ -107,7 +107,7 @@ def test_a_program_that_is_too_large_for_the_memory_is_halved_and_no_trial_notic
     monkeypatch.setattr(Slots, "train", small)
     few: list[Population] = []
 
-    def population(kind: Any, _: Any) -> Population:
+    def population(kind: Any, *_: Any) -> Population:
         if not few:
             few.append(Population(together.programs, kind, 4))
         return few[0]
