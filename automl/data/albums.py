@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.images import BROKEN, SUFFIXES, Image, checked, digest, read_image
-from automl.data.sources import Column, Columns, Pairs, unreadable
+from automl.data.lines import unreadable
+from automl.data.sources import Column, Columns, Pairs
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 

@@ -18,8 +18,9 @@ from automl.data.advance import tell
 from automl.data.artifact import DIGESTS, Digests, Meta
 from automl.data.forms import PAIRS, Form
 from automl.data.images import Image, canvas_of, fit, fitted, said_of
+from automl.data.lines import unreadable
 from automl.data.pixels import Canvas, laid_out
-from automl.data.sources import Columns, unreadable
+from automl.data.sources import Columns
 from automl.data.splits import Part, Record, Splits, split
 from automl.data.tokenizers import Tokenizer, automatic_tokens
 from automl.errors import InputError

@@ -8,7 +8,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from automl.data.sources import csv_fields, json_object, lines, tsv_fields
+from automl.data.lines import lines
+from automl.data.sources import csv_fields, json_object, tsv_fields
 from automl.errors import InputError
 
 MOST_ROWS = 200_000

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from automl.boxes import Box, to_text
 from automl.data.albums import IMAGES, plain_arrays
 from automl.data.images import BROKEN, Image, checked, digest, read_sized
-from automl.data.sources import Columns, Pairs, unreadable
+from automl.data.lines import unreadable
+from automl.data.sources import Columns, Pairs
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 

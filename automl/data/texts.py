@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from automl.data.forms import Form
-from automl.data.sources import Columns, Pairs, Row, check_file, collect, lines
+from automl.data.lines import lines
+from automl.data.sources import Columns, Pairs, Row, check_file, collect
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 

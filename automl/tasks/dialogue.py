@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from automl.data.fields import MARKS
 from automl.data.forms import Form
+from automl.data.lines import lines
 from automl.data.sources import (
     NO_SOURCE,
     READERS,
@@ -17,7 +18,6 @@ from automl.data.sources import (
     Row,
     collect,
     json_object,
-    lines,
     read_pairs,
     text_of,
 )

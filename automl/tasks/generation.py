@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from automl.data.forms import Form
-from automl.data.sources import NO_SOURCE, Columns, Pairs, Row, check_file, collect, lines
+from automl.data.lines import lines
+from automl.data.sources import NO_SOURCE, Columns, Pairs, Row, check_file, collect
 from automl.errors import InputError
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task

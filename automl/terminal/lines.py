@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from automl.data.sources import LINE_LIMIT
+from automl.data.lines import LINE_LIMIT
 from automl.errors import InputError
 
 CHUNK = 1 << 18

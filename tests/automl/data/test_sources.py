@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from automl.data import sources
 from automl.data.fields import joined
-from automl.data.sources import LINE_LIMIT, Columns, Pairs, read_pairs
+from automl.data.lines import LINE_LIMIT
+from automl.data.sources import Columns, Pairs, read_pairs
 from automl.errors import InputError
 
 NAMED = Columns("word", ("phones",))

@@ -2,7 +2,7 @@ from io import BytesIO
 
 import pytest
 
-from automl.data.sources import LINE_LIMIT
+from automl.data.lines import LINE_LIMIT
 from automl.errors import InputError
 from automl.terminal.lines import batches, one_line
 
