@@ -24,5 +24,7 @@ def turns_of(source: str) -> list[str]:
 
 def recent(source: str, turns: int) -> str:
     """Return the last so many turns of a source with their marks; all of them for 0."""
+    if not turns:
+        return source
     starts = [found.start() for found in _MARK.finditer(source)]
-    return source if not turns or len(starts) <= turns else source[starts[-turns] :]
+    return source if len(starts) <= turns else source[starts[-turns] :]
