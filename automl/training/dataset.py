@@ -55,7 +55,7 @@ class Dataset:
     def runs(
         self, order: BatchPlan, seed: int, from_step: int, place: Callable[[DeviceSplit], DeviceSplit] = _here
     ) -> Iterator[tuple[Run, DeviceSplit]]:
-        """Yield the runs of an order from a step on, each with the pairs that its row numbers are of, put in a place."""
+        """Yield the runs of an order from a step on, each with the pairs that its rows are of, put in a place."""
         if self.is_streamed:
             train = self.table.split("train")
             return ((run, place(own)) for run, own in streamed(order, train, self.table.copies, seed, from_step))
