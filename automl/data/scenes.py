@@ -156,14 +156,21 @@ def read_scenes(path: Path, columns: Columns) -> Pairs:
         images[source] = image
         shown = _within(boxes.get(entry.get("id"), []), image, scale, counts)
         kept.append((index + 1, source, [to_text(shown)]))
-    said = counts.said(path)
-    if 2 * len(broken) > len(document.images) or not kept:
-        raise InputError(f"{path}: {len(broken):,} of its {len(document.images):,} images are broken; save them anew")
+    said, names = counts.said(path), [f"image {entry.get('id')}" for entry in document.images]
+    _refuse_broken(path, [names[number - 1] for number in broken], len(names))
     numbers, sources, targets = (list(column) for column in zip(*kept, strict=True))
     dropped, first = ({BROKEN: len(broken)}, {BROKEN: broken[0]}) if broken else ({}, {})
-    names = [f"image {entry.get('id')}" for entry in document.images]
     rows = len(document.images)
     return Pairs(path, sources, targets, rows, dropped, numbers, first, images=images, names=names, notices=said)
+
+
+def _refuse_broken(path: Path, broken: Sequence[str], count: int) -> None:
+    if not count:
+        raise InputError(f"{path}: lists no image; name some under images")
+    if 2 * len(broken) > count:
+        raise InputError(
+            f"{path}: {len(broken):,} of its {count:,} images are broken, {broken[0]} the first; save them anew"
+        )
 
 
 def _boxes(document: Document, counts: Counts) -> dict[Any, list[tuple[object, Box]]]:

@@ -20,10 +20,7 @@ def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
     Raises:
         InputError: Train has none, or most of a split's are of classes that train lacks.
     """
-    labels = {
-        split: [box.label for texts in pairs.targets for box in read_text(texts[0])] for split, pairs in files.items()
-    }
-    counts = Counter(labels["train"])
+    counts = Counter(label for _, label in _labels(files["train"]))
     if not counts:
         raise InputError(f"{files['train'].path}: no image has a box; give annotations with a bbox")
     said = [notice for pairs in files.values() for notice in pairs.notices]
@@ -31,17 +28,27 @@ def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
         f"train: {counts.total():,} boxes of {len(counts):,} classes, "
         f"{min(counts.values()):,} to {max(counts.values()):,} of each"
     )
-    for split, own in labels.items():
-        unseen = [label for label in own if label not in counts]
-        if 2 * len(unseen) > len(own):
-            raise InputError(
-                f"{files[split].path}: most of its boxes are of classes that train lacks; split the data anew"
-            )
-        if unseen:
-            said.append(
-                f"{split}: {len(unseen):,} of {len(own):,} boxes are of classes that train lacks; no model can say them"
-            )
-    return said
+    return said + [notice for split, pairs in files.items() for notice in _unseen(split, pairs, counts)]
+
+
+def _labels(pairs: Pairs) -> list[tuple[int, str]]:
+    """Return the number of the row and the class of each box."""
+    rows = zip(pairs.numbers, pairs.targets, strict=True)
+    return [(number, box.label) for number, texts in rows for box in read_text(texts[0])]
+
+
+def _unseen(split: str, pairs: Pairs, counts: Counter[str]) -> Sequence[str]:
+    own = _labels(pairs)
+    unseen = [number for number, label in own if label not in counts]
+    if not unseen:
+        return []
+    first = f"the first on {pairs.where(unseen[0])}"
+    if 2 * len(unseen) > len(own):
+        raise InputError(
+            f"{pairs.path}: most of its boxes are of classes that train lacks ({first}); split the data anew"
+        )
+    said = f"{len(unseen):,} of {len(own):,} boxes are of classes that train lacks ({first}); no model can say them"
+    return [f"{split}: {said}"]
 
 
 SCENES = Form(

@@ -80,6 +80,14 @@ def test_boxes_that_cannot_be_are_left_out_counted_and_named(tmp_path: Path) -> 
         read_scenes(written(tmp_path, wrong), Columns())
 
 
+def test_a_file_of_broken_images_is_refused_by_the_first_and_so_is_one_of_none(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"broken")
+    with pytest.raises(InputError, match="4 of its 4 images are broken, image 10 the first"):
+        read_scenes(written(tmp_path, [], file_name="a.png"), Columns())
+    with pytest.raises(InputError, match="lists no image"):
+        read_scenes(written(tmp_path, [], count=0), Columns())
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -106,9 +114,8 @@ def test_a_class_in_test_alone_is_said_and_refused_where_most_are(tmp_path: Path
     train = read_scenes(written(tmp_path, cats), Columns())
     dogs = [annotation(3 + index, 12, [0, 0, 5, 5], 2) for index in range(3)]
     some, most = (read_scenes(written(tmp_path, cats + dogs[:count], name="test"), Columns()) for count in (1, 3))
-    assert "test: 1 of 3 boxes are of classes that train lacks" in " ".join(
-        inspect_scenes({"train": train, "test": some})
-    )
+    said = " ".join(inspect_scenes({"train": train, "test": some}))
+    assert "test: 1 of 3 boxes are of classes that train lacks (the first on image 12)" in said
     with pytest.raises(InputError, match="most of its boxes"):
         inspect_scenes({"train": train, "test": most})
 
