@@ -389,6 +389,8 @@ def _impossible(document: TaskDocument) -> str | None:
 def _impossible_pretraining(wish: PretrainingSection, kind: str) -> str | None:
     if kind in ("image_classification", "object_detection"):
         return f'[pretraining] is for texts, and kind = "{kind}" reads images; leave it out'
+    if wish.unlabelled is not None and TASKS[kind].tokens.get("target_tokens") == "whole":
+        return f'[pretraining] unlabelled is for models that say texts, and kind = "{kind}" says classes; leave it out'
     if (wish.unlabelled is None) == (wish.from_ is None):
         return "[pretraining] needs either unlabelled, a file of texts, or from, a bundle"
     if wish.from_ is not None and {wish.objective is None, wish.share is None, wish.passes is None} != {True}:

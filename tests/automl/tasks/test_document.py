@@ -125,6 +125,10 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
         ({"metric": {"name": ["bleu", "latencies"]}}, "metric 'latencies' is not known; did you mean 'latency'?"),
         ({"constraints": {"latency": "soon"}}, "duration 'soon' is not understood"),
         ({"pretraining": {}}, "[pretraining] needs either unlabelled, a file of texts, or from, a bundle"),
+        (
+            {"kind": "text_classification", "pretraining": {"unlabelled": "a.txt"}},
+            'unlabelled is for models that say texts, and kind = "text_classification" says classes',
+        ),
         ({"name": "../escape"}, "name: a name is at most 100 letters, digits"),
         ({"name": ""}, "name: a name is at most 100 letters, digits"),
         ({"nam": "x"}, "the key nam is not known; did you mean 'name'?"),
