@@ -32,6 +32,7 @@ class Account:
         digest: Sha256 of the data.
         tokens: Kind of tokens and size of the vocabulary, by side.
         parameters: Of the model.
+        trained: How many were trained, where these were not the model's own parameters, or not all of them.
         seconds: That the search took.
         budget: Its limits.
         trials: Number of trials by state.
@@ -56,6 +57,7 @@ class Account:
     digest: str = ""
     tokens: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     parameters: int | None = None
+    trained: int | None = None
     seconds: float = 0.0
     budget: Mapping[str, Any] = field(default_factory=dict)
     trials: Mapping[str, int] = field(default_factory=dict)
@@ -115,6 +117,7 @@ def _parts(account: Account) -> Iterator[str]:
         f", and with it {', '.join(account.members)}: their log-probabilities are averaged" if account.members else ""
     )
     size = "" if account.parameters is None else f", {account.parameters:,} parameters"
+    size += "" if account.trained is None else f" {_tuned(account.trained, config['configuration'])}"
     yield f"# {account.name}"
     yield (
         f"A {config['kind'].replace('_', '-')} model found by `automl search` in {account.seconds:,.0f} seconds:\n"
@@ -127,6 +130,15 @@ def _parts(account: Account) -> Iterator[str]:
     yield from _remembered(account)
     files = "The configuration is in `config.json`, the scores in `metrics.json`"
     yield f"{files}, the sha256 of every file in `MANIFEST.json`."
+
+
+def _tuned(trained: int, configuration: Mapping[str, Any]) -> str:
+    """Say what was trained of a model that was fine-tuned in part."""
+    if configuration["tuned"] == "lora":
+        return (
+            f"({trained:,} more were trained and added to its matrices, by LoRA of rank {configuration['lora_rank']})"
+        )
+    return f"({trained:,} of them trained, those of the encoder as they were)"
 
 
 def _use(account: Account) -> Iterator[str]:

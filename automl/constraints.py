@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from automl.data.batching import BATCH_TOKENS, plan, rows_of
+from automl.data.batching import BATCH_TOKENS, filling, plan, rows_of
 from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.latencies import OPERATIONS_A_SECOND, Latencies
 from search_spaces import costs, tokenizers
@@ -29,7 +29,8 @@ class Shapes(NamedTuple):
         split, sizes = table.split("train"), table.meta["vocabulary"]
         offsets = (split.source_offsets, split.target_offsets)
         source, target = (int(np.median(np.diff(each))) for each in offsets)
-        batches = plan(split, rows_of(split, BATCH_TOKENS), 1)
+        objects = filling(split) if table.target_tokenizer.kind is tokenizers.Boxes else 0
+        batches = plan(split, rows_of(split, BATCH_TOKENS), 1, objects)
         longest = [max(bucket.source for bucket in batches.buckets), max(bucket.target for bucket in batches.buckets)]
         vocabularies = sizes["source"], sizes["target"]
         return Shapes(

@@ -109,7 +109,8 @@ class Model:
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = description.longest
         check = _checker(bundle)
-        self._decoders = Decoders(self._programs, self._static, description.limits, check)
+        doubts = self._target.kind is tokenizers.Boxes
+        self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts)
         if not self._decoders.at_hand(self._parameters, self._copies, self._longest):
             from automl.training.executables import model_of
 

@@ -22,8 +22,8 @@ from automl.tasks.document import TaskDocument, document_from_mapping, with_budg
 from automl.winners import Search
 from search_spaces.dials import SpaceError
 from search_spaces.encoders import Identity
-from search_spaces.seq2seq import BEGUN, Seq2Seq
-from search_spaces.spaces import Space, fields_of, space
+from search_spaces.seq2seq import ALPHAS, BEGUN, RANKS, Seq2Seq
+from search_spaces.spaces import Space, fields_of, refuse_idle, space
 from storage.database import Database
 from storage.searches import get_search
 
@@ -98,8 +98,10 @@ def fine_tuning_space(document: TaskDocument, shape: Seq2Seq) -> Space:
     for key in wanted:
         if not fields_of(key) <= set(BEGUN):
             raise SpaceError(f"space.{key}: fine-tuning keeps the shape of the bundle; only what trains it can be set")
-    tuned = ["whole", "decoder"] if document.form.has_sources else "whole"
-    whole = space({"tuned": tuned, **wanted, "start": "bundle"}, sources=document.form.has_sources)
+    tuned = ["whole", "decoder", "lora"] if document.form.has_sources else ["whole", "lora"]
+    free = {"tuned": tuned, "lora_rank": RANKS, "lora_alpha": ALPHAS}
+    whole = space({**free, **wanted, "start": "bundle"}, sources=document.form.has_sources)
+    refuse_idle(whole, wanted)
     return whole.around(shape, BEGUN)
 
 

@@ -43,7 +43,7 @@ from automl.winners import Search, describe, read_best
 from search_spaces.dials import SpaceError, from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
-from search_spaces.spaces import Space, refuse_excluded
+from search_spaces.spaces import Space, refuse_excluded, refuse_idle
 from storage import objects
 from storage.database import Database, open_database
 from storage.leases import Lease, current_owner
@@ -61,6 +61,8 @@ SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
 FINISHING = 0.2
 """Share of the time that is kept to make an ensemble."""
+BEGINNING = ("start", "tuned", "lora_rank", "lora_alpha")
+"""Dials of how trials go on from parameters that there are."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,10 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     ):
         if side in document.space and tokens not in ("auto", "subwords"):
             raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
+    if document.pretraining is None and (idle := [dial for dial in BEGINNING if dial in document.space]):
+        raise InputError(
+            f"[space] {idle[0]} is for training that has begun before; give [pretraining], or leave it out"
+        )
     narrowing = {**start_narrowing(document), **document.narrowed_space}
     name = str(narrowing.pop("preset", "small"))
     left = {} if corpus is None else corpus.narrowing
@@ -211,6 +217,7 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
         if (shape := bundle_shape(document)) is not None:
             return fine_tuning_space(document, shape)
         space = preset(name, {**left, **narrowing}, sources=document.form.has_sources)
+        refuse_idle(space, document.space)
         refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None

@@ -19,6 +19,7 @@ from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.tasks import TASKS
 from automl.weights import averaged, together
+from search_spaces.costs import trained
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
@@ -230,6 +231,7 @@ def account_of(
         digest=corpus.digest,
         tokens={side: (meta["tokens"][side], vocabulary[side]) for side in ("source", "target")},
         parameters=described(config).parameters,
+        trained=None if configuration.tuned == "whole" else trained(configuration, *vocabulary.values()),
         seconds=row.seconds,
         budget=row.document.get("budget", {}),
         trials=summary.get("trials", {}),

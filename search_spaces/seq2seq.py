@@ -34,6 +34,8 @@ RECIPE = (
     "attention_dropout",
     "label_smoothing",
     "augmentation",
+    "lora_rank",
+    "lora_alpha",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
 LATER: Mapping[str, Value] = {
@@ -41,10 +43,16 @@ LATER: Mapping[str, Value] = {
     "length_slack": 2.0,
     "start": "drawn",
     "tuned": "whole",
+    "lora_rank": 8,
+    "lora_alpha": 16,
     "stem": "Tokens",
     "augmentation": "Unchanged",
 }
 """Dials that a space leaves alone unless it is told of them → what they are then."""
+BESIDE: Mapping[str, tuple[str, Value]] = {"lora_rank": ("tuned", "lora"), "lora_alpha": ("tuned", "lora")}
+"""Dials that mean something beside one value of another one → that dial and value; elsewhere they are as in `LATER`."""
+RANKS, ALPHAS = (2, 4, 8, 16, 32), (4, 8, 16, 32, 64)
+"""Ranks of what LoRA adds to matrices, and what it is multiplied by where its rank is 1."""
 READING = ("source_tokens", "target_tokens", "history_turns", "length_slack", "start", "tuned")
 """The fields that say how texts become what it reads and says, and where its training begins."""
 BEGUN = (*RECIPE, "start", "tuned", "length_slack")
@@ -60,8 +68,9 @@ class Seq2Seq:
     Of a conversation the last `history_turns` turns are read, or with 0 all; an image enters by a `stem`, and is varied
     in training by an `augmentation`. A target may have `length_slack` times the tokens that train has for sources of
     like length, and a few. Parameters `start` drawn at random, from a bundle, or from a pre-training by one of three
-    objectives; then the whole model is `tuned`, or its decoder alone. `batch_tokens` are target tokens a step,
-    `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
+    objectives; then the whole model is `tuned`, its decoder alone, or what `lora` adds to its matrices: a product of
+    rank `lora_rank`, times `lora_alpha` over that rank (Hu et al., 2021, section 4.1). `batch_tokens` are target tokens
+    a step, `clipping` the largest global norm of a gradient (Pascanu et al., 2013).
     """
 
     encoder: Encoder = one_of(encoders.Recurrent, encoders.Transformer, encoders.Convolution, encoders.Identity)
@@ -85,6 +94,8 @@ class Seq2Seq:
     history_turns: int = later(0, 0, 1, 2, 4, 8)
     length_slack: float = later(2.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
     start: str = later("drawn", "drawn", "bundle", "denoising", "masked", "causal")
-    tuned: str = later("whole", "whole", "decoder")
+    tuned: str = later("whole", "whole", "decoder", "lora")
+    lora_rank: int = later(8, *RANKS)
+    lora_alpha: int = later(16, *ALPHAS)
     stem: stems.Stem = later_kind(stems.Tokens, stems.Convolutions, stems.Patches)
     augmentation: Augmentation = later_kind(Unchanged, Varied)

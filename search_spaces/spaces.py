@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from search_spaces import encoders, outputs
 from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, names, parameters
-from search_spaces.seq2seq import LATER, Seq2Seq
+from search_spaces.seq2seq import BESIDE, LATER, Seq2Seq
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Space:
         return Space(ranges, {path: _nearest(ranges[path], value) for path, value in preferred.items()})
 
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
-        """Return the values of the dials that are free in this space, by path."""
-        free = self._free
-        return {path: value for path, value in parameters(configuration).items() if path in free}
+        """Return the values of the dials that are free in this space and mean something, by path."""
+        free, own = self._free, parameters(configuration)
+        return {path: value for path, value in own.items() if path in free and _matters(path, own)}
 
     def distributions(self, configuration: Seq2Seq) -> dict[str, Choice | Uniform]:
         """Return the ranges behind `parameters`, kinds as choices of their names."""
@@ -144,7 +144,7 @@ class Space:
     def _build(self, pick: Callable[[str], Any], kind: type, prefix: str) -> Any:
         values: dict[str, Any] = {}
         for name, path, members in self._layout(kind, prefix):
-            value = pick(path)
+            value = pick(path) if _matters(path, values) else LATER[path]
             values[name] = value if members is None else self._build(pick, members[value], f"{path}.{value}.")
         return kind(**values)
 
@@ -215,6 +215,18 @@ def refuse_excluded(found: Space, narrowing: Mapping[str, Any]) -> None:
             raise SpaceError(_excluded(found, key, path, whole[path]))
         if reached.isdisjoint(_shares(wanted, matching)):
             _narrowed(there[0], whole[there[0]], wanted)
+
+
+def refuse_idle(found: Space, narrowing: Mapping[str, Any]) -> None:
+    """Refuse what narrows dials that mean nothing in a space.
+
+    Raises:
+        SpaceError: The dial beside which they would mean something cannot have the value for it.
+    """
+    for name, (other, value) in BESIDE.items():
+        left = found.ranges[other]
+        if name in narrowing and not _allows(left, value):
+            raise SpaceError(f"space.{name} is for {other} = {value!r}, and {other} leaves {_said(left)}")
 
 
 def _excluded(found: Space, key: str, path: str, dial: Dial) -> str:
@@ -338,6 +350,11 @@ def _pinned(dial: Dial, value: Value) -> Dial:
 
 def _plain(dial: Dial) -> Choice | Uniform:
     return Choice(dial.names()) if isinstance(dial, OneOf) else dial
+
+
+def _matters(path: str, others: Mapping[str, Any]) -> bool:
+    """Say whether a dial means something beside others."""
+    return path not in BESIDE or others[BESIDE[path][0]] == BESIDE[path][1]
 
 
 def _question(path: str, dial: Dial) -> Callable[[Trial], Any]:

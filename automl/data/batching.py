@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.boxes import PER_OBJECT
 from automl.data.table import Split
 
 MOST_BUCKETS = 2
@@ -62,6 +63,7 @@ class BatchPlan:
         batch_size: Rows of a batch.
         run_length: Batches of a run, at most.
         step_tokens: Target tokens of a step, as nearly as whole batches give them; each step has one, at most a run's.
+        objects: To how many objects targets of boxes are filled up with such as are none.
     """
 
     buckets: tuple[Bucket, ...]
@@ -70,6 +72,7 @@ class BatchPlan:
     batch_size: int
     run_length: int
     step_tokens: int = 1
+    objects: int = 0
 
     def of_tokens(self, step_tokens: int) -> "BatchPlan":
         """Return the plan whose steps have so many target tokens."""
@@ -86,6 +89,14 @@ class BatchPlan:
         """Steps in one pass over the rows."""
         counts = zip(self.members, self.batches_per_step, strict=True)
         return sum(-(-len(rows) // (self.batch_size * batches)) for rows, batches in counts)
+
+    def losses(self, run: Run) -> NDArray[np.int64]:
+        """Return of how many tokens each step of a run has a loss: of objects that fill up, the class as well."""
+        if not self.objects:
+            return run.tokens
+        objects = np.where(run.rows >= 0, (self.lengths[run.rows] - 1) // PER_OBJECT, self.objects)
+        found: NDArray[np.int64] = run.tokens + np.maximum(self.objects - objects, 0).sum(axis=(1, 2))
+        return found
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -122,12 +133,21 @@ class BatchPlan:
             first_step += len(rows)
 
 
-def plan(split: Split, batch_size: int, run_length: int) -> BatchPlan:
-    """Sort the rows of a split into shapes that pad little; a step is one batch."""
+def plan(split: Split, batch_size: int, run_length: int, objects: int = 0) -> BatchPlan:
+    """Sort the rows of a split into shapes that pad little; a step is one batch.
+
+    Each has room for so many objects in its targets, and their end.
+    """
     source = np.maximum(np.diff(split.source_offsets), 1)
     target = np.diff(split.target_offsets) + 1
-    buckets, members = _buckets(source, target)
-    return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length)
+    buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1))
+    return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects)
+
+
+def filling(split: Split) -> int:
+    """Return to how many objects targets of boxes are filled up: half as many again as nearly all have, and one."""
+    objects = np.diff(split.target_offsets) // PER_OBJECT
+    return int(np.ceil(1.5 * np.quantile(objects, 0.95))) + 1
 
 
 def rows_of(split: Split, tokens: int) -> int:

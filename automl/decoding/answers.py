@@ -71,12 +71,14 @@ class Request(NamedTuple):
         prefix: Tokens that it begins with, then `PAD`.
         allowed: Which tokens may be said; none says all but the special ones.
         stops: Sequences of tokens of which each ends a target, `PAD` before them.
+        doubt: Whether the unknown token, which is not said either, keeps its share of probability; none says no.
     """
 
     most: Int[Array, "*batch"]
     prefix: Int[Array, "batch target"] | None = None
     allowed: Bool[Array, "vocabulary"] | None = None
     stops: Int[Array, "stops width"] | None = None
+    doubt: Bool[Array, ""] | None = None
 
 
 class Draw(NamedTuple):

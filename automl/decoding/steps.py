@@ -37,11 +37,15 @@ def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch v
 
 
 def likely(logits: Float[Array, "batch vocabulary"], request: Request) -> Float[Array, "batch vocabulary"]:
-    """Return log-probabilities among the tokens that may be said."""
-    logits = sayable(logits)
+    """Return log-probabilities among the tokens that may be said, and the unknown one where there is doubt."""
+    said = sayable(logits)
     if request.allowed is not None:
-        logits = jnp.where(jnp.broadcast_to(request.allowed, logits.shape), logits, MASKED)
-    return jax.nn.log_softmax(logits, axis=-1)
+        said = jnp.where(jnp.broadcast_to(request.allowed, said.shape), said, MASKED)
+    if request.doubt is None:
+        return jax.nn.log_softmax(said, axis=-1)
+    unknown = jnp.broadcast_to((jnp.arange(logits.shape[-1]) == UNK) & request.doubt, logits.shape)
+    scores = jax.nn.log_softmax(jnp.where(unknown, logits, said), axis=-1)
+    return jnp.where(unknown, MASKED, scores)
 
 
 def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:

@@ -15,6 +15,7 @@ from automl.decoding.programs import greedy
 from automl.description import described
 from automl.models.facts import bind
 from automl.models.seq2seq import Seq2Seq
+from search_spaces.tokenizers import Boxes
 
 Decoding = Callable[
     [Mapping[str, Float[Array, "..."]], Int[Array, "batch source"]],
@@ -31,7 +32,9 @@ def decoding_program(bundle: Bundle) -> Decoding:
     vocabularies = description.source_vocabulary, description.target_vocabulary
     model = Seq2Seq(description.configuration, *vocabularies)
     tokenizers = map(Tokenizer.from_json, (bundle.source_tokenizer, bundle.target_tokenizer))
-    copied, limits = copies(*tokenizers), description.limits
+    source, target = tokenizers
+    copied, limits = copies(source, target), description.limits
+    doubt = jnp.asarray(np.bool_(True)) if target.kind is Boxes else None
     steps = np.diff([0, *limits.most]).tolist()  # by which the limit grows, beyond each length but the last
 
     def program(parameters: Any, source: Any) -> Any:
@@ -39,7 +42,7 @@ def decoding_program(bundle: Bundle) -> Decoding:
         grown = (
             jnp.where(lengths > shorter, step, 0) for shorter, step in zip((-1, *limits.sources), steps, strict=False)
         )
-        request = Request(sum(grown, jnp.zeros_like(lengths)).astype(jnp.int32))
+        request = Request(sum(grown, jnp.zeros_like(lengths)).astype(jnp.int32), doubt=doubt)
         decoded = greedy(bind(model, parameters), source, jnp.asarray(copied)[source], limits.usual, request)
         return decoded.tokens, decoded.scores
 

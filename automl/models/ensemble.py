@@ -13,6 +13,7 @@ from automl.models.decoders import Decoder
 from automl.models.dropout import Noise
 from automl.models.seq2seq import Seq2Seq
 from search_spaces import seq2seq as spaces
+from search_spaces.stems import Stem
 
 T = TypeVar("T")
 Memories = tuple[Memory, ...]
@@ -91,6 +92,12 @@ class Ensemble(nnx.Module):
     def decoder(self) -> Chorus:
         """What says the target."""
         return Chorus(list(self.members))
+
+    @property
+    def stem(self) -> Stem:
+        """How sources enter, as texts or as images; those of all members are alike in that."""
+        stem: Stem = self.members[0].stem
+        return stem
 
     def encode(
         self,

@@ -131,9 +131,14 @@ def true_shapes(model: nnx.Module) -> dict[str, tuple[int, int]]:
 
 
 def initialise(model: nnx.Module, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Return start values of a model's parameters."""
+    return drawn(declared(model), seed)
+
+
+def drawn(of: Declared, seed: int) -> dict[str, NDArray[np.float32]]:
     """Return start values; each depends on the seed and its path alone."""
     values = {}
-    for path, param in declared(model).items():
+    for path, param in of.items():
         digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         initializer: Initializer = param.get_metadata("initializer")

@@ -22,6 +22,7 @@ class ImageClassification(Task):
     narrowed_space: ClassVar[Mapping[str, Any]] = {
         "output": "Softmax",
         "augmentation": "Varied",
+        "augmentation.Varied.noise_objects": False,
         "encoder": ["Transformer", "Convolution"],
         "encoder.Transformer.positions": "Learned",
         "encoder.Transformer.num_layers": [1, 2],

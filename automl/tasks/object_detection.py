@@ -70,6 +70,7 @@ class ObjectDetection(Task):
     } | {
         "augmentation.Varied.shift": 0.0,
         "augmentation.Varied.zoom": 0.0,
+        "augmentation.Varied.noise_objects": [False, True],
         "decoder": ["Transformer", "SimpleRecurrent"],
     }
 

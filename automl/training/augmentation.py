@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from automl.data.boxes import PER_OBJECT
 from automl.data.pixels import LEVELS
-from automl.data.tokenizers import EOS, PAD, SPECIAL_TOKENS
+from automl.data.tokenizers import EOS, PAD, SPECIAL_TOKENS, UNK
 from automl.models.dropout import GOLDEN, Noise, mixed
 from search_spaces.augmentation import Augmentation, Unchanged, Varied
 from search_spaces.stems import Image, Stem, Tokens
@@ -18,8 +18,22 @@ PLACE = 7_919
 FULL = float(LEVELS - 1)
 
 
+class Scene(NamedTuple):
+    """What is said of boxes: their steps along a side, their classes, and to how many objects targets are filled up.
+
+    All are 0 where targets are no boxes.
+    """
+
+    bins: int = 0
+    classes: int = 0
+    objects: int = 0
+
+
+NO_BOXES = Scene()
+
+
 class Variation(NamedTuple):
-    """The dials of `search_spaces.augmentation.Varied`; `bins` are the steps of boxes, 0 where targets are none."""
+    """The dials of `search_spaces.augmentation.Varied`, and the numbers of a `Scene`."""
 
     shift: Float[Array, ""]
     zoom: Float[Array, ""]
@@ -28,14 +42,16 @@ class Variation(NamedTuple):
     contrast: Float[Array, ""]
     erasing: Float[Array, ""]
     bins: Int[Array, ""]
+    classes: Int[Array, ""]
+    objects: Int[Array, ""]
 
     @staticmethod
-    def of(augmentation: Augmentation, bins: int = 0) -> "Variation":
-        """Return the dials as numbers, and the steps along a side of boxes, 0 where a target is none."""
+    def of(augmentation: Augmentation, scene: Scene = NO_BOXES) -> "Variation":
+        """Return the dials as numbers, and those of boxes."""
         kind = Varied(0.0, 0.0, False, 0.0, 0.0, 0.0) if isinstance(augmentation, Unchanged) else augmentation
         flip = 0.5 if kind.flip else 0.0
         dials = (kind.shift, kind.zoom, flip, kind.brightness, kind.contrast, kind.erasing)
-        numbers: tuple[Any, ...] = (*map(np.float32, dials), np.int32(bins))
+        numbers: tuple[Any, ...] = (*map(np.float32, dials), *map(np.int32, scene))
         return Variation(*numbers)
 
 
@@ -135,8 +151,7 @@ def arranged(
     if isinstance(stem, Tokens) or not most:
         return targets
     objects = targets[:, : most * PER_OBJECT].reshape(rows, most, PER_OBJECT)
-    ends = jnp.where(targets == EOS, jnp.arange(length), length).min(axis=1)
-    real = jnp.arange(most)[None, :] < (ends // PER_OBJECT)[:, None]
+    real = jnp.arange(most)[None, :] < _counted(targets)[:, None]
     keys = jnp.where(real, _drawn(noise._replace(seed=noise.seed + jnp.uint32(1)), rows, most), 2.0 + jnp.arange(most))
     mixed_up = jnp.take_along_axis(objects, jnp.argsort(keys, axis=1)[:, :, None], axis=1)
     flip = _drawn(noise, rows, 9)[:, 3] < variation.flip
@@ -145,3 +160,70 @@ def arranged(
     mirrored = jnp.where(sideways & (flip[:, None] & real)[:, :, None], other, mixed_up)
     found = jnp.concatenate([mirrored.reshape(rows, -1), targets[:, most * PER_OBJECT :]], axis=1)
     return jnp.where(variation.bins > 0, found, targets).astype(targets.dtype)
+
+
+class Filled(NamedTuple):
+    """Targets that were filled up: as a model is shown them, and as it is to say them; it need not say a `PAD`."""
+
+    shown: Int[Array, "batch target"]
+    said: Int[Array, "batch target"]
+
+
+def filled_up(stem: Stem, targets: Int[Array, "batch target"], variation: Variation, noise: Noise) -> Filled:
+    """Return targets of boxes behind which come objects that are none (Chen et al., 2022, section 3.2).
+
+    They are shown with a class at random; where it stands the model is to say `UNK`, which is no class, and nothing is
+    asked of it where their edges stand. Others stay as they are.
+    """
+    rows, length = targets.shape
+    most = length // PER_OBJECT
+    if isinstance(stem, Tokens) or not most:
+        return Filled(targets, targets)
+    count, places = _counted(targets), jnp.arange(length)[None, :]
+    total = jnp.where(targets[:, 0] == PAD, 0, jnp.maximum(count, variation.objects))
+    objects = targets[:, : most * PER_OBJECT].reshape(rows, most, PER_OBJECT)
+    draw = _drawn(noise._replace(seed=noise.seed + jnp.uint32(2)), rows, most * 7).reshape(rows, most, 7)
+    edges = _no_objects(objects, count, variation, draw[:, :, :6])
+    label = (
+        jnp.floor(draw[:, :, 6:] * variation.classes.astype(jnp.float32)).astype(jnp.int32)
+        + len(SPECIAL_TOKENS)
+        + variation.bins
+    )
+    none = jnp.concatenate([edges, label], axis=2).reshape(rows, -1)
+    unsaid = jnp.broadcast_to(jnp.array([PAD] * (PER_OBJECT - 1) + [UNK]), objects.shape).reshape(rows, -1)
+    first, last = PER_OBJECT * count[:, None], PER_OBJECT * total[:, None]
+
+    def of(filling: Int[Array, "batch filled"]) -> Int[Array, "batch target"]:
+        wide = jnp.pad(filling, ((0, 0), (0, length - most * PER_OBJECT)))
+        found = jnp.where((places >= first) & (places < last), wide, targets)
+        return jnp.where((places == last) & (first < last), EOS, found).astype(targets.dtype)
+
+    return Filled(of(none), of(unsaid))
+
+
+def _counted(targets: Int[Array, "batch target"]) -> Int[Array, "batch"]:
+    """Return the number of objects before the end of each target."""
+    length = targets.shape[1]
+    return jnp.where(targets == EOS, jnp.arange(length), length).min(axis=1) // PER_OBJECT
+
+
+def _no_objects(
+    objects: Int[Array, "batch most tokens"],
+    count: Int[Array, "batch"],
+    variation: Variation,
+    draw: Float[Array, "batch most 6"],
+) -> Int[Array, "batch most 4"]:
+    """Return edges of objects that are none: one half is drawn anywhere, the other near an object of the row.
+
+    Of that each edge is moved by half of its side at most.
+    """
+    steps = (variation.bins - 1).astype(jnp.float32)
+    anywhere = steps * draw[:, :, 2:]
+    which = jnp.floor(draw[:, :, :1] * count[:, None, None]).astype(jnp.int32)
+    real = jnp.take_along_axis(objects[:, :, :4], which, axis=1).astype(jnp.float32) - len(SPECIAL_TOKENS)
+    sides = jnp.tile(real[:, :, 2:] - real[:, :, :2], (1, 1, 2))
+    near = real + (draw[:, :, 2:] - 0.5) * sides
+    chosen = jnp.where((draw[:, :, 1:2] < 0.5) & (count[:, None, None] > 0), near, anywhere)
+    ends = jnp.round(jnp.clip(chosen, 0.0, steps)).astype(jnp.int32) + len(SPECIAL_TOKENS)
+    low, high = jnp.minimum(ends[:, :, :2], ends[:, :, 2:]), jnp.maximum(ends[:, :, :2], ends[:, :, 2:])
+    return jnp.concatenate([low, high], axis=2)

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 
-from automl.data.batching import BATCH_TOKENS, BatchPlan, Run, plan, rows_of
+from automl.data.batching import BATCH_TOKENS, BatchPlan, Run, filling, plan, rows_of
 from automl.data.table import TokenTable
+from automl.data.tokenizers import SPECIAL_TOKENS
 from automl.metrics import Metric
+from automl.training.augmentation import NO_BOXES, Scene, Variation
 from automl.training.evaluation import Evaluator
 from automl.training.executables import DeviceSplit, on_device
 from automl.training.programs import Programs
 from automl.training.stream import most_bytes, streamed
+from search_spaces.augmentation import Varied
+from search_spaces.seq2seq import Seq2Seq
 
 CHUNK = 16
 """Batches of a chunk, at most."""
@@ -67,6 +71,29 @@ class Dataset:
         """The order of batches, a batch a step."""
         train = self.table.split("train")
         return plan(train, rows_of(train, BATCH_TOKENS), CHUNK)
+
+    @cached_property
+    def filled(self) -> BatchPlan:
+        """The order of batches with room for objects that are none."""
+        train = self.table.split("train")
+        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK, filling(train))
+
+    def order(self, configuration: Seq2Seq) -> BatchPlan:
+        """Return the order of batches of a configuration."""
+        varied = configuration.augmentation
+        fills = isinstance(varied, Varied) and varied.noise_objects and self.bins > 0
+        return (self.filled if fills else self.plan).of_tokens(configuration.batch_tokens)
+
+    def variation(self, configuration: Seq2Seq) -> Variation:
+        """Return how the images and boxes of a configuration are varied."""
+        classes = self.table.meta["vocabulary"]["target"] - len(SPECIAL_TOKENS) - self.bins
+        scene = Scene(self.bins, classes, self.order(configuration).objects)
+        return Variation.of(configuration.augmentation, scene if self.bins else NO_BOXES)
+
+    @cached_property
+    def bins(self) -> int:
+        """The steps along a side of boxes; 0 where targets are none."""
+        return getattr(self.table.target_tokenizer, "bins", 0)
 
     def own_tokens(self, base_tokens: int) -> int:
         """Return the fewest of its own tokens that are at least so many of the base table's."""

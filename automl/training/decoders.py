@@ -31,8 +31,14 @@ class Decoders:
         signature: Signature,
         limits: Limits,
         check: Callable[["Model"], None] = lambda _: None,
+        *,
+        doubts: bool = False,
     ) -> None:
-        """Compile nothing yet; `check` sees the model whenever it has to be built."""
+        """Compile nothing yet; `check` sees the model whenever it has to be built.
+
+        A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead.
+        """
+        self._doubt: Any = np.bool_(True) if doubts else None
         self._programs = programs
         self._signature = replace(signature, batch_size=0)
         self._check = check
@@ -42,7 +48,7 @@ class Decoders:
         """Return the request for targets of any length up to what each source allows."""
         lengths = (np.asarray(source) != PAD).sum(axis=1)
         most: Any = np.array([self.limits.of(int(length)) for length in lengths], np.int32)
-        return Request(most)
+        return Request(most, doubt=self._doubt)
 
     def length(self, source: int) -> int:
         """Return the length of the arrays that hold the targets of sources padded to a length."""
@@ -78,7 +84,12 @@ class Decoders:
         return any(
             self._programs.at_hand(
                 self.key("greedy", self.length(length)),
-                (parameters, struct((rows, length), np.int32), copies, Request(struct((rows,), np.int32))),
+                (
+                    parameters,
+                    struct((rows, length), np.int32),
+                    copies,
+                    Request(struct((rows,), np.int32), doubt=self._doubt),
+                ),
             )
             for rows, length in shapes
         )

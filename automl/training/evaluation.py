@@ -135,7 +135,7 @@ class Evaluator:
         said = fits[first]
         characters, said_tokens, nats = (float(each[said].sum()) for each in counted[:3])
         likelihood = Likelihood(nats, said_tokens, characters)
-        total = counted[1].sum()
+        total = counted[1].sum() or 1.0
         return Counts(float(counted[2].sum() / total), float(counted[3].sum() / total), matched, likelihood)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
@@ -20,7 +20,8 @@ from automl.models.ensemble import Ensemble, Model
 from automl.models.facts import bind
 from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
-from automl.training.augmentation import Variation, arranged, varied
+from automl.training.adaptation import adapted, factor_forms, factor_sizes
+from automl.training.augmentation import Variation, arranged, filled_up, varied
 from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, kept, updated
@@ -28,6 +29,7 @@ from automl.training.schedules import Pace
 from automl.training.sharding import BY_ROWS, WHOLE, core_mesh, own_rows, summed
 from automl.training.signature import Signature
 from search_spaces.optimizers import Optimizer
+from search_spaces.stems import Tokens
 
 TOKENS, ROWS, BATCHES = 2**20, 2**16, 2**10
 """Smallest sizes of the arrays of a split, and of the list of batches that are evaluated."""
@@ -53,7 +55,14 @@ class DeviceSplit(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that training changes; with the seed, everything that resuming needs."""
+    """Everything that training changes; with the seed and what it began with, everything that resuming needs.
+
+    Attributes:
+        parameters: What is trained: a model's parameters, or the factors of what is added to its matrices.
+        optimizer: Moments of these.
+        average: The average of the model's parameters over the last steps.
+        step: Steps taken.
+    """
 
     parameters: Mapping[str, Float[Array, "..."]]
     optimizer: Moments
@@ -152,10 +161,13 @@ def filled(values: Any, size: int, filling: int = 0) -> NDArray[np.int32]:
     return array
 
 
-def new_state(parameters: Mapping[str, NDArray[np.float32]]) -> TrainState:
-    """Return the state at step 0, from a copy of the start values."""
-    zeros: Any = {name: np.zeros_like(value) for name, value in parameters.items()}
-    state: tuple[Any, ...] = (dict(parameters), Moments(zeros, zeros), dict(parameters), np.zeros((), np.int32))
+def new_state(
+    parameters: Mapping[str, NDArray[np.float32]], factors: Mapping[str, NDArray[np.float32]] | None = None
+) -> TrainState:
+    """Return the state at step 0, from a copy of the start values; where there are factors, these are trained."""
+    own = dict(parameters if factors is None else factors)
+    zeros: Any = {name: np.zeros_like(value) for name, value in own.items()}
+    state: tuple[Any, ...] = (own, Moments(zeros, zeros), dict(parameters), np.zeros((), np.int32))
     placed: TrainState = jax.tree.map(lambda leaf: jax.device_put(leaf, may_alias=False), TrainState(*state))
     return placed
 
@@ -196,8 +208,10 @@ def as_trained(model: Seq2Seq, batch: Batch, variation: Variation, noise: Noise)
     """Return what a model is given of a batch in training, and what it is to say: images and boxes are varied."""
     source = varied(model.stem, batch.source, variation, noise)
     targets = arranged(model.stem, batch.targets, variation, noise)
-    inputs = batch.inputs if targets is batch.targets else behind(targets)
-    return batch._replace(source=source, inputs=inputs), targets
+    if targets is batch.targets:
+        return batch._replace(source=source), targets
+    filled = filled_up(model.stem, targets, variation, noise)
+    return batch._replace(source=source, inputs=behind(filled.shown)), filled.said
 
 
 def behind(targets: Int[Array, "batch target"]) -> Int[Array, "batch target"]:
@@ -237,15 +251,29 @@ def training(
     The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
     several configurations it takes the facts of the one that is meant as well, and the true sizes of its parameters.
     With `on_cores` it is what each core does, of the same state with its own part of the rows.
+    Where the state holds factors, it takes the parameters that their products are added to.
     """
-    of_parameters = forms(model)
+    of_model = forms(model)
 
     def train(
-        state: TrainState, split: DeviceSplit, chunk: Chunk, given: Any = None, sizes: Sizes | None = None
+        state: TrainState,
+        split: DeviceSplit,
+        chunk: Chunk,
+        given: Any = None,
+        sizes: Sizes | None = None,
+        base: Parameters | None = None,
     ) -> tuple[TrainState, Float[Array, "steps"]]:
+        of_parameters, own_sizes = of_model, sizes
+        if base is not None:
+            of_parameters = factor_forms(of_model)
+            own_sizes = factor_sizes(base, of_model, sizes, chunk.recipe.rank)
+
+        def whole(parameters: Parameters) -> Parameters:
+            return parameters if base is None else adapted(base, parameters, of_model, chunk.recipe.scale)
+
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
             seen, targets = as_trained(model, batch, chunk.variation, noise)
-            logits = bind(model, parameters, given)(seen.source, seen.inputs, noise, seen.copies)
+            logits = bind(model, whole(parameters), given)(seen.source, seen.inputs, noise, seen.copies)
             smoothing, weights = chunk.recipe.label_smoothing, batch.weights
             return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens, weights=weights)
 
@@ -274,11 +302,12 @@ def training(
                 pace,
                 chunk.recipe,
                 of_parameters,
-                sizes=sizes,
+                sizes=own_sizes,
                 kinds=optimizers,
             )
             parameters = kept(moved, now.parameters, chunk.recipe)
-            average = {name: old + pace.average * (parameters[name] - old) for name, old in now.average.items()}
+            latest = whole(parameters)
+            average = {name: old + pace.average * (latest[name] - old) for name, old in now.average.items()}
             return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
 
         start = (state, jnp.zeros(chunk.tokens.shape))
@@ -290,16 +319,40 @@ def training(
 
 @cache
 def train_program(
-    signature: Signature, bucket: Bucket, optimizers: tuple[type[Optimizer], ...], cores: int = 1
+    signature: Signature,
+    bucket: Bucket,
+    optimizers: tuple[type[Optimizer], ...],
+    cores: int = 1,
+    adapted: bool = False,
 ) -> Train:
-    """Return `training` as a program; it consumes the state that it is given, of which each of the cores has a copy."""
-    mesh, model = core_mesh(cores), single(signature)
+    """Return `training` as a program; it consumes the state that it is given, of which each of the cores has a copy.
+
+    If it is to be `adapted`, what its factors are added to is a fourth input.
+    """
+    mesh = core_mesh(cores)
+    train = training(single(signature), bucket, optimizers, on_cores=mesh is not None)
+
+    def steps(state: TrainState, split: DeviceSplit, chunk: Chunk, *base: Parameters) -> Any:
+        return train(state, split, chunk, None, None, *base)
+
     if mesh is None:
-        return jax.jit(training(model, bucket, optimizers), donate_argnums=0)
+        return jax.jit(steps, donate_argnums=0)
     parts = Chunk._make(BY_ROWS if name == "rows" else WHOLE for name in Chunk._fields)
-    of_core = training(model, bucket, optimizers, on_cores=True)
-    every = jax.shard_map(of_core, mesh=mesh, in_specs=(WHOLE, WHOLE, parts), out_specs=WHOLE, check_vma=False)
+    given = (WHOLE, WHOLE, parts, *([WHOLE] if adapted else []))
+    every = jax.shard_map(steps, mesh=mesh, in_specs=given, out_specs=WHOLE, check_vma=False)
     return jax.jit(every, donate_argnums=0)
+
+
+@cache
+def added_program(signature: Signature) -> Callable[..., Parameters]:
+    """Return the program of a model's parameters, from (those to which is added, factors, scale)."""
+    of_model = forms(single(signature))
+    return jax.jit(lambda base, factors, scale: adapted(base, factors, of_model, scale))
+
+
+def counted(model: Model, targets: Int[Array, "batch target"]) -> Bool[Array, "batch target"]:
+    """Say which tokens are scored: of images not the end, since a class has one token, and boxes may be filled up."""
+    return (targets != PAD) & ((targets != EOS) | isinstance(model.stem, Tokens))
 
 
 Evaluate = Callable[..., TokenCounts]
@@ -325,7 +378,7 @@ def evaluating(model: Model, bucket: Bucket) -> Evaluate:
             batch = gather(split, rows[index], bucket)
             logits = bound(batch.source, batch.inputs, None, batch.copies)
             guesses = sayable(logits).argmax(axis=-1)
-            found = token_counts(logits, guesses, batch.targets, batch.targets != PAD)
+            found = token_counts(logits, guesses, batch.targets, counted(model, batch.targets))
             return TokenCounts(*(sums.at[index].set(new) for sums, new in zip(counts, found, strict=True)))
 
         none = TokenCounts(jnp.zeros(rows.shape), *(jnp.zeros(rows.shape, jnp.int32) for _ in range(2)))

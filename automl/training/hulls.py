@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.models.facts import encoded, facts
-from automl.models.parameters import declared, padded, true_shapes, unpadded
+from automl.models.parameters import Declared, cut, declared, laid, padded, true_shapes
 from automl.models.seq2seq import Seq2Seq
+from automl.training.adaptation import factors, is_adapted
 from automl.training.executables import TrainState
 from automl.training.optimizers import Moments
 from automl.training.signature import signature
@@ -70,7 +71,7 @@ class Hull:
 
     def laid(self, state: TrainState, configuration: spaces.Seq2Seq) -> TrainState:
         """Return the state of a configuration's own model laid into the hull's arrays; the rest is 0."""
-        return _mapped(state, lambda values: self.padded(values, configuration))
+        return _mapped(state, self.true(configuration), self.model, laid)
 
     def padded(self, values: Mapping[str, Any], configuration: spaces.Seq2Seq) -> Mapping[str, Any]:
         """Return a configuration's own parameters laid into the hull's arrays; the rest is 0."""
@@ -78,13 +79,13 @@ class Hull:
 
     def cut(self, state: TrainState, configuration: spaces.Seq2Seq) -> TrainState:
         """Return the state that was laid into the hull's arrays."""
-        true = self.true(configuration)
-        return _mapped(state, lambda values: unpadded(values, true, self.model))
+        return _mapped(state, self.true(configuration), self.model, cut)
 
-    def empty(self) -> TrainState:
-        """Return a state in which nothing lies."""
-        zeros: Any = {path: np.zeros(own.get_value().shape, np.float32) for path, own in declared(self.model).items()}
-        nothing: Any = (zeros, Moments(zeros, zeros), zeros, np.zeros((), np.int32))
+    def empty(self, *, adapted: bool = False) -> TrainState:
+        """Return a state in which nothing lies; one of factors if it is to be `adapted`."""
+        whole: Any = _zeros(declared(self.model))
+        own: Any = _zeros(factors(self.model)) if adapted else whole
+        nothing: Any = (own, Moments(own, own), whole, np.zeros((), np.int32))
         return TrainState(*nothing)
 
     def _holds(self, configuration: spaces.Seq2Seq) -> bool:
@@ -95,10 +96,20 @@ class Hull:
         return len(given) > 0 and all(map(_is_usual, (configuration.encoder, configuration.decoder)))
 
 
-def _mapped(state: TrainState, change: Any) -> TrainState:
-    parameters, moments, average, step = state
-    first, second = change(moments.first), change(moments.second)
-    return TrainState(change(parameters), Moments(first, second), change(average), step)
+def _mapped(state: TrainState, true: Seq2Seq, larger: Seq2Seq, change: Any) -> TrainState:
+    """Change all arrays of a state by what is declared of a model and of a larger one."""
+    whole: list[Declared] = [declared(true), declared(larger)]
+    own = [factors(true), factors(larger)] if is_adapted(state.parameters) else whole
+
+    def changed(values: Mapping[str, Any], ends: list[Declared]) -> Any:
+        return change({path: np.asarray(value) for path, value in values.items()}, *ends)
+
+    moments = Moments(*(changed(each, own) for each in state.optimizer))
+    return TrainState(changed(state.parameters, own), moments, changed(state.average, whole), state.step)
+
+
+def _zeros(of: Declared) -> dict[str, NDArray[np.float32]]:
+    return {path: np.zeros(own.get_value().shape, np.float32) for path, own in of.items()}
 
 
 def _at_end(configuration: spaces.Seq2Seq, *, wide: bool) -> spaces.Seq2Seq:

@@ -28,7 +28,7 @@ def membership(valid: Evaluator, signature: Signature, parameters: Parameters) -
             return None
         sums = forced_sums(valid.programs, signature, parameters, on_device(some, table.copies), some.rows, bucket)
         loss, tokens = (np.asarray(each)[: some.rows] for each in (sums.loss, sums.tokens))
-        losses.append(loss / tokens)
+        losses.append(loss / np.maximum(tokens, 1))
     train, held_out = losses
     share = told(train, held_out)
     return Membership(share, float(train.mean()), float(held_out.mean()), min(len(train), len(held_out)))

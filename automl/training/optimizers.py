@@ -34,12 +34,14 @@ class Moments(NamedTuple):
 
 
 FREE: Any = np.bool_(False)
+NO_RANK: Any = np.int32(0)
+NO_SCALE: Any = np.float32(0)
 
 
 class Recipe(NamedTuple):
     """The dials of a trial that are data to its program, but for those of its pace; `kind` counts `OPTIMIZERS`.
 
-    `held` says that the encoder stays as it is.
+    `held` says that the encoder stays as it is; `rank` and `scale` are those of what is added to matrices.
     """
 
     kind: Int[Array, ""]
@@ -47,14 +49,17 @@ class Recipe(NamedTuple):
     clipping: Float[Array, ""]
     label_smoothing: Float[Array, ""]
     held: Bool[Array, ""] = FREE
+    rank: Int[Array, ""] = NO_RANK
+    scale: Float[Array, ""] = NO_SCALE
 
     @staticmethod
     def of(configuration: Seq2Seq) -> "Recipe":
         """Return the dials of a configuration."""
         optimizer = configuration.optimizer
         dials = (optimizer.weight_decay, configuration.clipping, configuration.label_smoothing)
-        held = np.bool_(configuration.tuned == "decoder")
-        values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials), held)
+        held, rank = np.bool_(configuration.tuned == "decoder"), configuration.lora_rank
+        added = np.int32(rank), np.float32(configuration.lora_alpha / rank)
+        values: tuple[Any, ...] = (np.int32(OPTIMIZERS.index(type(optimizer))), *map(np.float32, dials), held, *added)
         return Recipe(*values)
 
 

@@ -14,6 +14,7 @@ import jax
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from automl.models.parameters import Parameters
 from automl.training.executables import Chunk, DeviceSplit, TrainState
 from automl.training.programs import Programs
 from automl.training.slots import Kind, Slots
@@ -65,6 +66,7 @@ class Lane:
     Attributes:
         configuration: What the trial is.
         state: Its state where it lies in no slot.
+        base: What its factors are added to, where it trains such.
         chunk: What it waits for, while it waits.
         losses: What came of that.
         error: Why nothing did.
@@ -73,6 +75,7 @@ class Lane:
 
     configuration: Seq2Seq
     state: TrainState | None
+    base: Parameters | None = None
     split: Any = None
     chunk: Chunk | None = None
     losses: Float[NDArray[Any], "steps"] | None = None
@@ -111,9 +114,9 @@ class Population:
         return [bank.count for bank in self._banks]
 
     @contextmanager
-    def lane(self, state: TrainState, configuration: Seq2Seq) -> Iterator[Lane]:
-        """Join with a trial; it leaves at the end of the context."""
-        lane = Lane(configuration, state)
+    def lane(self, state: TrainState, configuration: Seq2Seq, base: Parameters | None = None) -> Iterator[Lane]:
+        """Join with a trial, and with what its factors are added to; it leaves at the end of the context."""
+        lane = Lane(configuration, state, base)
         with self._turn:
             self._lanes.append(lane)
         try:
@@ -183,7 +186,7 @@ class Population:
         slot = bank.free
         assert slot is not None
         assert lane.state is not None
-        bank.put(slot, lane.state, lane.configuration)
+        bank.put(slot, lane.state, lane.configuration, lane.base)
         lane.bank, lane.slot, lane.state = bank, slot, None
 
     def _step(self, waiting: list[Lane]) -> None:

@@ -46,13 +46,12 @@ class PopulationTrainer(Trainer):
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
-        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
-        kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer))
-        population, wide = (
-            self.population(kind, dataset.table.digest, dataset.is_streamed),
-            _widening(kind, static, course.order),
-        )
-        with population.lane(begin.state, static.configuration) as lane:
+        course = Course(segment, configuration, dataset, begin.tokens)
+        base = self._base(segment, static)
+        kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer), base is not None)
+        population = self.population(kind, dataset.table.digest, dataset.is_streamed)
+        wide = _widening(kind, static, course.order)
+        with population.lane(begin.state, static.configuration, base) as lane:
             feed = dataset.runs(course.order, segment.seed, segment.from_step)
             for run, pairs in course.runs(feed, stop, watch):
                 begun = run.first_step > segment.from_step

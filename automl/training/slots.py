@@ -28,13 +28,15 @@ class Kind(NamedTuple):
     hull: Hull
     bucket: Bucket
     optimizers: tuple[type[Optimizer], ...]
+    adapted: bool = False
 
 
 class Tenant(NamedTuple):
-    """What lies in each slot beside the state: which of a hull's models it is."""
+    """What lies in each slot beside the state: which of a hull's models it is, and what factors are added to."""
 
     given: Mapping[str, Any]
     sizes: Mapping[str, Any]
+    base: Mapping[str, Any] | None = None
 
 
 @cache
@@ -97,8 +99,10 @@ class Slots:
         along: Any = PartitionSpec
         self._along, self._everywhere = NamedSharding(mesh, along(TRIALS)), NamedSharding(mesh, along())
         hull = self.kind.hull
-        nothing = Tenant(hull.given(hull.members[-1]), hull.sizes(hull.members[-1]))
-        self._state, self._tenants = self._stacked(hull.empty()), self._stacked(nothing)
+        empty = hull.empty(adapted=self.kind.adapted)
+        base = empty.average if self.kind.adapted else None
+        nothing = Tenant(hull.given(hull.members[-1]), hull.sizes(hull.members[-1]), base)
+        self._state, self._tenants = self._stacked(empty), self._stacked(nothing)
         self._data: tuple[Any, Any] = (None, None)
         self.taken: dict[int, Seq2Seq] = {}
         self.has_trained = False
@@ -113,10 +117,11 @@ class Slots:
         """Whether the states are gone, since a program that failed had consumed them."""
         return any(leaf.is_deleted() for leaf in jax.tree.leaves(self._state))
 
-    def put(self, slot: int, state: TrainState, configuration: Seq2Seq) -> None:
-        """Lay a trial into a free place."""
+    def put(self, slot: int, state: TrainState, configuration: Seq2Seq, base: Mapping[str, Any] | None = None) -> None:
+        """Lay a trial into a free place, and what its factors are added to."""
         hull, place = self.kind.hull, np.int32(slot)
-        tenant = Tenant(hull.given(configuration), hull.sizes(configuration))
+        own = None if base is None else hull.padded(base, configuration)
+        tenant = Tenant(hull.given(configuration), hull.sizes(configuration), own)
         self._state = self._fill(self._state, hull.laid(state, configuration), place)
         self._tenants = self._fill(self._tenants, tenant, place)
         self.taken[slot] = configuration

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Bucket, Run
+from automl.data.batching import Bucket, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding.answers import decode
 from automl.errors import FailureReason, TrialFailure
@@ -36,7 +36,7 @@ from automl.segments import (
     Workload,
 )
 from automl.training import checkpoints
-from automl.training.augmentation import Variation
+from automl.training.adaptation import initial_factors, rank_of
 from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
 from automl.training.dataset import CHUNK, Dataset
@@ -47,6 +47,7 @@ from automl.training.executables import (
     Chunk,
     DeviceSplit,
     TrainState,
+    added_program,
     model_of,
     new_state,
     train_program,
@@ -69,6 +70,7 @@ from storage import objects
 
 DRAWN = "drawn"
 MOST_DATASETS = 4
+MOST_BASES = 2
 REPORT_SECONDS = 1.0
 LEAST_ROWS = 8
 """Rows of a batch for each of several cores."""
@@ -90,7 +92,9 @@ class Trainer:
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
-        self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits))
+        self.bases = lru_cache(MOST_BASES)(lambda *beginning: jax.device_put(self._start_values(*beginning)))
+        doubts = self.table.corpus.tokens[1] == "boxes"
+        self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits, doubts=doubts))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation = 0.0
         beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
@@ -139,7 +143,8 @@ class Trainer:
         end, execution = self._train(segment, static, watch, report, stop)
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
-            end, scores = self._scored(end, static, dataset, configuration.length_slack, final=segment.cooldown)
+            last = self._latest(segment, static, end.state) if segment.cooldown else None
+            end, scores = self._scored(end, static, dataset, configuration.length_slack, last)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -156,7 +161,7 @@ class Trainer:
             tokens=dataset.base_tokens(end.tokens),
             scores=scores,
             checkpoint=digest,
-            parameters=sum(value.size for value in end.state.parameters.values()),
+            parameters=sum(value.size for value in end.state.average.values()),
             seconds=watch.seconds,
             programs=self.programs.counts.since(before),
             execution=execution,
@@ -170,8 +175,8 @@ class Trainer:
         statics = [self._static(configuration) for configuration in configurations]
         report(Beat("evaluating", note=f"decoding {job.split}"))
         parameters = [
-            checkpoints.read(self.checkpoints, member.checkpoint, self._fresh(static, 0)).state.average
-            for member, static in zip(members, statics, strict=True)
+            checkpoints.read(self.checkpoints, member.checkpoint, self._fresh(static, 0, rank_of(own))).state.average
+            for member, static, own in zip(members, statics, configurations, strict=True)
         ]
         slack = configurations[0].length_slack
         evaluator, places = dataset.evaluator(job.split, slack), tuple(range(len(members)))
@@ -189,23 +194,32 @@ class Trainer:
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
 
     def _scored(
-        self, end: Checkpoint, static: Signature, dataset: Dataset, slack: float, *, final: bool
+        self, end: Checkpoint, static: Signature, dataset: Dataset, slack: float, last: Parameters | None
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
-        At the end of a trial the last parameters take the place of the average where they are better.
+        At the end of a trial the `last` parameters take the place of the average where they are better.
         """
         state, evaluator = end.state, dataset.evaluator("valid", slack)
         decoder = self.decoders(static, evaluator.limits).program(Greedy())
 
         def scores(of: Parameters) -> Mapping[str, float]:
-            return evaluator.scores(static, of, decoder, self._forced(of, static), spread=final)
+            return evaluator.scores(static, of, decoder, self._forced(of, static), spread=last is not None)
 
         found = scores(state.average)
-        last = scores(state.parameters) if final else found
-        if final and self._better(last, found):
-            return end._replace(state=state._replace(average=state.parameters)), last
+        if last is not None and self._better(others := scores(last), found):
+            return end._replace(state=state._replace(average=last)), others
         return end, found
+
+    def _latest(self, segment: Segment, static: Signature, state: TrainState) -> Parameters:
+        """Return the parameters of the model as they are, what was trained to be added to them included."""
+        base = self._base(segment, static)
+        if base is None:
+            return state.parameters
+        inputs = (base, state.parameters, Recipe.of(from_dict(Seq2Seq, segment.configuration)).scale)
+        program = self.programs.get(repr(("adapted", static)), partial(added_program, static), inputs)
+        found: Parameters = program(*inputs)
+        return found
 
     def _forced(self, parameters: Parameters, static: Signature) -> Forced | None:
         """Return what counts right tokens where the program of the model alone does not."""
@@ -231,46 +245,60 @@ class Trainer:
 
         return median_seconds(decoded, [sources[place] for place in chosen], pin=not self.single)
 
-    def _fresh(self, static: Signature, seed: int) -> TrainState:
-        return new_state(initialise(model_of(static), seed))
+    def _fresh(self, static: Signature, seed: int, rank: int | None = None) -> TrainState:
+        """Return the state at step 0 from drawn parameters, those of factors where they have a rank."""
+        model = model_of(static)
+        own = None if rank is None else initial_factors(model, seed, rank)
+        return new_state(initialise(model, seed), own)
 
     def _begin(self, segment: Segment, static: Signature) -> Checkpoint:
-        fresh = self._fresh(static, segment.seed)
+        rank = rank_of(from_dict(Seq2Seq, segment.configuration))
         if segment.checkpoint is None:
-            return Checkpoint(self._begun(fresh, str(segment.configuration.get("start", DRAWN))), 0)
-        begin = checkpoints.read(self.checkpoints, segment.checkpoint, fresh)
+            values = self._start_values(static, segment.seed, start_of(segment))
+            own = None if rank is None else initial_factors(model_of(static), segment.seed, rank)
+            return Checkpoint(new_state(values, own), 0)
+        begin = checkpoints.read(self.checkpoints, segment.checkpoint, self._fresh(static, segment.seed, rank))
         if int(begin.state.step) != segment.from_step:
             raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, "the checkpoint is of another step")
         return begin
 
-    def _begun(self, fresh: TrainState, start: str) -> TrainState:
-        """Return the state at step 0: drawn parameters, those of the bundle, or those of a pre-training."""
+    def _base(self, segment: Segment, static: Signature) -> Parameters | None:
+        """Return the parameters that the factors of a trial are added to; nothing where it trains its parameters."""
+        if rank_of(from_dict(Seq2Seq, segment.configuration)) is None:
+            return None
+        start = start_of(segment)
+        found: Parameters = self.bases(static, segment.seed if start == DRAWN else 0, start)
+        return found
+
+    def _start_values(self, static: Signature, seed: int, start: str) -> Mapping[str, NDArray[np.float32]]:
+        """Return what a trial begins with: drawn parameters, those of the bundle, or those of a pre-training."""
+        fresh = initialise(model_of(static), seed)
         if start == DRAWN:
             return fresh
         if start in self.starts:
             values = averaged(checkpoints.read_tensors(self.checkpoints, self.starts[start]))
         else:
             values = self.table.corpus.parameters
-        shapes = ({name: value.shape for name, value in each.items()} for each in (fresh.parameters, values))
+        shapes = ({name: value.shape for name, value in each.items()} for each in (fresh, values))
         if next(shapes) != next(shapes):
             raise TrialFailure(FailureReason.BAD_DATA, f"the parameters of start {start!r} are of another model")
-        return new_state(values)
+        return values
 
     def _train(
         self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
     ) -> tuple[Checkpoint, Mapping[str, Any]]:
         """Return where training ended, and how it was computed."""
-        begin = self._begin(segment, static)
+        begin, base = self._begin(segment, static), self._base(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
         mesh = core_mesh(self._cores(dataset))
         place: Callable[[Any], Any] = (lambda tree: tree) if mesh is None else partial(on_all, mesh=mesh)
-        state = place(begin.state)
-        course = Course(segment, configuration, dataset.plan.of_tokens(configuration.batch_tokens), begin.tokens)
+        state, *added = place((begin.state, *(() if base is None else (base,))))
+        course = Course(segment, configuration, dataset, begin.tokens)
         feed = dataset.runs(course.order, segment.seed, segment.from_step, place)
         for run, pairs in course.runs(feed, stop, watch):
             chunk = course.chunk(run)
-            inputs = (state, pairs, chunk)
+            inputs = (state, pairs, chunk, *added)
             key = self._key(static, run, course, inputs)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
@@ -301,8 +329,9 @@ class Trainer:
         for a first look one compilation is enough, and padding changes no number but by rounding. One that goes on does
         so on an accelerator until their own is compiled beside it.
         """
-        dataset = self.dataset(course.configuration)
-        rest = (alike(course.configuration.optimizer), self._cores(dataset), dataset.table.digest)
+        of = course.configuration
+        dataset = self.dataset(of)
+        rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest)
         own, largest = (static, run.bucket, *rest), course.order.largest
         if own in self.compiled or own[1] == largest or not run.bucket.fits(largest):
             return own
@@ -314,13 +343,13 @@ class Trainer:
         if self.compiler is None:
             return False
         if key not in self.awaited:
-            source = Source("automl.training.executables:train_program", key[:4])
-            self.awaited[key] = self.compiler.submit(repr(("train", *key[:4])), source, inputs)
+            source = Source("automl.training.executables:train_program", key[:5])
+            self.awaited[key] = self.compiler.submit(repr(("train", *key[:5])), source, inputs)
         return not self.awaited[key].done()
 
     def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:4])), inputs)
+        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:5])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
@@ -328,8 +357,8 @@ class Trainer:
             report(Beat("compiling"))
             with watch.part("compiling"):
                 begun = time.monotonic()
-                build = partial(train_program, *key[:4])
-                self.compiled[key] = self.programs.get(repr(("train", *key[:4])), build, inputs)
+                build = partial(train_program, *key[:5])
+                self.compiled[key] = self.programs.get(repr(("train", *key[:5])), build, inputs)
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
         return self.compiled[key]
@@ -338,15 +367,15 @@ class Trainer:
 class Course:
     """The way of one segment: the inputs of each chunk, and when it is over."""
 
-    def __init__(self, segment: Segment, configuration: Seq2Seq, order: BatchPlan, tokens: int) -> None:
+    def __init__(self, segment: Segment, configuration: Seq2Seq, dataset: Dataset, tokens: int) -> None:
         self.segment = segment
         self.configuration = configuration
-        self.order = order
+        self.order = order = dataset.order(configuration)
         self.tokens = tokens
         self._trained = self._padded = 0
         self.noise = noise_of(configuration, segment.seed)
         self.recipe = Recipe.of(configuration)
-        self.variation = Variation.of(configuration.augmentation, getattr(configuration.target_tokens, "bins", 0))
+        self.variation = dataset.variation(configuration)
         self.cooldown: Cooldown | None = None
         if segment.cooldown and segment.to_tokens is not None:
             per_step = order.tokens_per_epoch / order.steps_per_epoch
@@ -404,7 +433,7 @@ class Course:
         rows[: present.sum()] = run.rows[present]
         bounds, tokens = np.zeros(CHUNK + 1, np.int32), np.ones(CHUNK, np.float32)
         bounds[1 : len(present) + 1] = present.sum(axis=1).cumsum()
-        tokens[: len(present)] = run.tokens
+        tokens[: len(present)] = self.order.losses(run)
         single = jax.tree.map(np.float32, numbers)
         inputs: tuple[Any, ...] = (
             rows,
@@ -417,6 +446,11 @@ class Course:
             self.variation,
         )
         return Chunk(*jax.device_put(inputs))
+
+
+def start_of(segment: Segment) -> str:
+    """Return what a trial begins with."""
+    return str(segment.configuration.get("start", DRAWN))
 
 
 def said_of(run: Run, tokens: int, loss: float, reported: float, report: Report) -> float:

@@ -3,7 +3,7 @@
 from search_spaces.costs.extremes import fewest_and_most_parameters
 from search_spaces.costs.memory import step_memory
 from search_spaces.costs.operations import decoding_operations, forward_operations, step_operations
-from search_spaces.costs.weights import parameters
+from search_spaces.costs.weights import parameters, trained
 from search_spaces.costs.work import Extent
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "parameters",
     "step_memory",
     "step_operations",
+    "trained",
 ]

@@ -4,7 +4,7 @@ They are those that XLA counts in the program as it is handed over, before it is
 nothing padded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from search_spaces import decoders, encoders, outputs, stems
@@ -12,8 +12,8 @@ from search_spaces.attention import MultiHead
 from search_spaces.costs import decoders as decoding
 from search_spaces.costs.encoders import encoded
 from search_spaces.costs.layers import Weight
-from search_spaces.costs.weights import weights
-from search_spaces.costs.work import Extent, Work, each, linear
+from search_spaces.costs.weights import factors, weights
+from search_spaces.costs.work import NONE, Extent, Work, each, linear, product
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.seq2seq import Seq2Seq
 
@@ -31,9 +31,12 @@ def forward_operations(configuration: Seq2Seq, extent: Extent) -> int:
 def step_operations(configuration: Seq2Seq, extent: Extent, batches: int = 1) -> int:
     """Return those of a step of training on so many batches: loss, gradient, optimizer and average."""
     own = [*weights(configuration, extent.source_vocabulary, extent.target_vocabulary)]
-    gathered = sum(weight.size for weight in own) if batches > 1 else 0
-    gradient = loss(configuration, extent).training + gathered
-    return round(batches * gradient + sum(_updates(configuration.optimizer, own)))
+    is_adapted = configuration.tuned == "lora"
+    moved = [*factors(own, configuration.lora_rank)] if is_adapted else own
+    added = sum(_added(own, configuration.lora_rank), NONE) if is_adapted else NONE
+    gathered = sum(weight.size for weight in moved) if batches > 1 else 0
+    gradient = loss(configuration, extent).training + added.training + gathered
+    return round(batches * gradient + added.forward + sum(_updates(configuration.optimizer, moved)))
 
 
 def decoding_operations(configuration: Seq2Seq, extent: Extent) -> int:
@@ -85,6 +88,13 @@ def _averaged_heads(kind: decoders.Decoder, pairs: int) -> Work:
     """Return the weights of attention, averaged over heads."""
     heads = kind.attention.num_heads if isinstance(kind.attention, MultiHead) else 0
     return each(pairs * heads, 2, 3)
+
+
+def _added(own: Iterable[Weight], rank: int) -> Iterator[Work]:
+    """Yield the work of adding a product of two factors to each matrix, and of its gradient."""
+    for kind, rows, columns, number in own:
+        if kind == "matrix":
+            yield (product(rows, min(rank, rows, columns), columns) + each(rows * columns, 2, 1)) * number
 
 
 def _updates(kind: Optimizer, own: list[Weight]) -> Iterator[float]:

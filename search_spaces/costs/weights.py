@@ -1,6 +1,6 @@
 """Weights: the shapes of a configuration's parameters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from search_spaces import decoders, encoders, stems
@@ -24,6 +24,28 @@ from search_spaces.seq2seq import Seq2Seq
 def parameters(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> int:
     """Return the exact number of parameters; vocabularies include the special tokens."""
     return sum(weight.size for weight in weights(configuration, source_vocabulary, target_vocabulary))
+
+
+def trained(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> int:
+    """Return how many of the parameters training moves: all, those behind the encoder, or what LoRA adds."""
+    sizes = source_vocabulary, target_vocabulary
+    match configuration.tuned:
+        case "decoder":
+            size = decoders.size_of(configuration.decoder)
+            held = _encoder(configuration.encoder, source_vocabulary, size, configuration.stem)
+            return parameters(configuration, *sizes) - sum(weight.size for weight in held)
+        case "lora":
+            return sum(weight.size for weight in factors(weights(configuration, *sizes), configuration.lora_rank))
+        case _:
+            return parameters(configuration, *sizes)
+
+
+def factors(of: Iterable[Weight], rank: int) -> Iterator[Weight]:
+    """Yield the two factors of what LoRA adds to each matrix (Hu et al., 2021), of a rank that the matrix can have."""
+    for kind, rows, columns, number in of:
+        if kind == "matrix":
+            own = min(rank, rows, columns)
+            yield from (Weight("matrix", rows, own, number), Weight("matrix", own, columns, number))
 
 
 def weights(configuration: Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> Iterator[Weight]:

@@ -82,8 +82,9 @@ def test_a_search_hands_back_a_model_that_says_boxes_in_the_pixels_of_the_image(
     assert max(box.left + box.width for text in model.predict(larger) for box in read_text(text)) > SIDE
 
 
-def test_an_interrupted_trial_of_boxes_ends_as_an_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
-    document = task(tmp_path)
+@pytest.mark.parametrize("noise", [False, True])
+def test_an_interrupted_trial_of_boxes_ends_as_an_uninterrupted_one_to_the_bit(tmp_path: Path, noise: bool) -> None:
+    document = task(tmp_path, space={**SPACE, "noise_objects": noise})
     table = build_table(document, tmp_path / "cache")
     configuration = space_of(document, table.corpus).default()
     trainer = Trainer(Workload(str(table.folder), str(tmp_path / "kept"), ("mean_average_precision_50",)))

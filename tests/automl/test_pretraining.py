@@ -81,6 +81,40 @@ def test_a_decoder_is_tuned_alone_and_the_encoder_stays_to_the_bit(folder: Path,
     assert not any(same[name] for name in same if name.endswith("kernel") and name.startswith("decoder."))
 
 
+def test_lora_changes_matrices_alone_and_leaves_an_ordinary_bundle(folder: Path, tuned: Finished) -> None:
+    first = '[budget]\ntrials = 1\ntarget = "sequence_error_rate<=2"\n'
+    (folder / "added.toml").write_text(FROM + first + '[space]\ntuned = "lora"\nlora_rank = 4\n')
+    added = automl(folder, "search", "added.toml", "--json")
+    assert added.code == 0, added.err
+    before, after = (load_file(folder / "models" / name / "model.safetensors") for name in ("copy", "added"))
+    assert {name: value.shape for name, value in before.items()} == {name: v.shape for name, v in after.items()}
+    same = {name: np.array_equal(before[name], after[name]) for name in before}
+    assert all(same[name] for name in same if name.endswith((".bias", ".table")))
+    assert not any(same[name] for name in same if name.endswith("kernel"))
+    assert (added.json["best"]["configuration"]["tuned"], added.json["best"]["configuration"]["lora_rank"]) == (
+        "lora",
+        4,
+    )
+    assert "more were trained and added to its matrices, by LoRA of rank 4" in (
+        folder / "models/added/README.md"
+    ).read_text(encoding="utf-8")
+    scored = automl(folder, "evaluate", "models/added", "test.tsv", "--json").json["metrics"]
+    assert 0 <= scored["sequence_error_rate"] <= 1
+
+
+@pytest.mark.parametrize("objectives", [["causal"], ["masked", "causal"]])
+def test_every_objective_is_one_that_trials_begin_with(folder: Path, objectives: list[str]) -> None:
+    name, first = "-".join(objectives), '[budget]\ntrials = 1\ntarget = "sequence_error_rate<=1"\n'
+    (folder / f"{name}.toml").write_text(DOCUMENT + first + TEXT + f"objective = {objectives}\n")
+    done = automl(folder, "search", f"{name}.toml", "--json")
+    assert done.code == 0, done.err
+    for each in objectives:
+        assert f"pre-training, as search {name}.{each}" in done.err
+        (status,) = automl(folder, "status", f"{name}.{each}", "--json").json["searches"]
+        assert status["state"] == "finished"
+    assert done.json["best"]["configuration"]["start"] == objectives[0]
+
+
 def test_what_a_bundle_cannot_say_is_refused(folder: Path, found: Finished) -> None:
     (folder / "strange.tsv").write_text("".join(f"ab{c}\tлы{c}\n" for c in "ёйцукенгшщзхъ"))
     (folder / "strange.toml").write_text(FROM.replace("more.tsv", "strange.tsv"))
@@ -129,8 +163,23 @@ def test_only_what_trains_a_bundle_can_be_narrowed(folder: Path) -> None:
     space = fine_tuning_space(narrowed, shape)
     assert space.default().dropout == 0.1
     assert {path.split(".")[0] for path in space.reached() if list(space.free(path))} <= set(BEGUN)
-    with pytest.raises(SpaceError, match=r"space\.hidden_size: fine-tuning keeps the shape"):
-        fine_tuning_space(wanted.model_copy(update={"space": {"hidden_size": 64}}), shape)
+    assert space.ranges["tuned"].values == ("whole", "decoder", "lora")  # type: ignore[union-attr]
+    for wrong, said in {
+        "hidden_size": r"space\.hidden_size: fine-tuning keeps the shape",
+        "lora_rank": r"space\.lora_rank is for tuned = 'lora', and tuned leaves whole",
+    }.items():
+        with pytest.raises(SpaceError, match=said):
+            fine_tuning_space(wanted.model_copy(update={"space": {wrong: 8, "tuned": "whole"}}), shape)
+
+
+@pytest.mark.parametrize("dial", ["tuned", "start", "lora_rank"])
+def test_dials_of_what_has_begun_need_a_beginning(tmp_path: Path, dial: str) -> None:
+    space = {"tuned": "decoder", "start": "causal", "lora_rank": 4}
+    wanted = document_from_mapping({"name": "x", "data": {"train": "a.tsv"}, "space": {dial: space[dial]}}, tmp_path)
+    with pytest.raises(
+        InputError, match=rf"\[space\] {dial} is for training that has begun before; give \[pretraining\]"
+    ):
+        space_of(wanted)
 
 
 def test_an_ensemble_and_a_model_of_another_kind_are_not_fine_tuned(tmp_path: Path) -> None:

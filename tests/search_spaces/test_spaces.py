@@ -215,3 +215,12 @@ def test_a_configuration_of_before_has_what_then_was_so() -> None:
     assert from_dict(Seq2Seq, before) == Seq2Seq()
     with pytest.raises(SpaceError, match="lacks the dial 'dropout'"):
         from_dict(Seq2Seq, {name: value for name, value in values.items() if name != "dropout"})
+
+
+def test_a_dial_beside_another_is_drawn_and_told_where_it_means_something() -> None:
+    both = space({"tuned": ["whole", "lora"], "lora_rank": [2, 32]})
+    drawn = sampled(both, 60)
+    assert {configuration.lora_rank for configuration in drawn if configuration.tuned == "lora"} == {2, 32}
+    assert {configuration.lora_rank for configuration in drawn if configuration.tuned == "whole"} == {8}
+    for configuration in drawn:
+        assert ("lora_rank" in both.parameters(configuration)) == (configuration.tuned == "lora")

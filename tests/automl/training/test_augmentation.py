@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from automl.data.tokenizers import EOS, PAD
+from automl.data.tokenizers import EOS, PAD, UNK
 from automl.models.dropout import Noise
-from automl.training.augmentation import Variation, arranged, varied
+from automl.training.augmentation import Scene, Variation, arranged, filled_up, varied
 from search_spaces.augmentation import Unchanged, Varied
 from search_spaces.stems import Patches, Tokens
 
@@ -72,11 +72,12 @@ def test_rows_of_padding_stay_padding() -> None:
 
 BINS = 8
 CAT, DOG = [4, 5, 8, 9, 12], [6, 4, 9, 11, 13]
+CLASSES = {12, 13}
 TARGETS = jnp.array([[*CAT, *DOG, EOS, PAD], [*DOG, EOS, *[PAD] * 6], [EOS, *[PAD] * 11], [PAD] * 12] * 16, jnp.int32)
 
 
 def said(augmentation: Any, bins: int = BINS, seed: int = 1, stem: Any = STEM) -> Any:
-    return np.asarray(arranged(stem, TARGETS, Variation.of(augmentation, bins), noise(seed)))
+    return np.asarray(arranged(stem, TARGETS, Variation.of(augmentation, Scene(bins)), noise(seed)))
 
 
 def test_targets_that_are_no_boxes_stay_as_they_are() -> None:
@@ -102,3 +103,39 @@ def test_boxes_are_mirrored_where_their_image_is() -> None:
         objects = {tuple(row[:5]), tuple(row[5:10])}
         assert (tuple(turned) in objects) == flipped
         assert (tuple(CAT) in objects) != flipped
+
+
+MORE = jnp.concatenate([TARGETS, jnp.zeros((64, 9), jnp.int32)], axis=1)
+
+
+def filled(objects: int, seed: int = 1) -> Any:
+    variation = Variation.of(STILL, Scene(BINS, len(CLASSES), objects))
+    return [np.asarray(part) for part in filled_up(STEM, MORE, variation, noise(seed))]
+
+
+def test_targets_are_filled_up_with_boxes_of_which_a_model_says_that_they_are_of_no_class() -> None:
+    shown, said_then = filled(3)
+    for row, shown_row, said_row in zip(np.asarray(MORE)[:32], shown, said_then, strict=False):
+        if (row == PAD).all():
+            assert (shown_row == PAD).all()
+            continue
+        real = int(np.argmax(row == EOS))
+        assert (shown_row[:real] == row[:real]).all()
+        assert (said_row[:real] == row[:real]).all()
+        assert said_row[real:].tolist() == [*[PAD, PAD, PAD, PAD, UNK] * (3 - real // 5), EOS, *[PAD] * 5]
+        for upper, left, lower, right, label in shown_row[real:15].reshape(-1, 5).tolist():
+            assert 4 <= upper <= lower < 4 + BINS
+            assert 4 <= left <= right < 4 + BINS
+            assert label in CLASSES
+        assert shown_row[15] == EOS
+
+
+def test_boxes_that_are_none_are_drawn_by_the_seed_and_never_from_rows_of_enough_objects() -> None:
+    once, again, other = (filled(3, seed)[0] for seed in (1, 1, 2))
+    assert (once == again).all()
+    assert (once != other).any()
+    for objects in (0, 1):
+        shown, said_then = filled(objects)
+        assert (shown[::4] == np.asarray(MORE)[::4]).all()
+        assert (said_then[::4] == np.asarray(MORE)[::4]).all()
+    assert all((part == np.asarray(MORE)).all() for part in filled(0))

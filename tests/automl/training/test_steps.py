@@ -16,10 +16,8 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def program(trainer: Trainer) -> Any:
     trained(trainer, segment(), stop=After(1))
-    data = trainer.dataset(CONFIGURATION)
-    return trainer.compiled[
-        (trainer._static(CONFIGURATION), data.plan.buckets[0], alike(CONFIGURATION.optimizer), data.table.digest)
-    ]
+    data, static = trainer.dataset(CONFIGURATION), trainer._static(CONFIGURATION)
+    return trainer.compiled[(static, data.plan.buckets[0], alike(CONFIGURATION.optimizer), 1, False, data.table.digest)]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def chunk(trainer: Trainer) -> Chunk:
 
 
 def course(trainer: Trainer, seed: int = 5) -> Course:
-    return Course(segment(seed=seed), CONFIGURATION, trainer.dataset(CONFIGURATION).plan, 0)
+    return Course(segment(seed=seed), CONFIGURATION, trainer.dataset(CONFIGURATION), 0)
 
 
 def fresh(trainer: Trainer) -> TrainState:
