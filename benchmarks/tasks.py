@@ -6,7 +6,6 @@ A row is a job that goes on where it was left (its database is kept under `--wor
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from benchmarks.measurement import load
 from benchmarks.peers.ngrams import KneserNey
+from benchmarks.searches import automl, commit, toml
 
 RESULTS = Path(__file__).parent / "results" / "tasks.jsonl"
 LANGUAGES = {
@@ -164,13 +164,13 @@ def run(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     work = options.work / row.name
     work.mkdir(parents=True, exist_ok=True)
     document = work / "task.toml"
-    document.write_text(_toml(row.document(options.data, minutes)), encoding="utf-8")
+    document.write_text(toml(row.document(options.data, minutes)), encoding="utf-8")
     before, began = load(), time.monotonic()
     command = ["automl", "search", "task.toml", "--storage", "sqlite:///automl.db", "--out", "winner", "--json"]
-    search = _automl(work, *command[1:])
+    search = automl(work, *command[1:])
     named = [argument for name in row.metrics for argument in ("--metric", name)]
     test = str((options.data / row.folder / f"test{row.suffix}").absolute())
-    scored = _automl(work, "evaluate", "winner", test, *named, "--json")
+    scored = automl(work, "evaluate", "winner", test, *named, "--json")
     line = {
         "row": row.name,
         "document": {key: value for key, value in row.document(Path(), minutes).items() if key != "data"},
@@ -185,7 +185,7 @@ def run(row: Row, options: argparse.Namespace) -> dict[str, Any]:
         "trials": search["trials"],
         "parameters": search["best"]["parameters"],
         "command": " ".join(command),
-        "commit": _commit(),
+        "commit": commit(),
         "load": [before, load()],
     }
     print(f"{row.name}: {line['test']} after {line['minutes']} minutes (known: {row.others})", file=sys.stderr)
@@ -202,27 +202,6 @@ def _peer(row: Row, data: Path) -> dict[str, float]:
     texts = {split: (data / row.folder / f"{split}{row.suffix}").read_text().splitlines() for split in SPLITS}
     said = {split: [line.split("\t")[-1] for line in lines] for split, lines in texts.items()}
     return {"bits_per_character": KneserNey(said["train"]).bits_per_character(said["test"])}
-
-
-def _automl(folder: Path, *arguments: str) -> Any:
-    code = "import sys; from automl.cli import run; sys.exit(run(sys.argv[1:]))"
-    finished = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, stdout=subprocess.PIPE, check=True)
-    return json.loads(finished.stdout)
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(RESULTS.parent), "describe", "--always", "--dirty"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _toml(document: Mapping[str, Any]) -> str:
-    plain = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, dict)]
-    tables = [
-        "\n".join([f"[{key}]", *(f"{name} = {json.dumps(each)}" for name, each in value.items())])
-        for key, value in document.items()
-        if isinstance(value, dict)
-    ]
-    return "\n".join([*plain, *tables]) + "\n"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import pytest
 from automl.tasks.document import document_from_mapping
 from benchmarks import tasks
 from benchmarks.peers.ngrams import KneserNey
+from benchmarks.searches import toml
 from benchmarks.tasks import ROWS
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_is_a_document_of_data_metric_and_budget_only(name: str, tmp_path: Path) -> None:
     row = ROWS[name]
-    mapping = tomllib.loads(tasks._toml(row.document(tmp_path, row.minutes)))
+    mapping = tomllib.loads(toml(row.document(tmp_path, row.minutes)))
     document = document_from_mapping(mapping, tmp_path)
     assert document.model_fields_set == {"name", "kind", "data", "metric", "budget"}
     assert document.limits.time == 60 * row.minutes

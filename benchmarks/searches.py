@@ -1,0 +1,32 @@
+"""Searches as benchmarks run them: by the command line, in a folder of their own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def automl(folder: Path, *arguments: str) -> Any:
+    """Run a command in a folder, and return the JSON document that it prints."""
+    code = "import sys; from automl.cli import run; sys.exit(run(sys.argv[1:]))"
+    finished = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, stdout=subprocess.PIPE, check=True)
+    return json.loads(finished.stdout)
+
+
+def commit() -> str:
+    """Return the commit of the code, and whether it was changed since."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def toml(document: Mapping[str, Any]) -> str:
+    """Return a task document as its file would say it."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, dict)]
+    tables = [
+        "\n".join([f"[{key}]", *(f"{name} = {json.dumps(each)}" for name, each in value.items())])
+        for key, value in document.items()
+        if isinstance(value, dict)
+    ]
+    return "\n".join([*plain, *tables]) + "\n"
