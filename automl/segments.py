@@ -63,6 +63,7 @@ class Workload:
         starts: Value of the dial `start` → sha256 of the checkpoint whose averaged parameters such a trial begins with.
         slots: Trials that one process trains at the same time.
         resident: Bytes of token ids that may lie on a device; more are streamed. None leaves the choice to the trainer.
+        soft_targets: Sha256 of what a teacher expects of train, which trials learn beside the true targets.
     """
 
     table: str
@@ -74,6 +75,7 @@ class Workload:
     starts: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
     resident: int | None = None
+    soft_targets: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,21 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Teaching:
+    """Have models say together what they expect of each target token of train, given the true ones before it.
+
+    Attributes:
+        trial: Number of the trial whose successor is to learn it.
+        members: The models, all of the same tokens.
+        seconds: What has not been asked after so many is left out.
+    """
+
+    trial: int
+    members: tuple[Member, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Membership:
     """How much a model remembers of its training rows, by the losses that it gives them (Yeom et al., 2018).
 
@@ -197,8 +214,17 @@ class EvaluationResult:
     chosen: tuple[int, ...] = ()
 
 
-Job = Segment | Evaluation
-Result = SegmentResult | EvaluationResult
+@dataclass(frozen=True)
+class TeachingResult:
+    """Sha256 of the soft targets, which are among the checkpoints, and how many target tokens were asked for."""
+
+    trial: int
+    soft_targets: str
+    tokens: int
+
+
+Job = Segment | Evaluation | Teaching
+Result = SegmentResult | EvaluationResult | TeachingResult
 
 Phase = Literal["starting", "tokenizing", "compiling", "training", "evaluating", "writing"]
 

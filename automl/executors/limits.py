@@ -4,7 +4,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl.segments import Evaluation, Job, Phase, Segment
+from automl.segments import Evaluation, Job, Phase, Segment, Teaching
 
 GIGABYTE = 1 << 30
 MACHINE_SHARE = 0.9
@@ -62,7 +62,7 @@ class Limits:
             case Segment(seconds=training):
                 around = self.starting + 2 * self.compiling + self.evaluating
                 return min(self.segment, (training or 0.0) + around)
-            case Evaluation():
+            case Evaluation() | Teaching():
                 return self.starting + self.evaluating
 
 

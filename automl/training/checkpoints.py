@@ -1,5 +1,6 @@
 """Checkpoints: a trial's whole state as safetensors bytes, kept under their sha256."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -31,8 +32,17 @@ def write(folder: objects.Place, checkpoint: Checkpoint) -> str:
     """
     tensors = {name: np.asarray(leaf) for name, leaf in _named_leaves(checkpoint.state)}
     tensors[TOKENS] = np.asarray(checkpoint.tokens, np.int64)
+    return write_tensors(folder, tensors)
+
+
+def write_tensors(folder: objects.Place, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Keep tensors durably by name; return their sha256.
+
+    Raises:
+        TrialFailure: The disk does not take them (`STORAGE`).
+    """
     try:
-        return objects.write(folder, save(tensors))
+        return objects.write(folder, save(dict(tensors)))
     except OSError as error:
         raise TrialFailure(FailureReason.STORAGE, f"a checkpoint cannot be written: {error.strerror}") from error
 

@@ -6,10 +6,12 @@ from functools import cache, cached_property
 from automl.data.batching import BATCH_TOKENS, BatchPlan, Run, filling, plan, rows_of
 from automl.data.table import TokenTable
 from automl.data.tokenizers import SPECIAL_TOKENS
+from automl.errors import FailureReason, TrialFailure
 from automl.metrics import Metric
 from automl.training.augmentation import NO_BOXES, Scene, Variation
 from automl.training.evaluation import Evaluator
 from automl.training.executables import DeviceSplit, on_device
+from automl.training.losses import SoftTargets
 from automl.training.programs import Programs
 from automl.training.stream import most_bytes, streamed
 from search_spaces.augmentation import Varied
@@ -37,24 +39,33 @@ class Dataset:
         metrics: Sequence[Metric],
         programs: Programs,
         resident: int | None = None,
+        soft: Callable[[], SoftTargets | None] = lambda: None,
     ) -> None:
-        """Train on a table; its train is streamed where it has more than `resident` bytes, by default of the device."""
+        """Train on a table; its train is streamed where it has more than `resident` bytes, by default of the device.
+
+        Where there are soft targets, which are held whole, train is as well.
+        """
         self.table = table
         self._resident = resident
         self._base = base
+        self._soft = soft
         self.evaluator = cache(
             lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack)
         )
 
     @cached_property
     def data(self) -> DeviceSplit:
-        """The training pairs on the device."""
-        return on_device(self.table.split("train"), self.table.copies)
+        """The training pairs on the device, with what a teacher expects of them, where there is one."""
+        soft = self._soft()
+        if soft is not None and len(soft.tokens) != self.table.said_tokens("train"):
+            raise TrialFailure(FailureReason.BAD_DATA, "the soft targets are of other tokens")
+        return on_device(self.table.split("train"), self.table.copies, soft=soft)
 
     @cached_property
     def is_streamed(self) -> bool:
         """Whether train is brought to the device a few batches at a time."""
-        return self.table.split("train").bytes > (most_bytes() if self._resident is None else self._resident)
+        most = most_bytes() if self._resident is None else self._resident
+        return self._soft() is None and self.table.split("train").bytes > most
 
     def runs(
         self, order: BatchPlan, seed: int, from_step: int, place: Callable[[DeviceSplit], DeviceSplit] = _here

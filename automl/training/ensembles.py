@@ -18,6 +18,7 @@ from automl.models.parameters import Parameters
 from automl.training.evaluation import BY_EXACT_MATCH, Evaluator
 from automl.training.executables import DeviceSplit, gather, model_of
 from automl.training.losses import TokenCounts, token_counts
+from automl.training.programs import Programs
 from automl.training.signature import Signature
 
 ROWS = 64
@@ -77,17 +78,18 @@ def _counts(valid: Evaluator, candidates: Sequence[Candidate], weights: Any) -> 
     for first in range(0, total, size):
         rows = np.full(size, -1, np.int32)
         rows[: min(size, total - first)] = np.arange(first, min(first + size, total))
-        said = [_said(valid, candidate, rows, bucket) for candidate in candidates]
+        said = [said_by(candidate, valid.programs, valid.device, rows, bucket) for candidate in candidates]
         found = _together(jnp.stack([scores for scores, _ in said]), said[0][1], weights)
         parts.append(jax.tree.map(np.asarray, found))
     whole: list[Any] = [np.concatenate(each, axis=1)[:, :total] for each in zip(*parts, strict=True)]
     return TokenCounts(*whole)
 
 
-def _said(valid: Evaluator, candidate: Candidate, rows: Any, bucket: Bucket) -> Any:
-    inputs = (candidate.parameters, valid.device, rows)
+def said_by(candidate: Candidate, programs: Programs, split: DeviceSplit, rows: Any, bucket: Bucket) -> Any:
+    """Return what the program of a model gives for rows of a split; -1 is none."""
+    inputs = (candidate.parameters, split, rows)
     build = partial(said_program, candidate.signature, bucket)
-    return valid.programs.get(repr(("said", candidate.signature, bucket)), build, inputs)(*inputs)
+    return programs.get(repr(("said", candidate.signature, bucket)), build, inputs)(*inputs)
 
 
 def said_program(signature: Signature, bucket: Bucket) -> Callable[..., tuple[Array, Array]]:

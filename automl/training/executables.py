@@ -22,7 +22,7 @@ from automl.models.parameters import Parameters, forms
 from automl.models.seq2seq import Seq2Seq
 from automl.training.adaptation import adapted, factor_forms, factor_sizes
 from automl.training.augmentation import Variation, arranged, filled_up, varied
-from automl.training.losses import TokenCounts, smoothed_cross_entropy, token_counts
+from automl.training.losses import SoftTargets, TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, kept, updated
 from automl.training.schedules import Pace
@@ -41,7 +41,8 @@ class DeviceSplit(NamedTuple):
     """A split on the device: token ids end to end, where each row begins and how long it is, and what can be copied.
 
     `copies` holds for each source token the target token of the same text, or `PAD`; `weights` how much rows count. Of
-    images, `source` holds the bytes of a row each.
+    images, `source` holds the bytes of a row each. Of `soft` targets, if there are any, each row has one for each
+    target token and one for its end, end to end.
     """
 
     source: Int[Array, "source_tokens"] | UInt8[Array, "rows values"]
@@ -52,6 +53,7 @@ class DeviceSplit(NamedTuple):
     target_lengths: Int[Array, "rows"]
     copies: Int[Array, "rounded_vocabulary"]
     weights: Float[Array, "rows"]
+    soft: SoftTargets | None = None
 
 
 class TrainState(NamedTuple):
@@ -104,8 +106,10 @@ class Room(NamedTuple):
 USUAL = Room()
 
 
-def on_device(split: Split, copies: NDArray[np.int32], room: Room = USUAL) -> DeviceSplit:
-    """Copy a split to the device, once, with what its source tokens could be copied as.
+def on_device(
+    split: Split, copies: NDArray[np.int32], room: Room = USUAL, soft: SoftTargets | None = None
+) -> DeviceSplit:
+    """Copy a split to the device, once, with what its source tokens could be copied as, and its soft targets.
 
     The arrays are filled up to one of few sizes, so that programs know no data set by its size.
     """
@@ -123,9 +127,20 @@ def on_device(split: Split, copies: NDArray[np.int32], room: Room = USUAL) -> De
     sides = *side(split.source, split.source_offsets), *side(split.target, split.target_offsets)
     weights = np.ones(capacity(split.rows, room.rows), np.float32)
     weights[: split.rows] = 1 if split.weights is None else split.weights
-    arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD), weights)
+    softened = None if soft is None else _softened(soft)
+    arrays: tuple[Any, ...] = (*sides, filled(copies, rounded(len(copies)), PAD), weights, softened)
     placed: DeviceSplit = jax.device_put(DeviceSplit(*arrays))
     return placed
+
+
+def _softened(soft: SoftTargets) -> SoftTargets:
+    """Return soft targets as arrays of few sizes; behind them are some that say nothing."""
+    said = len(soft.tokens)
+    tokens = filled(soft.tokens, capacity(said + 1, ROWS))
+    probabilities: Any = np.zeros(tokens.shape, np.float32)
+    probabilities[:said] = soft.probabilities
+    arrays: tuple[Any, ...] = tokens, probabilities
+    return SoftTargets(*arrays)
 
 
 def rounded(vocabulary: int) -> int:
@@ -180,6 +195,7 @@ class Batch(NamedTuple):
     inputs: Int[Array, "batch target"]
     targets: Int[Array, "batch target"]
     weights: Float[Array, "batch"]
+    soft: SoftTargets | None = None
 
 
 def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Batch:
@@ -201,7 +217,13 @@ def gather(split: DeviceSplit, rows: Int[Array, "batch"], bucket: Bucket) -> Bat
     targets = jnp.where(ends, EOS, target)
     begins = jnp.where(present, BOS, PAD).astype(targets.dtype)
     inputs = jnp.concatenate([begins, target[:, :-1]], axis=1)
-    return Batch(source, split.copies[source], inputs, targets, split.weights[rows])
+    soft = None
+    if split.soft is not None:
+        firsts = split.target_starts[rows] + rows
+        inside = (jnp.arange(bucket.target)[None, :] <= lengths[:, None]) & present
+        places = jnp.where(inside, firsts[:, None] + jnp.arange(bucket.target)[None, :], len(split.soft.tokens) - 1)
+        soft = SoftTargets(*(each[places] for each in split.soft))
+    return Batch(source, split.copies[source], inputs, targets, split.weights[rows], soft)
 
 
 def as_trained(model: Seq2Seq, batch: Batch, variation: Variation, noise: Noise) -> tuple[Batch, Array]:
@@ -274,8 +296,15 @@ def training(
         def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
             seen, targets = as_trained(model, batch, chunk.variation, noise)
             logits = bind(model, whole(parameters), given)(seen.source, seen.inputs, noise, seen.copies)
-            smoothing, weights = chunk.recipe.label_smoothing, batch.weights
-            return smoothed_cross_entropy(logits, targets, targets != PAD, smoothing, tokens=tokens, weights=weights)
+            return smoothed_cross_entropy(
+                logits,
+                targets,
+                targets != PAD,
+                chunk.recipe.label_smoothing,
+                tokens=tokens,
+                weights=batch.weights,
+                soft=batch.soft,
+            )
 
         def gradient_of(parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
             def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:

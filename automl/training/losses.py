@@ -8,6 +8,19 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.models.layers import within
 
+TRUTH = 0.5
+"""How much the true target counts beside a teacher (Kim and Rush, 2016, section 3.1)."""
+
+
+class SoftTargets(NamedTuple):
+    """What a teacher expects of each target token, given those before it (Hinton et al., 2015).
+
+    Its likeliest tokens, and the probability of each among them; 0 of all of them where it was not asked.
+    """
+
+    tokens: Int[Array, "*said likeliest"]
+    probabilities: Float[Array, "*said likeliest"]
+
 
 class TokenCounts(NamedTuple):
     """Sums over the real target tokens of a batch, each row by itself."""
@@ -25,19 +38,31 @@ def smoothed_cross_entropy(
     vocabulary: int | Int[Array, ""] | None = None,
     tokens: Float[Array, ""] | None = None,
     weights: Float[Array, "batch"] | None = None,
+    soft: SoftTargets | None = None,
 ) -> Float[Array, ""]:
     """Return the mean over real tokens, in nats, with the share `smoothing` spread over the vocabulary.
 
     (Szegedy et al., 2016, section 7.) Where the batch is part of a larger one, the mean is over the `tokens` of that,
     so that the losses of the parts add up to the loss of the whole. Rows count by `weights`, of mean 1 over train.
+    Where there are `soft` targets, half of a token's loss is the cross-entropy to these: word-level distillation,
+    interpolated (Kim and Rush, 2016, section 3.1).
     """
     scores = jax.nn.log_softmax(logits, axis=-1)
     right = jnp.take_along_axis(scores, targets[..., None], axis=-1)[..., 0]
     losses = -(1 - smoothing) * right - smoothing * _mean(scores, vocabulary)
+    if soft is not None:
+        losses = jnp.where(soft.probabilities.sum(axis=-1) > 0, _taught(losses, scores, soft), losses)
     count = jnp.maximum(mask.sum(), 1).astype(losses.dtype) if tokens is None else tokens
     if weights is not None:
         losses = losses * weights[:, None]
     return jnp.where(mask, losses, 0.0).sum() / count
+
+
+def _taught(
+    losses: Float[Array, "batch target"], scores: Float[Array, "batch target vocabulary"], soft: SoftTargets
+) -> Float[Array, "batch target"]:
+    likely = jnp.take_along_axis(scores, soft.tokens, axis=-1)
+    return TRUTH * losses - (1 - TRUTH) * (soft.probabilities * likely).sum(axis=-1)
 
 
 def _mean(

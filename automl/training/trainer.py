@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -33,9 +33,11 @@ from automl.segments import (
     Segment,
     SegmentResult,
     Stop,
+    Teaching,
+    TeachingResult,
     Workload,
 )
-from automl.training import checkpoints
+from automl.training import checkpoints, soft_targets
 from automl.training.adaptation import initial_factors, rank_of
 from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
@@ -53,6 +55,7 @@ from automl.training.executables import (
     train_program,
 )
 from automl.training.latency import median_seconds, of_median_length
+from automl.training.losses import SoftTargets
 from automl.training.membership import membership
 from automl.training.optimizers import Recipe
 from automl.training.programs import Program as Compiled
@@ -90,6 +93,7 @@ class Trainer:
         self.measures_latency, self.single = workload.latency, workload.threads == 1
         self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
+        self.taught = workload.soft_targets
         self.programs = Programs(workload.cache)
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.bases = lru_cache(MOST_BASES)(lambda *beginning: jax.device_put(self._start_values(*beginning)))
@@ -106,7 +110,11 @@ class Trainer:
         return self.datasets(tokens_of(configuration))
 
     def _tokenized(self, tokens: Tokens) -> Dataset:
-        return Dataset(tokenized(self.table.corpus, tokens), self.table, self.metrics, self.programs, self.resident)
+        table = tokenized(self.table.corpus, tokens)
+        return Dataset(table, self.table, self.metrics, self.programs, self.resident, self._soft_targets)
+
+    def _soft_targets(self) -> SoftTargets | None:
+        return None if self.taught is None else soft_targets.read(self.checkpoints, self.taught)
 
     def run(self, job: Job, report: Report, stop: Stop) -> Result:
         """Run one job.
@@ -120,6 +128,8 @@ class Trainer:
                     return self._segment(job, report, stop)
                 case Evaluation():
                     return self._evaluation(job, report)
+                case Teaching():
+                    return self._teaching(job, report, stop)
                 case other:
                     assert_never(other)
         except jax.errors.JaxRuntimeError as error:
@@ -172,26 +182,45 @@ class Trainer:
         configurations = [from_dict(Seq2Seq, member.configuration) for member in members]
         report(Beat("tokenizing"))
         dataset = self.dataset(configurations[0])
-        statics = [self._static(configuration) for configuration in configurations]
         report(Beat("evaluating", note=f"decoding {job.split}"))
-        parameters = [
-            checkpoints.read(self.checkpoints, member.checkpoint, self._fresh(static, 0, rank_of(own))).state.average
-            for member, static, own in zip(members, statics, configurations, strict=True)
-        ]
+        candidates = self._candidates(members)
         slack = configurations[0].length_slack
         evaluator, places = dataset.evaluator(job.split, slack), tuple(range(len(members)))
         if job.choose:
-            places = chosen(evaluator, [Candidate(*each) for each in zip(statics, parameters, strict=True)], job.most)
+            places = chosen(evaluator, candidates, job.most)
             if len(places) == 1:
                 return EvaluationResult(job.trial, {}, evaluator.arrays.rows)
         static = self._static(*(configurations[place] for place in places))
-        average = together([parameters[place] for place in places])
+        average = together([candidates[place].parameters for place in places])
         decoding = Greedy() if job.decoding is None else decoding_from(job.decoding)
         program = self.decoders(static, evaluator.limits).program(decoding)
         scores = evaluator.final_scores(static, average, program)
         known = membership(dataset.evaluator("valid"), static, average) if job.membership else None
         others = tuple(place - 1 for place in places[1:])
         return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
+
+    def _candidates(self, members: Sequence[Member]) -> list[Candidate]:
+        """Return models as they stand at their checkpoints."""
+        found = []
+        for member in members:
+            configuration = from_dict(Seq2Seq, member.configuration)
+            static = self._static(configuration)
+            fresh = self._fresh(static, 0, rank_of(configuration))
+            found.append(Candidate(static, checkpoints.read(self.checkpoints, member.checkpoint, fresh).state.average))
+        return found
+
+    def _teaching(self, job: Teaching, report: Report, stop: Stop) -> TeachingResult:
+        began = time.monotonic()
+        report(Beat("tokenizing"))
+        dataset = self.dataset(from_dict(Seq2Seq, job.members[0].configuration))
+        report(Beat("evaluating", note="teaching"))
+
+        def over() -> bool:
+            return stop() or (job.seconds is not None and time.monotonic() - began > job.seconds)
+
+        found = soft_targets.soft_targets(dataset, self._candidates(job.members), self.programs, over)
+        taught = int(np.asarray(found.probabilities).any(axis=-1).sum())
+        return TeachingResult(job.trial, soft_targets.write(self.checkpoints, found), taught)
 
     def _scored(
         self, end: Checkpoint, static: Signature, dataset: Dataset, slack: float, last: Parameters | None

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS
 from automl.training.executables import gather, new_state, on_device
+from automl.training.losses import SoftTargets
 from tests.automl.models.cases import random
 
 SOURCES, TARGETS = [[4, 5, 6], [7], [8, 9]], [[4], [5, 6], [7, 8, 9]]
@@ -29,6 +32,16 @@ def test_a_batch_holds_its_rows_padded_with_begin_and_end() -> None:
 def test_a_row_may_fill_its_shape() -> None:
     batch = jax.jit(gather, static_argnums=2)(on_device(split(), COPIES), jnp.array([2]), Bucket(2, 4))
     assert (batch.source.tolist(), batch.targets.tolist()) == ([[8, 9]], [[7, 8, 9, EOS]])
+
+
+def test_what_a_teacher_expects_lies_beside_the_tokens_and_the_end_of_each_row() -> None:
+    said = sum(len(target) + 1 for target in TARGETS)
+    arrays: Any = np.arange(said, dtype=np.int32)[:, None], np.ones((said, 1), np.float32)
+    placed = on_device(split(), COPIES, soft=SoftTargets(*arrays))
+    batch = jax.jit(gather, static_argnums=2)(placed, jnp.array([2, -1, 0, 1]), Bucket(4, 5))
+    assert batch.soft is not None
+    assert batch.soft.tokens[..., 0].tolist() == [[5, 6, 7, 8, 0], [0] * 5, [0, 1, 0, 0, 0], [2, 3, 4, 0, 0]]
+    assert batch.soft.probabilities[..., 0].tolist() == (np.asarray(batch.targets) != 0).astype(float).tolist()
 
 
 def test_a_new_state_shares_no_memory_with_what_it_was_made_of() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.training.losses import smoothed_cross_entropy, token_counts
+from automl.training.losses import SoftTargets, smoothed_cross_entropy, token_counts
 from tests.automl.models.cases import random
 
 LOGITS = 3 * random(2, 4, 6)
@@ -64,3 +64,23 @@ counts_of = jax.jit(token_counts)
 
 def counts(logits: Any, targets: Any, guesses: Any = TARGETS) -> Any:
     return counts_of(logits, guesses, targets, jnp.asarray(MASK))
+
+
+def soft(*probabilities: Any) -> SoftTargets:
+    """Return the same two tokens for each place, with probabilities for each row."""
+    tokens = np.broadcast_to(np.array([5, 1], np.int32), (2, 4, 2))
+    given: Any = (tokens, np.broadcast_to(np.array(probabilities, np.float32)[:, None], (2, 4, 2)))
+    return SoftTargets(*given)
+
+
+def test_half_of_the_loss_is_the_cross_entropy_to_what_a_teacher_expects() -> None:
+    found = loss_of(LOGITS, TARGETS, MASK, np.float32(0), soft=soft([0.75, 0.25], [0.75, 0.25]))
+    expected = -(0.75 * LIKELY[..., 5] + 0.25 * LIKELY[..., 1])
+    assert float(found) == pytest.approx((PLAIN[MASK].mean() + expected[MASK].mean()) / 2, rel=1e-5)
+
+
+def test_where_no_teacher_was_asked_the_true_target_counts_alone() -> None:
+    assert float(loss_of(LOGITS, TARGETS, MASK, np.float32(0.1), soft=soft([0, 0], [0, 0]))) == loss()
+    mixed = loss_of(LOGITS, TARGETS, MASK, np.float32(0), soft=soft([1, 0], [0, 0]))
+    first = (PLAIN[0] - LIKELY[0, :, 5])[MASK[0]].sum() / 2
+    assert float(mixed) == pytest.approx((first + PLAIN[1][MASK[1]].sum()) / MASK.sum(), rel=1e-5)
