@@ -14,9 +14,12 @@ from automl.control.outcome import Winner
 from automl.control.plan import Plan
 from automl.errors import FailureReason, TrialFailure
 from automl.executors import Executor
-from automl.segments import Evaluation, EvaluationResult, Member, Result
+from automl.segments import Evaluation, EvaluationResult, Member, Result, Teaching, TeachingResult
 from search_spaces.decoding import Decoding, Greedy, decoding_to_mapping
 from storage.segments import SegmentRow
+
+TEACHING = 0.25
+"""Share of the time that is left in which teachers may say what they expect."""
 
 
 class Examination:
@@ -46,8 +49,8 @@ class Examination:
     ) -> Winner | None:
         """Return a trial at a segment as the winner: decoding as suits it, and scored on test.
 
-        Where the plan allows it, other trials speak together with it if that is better on valid. A repetition is left
-        as it is.
+        Where the plan allows it, other trials speak together with it if that is better on valid, or they teach with it
+        what a further model is to learn. A repetition is left as it is.
 
         Args:
             left: Seconds that are left, none without a limit.
@@ -71,7 +74,28 @@ class Examination:
         if remaining is not None and remaining < COMPILING:
             self._warn(f"the winner stays alone: {remaining:.0f} s were left to try others with it")
             return winner
-        return self._ensemble(winner, companions(trials, trial, plan.criteria), plan)
+        together = self._ensemble(winner, companions(trials, trial, plan.criteria), plan)
+        return replace(winner, teacher=self._teacher(together, left)) if plan.distils else together
+
+    def _teacher(self, winner: Winner, left: Callable[[], float | None]) -> Mapping[str, Any] | None:
+        """Have a winner, alone or with others, say what it expects of train; nothing where it could not."""
+        members = [{"configuration": winner.configuration, "checkpoint": winner.checkpoint}, *winner.members]
+        seconds = left()
+        job = Teaching(
+            winner.trial,
+            tuple(Member(own["configuration"], own["checkpoint"]) for own in members),
+            None if seconds is None else max(TEACHING * seconds, 1.0),
+        )
+        match self._answered(job, "nothing can be distilled"):
+            case TeachingResult() as found if found.tokens:
+                return {
+                    "trials": [winner.trial, *(own["trial"] for own in winner.members)],
+                    "scores": winner.scores,
+                    "test_scores": winner.test_scores,
+                    "parameters": winner.parameters,
+                    "soft_targets": found.soft_targets,
+                }
+        return None
 
     def _ensemble(self, winner: Winner, others: Sequence[tuple[Trial, SegmentRow]], plan: Plan) -> Winner:
         """Return the winner together with those of the others that it is better with on valid; alone if with none."""
@@ -127,22 +151,33 @@ class Examination:
         )
 
     def _evaluated(self, job: Evaluation) -> EvaluationResult | None:
-        unknown = EvaluationResult(job.trial, {}, 0)
+        match self._answered(job, f"{job.split} was not scored"):
+            case EvaluationResult() as found:
+                return found
+            case TrialFailure():
+                return None
+        return EvaluationResult(job.trial, {}, 0)
+
+    def _answered(self, job: Evaluation | Teaching, otherwise: str) -> Result | TrialFailure | None:
+        """Return how it ended, if well or by a damaged checkpoint; it is done again where the worker is lost.
+
+        `otherwise` is what follows if it fails.
+        """
         for _ in range(MOST_ATTEMPTS):
             match self._result(job):
-                case EvaluationResult() as found:
-                    return found
-                case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT):
-                    return None
+                case TrialFailure(reason=FailureReason.CORRUPT_CHECKPOINT) as failure:
+                    return failure
                 case TrialFailure() as failure:
-                    self._warn(f"{job.split} was not scored: {failure.reason}, {failure}")
+                    self._warn(f"{otherwise}: {failure.reason}, {failure}")
                     if consequence(failure.reason, has_trained=True) != "retry":
-                        return unknown
+                        return None
+                case EvaluationResult() | TeachingResult() as found:
+                    return found
                 case _:
-                    return unknown
-        return unknown
+                    return None
+        return None
 
-    def _result(self, job: Evaluation) -> Result | BaseException | None:
+    def _result(self, job: Evaluation | Teaching) -> Result | BaseException | None:
         """Return how it ended, or nothing if it was interrupted."""
         if self._interrupted():
             return None

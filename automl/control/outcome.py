@@ -41,7 +41,8 @@ class Winner:
     `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing. `membership` says how
     much it remembers of its training rows, where that was measured. Of an ensemble, `members` are the further models
     (`trial`, `configuration`, `checkpoint`), and `single` says how the best trial does alone (`scores`, `test_scores`,
-    `parameters`).
+    `parameters`). Where a further model is to be distilled, `teacher` says of what: the same, the numbers of its
+    `trials`, and the sha256 of its `soft_targets`.
     """
 
     trial: int
@@ -56,6 +57,7 @@ class Winner:
     membership: Membership | None = None
     members: tuple[Mapping[str, Any], ...] = ()
     single: Mapping[str, Any] | None = None
+    teacher: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(trial: Trial, segment: SegmentRow, test_scores: Mapping[str, float]) -> "Winner":

@@ -33,6 +33,7 @@ class Plan:
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
         ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.
+        distils: Whether these are the teachers of a further model then, and the winner stays alone.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         repetition: What is trained in place of proposals; its winner is not scored on test.
         lease_seconds: The lease is renewed for so long, three times as often.
@@ -58,6 +59,7 @@ class Plan:
     earlier: Sequence[Seq2Seq] = ()
     passes: int = 60
     ensembles: bool = False
+    distils: bool = False
     most_parameters: int | None = None
     repetition: Repetition | None = None
 

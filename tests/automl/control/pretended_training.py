@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from automl.errors import FailureReason, TrialFailure
-from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult
+from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult, Teaching
 from storage import objects
 from tests.automl.control.simulation import Curve
 
@@ -55,7 +55,7 @@ class PretendingExecutor:
         return future
 
     def duration(self, job: Job) -> float:
-        if isinstance(job, Evaluation):
+        if isinstance(job, Evaluation | Teaching):
             return 1.0
         speed = self.curves(job.trial).speed
         limits = [job.seconds] if job.seconds is not None else []
@@ -91,6 +91,7 @@ class PretendingExecutor:
         job = flight.job
         if isinstance(job, Evaluation):
             return EvaluationResult(job.trial, {"sequence_error_rate": 0.123}, rows=10)
+        assert isinstance(job, Segment)
         curve, compiling = self.curves(job.trial), 0.0 if job.from_step else COMPILING
         training = max(self.now - flight.began - compiling - EVALUATING, 0.01)
         step = job.from_step + max(int(training * curve.speed / PACE + 0.999), 1)
