@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from automl.errors import InputError
 
-Finish = Literal["single", "ensemble"]
+Finish = Literal["single", "ensemble", "distill"]
 Operator = Literal["<=", ">=", "<", ">"]
 Target = tuple[str, Operator, float]
 """A score at which the search is done: metric, operator, value."""
@@ -26,7 +26,8 @@ class Budget:
         trials: Number of trials.
         device_time: Seconds of computing, added up over the devices.
         target: Score at which the search is done.
-        finish: What is made of the best trials at the end; a fifth of the time is kept for it.
+        finish: What is made of the best trials at the end: nothing, an ensemble, or one model that learns from it; a
+            fifth of the time is kept for it.
     """
 
     time: float | None = None

@@ -42,6 +42,7 @@ class Account:
         membership: How well rows of train are told from others (see `automl.segments.Membership`).
         members: The families of the further models of an ensemble, and `single` how the best does alone.
         spread: How it did under other seeds, where it was trained again: `metric`, `others`, `mean`, `deviation`.
+        finishes: How the best trial, the best together and what was distilled do, and `finish` which of them this is.
         warning: What is to be known before the model is relied on.
         reads: Whether it reads a source.
         samples: Pairs of the data, of a task that allows to show them.
@@ -68,6 +69,8 @@ class Account:
     members: Sequence[str] = ()
     single: Mapping[str, Any] | None = None
     spread: Mapping[str, Any] | None = None
+    finish: str | None = None
+    finishes: Mapping[str, Any] | None = None
     warning: str = ""
     reads: bool = True
     samples: Sequence[tuple[str, str]] = ()
@@ -176,6 +179,8 @@ def _quality(account: Account) -> Iterator[str]:
         names = account.config.get("metrics", ())
         said = [f"{name} {of[name]:.4g} on {split}" for split, of in found for name in names if name in of]
         yield f"The best of them alone, with {alone['parameters'] or 0:,} parameters: {', '.join(said)}."
+    if account.finishes is not None:
+        yield from _finishes(account, account.finishes)
     if account.spread is not None:
         yield _under_seeds(account.spread)
 
@@ -185,6 +190,25 @@ def _under_seeds(spread: Mapping[str, Any]) -> str:
     about = "" if deviation is None else f" ± {deviation:.2g}"
     seeds = f"{count} other seed{'' if count == 1 else 's'}"
     return f"The best of them trained again under {seeds}: {spread['metric']} {spread['mean']:.4g}{about} on valid."
+
+
+FINISHES = {
+    "single": "the best trial",
+    "ensemble": "it with others, their log-probabilities averaged",
+    "distilled": "a model of its shape, distilled from what these say of train",
+}
+
+
+def _finishes(account: Account, finishes: Mapping[str, Any]) -> Iterator[str]:
+    names = account.config.get("metrics", ())
+    yield f"Tried at the end, of which this is {FINISHES[account.finish or 'single']}:"
+    columns = [f"{name}, {split}" for split in ("valid", "test") for name in names]
+    rows = [f"| model | parameters | {' | '.join(columns)} |", "| --- " * (2 + len(columns)) + "|"]
+    for finish, found in finishes.items():
+        scores = [of.get(name) for of in (found["scores"], found["test_scores"]) for name in names]
+        shown = " | ".join("" if score is None else f"{score:.4g}" for score in scores)
+        rows.append(f"| {FINISHES[finish]} | {found['parameters'] or 0:,} | {shown} |")
+    yield "\n".join(rows)
 
 
 def _making(account: Account) -> Iterator[str]:

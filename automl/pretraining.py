@@ -42,6 +42,7 @@ class Ground:
         starts: Values of the dial `start` → sha256 of the checkpoint with those parameters.
         passes: Passes over train, at most.
         repetition: What is trained in place of proposals.
+        soft_targets: Sha256 of what a teacher expects of train.
     """
 
     given: Given | None = None
@@ -49,6 +50,7 @@ class Ground:
     starts: Mapping[str, str] = field(default_factory=dict)
     passes: int | None = None
     repetition: Repetition | None = None
+    soft_targets: str | None = None
 
     def data_of(self, document: TaskDocument) -> "TaskDocument | GivenData":
         """Return the data of a document, in the tokens that are given."""

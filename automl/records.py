@@ -50,14 +50,24 @@ class Record:
 
     def test_scores(self, segment: SegmentRow) -> Mapping[str, float]:
         """Scores on test, where the search has measured them at this segment."""
-        known = (self.row.summary or {}).get("best") or {}
-        scores: Mapping[str, float] = known["test_scores"] if known.get("checkpoint") == segment.checkpoint else {}
+        known, scores = self._known, {}
+        if known.get("finish") == "distilled":
+            known = {"checkpoint": known["origin"], **known["finishes"]["single"]}
+        if known.get("checkpoint") == segment.checkpoint:
+            scores = known["test_scores"]
         return scores
+
+    @property
+    def _known(self) -> Mapping[str, Any]:
+        """What the search has left as its winner."""
+        known: Mapping[str, Any] = (self.row.summary or {}).get("best") or {}
+        return known
 
     def found(self, trial: Trial, segment: SegmentRow, *, alone: bool) -> Found:
         """Return what a bundle of a trial is made of; where it won, as the search left it, unless wanted alone."""
-        known = (self.row.summary or {}).get("best") or {}
-        if known.get("checkpoint") == segment.checkpoint and not (alone and known.get("members")):
+        known = self._known
+        is_more = bool(known.get("members")) or known.get("finish") == "distilled"
+        if segment.checkpoint in (known.get("origin"), known.get("checkpoint")) and not (alone and is_more):
             return Found.of(known)
         return Found(trial.row.configuration, segment.checkpoint, {"valid": segment.scores, "test": {}})
 
@@ -66,9 +76,11 @@ class Record:
         mapping = describe(self.row, history.counts(self.trials.values())).to_mapping()
         del mapping["version"]
         if self.best is not None:
-            known = (self.row.summary or {}).get("best") or {}
-            winner = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
+            known = self._known
+            winner: Mapping[str, Any] = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
             if known.get("members") and known["checkpoint"] == winner["checkpoint"]:
+                winner = known
+            if known.get("finish") == "distilled" and known["origin"] == winner["checkpoint"]:
                 winner = known
             keys = ("trial", "scores", "test_scores", "configuration", "parameters")
             mapping["best"] = {key: winner[key] for key in keys}
@@ -191,7 +203,11 @@ def bundle_of_trial(
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
     corpus = _corpus(record.row, cache, checkpoints)
-    return bundle_of(record.row, corpus, checkpoints, record.found(trial, segment, alone=number is not None))
+    wanted = record.found(trial, segment, alone=number is not None)
+    if wanted.finish == "distilled" and not objects.is_sound(checkpoints, wanted.checkpoint):
+        say("the checkpoint of the distilled model is gone or damaged: the trial that it was distilled from is taken")
+        wanted = record.found(trial, segment, alone=True)
+    return bundle_of(record.row, corpus, checkpoints, wanted)
 
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:

@@ -47,16 +47,28 @@ def search_row(
 
 
 def is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:
-    """Say whether the bytes of a search's winner are there and as they were written."""
+    """Say whether the bytes of a search's winner, and what is still to be learnt of it, are as they were written."""
     best = (row.summary or {}).get("best")
-    return best is None or objects.is_sound(checkpoints, best["checkpoint"])
+    if best is None:
+        return True
+    taught = (best["teacher"]["soft_targets"],) if is_unlearnt(row) else ()
+    return all(objects.is_sound(checkpoints, digest) for digest in (best["checkpoint"], *taught))
+
+
+def is_unlearnt(row: SearchRow) -> bool:
+    """Say whether a search has ended but for the student of its best trials."""
+    best = (row.summary or {}).get("best") or {}
+    return best.get("teacher") is not None and "finishes" not in best
 
 
 def is_spent(row: SearchRow, limits: Budget) -> bool:
     """Whether a search has ended within limits that are not wider now."""
-    if row.state != "finished" or row.summary is None:
-        return False
-    earlier = row.summary.get("budget", {})
+    return row.state == "finished" and row.summary is not None and has_had(row, limits)
+
+
+def has_had(row: SearchRow, limits: Budget) -> bool:
+    """Whether the limits within which a search was left last are no wider now."""
+    earlier = (row.summary or {}).get("budget", {})
     pairs = ((earlier.get(name), getattr(limits, name)) for name in ("time", "trials", "device_time"))
     grown = any(old is not None and (now is None or now > old) for old, now in pairs)
     same = earlier.get("target") == plain_target(limits) and earlier.get("finish", "single") == limits.finish

@@ -13,19 +13,21 @@ from automl.constraints import Constraints
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
 from automl.control.earlier import Profile, best_of_earlier
-from automl.control.finishing import is_searched
+from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
 from automl.data.corpus import Corpus, build_corpus
 from automl.data.table import TokenTable, tokenized, tokens_of
+from automl.distillation import distilled
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
+from automl.finishes import finish_of, kept_for, searching
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
 from automl.refusals import check_objective, without_idle_copying
-from automl.resumption import check_checkpoints, is_sound, is_spent, plain_target, search_row
+from automl.resumption import check_checkpoints, has_had, is_sound, is_spent, is_unlearnt, plain_target, search_row
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import (
     Settings,
@@ -59,8 +61,6 @@ from storage.searches import (
 LEASE_SECONDS = 60.0
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
-FINISHING = 0.2
-"""Share of the time that is kept to make an ensemble."""
 BEGINNING = ("start", "tuned", "lora_rank", "lora_alpha")
 """Dials of how trials go on from parameters that there are."""
 
@@ -113,7 +113,8 @@ DEFAULTS = Options()
 def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Ground = NOTHING) -> Search:
     """Search, go on with a search, or say again how it ended; `ground` is what it begins from.
 
-    Where it was interrupted while it pre-trained, what is returned is how the search stands that pre-trains.
+    Where it was interrupted while it pre-trained, what is returned is how the search stands that pre-trains; while it
+    distilled, the best trial alone is exported meanwhile.
 
     Raises:
         InputError: The document, its data or an option is wrong.
@@ -149,7 +150,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
         closing(open_database(url)) as database,
         _held(database, document, corpus, checkpoints, options) as (row, lease),
     ):
-        over = is_spent(row, document.limits)
+        over = is_spent(row, document.limits) or (is_unlearnt(row) and has_had(row, document.limits))
         if over and not is_sound(row, checkpoints):
             options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
             over = False
@@ -164,12 +165,26 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
             plan = plan_of(document, space, table, checkpoints, spent)
             passes = ground.passes or plan.passes
             plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition)
-            workload = replace(workload_of(table, plan, settings, options), starts=ground.starts)
+            workload = workload_of(table, plan, settings, options)
+            workload = replace(workload, starts=ground.starts, soft_targets=ground.soft_targets)
             with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
                 outcome = _run(database, row, lease, plan, workload, options)
             update_search(database, lease, summary={**_summary(outcome, document.limits), "data": asdict(profile)})
             _check_time(outcome, plan)
-        return _export(database, lease, document, corpus, checkpoints, out if options.export else None)
+        taught = _distilled(document, options, space, database, lease)
+        ended = _export(database, lease, document, corpus, checkpoints, out if options.export else None)
+        return replace(ended, state="interrupted") if taught and taught.state == "interrupted" else ended
+
+
+def _distilled(
+    document: TaskDocument, options: Options, space: Space, database: Database, lease: Lease
+) -> Search | None:
+    def search(wanted: TaskDocument, ground: Ground, anew: bool) -> Search:
+        options.on_notice(f"distilling, as search {wanted.name}")
+        return run_search(wanted, replace(options, export=False, out=None, lease=None, new=anew), ground)
+
+    with Heartbeat(database, lease, LEASE_SECONDS, lambda: None):
+        return distilled(document, space, database, lease, search, options.on_notice)
 
 
 def _pretrained(
@@ -254,11 +269,11 @@ def criteria_of(document: Mapping[str, Any]) -> Criteria:
 def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: objects.Place, spent: float) -> Plan:
     """Return what the controller has to know; `spent` seconds of the budget are gone already."""
     constraints = Constraints(document.most, table, document.latency)
-    counted = set(document.metrics) & COSTS.keys()
+    counted, finish = set(document.metrics) & COSTS.keys(), finish_of(document)
     return Plan(
         space=space,
         criteria=criteria_of(document.to_mapping()),
-        budget=document.limits,
+        budget=searching(document),
         checkpoints=checkpoints,
         pass_tokens=table.said_tokens("train"),
         seed=document.seed.value,
@@ -271,34 +286,12 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         test_share=table.split("test").rows / max(table.split("valid").rows, 1),
         seconds_a_token=constraints.seconds_a_token,
         spent=spent,
-        reserve=reserve_of(document),
+        reserve=kept_for(document),
         lease_seconds=LEASE_SECONDS,
-        ensembles=is_ensemble_allowed(document),
-        most_parameters=document.most.get("parameters"),
+        ensembles=finish != "single",
+        distils=finish == "distill",
+        most_parameters=document.most.get("parameters") if finish == "ensemble" else None,
     )
-
-
-def reserve_of(document: TaskDocument) -> float | None:
-    """Return the seconds that are kept for the end, more than usual where the winner may have to decode by a beam.
-
-    A fifth is kept for an ensemble.
-    """
-    time, objective = document.limits.time, criteria_of(document.to_mapping()).metric
-    if time is not None and is_ensemble_allowed(document):
-        return FINISHING * time
-    if time is None or not is_searched(objective):
-        return None
-    return min(0.1 * time, 120.0)
-
-
-def is_ensemble_allowed(document: TaskDocument) -> bool:
-    """Say whether trials may speak together: where it is asked for, one score decides and parameters alone are limited.
-
-    What else is limited is counted or measured of single models.
-    """
-    criteria = criteria_of(document.to_mapping())
-    limited = criteria.limits or document.most.keys() - {"parameters"}
-    return document.budget.finish == "ensemble" and not criteria.others and not limited
 
 
 def profile_of(table: TokenTable) -> Profile:

@@ -37,7 +37,9 @@ SHOWN = ("trial", "scores", "configuration", "parameters")
 class Best:
     """The winning trial, and its model ready to be written.
 
-    Of an ensemble, `members` are the trials that speak together with it, and `single` is how it does alone.
+    Of an ensemble, `members` are the trials that speak together with it, and `single` is how it does alone. Where a
+    further model was distilled, `finishes` says how the best trial, the best together and that model do, and `finish`
+    which of them this is; `trial` is the best trial in either case.
     """
 
     trial: int
@@ -48,6 +50,8 @@ class Best:
     bundle: Bundle = field(repr=False)
     members: Sequence[int] = ()
     single: Mapping[str, Any] | None = None
+    finish: str | None = None
+    finishes: Mapping[str, Any] | None = None
 
     def export(self, folder: str | Path) -> Path:
         """Write the winner's folder; return it.
@@ -87,8 +91,10 @@ class Search:
     spread: Sequence[Mapping[str, Any]] = ()
 
     @property
-    def _together(self) -> tuple[str, ...]:
-        return ("members", "single") if self.best is not None and self.best.members else ()
+    def _finished(self) -> tuple[str, ...]:
+        if self.best is None:
+            return ()
+        return ("members", "single") if self.best.members else ("finish", "finishes") if self.best.finishes else ()
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON document of the command line and the service."""
@@ -99,7 +105,7 @@ class Search:
             "state": self.state,
             "seconds": round(self.seconds, 3),
             "trials": dict(self.trials),
-            "best": None if self.best is None else {key: getattr(self.best, key) for key in (*keys, *self._together)},
+            "best": None if self.best is None else {key: getattr(self.best, key) for key in (*keys, *self._finished)},
             "bundle": None if self.bundle is None else str(self.bundle),
             "why": self.why,
             "warning": self.warning or None,
@@ -121,6 +127,8 @@ def read_best(database: Database, name: str, corpus: Corpus, checkpoints: object
         bundle=bundle_of(row, corpus, checkpoints, found),
         members=[member["trial"] for member in found.members],
         single=found.single,
+        finish=best.get("finish"),
+        finishes=found.finishes,
     )
 
 
@@ -135,6 +143,8 @@ class Found:
         membership: How much it remembers of its training rows.
         members: The further models of an ensemble: `configuration`, `checkpoint`, `trial`.
         single: How the best trial does alone, of an ensemble.
+        finish: What it is of `finishes`: the best trial, or what was distilled from it.
+        finishes: How the best trial, the best together, and what was distilled from them do, where that was done.
     """
 
     configuration: Mapping[str, Any]
@@ -144,12 +154,14 @@ class Found:
     membership: Mapping[str, float] | None = None
     members: Sequence[Mapping[str, Any]] = ()
     single: Mapping[str, Any] | None = None
+    finish: str | None = None
+    finishes: Mapping[str, Any] | None = None
 
     @staticmethod
     def of(best: Mapping[str, Any]) -> "Found":
         """Return what the summary of a search says of its winner."""
         scores = {"valid": best["scores"], "test": best["test_scores"]}
-        parts = {name: best.get(name) for name in ("decoding", "membership", "single")}
+        parts = {name: best.get(name) for name in ("decoding", "membership", "single", "finish", "finishes")}
         return Found(best["configuration"], best["checkpoint"], scores, members=best.get("members") or (), **parts)
 
 
@@ -194,7 +206,11 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
             "scores": found.scores,
             "signatures": signatures(config["metrics"], corpus.references("test")),
             "seconds": round(row.seconds, 1),
-            **{name: said for name in ("membership", "single") if (said := getattr(found, name)) is not None},
+            **{
+                name: said
+                for name in ("membership", "single", "finish", "finishes")
+                if (said := getattr(found, name)) is not None
+            },
             **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
         },
         card=model_card(account_of(row, corpus, config, found)),
@@ -240,6 +256,8 @@ def account_of(
         licence=row.document.get("license"),
         membership=found.membership,
         single=found.single,
+        finish=found.finish,
+        finishes=found.finishes,
         members=[_families(each) for each in config.get("members", ())],
         spread=_spread_of(row, found),
         warning=summary.get("warning", ""),

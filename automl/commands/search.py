@@ -36,8 +36,8 @@ def search(  # noqa: PLR0913
     time: Annotated[str | None, typer.Option(metavar="10m", help="Time budget of the whole search.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of trials, at most.")] = None,
     finish: Annotated[
-        Literal["single", "ensemble"] | None,
-        typer.Option(help="The best trial alone, or together with others where that is better on valid."),
+        Literal["single", "ensemble", "distill"] | None,
+        typer.Option(help="The best trial alone, with others, or one model taught by them: where better on valid."),
     ] = None,
     storage: Storage = None,
     executor: Executor = None,

@@ -143,7 +143,7 @@ class BudgetSection(Section):
     trials: Annotated[int, Field(ge=1)] | None = None
     device_time: Duration = None
     target: Annotated[str, _checked(_score_target)] | None = None
-    finish: Annotated[Finish, Field(description='"single" or "ensemble"')] | None = None
+    finish: Finish | None = Field(default=None, description='"single", "ensemble" or "distill"')
 
 
 class ConstraintsSection(Section):

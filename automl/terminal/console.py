@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ SILENT_SECONDS = 60.0
 
 if TYPE_CHECKING:
     from automl.records import Record
-    from automl.winners import Search
+    from automl.winners import Best, Search
 
 
 def say(line: str) -> None:
@@ -38,9 +38,25 @@ def print_search(found: "Search", record: "Record", learnt: Iterable[str] = ()) 
     if found.best is not None:
         for name, score in found.best.test_scores.items():
             typer.echo(f"test: {name} {score:.6g}")
+        for line in finish_lines(found.best, record.criteria.metric.name):
+            typer.echo(line)
     if found.best is not None and found.bundle is not None:
         folder = _short(found.bundle)
         typer.echo(f"The model is in {folder}; try it: automl predict {quote(str(folder))}")
+
+
+def finish_lines(best: "Best", name: str) -> Iterator[str]:
+    """Yield how the best trial alone, the best together and what was distilled from them do by one metric."""
+    finishes = best.finishes or ({"single": best.single, "ensemble": _plain(best)} if best.single else {})
+    for finish, found in finishes.items():
+        scores = ((split, of.get(name)) for split, of in (("valid", found["scores"]), ("test", found["test_scores"])))
+        shown = ", ".join(f"{score:.4g} on {split}" for split, score in scores if score is not None)
+        chosen = " (the winner)" if finish == (best.finish or "ensemble") else ""
+        yield f"{finish}: {name} {shown}, {found['parameters'] or 0:,} parameters{chosen}"
+
+
+def _plain(best: "Best") -> dict[str, Any]:
+    return {"scores": best.scores, "test_scores": best.test_scores, "parameters": best.parameters}
 
 
 def print_leaderboard(record: "Record", *, top: bool = False) -> None:
