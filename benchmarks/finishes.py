@@ -1,0 +1,147 @@
+"""The best trial, the best together, and one model distilled from them, by the same search: on valid and on test.
+
+A cell is a job that goes on where it was left (its database is kept under `--work`), and ends as one line of
+`benchmarks/results/finishes.jsonl`; a cell with a line there is not run again unless it is named. Every model that is
+searched or distilled is held to the same number of parameters; those that speak together are not.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measurement import load
+from benchmarks.searches import automl, commit, toml
+from benchmarks.tasks import ROWS
+
+RESULTS = Path(__file__).parent / "results" / "finishes.jsonl"
+CELLS = ("g2p_ice", "g2p_geo", "number_words")
+"""Rows of `benchmarks.tasks`."""
+MINUTES, MOST = 4.0, "150K"
+SPACE = {
+    "preset": "tiny",
+    "encoder": "Recurrent",
+    "decoder": "Recurrent",
+    "cell": "gru",
+    "hidden_size": 64,
+    "num_layers": 1,
+    "bidirectional": True,
+    "attention": "Additive",
+    "output": "Softmax",
+    "optimizer": "AdamW",
+}
+"""One small shape with a free recipe, so that a search of minutes trains several models."""
+FINISHES = ("single", "ensemble", "distilled")
+
+
+def document(name: str, data: Path, minutes: float) -> dict[str, Any]:
+    """Return the task document of a cell."""
+    own = ROWS[name].document(data, minutes)
+    budget = {**own["budget"], "finish": "distill"}
+    return {**own, "budget": budget, "constraints": {"parameters": MOST}, "space": SPACE}
+
+
+def main() -> None:
+    """Run the cells that have no line yet, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)}; all without a line if absent")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets; without it nothing is run")
+    parser.add_argument("--work", type=Path, default=Path("models/finishes"), metavar="DIR", help="databases, winners")
+    parser.add_argument("--minutes", type=float, default=MINUTES, metavar="N", help="budget of a cell")
+    parser.add_argument("--quick", action="store_true", help="one minute each, and no line is written")
+    parser.add_argument("--table", action="store_true", help="print the results so far in Markdown, and run nothing")
+    parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
+    options = parser.parse_args()
+    if options.table:
+        print(table(read_lines()))
+        return
+    if options.data is None:
+        print("finishes: minutes on data sets that --data names; nothing is run without it", file=sys.stderr)
+        return
+    if unknown := [name for name in options.cells if name not in CELLS]:
+        parser.error(f"no cell {unknown[0]}; there are {', '.join(CELLS)}")
+    done = {line["cell"] for line in read_lines()}
+    names = options.cells or [name for name in CELLS if name not in done]
+    found = {name: run(name, options) for name in names}
+    if options.json:
+        ratios = {name: ratio for name, line in found.items() if (ratio := gained(line)) is not None}
+        print(json.dumps({"version": 1, "name": "finishes", "ratios": ratios, "measured": found}))
+
+
+def read_lines() -> list[dict[str, Any]]:
+    """Return the results so far."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def gained(line: Mapping[str, Any]) -> float | None:
+    """Return the errors of the best trial on test for each of the distilled model; nothing where it has none."""
+    name, finishes = line["metric"], line["finishes"]
+    distilled = finishes.get("distilled", {}).get("test_scores", {}).get(name)
+    return finishes["single"]["test_scores"][name] / distilled if distilled else None
+
+
+def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Search a cell, and write its line."""
+    minutes = 1.0 if options.quick else options.minutes
+    work = options.work / name
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "task.toml").write_text(toml(document(name, options.data, minutes)), encoding="utf-8")
+    command = ["search", "task.toml", "--storage", "sqlite:///automl.db", "--out", "winner", "--json"]
+    before, began = load(), time.monotonic()
+    search = automl(work, *command)
+    best = search["best"]
+    line = {
+        "cell": name,
+        "metric": ROWS[name].metrics[0],
+        "document": {key: value for key, value in document(name, Path(), minutes).items() if key != "data"},
+        "data": {"folder": ROWS[name].folder, **ROWS[name].data},
+        "finishes": best.get("finishes") or {"single": {key: best[key] for key in REPORTED}},
+        "winner": best.get("finish", "single"),
+        "why": search["why"],
+        "minutes": round(search["seconds"] / 60, 2),
+        "wall_minutes_of_this_run": round((time.monotonic() - began) / 60, 2),
+        "trials": search["trials"],
+        "command": " ".join(["automl", *command]),
+        "commit": commit(),
+        "load": [before, load()],
+    }
+    print(f"{name}: {search['why']}", file=sys.stderr)
+    if not options.quick:
+        with RESULTS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return line
+
+
+REPORTED = ("scores", "test_scores", "parameters")
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of `docs/results.md`: the last line of each cell, and dashes where there is none."""
+    last = {line["cell"]: line for line in lines}
+    heads = [f"{finish}: valid, test (parameters)" for finish in FINISHES]
+    rows = [f"| data | {' | '.join(heads)} | winner | searched | commit |", "|---" * (len(heads) + 4) + "|"]
+    for name in CELLS:
+        line = last.get(name)
+        shown = [_shown(line, finish) for finish in FINISHES]
+        ran = (
+            [line["winner"], f"{line['minutes']:.1f} min, load {line['load'][0]}", line["commit"]]
+            if line
+            else ["–"] * 3
+        )
+        rows.append(f"| `{name}` | {' | '.join([*shown, *ran])} |")
+    return "\n".join(rows)
+
+
+def _shown(line: Mapping[str, Any] | None, finish: str) -> str:
+    found = (line or {}).get("finishes", {}).get(finish)
+    if line is None or found is None:
+        return "–"
+    valid, test = (100 * of[line["metric"]] for of in (found["scores"], found["test_scores"]))
+    return f"{valid:.2f} %, {test:.2f} % ({found['parameters']:,})"
+
+
+if __name__ == "__main__":
+    main()
