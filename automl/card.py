@@ -46,6 +46,8 @@ class Account:
         warning: What is to be known before the model is relied on.
         reads: Whether it reads a source.
         samples: Pairs of the data, of a task that allows to show them.
+        privacy: What was promised and spent, where it was trained privately (see `automl.privacy.Terms.account`).
+        is_begun_elsewhere: Whether training began with parameters of another.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Account:
     warning: str = ""
     reads: bool = True
     samples: Sequence[tuple[str, str]] = ()
+    privacy: Mapping[str, Any] | None = None
+    is_begun_elsewhere: bool = False
 
 
 def model_card(account: Account) -> str:
@@ -215,7 +219,8 @@ def _making(account: Account) -> Iterator[str]:
     yield "## Data"
     splits = [f"{split} {counts['rows']:,}" for split, counts in account.splits.items()]
     dropped = sum(sum(reasons.values()) for reasons in account.dropped.values())
-    yield f"Rows: {', '.join(splits)}; {dropped:,} dropped. Sha256 of the data: `{account.digest}`."
+    digest = f" Sha256 of the data: `{account.digest}`." if account.digest else ""
+    yield f"Rows: {', '.join(splits)}; {dropped:,} dropped.{digest}"
     sides = [f"{side} {kind} ({size:,})" for side, (kind, size) in account.tokens.items()]
     yield f"Tokens: {', '.join(sides)}. The vocabularies are part of the bundle: whatever symbols they hold, it holds."
     yield "## Search"
@@ -229,6 +234,9 @@ def _making(account: Account) -> Iterator[str]:
 def _remembered(account: Account) -> Iterator[str]:
     yield "## Memory of the training data"
     found = account.membership
+    if account.privacy is not None:
+        yield from _private(account, account.privacy)
+        return
     if found is None:
         yield "Not measured: the search ended before it could be."
     else:
@@ -238,6 +246,34 @@ def _remembered(account: Account) -> Iterator[str]:
             f"{found['valid']:.4g} on valid."
         )
     yield "It was trained without differential privacy: do not share it where its training data may not be shared."
+
+
+def _private(account: Account, terms: Mapping[str, Any]) -> Iterator[str]:
+    spent, promised = terms["epsilon_spent"], f"epsilon {terms['epsilon']:g}"
+    cost = f"at most {promised}" if spent is None else f"epsilon {spent:.4g}, of {promised} that was promised,"
+    yield (
+        f"It was trained with differential privacy. The unit is {terms['unit']}: whether any single one was there\n"
+        "changes the chance of whatever the search could have found by a factor of e to the power of epsilon at most,\n"
+        f"up to delta. The whole search, all of its trials together, cost {cost}\n"
+        f"at delta {terms['delta']:.3g}. Of somebody with several pairs in train, each adds as much."
+    )
+    clipping = account.config["configuration"].get("clipping")
+    norm = "" if clipping is None else f" to a norm of {clipping:.3g}"
+    yield (
+        f"In each of {terms['charged']:,} steps (at most {terms['steps']:,}) a pair was drawn with probability "
+        f"{terms['sampling_rate']:.4g}\n(Poisson sampling, {terms['batch']:,} of {terms['rows']:,} in the mean), its "
+        f"gradient was clipped{norm}, and Gaussian noise of {terms['noise_multiplier']:.4g} times\n"
+        "that norm was added to the sum. The steps are composed by privacy loss distributions (dp-accounting)."
+    )
+    if not terms["secret"]:
+        yield (
+            "**The noise follows from the seed** (`--deterministic`): against whoever knows or guesses that,\n"
+            "there is no guarantee."
+        )
+    yield "What else has seen the data:"
+    begun = ["what training began from, which the task calls public"] if account.is_begun_elsewhere else []
+    yield "\n".join(f"- {line}" for line in [*terms["saw"], *begun])
+    yield "How much it remembers of train was not measured: that would read its rows without noise."
 
 
 def _line(text: str) -> str:

@@ -18,6 +18,7 @@ from automl.data.forms import Form
 from automl.data.table import TokenTable
 from automl.description import described
 from automl.errors import InputError
+from automl.privacy import FIXED
 from automl.tasks.document import TaskDocument, document_from_mapping, with_budget
 from automl.winners import Search
 from search_spaces.dials import SpaceError
@@ -102,7 +103,8 @@ def fine_tuning_space(document: TaskDocument, shape: Seq2Seq) -> Space:
             raise SpaceError(f"space.{key}: fine-tuning keeps the shape of the bundle; only what trains it can be set")
     tuned = ["whole", "decoder", "lora"] if document.form.has_sources else ["whole", "lora"]
     free = {"tuned": tuned, "lora_rank": RANKS, "lora_alpha": ALPHAS}
-    whole = space({**free, **wanted, "start": "bundle"}, sources=document.form.has_sources)
+    fixed = {} if document.privacy is None else FIXED
+    whole = space({**free, **wanted, **fixed, "start": "bundle"}, sources=document.form.has_sources)
     refuse_idle(whole, wanted)
     return whole.around(shape, BEGUN)
 

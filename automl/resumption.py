@@ -13,7 +13,7 @@ from storage.searches import SearchRow, create_search, delete_search, get_search
 from storage.studies import delete_study
 from storage.trials import list_trials
 
-UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "seed")
+UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "privacy", "seed")
 
 
 def search_row(

@@ -23,9 +23,11 @@ from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
 from automl.finishes import finish_of, kept_for, searching
+from automl.guarantee import check_private, mechanism_of, settled, with_privacy, with_terms
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
+from automl.privacy import FIXED
 from automl.refusals import check_objective, without_idle_copying
 from automl.resumption import check_checkpoints, has_had, is_sound, is_spent, is_unlearnt, plain_target, search_row
 from automl.segments import ProgramFolder, Segment, Workload
@@ -123,15 +125,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
     began = monotonic()
     settings = Settings()
     url = options.storage or settings.storage
-    if options.place not in EXECUTORS:
-        raise InputError(f"executor {options.place!r} is not known; use {' or '.join(EXECUTORS)}")
-    check_deterministic(document, options)
-    trackers = check_trackers(options.trackers or settings.tracker_names)
-    out = Path(options.out or Path("models") / document.name)
-    if options.export:
-        check_replaceable(out)
-    checkpoints = options.checkpoints or checkpoint_folder(url, settings)
-    check_shared(checkpoints, options.place)
+    out, checkpoints, trackers = _checked(document, options, settings)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(ground.data_of(document), private_folder(settings.cache))
     space = ground.space or space_of(document, corpus)
@@ -158,22 +152,44 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
             update_search(database, lease, state="finished", message=row.message)
         else:
-            profile = profile_of(table)
-            others = () if options.deterministic else list_searches(database)
-            earlier = best_of_earlier(others, row.name, document.kind, profile, space)
+            profile, rows = profile_of(table), table.split("train").rows
+            alone = options.deterministic or document.privacy is not None
+            earlier = best_of_earlier(() if alone else list_searches(database), row.name, document.kind, profile, space)
+            agreed = with_terms(
+                database, lease, row, document, rows, secret=not options.deterministic, say=options.on_notice
+            )
             spent = monotonic() - began if row.seconds else max(spent, monotonic() - began)
             plan = plan_of(document, space, table, checkpoints, spent)
             passes = ground.passes or plan.passes
-            plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition)
+            plan = with_privacy(replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition), agreed)
             workload = workload_of(table, plan, settings, options)
             workload = replace(workload, starts=ground.starts, soft_targets=ground.soft_targets)
+            workload = replace(workload, privacy=mechanism_of(agreed, settings.privacy_keys, document.seed.value))
             with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
-                outcome = _run(database, row, lease, plan, workload, options)
-            update_search(database, lease, summary={**_summary(outcome, document.limits), "data": asdict(profile)})
+                outcome = _run(database, agreed, lease, plan, workload, options)
+            summary = {**_summary(outcome, document.limits), "data": asdict(profile)}
+            update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
             _check_time(outcome, plan)
         taught = _distilled(document, options, space, database, lease)
         ended = _export(database, lease, document, corpus, checkpoints, out if options.export else None)
         return replace(ended, state="interrupted") if taught and taught.state == "interrupted" else ended
+
+
+def _checked(
+    document: TaskDocument, options: Options, settings: Settings
+) -> tuple[Path, objects.Place, tuple[str, ...]]:
+    """Check options against a document; return where winner and checkpoints lie, and what is told of the search."""
+    if options.place not in EXECUTORS:
+        raise InputError(f"executor {options.place!r} is not known; use {' or '.join(EXECUTORS)}")
+    check_deterministic(document, options)
+    check_private(document, options.place)
+    trackers = check_trackers(options.trackers or settings.tracker_names)
+    out = Path(options.out or Path("models") / document.name)
+    if options.export:
+        check_replaceable(out)
+    checkpoints = options.checkpoints or checkpoint_folder(options.storage or settings.storage, settings)
+    check_shared(checkpoints, options.place)
+    return out, checkpoints, trackers
 
 
 def _distilled(
@@ -228,6 +244,8 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
     narrowing = {**start_narrowing(document), **document.narrowed_space}
     name = str(narrowing.pop("preset", "small"))
     left = {} if corpus is None else corpus.narrowing
+    if document.privacy is not None:
+        narrowing |= FIXED
     try:
         if (shape := bundle_shape(document)) is not None:
             return fine_tuning_space(document, shape)

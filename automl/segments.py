@@ -49,6 +49,21 @@ class ProgramCounts:
 
 
 @dataclass(frozen=True)
+class Mechanism:
+    """What every step of a private search is: a sample of the pairs, and noise on their gradients.
+
+    Attributes:
+        rate: Chance of a pair to be in the batch of a step.
+        noise_multiplier: Standard deviation of the noise, for each unit of the norm that gradients are clipped to.
+        key: Decides the samples and the noise.
+    """
+
+    rate: float
+    noise_multiplier: float
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Workload:
     """What every process that runs segments of one search needs to know.
 
@@ -64,6 +79,7 @@ class Workload:
         slots: Trials that one process trains at the same time.
         resident: Bytes of token ids that may lie on a device; more are streamed. None leaves the choice to the trainer.
         soft_targets: Sha256 of what a teacher expects of train, which trials learn beside the true targets.
+        privacy: How trials are trained where the pairs are to be kept private.
     """
 
     table: str
@@ -76,6 +92,7 @@ class Workload:
     slots: int = 1
     resident: int | None = None
     soft_targets: str | None = None
+    privacy: Mechanism | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +109,7 @@ class Segment:
         seconds: Stop at the first chunk boundary after so many seconds of training, whatever `to_tokens` says.
         cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
             `to_tokens` is the plan. A trial that has cooled down is finished.
+        most_steps: Take no more optimizer steps than these, since no more are paid for.
     """
 
     trial: int
@@ -102,6 +120,7 @@ class Segment:
     to_tokens: int | None = None
     seconds: float | None = None
     cooldown: bool = False
+    most_steps: int | None = None
 
 
 @dataclass(frozen=True)

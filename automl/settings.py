@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         """The names in `trackers`."""
         return tuple(name.strip() for name in self.trackers.split(",") if name.strip())
 
+    @property
+    def privacy_keys(self) -> Path:
+        """Folder of the keys of private searches, beside the owner's other key."""
+        return self.program_key.parent / "privacy"
+
 
 def checkpoint_folder(storage: str, settings: Settings) -> Place:
     """Return where checkpoint bytes lie: as set, or beside an SQLite file, or in the current folder.

@@ -17,6 +17,7 @@ from automl.data.corpus import Corpus
 from automl.data.table import tokenized, tokens_of
 from automl.description import described
 from automl.metrics import METRICS, signatures
+from automl.privacy import FIXED, Terms
 from automl.tasks import TASKS
 from automl.weights import averaged, together
 from search_spaces.costs import trained
@@ -76,6 +77,7 @@ class Search:
         warning: What is to be known before the winner is relied on, in one sentence.
         refused: Configurations that were drawn again, since they were over a limit.
         spread: How finalists did under other seeds, where they were repeated (see `automl.repeats`).
+        privacy: What is promised and was spent, of a private search.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Search:
     refused: int = 0
     warning: str = ""
     spread: Sequence[Mapping[str, Any]] = ()
+    privacy: Mapping[str, Any] | None = None
 
     @property
     def _finished(self) -> tuple[str, ...]:
@@ -110,6 +113,7 @@ class Search:
             "why": self.why,
             "warning": self.warning or None,
             "refused": self.refused,
+            **({"privacy": self.privacy} if self.privacy is not None else {}),
             **{key: list(said) for key in ("front", "spread") if (said := getattr(self, key))},
         }
 
@@ -212,6 +216,7 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
                 if (said := getattr(found, name)) is not None
             },
             **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
+            **({} if (private := _privacy(row.summary or {})) is None else {"privacy": private}),
         },
         card=model_card(account_of(row, corpus, config, found)),
     )
@@ -244,7 +249,7 @@ def account_of(
         signatures=signatures(config["metrics"], corpus.references("test")),
         splits=meta["splits"],
         dropped=meta["dropped"],
-        digest=corpus.digest,
+        digest="" if "privacy" in summary else corpus.digest,
         tokens={side: (meta["tokens"][side], vocabulary[side]) for side in ("source", "target")},
         parameters=described(config).parameters,
         trained=None if configuration.tuned == "whole" else trained(configuration, *vocabulary.values()),
@@ -260,6 +265,8 @@ def account_of(
         finishes=found.finishes,
         members=[_families(each) for each in config.get("members", ())],
         spread=_spread_of(row, found),
+        privacy=_privacy(summary),
+        is_begun_elsewhere=configuration.start != "drawn",
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,
         samples=corpus.pairs("test")[:SHOWN_SAMPLES] if row.document.get("share_samples") else (),
@@ -295,7 +302,8 @@ def _deviations(
 
 def _searched(document: Mapping[str, Any], corpus: Corpus) -> Iterator[str]:
     task = TASKS[document["kind"]]
-    narrowing = {**corpus.narrowing, **task.narrowed_space, **document.get("space", {})}
+    fixed = {} if document.get("privacy") is None else FIXED
+    narrowing = {**corpus.narrowing, **task.narrowed_space, **document.get("space", {}), **fixed}
     name = str(narrowing.pop("preset", "small"))
     space = preset(name, narrowing, sources=task.form.has_sources)
     for part in ("encoder", "decoder", "output"):
@@ -330,7 +338,13 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
         refused=summary.get("refused", 0),
         warning=summary.get("warning", ""),
         spread=summary.get("spread", ()),
+        privacy=_privacy(summary),
     )
+
+
+def _privacy(summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    values = summary.get("privacy")
+    return None if values is None else Terms.of(values).account()
 
 
 def _listed(columns: Any) -> list[Any] | None:

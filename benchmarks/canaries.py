@@ -1,9 +1,10 @@
 """What a winner remembers of single rows of its training data: secrets planted in 1, 4 and 16 rows of a real set.
 
-`python -m benchmarks.canaries --data DIR [--set NAME] [--time 3m] [--rows N] [--json]` adds secrets of 4 of 10 target
-symbols to the train of a set (a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are symbols divided
-by spaces), searches, and prints the exposure of the secrets (Carlini et al., 2019) and the share that the winner says
-when it is asked; beside them secrets that were not planted.
+`python -m benchmarks.canaries --data DIR [--set NAME] [--time 3m] [--rows N] [--epsilon 8]... [--json]` adds secrets of
+4 of 10 target symbols to the train of a set (a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are
+symbols divided by spaces), searches, and prints the exposure of the secrets (Carlini et al., 2019) and the share that
+the winner says when it is asked; beside them secrets that were not planted. With each `--epsilon` it searches again, by
+`[privacy]`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 from benchmarks.measurement import load
 
 COPIES, EACH, LENGTH, SYMBOLS = (1, 4, 16), 3, 4, 10
+TOKENS = {"source_tokens": "characters", "target_tokens": "whitespace"}
 
 
 def plant(folder: Path, into: Path, most: int | None) -> tuple[list[Any], list[Any], list[str]]:
@@ -36,8 +38,8 @@ def plant(folder: Path, into: Path, most: int | None) -> tuple[list[Any], list[A
     return inside, absent, symbols
 
 
-def measured(data: Path, name: str, time: str, most: int | None) -> dict[str, Any]:
-    """Search a set with planted secrets and say how exposed they are."""
+def measured(data: Path, name: str, time: str, most: int | None, epsilon: float | None = None) -> dict[str, Any]:
+    """Search a set with planted secrets, privately if an epsilon is given, and say how exposed they are."""
     import automl
     from automl.explanation.canaries import exposure
 
@@ -45,7 +47,9 @@ def measured(data: Path, name: str, time: str, most: int | None) -> dict[str, An
         into = Path(scratch)
         inside, absent, symbols = plant(data / name, into, most)
         files = {split: str(into / f"{split}.tsv") for split in ("train", "valid", "test")}
-        task = {"name": name, "data": {**files, "source_tokens": "characters", "target_tokens": "whitespace"}}
+        task: dict[str, Any] = {"name": name, "data": {**files, **TOKENS}}
+        if epsilon is not None:
+            task["privacy"] = {"epsilon": epsilon}
         begun = load()
         search = automl.search(task, budget=time, storage=f"sqlite:///{into / 'a.db'}", out=into / "model")
         model = automl.load(into / "model")
@@ -59,6 +63,8 @@ def measured(data: Path, name: str, time: str, most: int | None) -> dict[str, An
             "load": [begun, load()],
             "parameters": None if best is None else best.parameters,
             "test": None if best is None else dict(best.test_scores),
+            "privacy": search.privacy,
+            "seconds": search.seconds,
             "membership": None if best is None else best.bundle.metrics.get("membership"),
             "canaries": others + found,
         }
@@ -88,14 +94,17 @@ def main() -> None:
     parser.add_argument("--set", default="fre")
     parser.add_argument("--time", default="3m")
     parser.add_argument("--rows", type=int, help="Rows of train that are kept, the first; all if absent.")
+    parser.add_argument("--epsilon", type=float, action="append", default=[])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measured(options.data, options.set, options.time, options.rows)
-    print(
-        json.dumps(found)
-        if options.json
-        else "\n".join([json.dumps({k: v for k, v in found.items() if k != "canaries"}), *table(found["canaries"])])
-    )
+    found = []
+    for epsilon in (None, *options.epsilon):
+        found.append(measured(options.data, options.set, options.time, options.rows, epsilon))
+        if not options.json:
+            print(json.dumps({key: value for key, value in found[-1].items() if key != "canaries"}))
+            print("\n".join(table(found[-1]["canaries"])), flush=True)
+    if options.json:
+        print(json.dumps({"searches": found}))
 
 
 if __name__ == "__main__":

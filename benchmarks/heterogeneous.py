@@ -149,12 +149,12 @@ def taken(in_hull: bool, trainer: Any, configuration: Seq2Seq, seed: int, steps:
     from automl.data.batching import plan
     from automl.models.parameters import initialise
     from automl.segments import Segment
+    from automl.training.course import Course
     from automl.training.dataset import CHUNK
     from automl.training.executables import model_of, new_state, train_program
     from automl.training.hulls import Hull
     from automl.training.signature import signature
     from automl.training.slots import Kind
-    from automl.training.trainer import Course
     from search_spaces.optimizers import alike
 
     dataset = trainer.dataset(configuration)

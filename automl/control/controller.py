@@ -20,6 +20,7 @@ from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
 from automl.control.journal import Journal
+from automl.control.ledger import Ledger
 from automl.control.mirror import ContainedMirror
 from automl.control.noise import noise_between
 from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
@@ -87,6 +88,7 @@ class Controller:
         self._journal = Journal(database, lease, self._consumed, saved=search.seconds)
         self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
         self._tally = Tally(self._trials.values(), plan.criteria)
+        self._ledger = Ledger(plan, search)
         self._decisions = sum(trial.row.attempts for trial in self._trials.values())
         self._fresh = list(self._trials.values())
         self._planned: list[Segment] = []
@@ -102,7 +104,9 @@ class Controller:
         self._no_more_proposals = False
         self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
         self._shown = self._mirrored = self._began
-        self._learn_again()
+        for trial in self._trials.values():
+            for segment in trial.segments:
+                self._plan.learn(trial.configuration, segment.scores)
         self._give_up_on_killers()
 
     def run(self) -> Outcome:
@@ -138,11 +142,6 @@ class Controller:
         """End early, whatever runs; its steps since the last commit are lost. Safe to call as `interrupt` is."""
         self.interrupt()
         self._executor.abandon()
-
-    def _learn_again(self) -> None:
-        for trial in self._trials.values():
-            for segment in trial.segments:
-                self._plan.learn(trial.configuration, segment.scores)
 
     def _give_up_on_killers(self) -> None:
         """Fail the trials that were in flight whenever this search lost its process, several times in a row."""
@@ -212,7 +211,7 @@ class Controller:
             seen = history.candidates(self._trials.values(), self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
             ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
-            decision = self._decide(seen, self._outlook(), ways, self._forecaster)
+            decision = self._ledger.allowed(self._decide(seen, self._outlook(), ways, self._forecaster))
             match decision:
                 case Start():
                     self._start(decision, offered)
@@ -231,15 +230,12 @@ class Controller:
 
     def _offer(self) -> list[Proposal]:
         """Return the configurations that could be begun; a trial whose first segment was lost goes first."""
-        orphan = self._orphan()
+        orphan = self._tally.orphan
         if orphan is not None:
             return [Proposal(orphan.configuration, orphan.row.origin)]
         if self._no_more_proposals or self._trials_left() == 0:
             return []
         return self._proposals.propose(history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens))
-
-    def _orphan(self) -> Trial | None:
-        return self._tally.orphan
 
     def _encode(self, configuration: Seq2Seq) -> tuple[float, ...]:
         return self._encoder(self._plan.space.parameters(configuration))
@@ -250,7 +246,7 @@ class Controller:
             if not self._trials:
                 self._end(self._plan.why_none())
             return
-        trial = self._orphan() or self._add_trial(offered[decision.prospect])
+        trial = self._tally.orphan or self._add_trial(offered[decision.prospect])
         reason = decision.reason if trial.row.attempts == 0 else "began again: its first segment was lost"
         self._journal.record("start", f"trial {trial.row.number} ({trial.families}): {reason}")
         self._submit(trial, decision)
@@ -266,6 +262,7 @@ class Controller:
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
         row = trial.row
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
+        segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
         trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)
         trial.in_flight = True
@@ -320,6 +317,7 @@ class Controller:
             return
         self._losses = 0
         complete = segment.cooldown and not self._interrupted
+        self._ledger.settle(segment, result, self._journal)
         new = new_segment(segment, result, self._plan.checkpoints)
         self._journal.add(write_segment, new, complete=complete)
         stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
@@ -392,7 +390,7 @@ class Controller:
     def _consumed(self) -> float:
         return self._search.seconds + self._plan.spent + self._clock() - self._began
 
-    def _remaining(self) -> Remaining:
+    def _remaining(self, paid: tuple[float, float] | None = None) -> Remaining:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
         budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
         if budget.time is None and budget.device_time is None:
@@ -401,10 +399,10 @@ class Controller:
         after = self._tally.seconds_after_training(guess)
         in_flight = (now - begun for _, begun in self._running.values())
         computed = 0.0 if budget.device_time is None else computed_seconds(trials, in_flight)
-        return remaining(self._plan, self._executor.workers, self._consumed(), computed, after)
+        return remaining(self._plan, self._executor.workers, self._consumed(), computed, after, paid)
 
     def _outlook(self) -> Outlook:
-        remaining = self._remaining()
+        remaining = self._remaining(self._ledger.seconds(self._trials.values(), self._executor.workers))
         return Outlook(
             workers=self._executor.workers,
             seconds_left=remaining.left,

@@ -62,7 +62,7 @@ class Examination:
             return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
-        test = self._examined(trial, segment, decoding)
+        test = self._examined(trial, segment, decoding, "test", membership=not plan.private)
         if test is None:
             return None
         winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
@@ -117,7 +117,7 @@ class Examination:
             return winner
         chosen = [others[place] for place in valid.chosen]
         members = tuple(job.others[place] for place in valid.chosen)
-        test = self._evaluated(replace(job, split="test", others=members, choose=False, membership=True))
+        test = self._evaluated(replace(job, split="test", others=members, choose=False, membership=not plan.private))
         if not test or not test.scores:
             return winner
         sizes = [winner.parameters, *(trial.row.parameters for trial, _ in chosen)]
@@ -138,16 +138,16 @@ class Examination:
         return None if found is None else found.scores
 
     def _examined(
-        self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str = "test"
+        self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str, *, membership: bool = False
     ) -> EvaluationResult | None:
         """Return the scores on a split; decode again if the worker is lost, and be content without them in the end.
 
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        number, configuration, is_test = trial.row.number, trial.row.configuration, split == "test"
+        number, configuration = trial.row.number, trial.row.configuration
         return self._evaluated(
-            Evaluation(number, configuration, segment.checkpoint, split, _way(decoding), membership=is_test)
+            Evaluation(number, configuration, segment.checkpoint, split, _way(decoding), membership=membership)
         )
 
     def _evaluated(self, job: Evaluation) -> EvaluationResult | None:

@@ -34,6 +34,7 @@ class Plan:
         spent: Seconds of the time budget that this run used before the controller was made.
         ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.
         distils: Whether these are the teachers of a further model then, and the winner stays alone.
+        private: Whether steps are paid for from a ledger, for the privacy of the pairs of train.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         repetition: What is trained in place of proposals; its winner is not scored on test.
         lease_seconds: The lease is renewed for so long, three times as often.
@@ -62,6 +63,7 @@ class Plan:
     distils: bool = False
     most_parameters: int | None = None
     repetition: Repetition | None = None
+    private: bool = False
 
     def trial_seed(self, number: int) -> int:
         """Return the seed of a trial: parameters, data order and dropout."""

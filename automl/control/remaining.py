@@ -15,7 +15,9 @@ class Remaining:
     left: float | None
 
 
-def remaining(plan: Plan, workers: int, consumed: float, computed: float, after: float) -> Remaining:
+def remaining(
+    plan: Plan, workers: int, consumed: float, computed: float, after: float, paid: tuple[float, float] | None = None
+) -> Remaining:
     """Return what is left.
 
     Args:
@@ -24,9 +26,10 @@ def remaining(plan: Plan, workers: int, consumed: float, computed: float, after:
         consumed: Seconds of the wall clock over all runs.
         computed: Seconds of computing over all runs and workers.
         after: Seconds that a segment needs after training, for scores and checkpoint.
+        paid: Seconds of the steps that privacy allows, and of those that are charged.
     """
     budget = plan.budget
-    limits = []
+    limits = [] if paid is None else [paid]
     if budget.time is not None:
         limits.append((budget.time - plan.kept, consumed))
     if budget.device_time is not None:

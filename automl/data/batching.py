@@ -51,6 +51,13 @@ class Run:
     first_step: int
     tokens: NDArray[np.int64]
 
+    def upto(self, step: float) -> "Run":
+        """Return its steps before another one."""
+        if step >= self.first_step + len(self.rows):
+            return self
+        count = int(step) - self.first_step
+        return replace(self, rows=self.rows[:count], tokens=self.tokens[:count])
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -106,8 +113,20 @@ class BatchPlan:
     @cached_property
     def largest(self) -> Bucket:
         """The shape that the rows of every other one fit in, where there is one; else the first."""
-        hull = Bucket(max(b.source for b in self.buckets), max(b.target for b in self.buckets))
-        return hull if hull in self.buckets else self.buckets[0]
+        return self.hull if self.hull in self.buckets else self.buckets[0]
+
+    @property
+    def hull(self) -> Bucket:
+        """The least shape that every row fits in."""
+        return Bucket(max(b.source for b in self.buckets), max(b.target for b in self.buckets))
+
+    def capacity(self, batches: int) -> int:
+        """Return the batches that the arrays of a run have room for."""
+        return max(self.run_length, batches)
+
+    def places(self, run: Run, bucket: Bucket) -> int:
+        """Return the places for target tokens that a run is trained on, its rows in some shape."""
+        return int(np.any(run.rows >= 0, axis=2).sum()) * self.batch_size * bucket.target
 
     def runs(self, seed: int, from_step: int) -> Iterator[Run]:
         """Yield the runs from a step on, without end; the first may be the rest of one that had begun."""

@@ -169,6 +169,7 @@ class PretrainingSection(Section):
             the budget and at most `passes` over it, once for each objective; every trial goes on from it.
         from_: Folder of a winner, whose shape and tokenizers are kept.
         objective: How pairs are made of texts; of several, the search tries which start is best.
+        public: Whether the text or the bundle owes nothing to what is private, as `[privacy]` asks for.
     """
 
     unlabelled: File | None = None
@@ -180,12 +181,31 @@ class PretrainingSection(Section):
         default=None, description="the part of the budget, between 0 and 1"
     )
     passes: Annotated[int, Field(ge=1, le=1000)] | None = None
+    public: bool | None = None
 
     @property
     def objectives(self) -> list[str]:
         """The objectives, none twice."""
         chosen = self.objective or "denoising"
         return [chosen] if isinstance(chosen, str) else list(dict.fromkeys(chosen))
+
+
+class PrivacySection(Section):
+    """`[privacy]`: what a pair of train may cost at most, over all trials (see `automl.privacy`).
+
+    Attributes:
+        batch: Pairs of a step, in the mean.
+        steps: Of all trials together.
+    """
+
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(description="a number above 0, such as 8.0")
+    delta: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="a number between 0 and 1, such as 1e-5"
+    )
+    batch: Annotated[int, Field(ge=1)] | None = Field(default=None, description="a whole number of pairs, at least 1")
+    steps: Annotated[int, Field(ge=1, le=10**7)] | None = Field(
+        default=None, description="a whole number of steps, at least 1"
+    )
 
 
 class SeedSection(Section):
@@ -205,6 +225,7 @@ class TaskDocument(Section):
     constraints: ConstraintsSection = ConstraintsSection()
     space: dict[str, Any] = Field(default_factory=dict)
     pretraining: PretrainingSection | None = None
+    privacy: PrivacySection | None = None
     seed: SeedSection = SeedSection()
     license: Annotated[str, Field(min_length=1, max_length=100, description='an identifier such as "mit"')] | None = (
         None
@@ -361,6 +382,7 @@ _SECTIONS: Mapping[str, type[Section]] = {
     "budget": BudgetSection,
     "constraints": ConstraintsSection,
     "pretraining": PretrainingSection,
+    "privacy": PrivacySection,
     "seed": SeedSection,
 }
 
@@ -383,7 +405,25 @@ def _impossible(document: TaskDocument) -> str | None:
     wish, kind = document.pretraining, document.kind
     if document.data.pairs is not None and kind != "sequence_to_sequence":
         return f'[data] pairs is for kind = "sequence_to_sequence", and the kind is "{kind}"; leave it out'
+    if document.privacy is not None and (problem := _indiscreet(document)):
+        return problem
     return None if wish is None else _impossible_pretraining(wish, kind)
+
+
+def _indiscreet(document: TaskDocument) -> str | None:
+    """Say what does not go together with privacy."""
+    if document.data.weight is not None:
+        return (
+            "[data] weight and [privacy] exclude each other: a weight is measured by those of all rows; leave one out"
+        )
+    if "batch_tokens" in document.space:
+        return "[space] batch_tokens and [privacy] exclude each other; say by [privacy] batch how many pairs a step has"
+    if document.pretraining is not None and not document.pretraining.public:
+        return (
+            "[pretraining] with [privacy]: what it begins from could hold the private pairs; "
+            "write public = true where it does not, or leave [pretraining] out"
+        )
+    return None
 
 
 def _impossible_pretraining(wish: PretrainingSection, kind: str) -> str | None:

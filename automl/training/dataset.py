@@ -13,6 +13,7 @@ from automl.training.evaluation import Evaluator
 from automl.training.executables import DeviceSplit, on_device
 from automl.training.losses import SoftTargets
 from automl.training.programs import Programs
+from automl.training.sampling import PoissonPlan
 from automl.training.stream import most_bytes, streamed
 from search_spaces.augmentation import Varied
 from search_spaces.seq2seq import Seq2Seq
@@ -68,10 +69,14 @@ class Dataset:
         return self._soft() is None and self.table.split("train").bytes > most
 
     def runs(
-        self, order: BatchPlan, seed: int, from_step: int, place: Callable[[DeviceSplit], DeviceSplit] = _here
+        self,
+        order: BatchPlan | PoissonPlan,
+        seed: int,
+        from_step: int,
+        place: Callable[[DeviceSplit], DeviceSplit] = _here,
     ) -> Iterator[tuple[Run, DeviceSplit]]:
         """Yield the runs of an order from a step on, each with the pairs that its rows are of, put in a place."""
-        if self.is_streamed:
+        if self.is_streamed and isinstance(order, BatchPlan):
             train = self.table.split("train")
             return ((run, place(own)) for run, own in streamed(order, train, self.table.copies, seed, from_step))
         pairs = place(self.data)

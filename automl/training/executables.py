@@ -1,7 +1,7 @@
 """Compiled programs: one for training, one for teacher-forced evaluation, one for decoding, per signature and shape."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +24,8 @@ from automl.training.adaptation import adapted, factor_forms, factor_sizes
 from automl.training.augmentation import Variation, arranged, filled_up, varied
 from automl.training.losses import SoftTargets, TokenCounts, smoothed_cross_entropy, token_counts
 from automl.training.matrices import Sizes
-from automl.training.optimizers import Moments, Recipe, kept, updated
+from automl.training.optimizers import Moments, Recipe, kept, stepped, updated
+from automl.training.privacy import Guard, clipped_sum, noised
 from automl.training.schedules import Pace
 from automl.training.sharding import BY_ROWS, WHOLE, core_mesh, own_rows, summed
 from automl.training.signature import Signature
@@ -84,6 +85,7 @@ class Chunk(NamedTuple):
         noise: What is dropped; the seed decides with the step and the batch.
         recipe: Dials that stay the same.
         variation: How images are varied.
+        guard: What keeps the rows private, where they are to be.
     """
 
     rows: Int[Array, "batches batch"]
@@ -94,6 +96,7 @@ class Chunk(NamedTuple):
     noise: Noise
     recipe: Recipe
     variation: Variation
+    guard: Guard | None = None
 
 
 class Room(NamedTuple):
@@ -262,6 +265,49 @@ def further(noise: Noise, number: Int[Array, ""]) -> Noise:
     return noise._replace(seed=mixed(noise.seed + number.astype(jnp.uint32)))
 
 
+def accumulated(part: Callable[[Array], Any], nothing: Any, first: Array, last: Array) -> Any:
+    """Return the sum of the parts with numbers from `first` up to `last`, each computed after the other."""
+    return jax.lax.fori_loop(first, last, lambda number, sums: jax.tree.map(jnp.add, sums, part(number)), nothing)
+
+
+def private_gradient(
+    loss: Callable[[Parameters, Batch, Noise], Array],
+    parameters: Parameters,
+    split: DeviceSplit,
+    chunk: Chunk,
+    index: Int[Array, ""],
+    noise: Noise,
+    bucket: Bucket,
+) -> Any:
+    """Return the mean gradient of a step of a chunk whose rows are private; each row has dropout of its own."""
+    guard = chunk.guard
+    assert guard is not None
+
+    def of_one(parameters: Parameters, example: tuple[Batch, Array]) -> Array:
+        batch, rows = example
+        return loss(parameters, batch, further(noise, rows[0]))
+
+    def part(number: Array) -> Any:
+        rows = chunk.rows[number]
+        examples = (gather(split, rows, bucket), rows)
+        return clipped_sum(
+            of_one, parameters, examples, rows < 0, guard.clipping, lambda own: as_held(own, chunk.recipe)
+        )
+
+    sums = accumulated(part, zeros_like(parameters), chunk.bounds[index], chunk.bounds[index + 1])
+    return noised(sums, guard, index)
+
+
+def zeros_like(parameters: Parameters) -> dict[str, Array]:
+    """Return 0 for each coordinate."""
+    return {name: jnp.zeros_like(value) for name, value in parameters.items()}
+
+
+def as_held(gradient: Parameters, recipe: Recipe) -> dict[str, Array]:
+    """Return a gradient that leaves alone what the recipe holds."""
+    return kept(gradient, zeros_like(gradient), recipe)
+
+
 Train = Callable[..., tuple[TrainState, Float[Array, "steps"]]]
 
 
@@ -270,10 +316,11 @@ def training(
 ) -> Train:
     """Return the function that takes a chunk of steps by one of some optimizers, from (state, split, chunk).
 
-    The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0. Of the hull of
-    several configurations it takes the facts of the one that is meant as well, and the true sizes of its parameters.
-    With `on_cores` it is what each core does, of the same state with its own part of the rows.
-    Where the state holds factors, it takes the parameters that their products are added to.
+    The second output holds the loss of each step, in nats a token; a step that was not taken has loss 0, as has one
+    whose rows are private. Of the hull of several configurations it takes the facts of the one that is meant as well,
+    and the true sizes of its parameters. With `on_cores` it is what each core does, of the same state with its own part
+    of the rows, which are then not private. Where the state holds factors, it takes the parameters that their products
+    are added to.
     """
     of_model = forms(model)
 
@@ -293,7 +340,7 @@ def training(
         def whole(parameters: Parameters) -> Parameters:
             return parameters if base is None else adapted(base, parameters, of_model, chunk.recipe.scale)
 
-        def loss_of(parameters: Parameters, batch: Batch, tokens: Float[Array, ""], noise: Noise) -> Array:
+        def loss_of(parameters: Parameters, batch: Batch, noise: Noise, tokens: Float[Array, ""] | None) -> Array:
             seen, targets = as_trained(model, batch, chunk.variation, noise)
             logits = bind(model, whole(parameters), given)(seen.source, seen.inputs, noise, seen.copies)
             return smoothed_cross_entropy(
@@ -307,26 +354,30 @@ def training(
             )
 
         def gradient_of(parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
-            def add(number: Int[Array, ""], sums: tuple[Array, Any]) -> tuple[Array, Any]:
+            def part(number: Int[Array, ""]) -> tuple[Array, Any]:
                 batch = gather(split, chunk.rows[number], bucket)
                 own = further(noise, number - chunk.bounds[index])
-                part = jax.value_and_grad(loss_of)(parameters, batch, chunk.tokens[index], own)
-                added: tuple[Array, Any] = jax.tree.map(jnp.add, sums, part)
-                return added
+                return jax.value_and_grad(loss_of)(parameters, batch, own, chunk.tokens[index])
 
-            nothing = (jnp.zeros(()), {name: jnp.zeros_like(value) for name, value in parameters.items()})
-            sums: tuple[Array, Any] = jax.lax.fori_loop(chunk.bounds[index], chunk.bounds[index + 1], add, nothing)
+            nothing = (jnp.zeros(()), zeros_like(parameters))
+            sums: tuple[Array, Any] = accumulated(part, nothing, chunk.bounds[index], chunk.bounds[index + 1])
             return summed(sums) if on_cores else sums
 
         def step(index: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
             now, losses = carry
             pace = jax.tree.map(lambda numbers: numbers[index], chunk.pace)
-            noise = own_rows(chunk.noise, chunk.rows.shape[1]) if on_cores else chunk.noise
-            loss, gradient = gradient_of(now.parameters, index, further(noise, now.step))
-            gradient = kept(gradient, jax.tree.map(jnp.zeros_like, gradient), chunk.recipe)
-            moved, moments = updated(
+            noise = further(own_rows(chunk.noise, chunk.rows.shape[1]) if on_cores else chunk.noise, now.step)
+            take = updated
+            if chunk.guard is None:
+                loss, gradient = gradient_of(now.parameters, index, noise)
+            else:  # the loss of the rows is theirs to keep, and what is clipped already is not clipped again
+                loss, take = jnp.zeros(()), stepped
+                gradient = private_gradient(
+                    partial(loss_of, tokens=None), now.parameters, split, chunk, index, noise, bucket
+                )
+            moved, moments = take(
                 now.parameters,
-                gradient,
+                as_held(gradient, chunk.recipe),
                 now.optimizer,
                 pace,
                 chunk.recipe,

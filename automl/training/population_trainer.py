@@ -14,6 +14,7 @@ from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import Parameters
 from automl.segments import Beat, Report, Segment, Stop, Workload
 from automl.training.checkpoints import Checkpoint
+from automl.training.course import Course, finite_mean, said_of
 from automl.training.evaluation import BATCH_SIZE, Forced, row_numbers
 from automl.training.executables import DeviceSplit, evaluating
 from automl.training.hulls import Hull
@@ -22,7 +23,7 @@ from automl.training.population import Lane, Population
 from automl.training.signature import Signature
 from automl.training.slots import Kind
 from automl.training.stopwatch import Stopwatch
-from automl.training.trainer import MOST_DATASETS, Course, Trainer, finite_mean, said_of
+from automl.training.trainer import MOST_DATASETS, Trainer
 from search_spaces.costs import Extent, step_operations
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
@@ -37,6 +38,8 @@ class PopulationTrainer(Trainer):
 
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
+        if workload.privacy is not None:
+            raise ValueError("a private trial is trained alone")
         self.population = _once(lambda kind, _, own: Population(self.programs, kind, workload.slots, own_pairs=own))
         self.datasets = _once(lru_cache(MOST_DATASETS)(self._tokenized))
 
@@ -46,13 +49,13 @@ class PopulationTrainer(Trainer):
         begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
-        course = Course(segment, configuration, dataset, begin.tokens)
-        base = self._base(segment, static)
-        kind = Kind(_hull(static), bucket_of(course.order), alike(configuration.optimizer), base is not None)
+        order, base = dataset.order(configuration), self._base(segment, static)
+        course = Course(segment, configuration, order, begin.tokens, dataset.variation(configuration))
+        kind = Kind(_hull(static), order.hull, alike(configuration.optimizer), base is not None)
         population = self.population(kind, dataset.table.digest, dataset.is_streamed)
-        wide = _widening(kind, static, course.order)
+        wide = _widening(kind, static, order)
         with population.lane(begin.state, static.configuration, base) as lane:
-            feed = dataset.runs(course.order, segment.seed, segment.from_step)
+            feed = dataset.runs(order, segment.seed, segment.from_step)
             for run, pairs in course.runs(feed, stop, watch):
                 begun = run.first_step > segment.from_step
                 if not begun:
@@ -105,11 +108,6 @@ def _widening(kind: Kind, static: Signature, order: BatchPlan) -> float:
 @cache
 def _evaluate_program(hull: Hull, bucket: Bucket) -> Any:
     return jax.jit(evaluating(hull.model, bucket))
-
-
-def bucket_of(order: BatchPlan) -> Bucket:
-    """Return the shape that every row of a plan fits in."""
-    return Bucket(max(own.source for own in order.buckets), max(own.target for own in order.buckets))
 
 
 def _once(function: Any) -> Any:

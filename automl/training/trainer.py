@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -11,16 +11,14 @@ from typing import Any, assert_never
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from automl.data.batching import Bucket, Run
+from automl.data.batching import BatchPlan, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding.answers import decode
 from automl.errors import FailureReason, TrialFailure
 from automl.lengths import constant
 from automl.metrics import metric
-from automl.models.dropout import Noise
 from automl.models.parameters import Parameters, initialise
 from automl.segments import (
     Beat,
@@ -41,13 +39,12 @@ from automl.training import checkpoints, soft_targets
 from automl.training.adaptation import initial_factors, rank_of
 from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
-from automl.training.dataset import CHUNK, Dataset
+from automl.training.course import Course, finite_mean, said_of
+from automl.training.dataset import Dataset
 from automl.training.decoders import Decoders
 from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
 from automl.training.executables import (
-    Chunk,
-    DeviceSplit,
     TrainState,
     added_program,
     model_of,
@@ -60,7 +57,7 @@ from automl.training.membership import membership
 from automl.training.optimizers import Recipe
 from automl.training.programs import Program as Compiled
 from automl.training.programs import Programs
-from automl.training.schedules import Cooldown, pace
+from automl.training.sampling import PoissonPlan
 from automl.training.sharding import core_mesh, on_all, on_first
 from automl.training.signature import Signature, signature
 from automl.training.stopwatch import Stopwatch
@@ -74,7 +71,6 @@ from storage import objects
 DRAWN = "drawn"
 MOST_DATASETS = 4
 MOST_BASES = 2
-REPORT_SECONDS = 1.0
 LEAST_ROWS = 8
 """Rows of a batch for each of several cores."""
 
@@ -94,7 +90,7 @@ class Trainer:
         self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
         self.taught = workload.soft_targets
-        self.programs = Programs(workload.cache)
+        self.programs, self.mechanism = Programs(workload.cache), workload.privacy
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.bases = lru_cache(MOST_BASES)(lambda *beginning: jax.device_put(self._start_values(*beginning)))
         doubts = self.table.corpus.tokens[1] == "boxes"
@@ -323,8 +319,9 @@ class Trainer:
         mesh = core_mesh(self._cores(dataset))
         place: Callable[[Any], Any] = (lambda tree: tree) if mesh is None else partial(on_all, mesh=mesh)
         state, *added = place((begin.state, *(() if base is None else (base,))))
-        course = Course(segment, configuration, dataset, begin.tokens)
-        feed = dataset.runs(course.order, segment.seed, segment.from_step, place)
+        order = self._order(dataset, segment)
+        course = Course(segment, configuration, order, begin.tokens, dataset.variation(configuration))
+        feed = dataset.runs(order, segment.seed, segment.from_step, place)
         for run, pairs in course.runs(feed, stop, watch):
             chunk = course.chunk(run)
             inputs = (state, pairs, chunk, *added)
@@ -334,7 +331,7 @@ class Trainer:
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
                 state, losses = program(*inputs)
-                loss = finite_mean(losses, len(run.rows))
+                loss = None if self.mechanism else finite_mean(losses, len(run.rows))
             course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
         state = state if mesh is None else on_first(state)
@@ -348,19 +345,27 @@ class Trainer:
 
     def _cores(self, dataset: Dataset) -> int:
         """Return the cores that share the rows of a batch; each has enough to be worth it."""
+        if self.mechanism is not None:
+            return 1
         rows = dataset.plan.batch_size
         return max(n for n in range(1, self.cores + 1) if n == 1 or (rows % n == 0 and rows // n >= LEAST_ROWS))
 
-    def _key(self, static: Signature, run: Run, course: "Course", inputs: tuple[Any, ...]) -> Any:
+    def _order(self, dataset: Dataset, segment: Segment) -> BatchPlan | PoissonPlan:
+        """Return the batches of a segment."""
+        if self.mechanism is not None:
+            return PoissonPlan.of(dataset.plan, self.mechanism, segment)
+        return dataset.order(from_dict(Seq2Seq, segment.configuration))
+
+    def _key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.
 
         A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
         for a first look one compilation is enough, and padding changes no number but by rounding. One that goes on does
         so on an accelerator until their own is compiled beside it.
         """
-        of = course.configuration
+        of, room = course.configuration, len(inputs[2].rows)
         dataset = self.dataset(of)
-        rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest)
+        rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
         own, largest = (static, run.bucket, *rest), course.order.largest
         if own in self.compiled or own[1] == largest or not run.bucket.fits(largest):
             return own
@@ -376,7 +381,7 @@ class Trainer:
             self.awaited[key] = self.compiler.submit(repr(("train", *key[:5])), source, inputs)
         return not self.awaited[key].done()
 
-    def _fits(self, course: "Course", key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
+    def _fits(self, course: Course, key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
         at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:5])), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
@@ -393,120 +398,6 @@ class Trainer:
         return self.compiled[key]
 
 
-class Course:
-    """The way of one segment: the inputs of each chunk, and when it is over."""
-
-    def __init__(self, segment: Segment, configuration: Seq2Seq, dataset: Dataset, tokens: int) -> None:
-        self.segment = segment
-        self.configuration = configuration
-        self.order = order = dataset.order(configuration)
-        self.tokens = tokens
-        self._trained = self._padded = 0
-        self.noise = noise_of(configuration, segment.seed)
-        self.recipe = Recipe.of(configuration)
-        self.variation = dataset.variation(configuration)
-        self.cooldown: Cooldown | None = None
-        if segment.cooldown and segment.to_tokens is not None:
-            per_step = order.tokens_per_epoch / order.steps_per_epoch
-            steps = max(round((segment.to_tokens - tokens) / per_step), 1)
-            self.cooldown = Cooldown(segment.from_step, segment.from_step + steps)
-
-    def runs(
-        self, feed: Iterator[tuple[Run, DeviceSplit]], stop: Stop, watch: Stopwatch
-    ) -> Iterator[tuple[Run, DeviceSplit]]:
-        """Yield what is trained next, and on which pairs, until the segment is over; whoever trains it counts tokens.
-
-        Raises:
-            TrialFailure: It shall stop before its first step (`STOPPED`).
-        """
-        for run, pairs in feed:
-            begun, stopped = run.first_step > self.segment.from_step, stop()
-            if stopped and not begun:
-                raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
-            if stopped or (begun and self.over(run.first_step, watch)):
-                return
-            yield run, pairs
-
-    def count(self, run: Run, bucket: Bucket) -> None:
-        """Note that a run was trained, its rows in some shape."""
-        tokens = int(run.tokens.sum())
-        self.tokens += tokens
-        self._trained += tokens
-        self._padded += int(np.any(run.rows >= 0, axis=2).sum()) * run.rows.shape[2] * bucket.target
-
-    @property
-    def padding(self) -> float:
-        """Places in the batches of targets that were trained, for each that held a token."""
-        return round(self._padded / max(self._trained, 1), 4)
-
-    def over(self, step: int, watch: Stopwatch) -> bool:
-        """Say whether the next chunk is beyond the segment."""
-        out_of_time = self.seconds_left(watch) <= 0
-        if self.cooldown is not None:
-            return out_of_time or step >= self.cooldown.last
-        return out_of_time or (self.segment.to_tokens is not None and self.tokens >= self.segment.to_tokens)
-
-    def seconds_left(self, watch: Stopwatch) -> float:
-        """Return the seconds left to the segment; what a new trial compiles is not counted."""
-        spent = watch.seconds["training"]
-        if self.segment.from_step > 0:
-            spent += watch.seconds["compiling"]
-        return math.inf if self.segment.seconds is None else self.segment.seconds - spent
-
-    def chunk(self, run: Run) -> Chunk:
-        """Return the inputs of a run's steps."""
-        of = self.configuration
-        numbers = pace(of.optimizer, of.schedule, of.averaging, run.first_step, CHUNK, self.cooldown)
-        present: NDArray[np.bool_] = np.any(run.rows >= 0, axis=2)
-        rows = np.full((CHUNK, self.order.batch_size), -1, np.int32)
-        rows[: present.sum()] = run.rows[present]
-        bounds, tokens = np.zeros(CHUNK + 1, np.int32), np.ones(CHUNK, np.float32)
-        bounds[1 : len(present) + 1] = present.sum(axis=1).cumsum()
-        tokens[: len(present)] = self.order.losses(run)
-        single = jax.tree.map(np.float32, numbers)
-        inputs: tuple[Any, ...] = (
-            rows,
-            bounds,
-            tokens,
-            single,
-            np.int32(len(present)),
-            self.noise,
-            self.recipe,
-            self.variation,
-        )
-        return Chunk(*jax.device_put(inputs))
-
-
 def start_of(segment: Segment) -> str:
     """Return what a trial begins with."""
     return str(segment.configuration.get("start", DRAWN))
-
-
-def said_of(run: Run, tokens: int, loss: float, reported: float, report: Report) -> float:
-    """Report that a run was trained, unless one was reported a moment ago; return when the last one was."""
-    now = time.monotonic()
-    if now - reported <= REPORT_SECONDS:
-        return reported
-    report(Beat("training", run.first_step + len(run.rows), f"{tokens:,} tokens, training loss {loss:.2f}"))
-    return now
-
-
-def noise_of(configuration: Seq2Seq, seed: int) -> Noise:
-    """Return the dropout of a trial."""
-    locked = np.uint32(configuration.dropout_kind == "locked")
-    rates = (configuration.dropout, configuration.token_dropout, configuration.attention_dropout)
-    rate, tokens, attention = map(np.float32, rates)
-    dials: tuple[Any, ...] = (np.uint32(seed & 0xFFFFFFFF), rate, locked, tokens, attention)
-    return Noise(*dials)
-
-
-def finite_mean(losses: Float[Array | np.ndarray, "taken"], steps: int) -> float:
-    """Return the mean loss of the steps of a chunk, which are its first ones.
-
-    Raises:
-        TrialFailure: One is not a finite number (`NAN_LOSS`).
-    """
-    values = np.asarray(losses)[:steps]
-    if not np.isfinite(values).all():
-        raise TrialFailure(FailureReason.NAN_LOSS, "the training loss is no longer a finite number")
-    return float(values.mean())

@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard
 
 from automl.bundle import write_bundle
 from automl.card import Account, model_card
+from automl.privacy import SAW, Terms
 from tests.automl.bundles import Drawn
 
 CONFIG = {
@@ -90,3 +91,41 @@ def test_the_lines_that_load_a_model_are_four_and_run(
     assert len(code.splitlines()) == 4
     exec(code.replace("path/to/this/folder", str(tmp_path / "model")).replace("raw input", "abc"), {})
     assert re.fullmatch(r"\['[a-h]*'\]\n", capsys.readouterr().out)
+
+
+TERMS = Terms(6.0, 1e-5, rows=1000, batch=50, steps=400, noise_multiplier=1.25, charged=300, epsilon_spent=5.125)
+
+
+def test_the_card_of_a_private_winner_says_what_it_cost_and_what_else_saw_the_data() -> None:
+    private = replace(ACCOUNT, privacy=TERMS.account(), membership=None, digest="")
+    card = model_card(private)
+    for said in (
+        "cost epsilon 5.125, of epsilon 6 that was promised",
+        "at delta 1e-05",
+        "In each of 300 steps (at most 400)",
+        "probability 0.05",
+        "50 of 1,000",
+        "1.25 times",
+        *SAW,
+    ):
+        assert said in card
+    for absent in ("without differential privacy", "Sha256 of the data", "there is no guarantee", "calls public"):
+        assert absent not in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epsilon_spent": None}, "cost at most epsilon 6"),
+        ({"secret": False}, "there is no guarantee"),
+    ],
+)
+def test_the_card_does_not_claim_more_than_is_known(changes: dict[str, object], said: str) -> None:
+    card = model_card(replace(ACCOUNT, privacy=replace(TERMS, **changes).account()))
+    assert said in card
+
+
+def test_the_card_says_that_training_began_with_what_is_called_public() -> None:
+    assert "which the task calls public" in model_card(
+        replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True)
+    )

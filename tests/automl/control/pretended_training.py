@@ -60,6 +60,7 @@ class PretendingExecutor:
         speed = self.curves(job.trial).speed
         limits = [job.seconds] if job.seconds is not None else []
         limits += [(job.to_tokens - job.from_step * PACE) / speed] if job.to_tokens is not None else []
+        limits += [job.most_steps * PACE / speed] if job.most_steps is not None else []
         assert min(limits) > 0
         late = self.overrun if job.cooldown else 0.0
         return min(limits) + late + EVALUATING + (0 if job.from_step else COMPILING)
@@ -95,6 +96,7 @@ class PretendingExecutor:
         curve, compiling = self.curves(job.trial), 0.0 if job.from_step else COMPILING
         training = max(self.now - flight.began - compiling - EVALUATING, 0.01)
         step = job.from_step + max(int(training * curve.speed / PACE + 0.999), 1)
+        step = min(step, job.from_step + (job.most_steps or step))
         point = curve.point(step * PACE, 0.0, 0.0, cooled=job.cooldown)
         digest = objects.write(self.checkpoints, f"{job.trial} {step}".encode())
         scores = {"loss": point.loss, "sequence_error_rate": point.objective, **self.costs(job)}

@@ -32,6 +32,12 @@ def test_what_looks_different_is_another_kind_or_is_itself_says_nothing():
     assert earlier(search("words")) == []
 
 
+def test_what_a_private_search_found_is_for_its_own_winner_alone():
+    private = search("a")
+    private.document["privacy"] = {"epsilon": 8.0}
+    assert earlier(private, search("b", configuration=DEFAULTS[2])) == [DEFAULTS[2]]
+
+
 @pytest.mark.parametrize("summary", [None, {}, {"best": None, "data": {}}, {"best": {"configuration": {}}}])
 def test_a_search_without_a_winner_or_profile_says_nothing(summary):
     assert earlier(SimpleNamespace(name="a", document={"kind": "sequence_to_sequence"}, summary=summary)) == []

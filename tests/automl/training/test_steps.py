@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from automl.training.course import Course
 from automl.training.executables import Chunk, TrainState
-from automl.training.trainer import Course, Trainer
+from automl.training.trainer import Trainer
 from search_spaces.optimizers import alike
 from tests.automl.training.trials import CONFIGURATION, After, segment, trained
 
@@ -17,7 +18,9 @@ STEPS = 4
 def program(trainer: Trainer) -> Any:
     trained(trainer, segment(), stop=After(1))
     data, static = trainer.dataset(CONFIGURATION), trainer._static(CONFIGURATION)
-    return trainer.compiled[(static, data.plan.buckets[0], alike(CONFIGURATION.optimizer), 1, False, data.table.digest)]
+    return trainer.compiled[
+        (static, data.plan.buckets[0], alike(CONFIGURATION.optimizer), 1, False, data.table.digest, 4)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def chunk(trainer: Trainer) -> Chunk:
 
 
 def course(trainer: Trainer, seed: int = 5) -> Course:
-    return Course(segment(seed=seed), CONFIGURATION, trainer.dataset(CONFIGURATION), 0)
+    return Course(segment(seed=seed), CONFIGURATION, trainer.dataset(CONFIGURATION).order(CONFIGURATION), 0)
 
 
 def fresh(trainer: Trainer) -> TrainState:

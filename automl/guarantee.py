@@ -1,0 +1,135 @@
+"""The guarantee of a private search: refused where it could not hold, settled before the first step, kept after."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from automl.control.ledger import SUMMARY
+from automl.control.plan import Plan
+from automl.errors import InputError
+from automl.privacy import UNIT, Terms, check_installed, key_file, public_key, secret_key, terms
+from automl.segments import Mechanism
+from automl.tasks.document import TaskDocument
+from storage.database import Database
+from storage.leases import Lease
+from storage.searches import SearchRow, get_search, list_searches, update_search
+
+PLACES = ("processes", "inline")
+TRIALS = 4
+"""So many trials share the steps where the budget names no number and no clock decides."""
+SHARE = 0.8
+"""Part of its steps that a trial takes before its learning rate falls."""
+
+
+def check_private(document: TaskDocument, place: str) -> None:
+    """Refuse what a private search cannot be run with.
+
+    Raises:
+        InputError: Trials would train in one program or on other machines, a student would follow, or a package is
+            missing.
+    """
+    if document.privacy is None:
+        return
+    if place not in PLACES:
+        raise InputError(f"[privacy] trains one trial a process; use --executor {' or '.join(PLACES)}, not {place}")
+    if document.budget.finish == "distill":
+        raise InputError(
+            '[privacy] and [budget] finish = "distill" exclude each other: a student would spend once more'
+        )
+    check_installed()
+
+
+def with_terms(
+    database: Database,
+    lease: Lease,
+    row: SearchRow,
+    document: TaskDocument,
+    rows: int,
+    *,
+    secret: bool,
+    say: Callable[[str], None],
+) -> SearchRow:
+    """Return a search with its terms, settled once and for all when it begins.
+
+    Args:
+        rows: Pairs of train.
+        secret: Whether its key is to be drawn.
+        say: Told what is promised, and what others have spent on the same data.
+
+    Raises:
+        InputError: The document's terms cannot be kept.
+    """
+    wish = document.privacy
+    if wish is None:
+        return row
+    summary = dict(row.summary or {})
+    if SUMMARY not in summary:
+        begun = terms(wish.epsilon, wish.delta, rows, wish.batch, wish.steps)
+        summary[SUMMARY] = replace(begun, secret=secret).to_mapping()
+        update_search(database, lease, summary=summary)
+    found = Terms.of(summary[SUMMARY])
+    if found.secret != secret:
+        raise InputError(
+            f"search {row.name!r} was begun {'without' if found.secret else 'with'} --deterministic, "
+            "which decides where its noise comes from; go on in the same way"
+        )
+    say(
+        f"private: epsilon {found.epsilon:g} at delta {found.delta:.3g} for {UNIT}; {found.steps:,} steps of about "
+        f"{found.batch:,} pairs, noise multiplier {found.noise_multiplier:.4g}, {found.charged:,} steps spent"
+    )
+    _say_others(database, row, say)
+    return replace(row, summary=summary)
+
+
+def _say_others(database: Database, row: SearchRow, say: Callable[[str], None]) -> None:
+    alike = (other for other in list_searches(database) if other.data_digest == row.data_digest and other.id != row.id)
+    others = [found for other in alike if (found := terms_of(other)) is not None]
+    if others:
+        total = sum(other.epsilon for other in others)
+        say(f"{len(others)} other private searches saw the same data: their epsilon of {total:g} adds to this one's")
+
+
+def terms_of(row: SearchRow) -> Terms | None:
+    """Return the terms of a search, and what it was charged; nothing of one that is not private."""
+    values = (row.summary or {}).get(SUMMARY)
+    return None if values is None else Terms.of(values)
+
+
+def mechanism_of(row: SearchRow, folder: Path, seed: int) -> Mechanism | None:
+    """Return how a search trains privately; nothing where it does not.
+
+    Args:
+        row: With its terms.
+        folder: Of the keys.
+        seed: Of the search.
+    """
+    found = terms_of(row)
+    if found is None:
+        return None
+    key = secret_key(folder, _named(row)) if found.secret else public_key(seed)
+    return Mechanism(found.rate, found.noise_multiplier, key)
+
+
+def settled(database: Database, row: SearchRow, folder: Path) -> dict[str, object]:
+    """Return what the summary of a search that has ended says of privacy; delete the key of one that is finished."""
+    now = get_search(database, row.name)
+    found = now and terms_of(now)
+    if not now or not found:
+        return {}
+    if now.state == "finished":
+        key_file(folder, _named(row)).unlink(missing_ok=True)
+    return {SUMMARY: found.settled().to_mapping()}
+
+
+def with_privacy(plan: Plan, row: SearchRow) -> Plan:
+    """Return the plan of a search with terms: no trial has more passes than leave the steps enough for all."""
+    found = terms_of(row)
+    if found is None:
+        return plan
+    passes = max(int(SHARE * found.steps * found.rate / (plan.budget.trials or TRIALS)), 1)
+    return replace(plan, private=True, passes=passes)
+
+
+def _named(row: SearchRow) -> str:
+    """Return what no other search is called: an id is not given twice, and a database not copied to another moment."""
+    return f"{row.id} {row.created.isoformat()} {row.name}"

@@ -1,0 +1,158 @@
+"""What a private search promises: terms, accounting, keys, and what is refused."""
+
+import math
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from automl import privacy
+from automl.errors import InputError
+from automl.guarantee import check_private
+from automl.privacy import Terms, epsilon_of, noise_multiplier, public_key, secret_key, terms
+from automl.searches import space_of
+from automl.tasks.document import TaskDocument, document_from_mapping
+
+accounting = pytest.importorskip("dp_accounting", reason="the extra privacy is not installed")
+
+
+def document(**sections: object) -> TaskDocument:
+    wanted = {"name": "words", "data": {"train": "train.tsv"}, "privacy": {"epsilon": 8.0}, **sections}
+    return document_from_mapping(wanted, Path())
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({}, "epsilon is missing"),
+        ({"epsilon": 0}, "epsilon must be a number above 0"),
+        ({"epsilon": math.inf}, "epsilon must be a number above 0"),
+        ({"epsilon": "8"}, "epsilon must be a number above 0"),
+        ({"epsilon": 8.0, "delta": 0.0}, "delta must be a number between 0 and 1"),
+        ({"epsilon": 8.0, "delta": 1}, "delta must be a number between 0 and 1"),
+        ({"epsilon": 8.0, "batch": 0}, "batch must be a whole number"),
+        ({"epsilon": 8.0, "steps": 2.5}, "steps must be a whole number"),
+        ({"epsilon": 8.0, "dleta": 1e-5}, "did you mean 'delta'?"),
+    ],
+)
+def test_a_wrong_section_is_refused_in_one_line(section: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)) as refused:
+        document(privacy=section)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"data": {"train": "t.tsv", "source": 0, "target": 1, "weight": 2}}, "[data] weight and [privacy] exclude"),
+        ({"space": {"batch_tokens": 1024}}, "[space] batch_tokens and [privacy] exclude"),
+        ({"pretraining": {"from": "models/x"}}, "write public = true"),
+        ({"pretraining": {"unlabelled": "text.txt"}}, "write public = true"),
+    ],
+)
+def test_what_could_not_be_kept_private_is_refused(sections: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        document(**sections)
+
+
+def test_a_start_that_is_public_is_allowed() -> None:
+    assert document(pretraining={"unlabelled": "text.txt", "public": True}).pretraining is not None
+
+
+@pytest.mark.parametrize("place", ["slots", "ray"])
+def test_trials_that_share_a_program_or_other_machines_are_refused(place: str) -> None:
+    with pytest.raises(InputError, match="use --executor processes or inline"):
+        check_private(document(), place)
+
+
+def test_a_package_that_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=re.escape("pip install 'automl-seq2seq[privacy]'")):
+        check_private(document(), "inline")
+
+
+def test_a_dial_that_privacy_decides_is_not_searched() -> None:
+    assert "batch_tokens" not in set(space_of(document()).free("batch_tokens"))
+    assert "clipping" in set(space_of(document()).free("clipping"))
+
+
+def gaussian_delta(epsilon: float, noise: float) -> float:
+    """Delta of one Gaussian mechanism (Balle and Wang, 2018, theorem 8)."""
+    half = 1 / (2 * noise)
+    return float(norm.cdf(half - epsilon * noise) - math.exp(epsilon) * norm.cdf(-half - epsilon * noise))
+
+
+@pytest.mark.parametrize("noise", [0.7, 1.5, 4.0])
+def test_one_step_over_all_pairs_costs_what_the_closed_form_says(noise: float) -> None:
+    found = epsilon_of(1.0, noise, 1, 1e-5)
+    assert gaussian_delta(found, noise) <= 1e-5
+    assert gaussian_delta(found - 0.01, noise) > 1e-5
+
+
+def test_a_known_case_costs_no_more_than_was_published() -> None:
+    """Abadi et al. (2016), section 5.1: 1.26 by the moments accountant."""
+    assert 0.9 < epsilon_of(0.01, 4.0, 10_000, 1e-5) <= 1.26
+
+
+def test_the_accountant_agrees_with_renyi_divergences_which_bound_it() -> None:
+    event = accounting.PoissonSampledDpEvent(0.05, accounting.GaussianDpEvent(1.5))
+    renyi = accounting.rdp.RdpAccountant().compose(event, 800).get_epsilon(1e-5)
+    assert 0.75 * renyi < epsilon_of(0.05, 1.5, 800, 1e-5) <= renyi
+
+
+def test_the_noise_is_the_least_that_keeps_the_promise() -> None:
+    noise = noise_multiplier(8.0, 1e-4, 1 / 16, 1600)
+    assert 7.9 < epsilon_of(1 / 16, noise, 1600, 1e-4) <= 8.0
+    assert epsilon_of(1 / 16, 0.98 * noise, 1600, 1e-4) > 8.0
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 400), st.integers(0, 400))
+def test_more_steps_never_cost_less(steps: int, more: int) -> None:
+    assert epsilon_of(0.1, 2.0, steps, 1e-4) <= epsilon_of(0.1, 2.0, steps + more, 1e-4)
+
+
+def test_a_promise_that_no_noise_keeps_is_refused() -> None:
+    with pytest.raises(InputError, match="give a larger epsilon, or fewer steps"):
+        terms(1e-13, 1e-6, 1000, 100, 10)
+
+
+def test_terms_that_a_document_leaves_open_follow_from_the_number_of_pairs() -> None:
+    found = terms(8.0, None, 3200, None, None)
+    assert (found.batch, found.steps, found.rate) == (200, 1600, 1 / 16)
+    assert found.delta == pytest.approx(3200**-1.1)
+    assert terms(8.0, None, 20, None, 2).batch == 20
+
+
+@pytest.mark.parametrize(
+    ("delta", "batch", "said"), [(0.01, None, "not below one in the 100 pairs"), (None, 101, "train has 100")]
+)
+def test_terms_that_promise_nothing_are_refused(delta: float | None, batch: int | None, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        terms(8.0, delta, 100, batch, 10)
+
+
+def test_what_was_spent_is_that_of_the_steps_that_were_charged() -> None:
+    found = Terms(8.0, 1e-4, 3200, 200, 1600, 2.0, charged=400).settled()
+    assert found.epsilon_spent == epsilon_of(1 / 16, 2.0, 400, 1e-4)
+    assert Terms.of(found.to_mapping()) == found
+    assert found.account()["sampling_rate"] == 1 / 16
+
+
+def test_a_key_is_drawn_once_for_each_search_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    first = secret_key(folder, "1 words")
+    assert secret_key(folder, "1 words") == first
+    assert secret_key(folder, "2 words") != first
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert (len(first), modes, stat.S_IMODE(folder.stat().st_mode)) == (32, {0o600}, 0o700)
+    privacy.key_file(folder, "1 words").write_bytes(first[:5])
+    assert secret_key(folder, "1 words") not in (first, first[:5])
+
+
+def test_the_key_of_a_deterministic_search_follows_from_its_seed() -> None:
+    assert public_key(1) == public_key(1) != public_key(2)
