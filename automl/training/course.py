@@ -38,7 +38,7 @@ class Course:
         tokens: int,
         variation: Variation | None = None,
     ) -> None:
-        """Begin where `tokens` have been seen; images and boxes are varied by `variation`, which follows where absent."""
+        """Begin where `tokens` have been seen; images and boxes are varied by `variation`, else by their dial."""
         self.segment = segment
         self.configuration = configuration
         self.order = order
@@ -56,7 +56,7 @@ class Course:
     @property
     def most_steps(self) -> float:
         """Steps of the segment, at most."""
-        return math.inf if self.segment.most_steps is None else self.segment.most_steps
+        return math.inf if self.segment.most_steps is None else float(self.segment.most_steps)
 
     def runs(
         self, feed: Iterator[tuple[Run, DeviceSplit]], stop: Stop, watch: Stopwatch

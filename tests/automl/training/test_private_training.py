@@ -21,7 +21,9 @@ from automl.training.population_trainer import PopulationTrainer
 from automl.training.privacy import Guard, clipped_sum, noised
 from automl.training.sampling import EXAMPLES, RUN, Draws, PoissonPlan
 from automl.training.trainer import Trainer
-from search_spaces.dials import to_dict
+from search_spaces.attention import Additive
+from search_spaces.decoders import Recurrent as Decoder
+from search_spaces.encoders import Recurrent as Encoder
 from search_spaces.optimizers import AdamW
 from tests.automl.training.trials import CONFIGURATION, After, onward, segment, trained, varied
 
@@ -110,8 +112,7 @@ def course(trainer: Trainer, **values: Any) -> Course:
 
 def test_a_padded_model_stays_padded_under_noise(private: Trainer) -> None:
     sizes = private.dataset(CONFIGURATION).table.meta["vocabulary"]
-    small = varied(encoder=dataclasses.replace(CONFIGURATION.encoder, hidden_size=32, bidirectional=False))
-    small = dataclasses.replace(small, decoder=dataclasses.replace(CONFIGURATION.decoder, hidden_size=64))
+    small = varied(encoder=Encoder("gru", 32, 1, True), decoder=Decoder("gru", 32, 1, Additive(32)))
     hull = Hull.of(small, sizes["source"], sizes["target"])
     assert len(hull.members) == 2
     start = initialise(hull.true(small), 0)
@@ -177,7 +178,7 @@ def test_another_key_draws_and_adds_other_noise(whole: SegmentResult, workload: 
     [
         {"trial": 4},
         {"seed": 6},
-        {"configuration": to_dict(varied(clipping=0.5))},
+        {"configuration": varied(clipping=0.5)},
         {"cooldown": True},
         {"cooldown": True, "from_step": 4},
         {"cooldown": True, "to_tokens": 9},
