@@ -99,6 +99,8 @@ def repeat(name: str, seeds: int, finalists: int, options: Options) -> Repeated:
         record = read_record(database, name)
         if record.row.held:
             raise InputError(f"search {name!r} is running; repeat it when it has ended")
+        if record.row.document.get("privacy"):
+            raise InputError(f"search {name!r} is private: its trials, trained again, would spend beyond its epsilon")
         found = best_trials(record, finalists)
         repetition = Repetition(tuple(finalist_of(record.trials[segment.trial], segment) for segment in found))
         document = document_at_hand(record.row, checkpoints, settings.cache)
