@@ -1,5 +1,6 @@
 """Whether a search that is in the database goes on: what must be as it was, and what is left of it."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,9 +23,11 @@ def search_row(
     """Return the row of a search, made where there is none yet.
 
     Raises:
-        InputError: A search of that name has another document or other data, or is running and was to be thrown away.
+        InputError: A search of that name has another document or other data, is another account's, or is running and
+            was to be thrown away.
     """
     row = get_search(database, document.name)
+    check_owner(row, account)
     if row is not None and new:
         if row.held:
             raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
@@ -35,7 +38,7 @@ def search_row(
     if row is None:
         return create_search(database, document.name, document.to_mapping(), corpus.digest, account_id=account)
     mapping = document.to_mapping()
-    changed = [key for key in UNCHANGED if row.document.get(key) != mapping.get(key)]
+    changed = [key for key in UNCHANGED if _without_paths(row.document.get(key)) != _without_paths(mapping.get(key))]
     if row.data_digest != corpus.digest:
         changed.append("data")
     if changed:
@@ -44,6 +47,23 @@ def search_row(
             "give this one another name (--name), or begin it anew (--new)"
         )
     return row
+
+
+def _without_paths(section: Any) -> Any:
+    """Return a section with the names alone of its files: they lie elsewhere on a worker, and bytes tell them."""
+    if not isinstance(section, Mapping):
+        return section
+    return {name: name in ("unlabelled", "from") or value for name, value in section.items()}
+
+
+def check_owner(row: SearchRow | None, account: int | None) -> None:
+    """Make sure that a search is an account's, where one asks.
+
+    Raises:
+        InputError: It is another's.
+    """
+    if row is not None and account is not None and row.account_id != account:
+        raise InputError(f"the name {row.name!r} is taken; choose another")
 
 
 def is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:

@@ -84,6 +84,7 @@ class Options:
         checkpoints: Where checkpoint bytes lie; none for the place of the settings.
         trackers: Names of trackers that are told of it; none for those of the settings.
         lease: The lease of the search where the caller holds it already; the caller renews and releases it.
+        account: Whose a search becomes that is made here, and whose it must be; none for anybody's.
         on_change: Told of progress, a few times a second.
         on_notice: Told in one sentence of whatever a person should know, such as dropped rows.
     """
@@ -99,6 +100,7 @@ class Options:
     checkpoints: objects.Place | None = None
     trackers: tuple[str, ...] = ()
     lease: Lease | None = None
+    account: int | None = None
     on_change: Callable[[Progress], None] = field(default=lambda _: None)
     on_notice: Callable[[str], None] = field(default=lambda _: None)
     on_controller: Callable[[Controller], None] = field(default=lambda _: None)
@@ -348,7 +350,7 @@ def _held(
     database: Database, document: TaskDocument, corpus: Corpus, checkpoints: objects.Place, options: Options
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
-    before = search_row(database, document, corpus, new=options.new)
+    before = search_row(database, document, corpus, new=options.new, account=options.account)
     check_checkpoints(database, before, checkpoints)
     private_place(checkpoints)
     lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)

@@ -1,21 +1,24 @@
 """Searches that wait in the database for a worker, and the data that such a search brings along.
 
-The files of its data lie among the checkpoints under their sha256, so whoever reaches the database and the checkpoints
-needs nothing else to run it.
+The files of its data, and what it pre-trains on or begins from, lie among the checkpoints under their sha256, so
+whoever reaches the database and the checkpoints needs nothing else to run it. Folders, and files that need others, are
+packed.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from automl.archives import files_below, packed, unpacked
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
+from automl.pretraining import pretraining_document
 from automl.refusals import check_objective
-from automl.resumption import is_spent, search_row
+from automl.resumption import check_owner, is_spent, search_row
 from automl.searches import Options, space_of
 from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
 from automl.tasks.document import TaskDocument, document_from_mapping
@@ -25,6 +28,35 @@ from storage.database import Database, open_database
 from storage.searches import SearchRow, get_search, queue_search
 from storage.trials import count_trials
 
+ZIP = ".zip"
+PRETRAINING = ("unlabelled", "from")
+"""Files of `[pretraining]`, which travel beside those of the splits."""
+
+
+class Parcel(NamedTuple):
+    """What travels of a file or a folder.
+
+    Attributes:
+        digest: Sha256 of its bytes.
+        suffix: Of the file.
+        entry: Where in the bytes, which are a ZIP file, it is; `.` for all of them, empty where they are the file.
+    """
+
+    digest: str
+    suffix: str
+    entry: str = ""
+
+    def to_list(self) -> list[str]:
+        """Return it as plain JSON values."""
+        return [self.digest, self.suffix, self.entry] if self.entry else [self.digest, self.suffix]
+
+
+class Packed(NamedTuple):
+    """Where a file or a folder comes from that somebody has packed already: the ZIP file, and where in it."""
+
+    archive: Path
+    entry: str
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -32,7 +64,7 @@ class Submission:
 
     Attributes:
         budget: `[budget]` of the document that it was queued with last.
-        data: Sha256 and suffix of the file of each split.
+        data: What travels of each split, and of each file of `[pretraining]`.
         checkpoints: Folder of checkpoint bytes, where the worker's settings name no other.
         executor: A name in `EXECUTORS`; none for the worker's choice.
         workers: Processes that train at the same time; none for the worker's choice.
@@ -40,7 +72,7 @@ class Submission:
     """
 
     budget: Mapping[str, Any]
-    data: Mapping[str, tuple[str, str]]
+    data: Mapping[str, Parcel]
     checkpoints: str
     executor: str | None = None
     workers: int | None = None
@@ -48,17 +80,25 @@ class Submission:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {**vars(self), "data": {name: list(pair) for name, pair in self.data.items()}}
+        return {**vars(self), "data": {name: parcel.to_list() for name, parcel in self.data.items()}}
 
     @staticmethod
     def from_mapping(mapping: Mapping[str, Any]) -> "Submission":
         """Read what `to_mapping` wrote."""
-        data = {name: (str(digest), str(suffix)) for name, (digest, suffix) in mapping["data"].items()}
+        data = {name: Parcel(*map(str, parcel)) for name, parcel in mapping["data"].items()}
         return Submission(**{**mapping, "data": data})
 
 
-def submit(document: TaskDocument, options: Options, account: int | None = None) -> Search:
-    """Queue a search, or say again how it ended where its budget is spent; `account` is whose it becomes.
+def submit(
+    document: TaskDocument, options: Options, account: int | None = None, sources: Mapping[str, Packed] | None = None
+) -> Search:
+    """Queue a search, or say again how it ended where its budget is spent.
+
+    Args:
+        document: Its document.
+        options: How it is to be run.
+        account: Whose it becomes.
+        sources: What of `Submission.data` is in a ZIP file already.
 
     Raises:
         InputError: The document or an option is wrong.
@@ -68,24 +108,42 @@ def submit(document: TaskDocument, options: Options, account: int | None = None)
     url = options.storage or settings.storage
     checkpoints = private_place(checkpoint_folder(url, settings))
     check_shared(checkpoints, "processes")
-    if document.pretraining is not None:
-        raise InputError("[pretraining] is not carried to workers yet; search without --detach")
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     check_objective(document, space_of(document, corpus))
     for notice in corpus.notices:
         options.on_notice(notice)
     with closing(open_database(url)) as database:
+        _check_pretraining(database, document, account)
         row = search_row(database, document, corpus, new=options.new, account=account)
         if not is_spent(row, document.limits):
-            queue_search(database, row.name, _submission(document, options, checkpoints).to_mapping())
+            wanted = _submission(document, options, checkpoints, sources or {})
+            queue_search(database, row.name, wanted.to_mapping())
         return _described(database, document.name)
 
 
-def _submission(document: TaskDocument, options: Options, checkpoints: objects.Place) -> Submission:
+def _check_pretraining(database: Database, document: TaskDocument, account: int | None) -> None:
+    """Refuse texts that cannot be read, and names of pre-trainings that are another's, before a worker finds out."""
+    for wanted in pretraining_documents(document):
+        wanted.form.check(wanted.data.train)
+        check_owner(get_search(database, wanted.name), account)
+
+
+def pretraining_documents(document: TaskDocument) -> list[TaskDocument]:
+    """Return the documents of the searches that pre-train for one."""
+    wish = document.pretraining
+    if wish is None or wish.unlabelled is None:
+        return []
+    return [pretraining_document(document, objective) for objective in wish.objectives]
+
+
+def _submission(
+    document: TaskDocument, options: Options, checkpoints: objects.Place, sources: Mapping[str, Packed]
+) -> Submission:
+    files = {**document.data.files, **(document.pretraining.files if document.pretraining else {})}
     return Submission(
         budget=document.to_mapping().get("budget", {}),
-        data={name: _carried(path, checkpoints) for name, path in document.data.files.items()},
+        data={name: _carried(document, path, sources.get(name), checkpoints) for name, path in files.items()},
         checkpoints=objects.address(checkpoints),
         executor=options.executor,
         workers=options.workers,
@@ -93,11 +151,24 @@ def _submission(document: TaskDocument, options: Options, checkpoints: objects.P
     )
 
 
-def _carried(path: Path, checkpoints: objects.Place) -> tuple[str, str]:
+def _carried(document: TaskDocument, path: Path, source: Packed | None, checkpoints: objects.Place) -> Parcel:
     try:
-        return objects.write(checkpoints, path.read_bytes()), path.suffix
+        if source is not None:
+            return Parcel(objects.write(checkpoints, source.archive.read_bytes()), ZIP, source.entry)
+        if path.is_dir():
+            return _packed(path, files_below(path), checkpoints)
+        others = [] if path not in document.data.files.values() else list(document.form.parts(path))
+        if others:
+            return _packed(path, [path, *others], checkpoints)
+        return Parcel(objects.write(checkpoints, path.read_bytes()), path.suffix)
     except OSError as error:
         raise InputError(f"{path}: cannot be kept in {checkpoints} for a worker ({error.strerror})") from error
+
+
+def _packed(path: Path, files: Sequence[Path], checkpoints: objects.Place) -> Parcel:
+    place = path.absolute()
+    data = packed(place.parent, [file.absolute() for file in files])
+    return Parcel(objects.write(checkpoints, data), ZIP, place.name)
 
 
 def _described(database: Database, name: str) -> Search:
@@ -112,8 +183,11 @@ def document_of(row: SearchRow, submission: Submission, checkpoints: objects.Pla
     Raises:
         InputError: The data are not among the checkpoints, or are not what they were.
     """
-    data = {name: str(_fetched(row.name, name, *pair, checkpoints, cache)) for name, pair in submission.data.items()}
-    mapping = {**row.document, "budget": submission.budget, "data": {**row.document["data"], **data}}
+    found = {name: str(_fetched(row.name, name, each, checkpoints, cache)) for name, each in submission.data.items()}
+    begun = {name: found.pop(name) for name in PRETRAINING if name in found}
+    mapping = {**row.document, "budget": submission.budget, "data": {**row.document["data"], **found}}
+    if begun:
+        mapping["pretraining"] = {**row.document["pretraining"], **begun}
     return document_from_mapping(mapping, Path(), f"search {row.name!r}")
 
 
@@ -128,17 +202,16 @@ def document_at_hand(row: SearchRow, checkpoints: objects.Place, cache: Path) ->
     return document_of(row, Submission.from_mapping(row.options), checkpoints, cache)
 
 
-def _fetched(search: str, split: str, digest: str, suffix: str, checkpoints: objects.Place, cache: Path) -> Path:
-    path = private_folder(cache / "data") / f"{digest}{suffix}"
+def _fetched(search: str, split: str, parcel: Parcel, checkpoints: objects.Place, cache: Path) -> Path:
+    path = private_folder(cache / "data") / f"{parcel.digest}{parcel.suffix}"
     try:
-        if path.exists() and sha256(path.read_bytes()).hexdigest() == digest:
-            return path
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(objects.read(checkpoints, digest))
-        partial.replace(path)
+        if not (path.exists() and sha256(path.read_bytes()).hexdigest() == parcel.digest):
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            partial.write_bytes(objects.read(checkpoints, parcel.digest))
+            partial.replace(path)
+        return unpacked(path, path.with_suffix("")) / parcel.entry if parcel.entry else path
     except (objects.CorruptObject, OSError, ValueError) as error:
         raise InputError(
             f"search {search!r}: its {split} data are not in {checkpoints} ({error}); "
             "let AUTOML_CHECKPOINTS name the folder that it was queued with"
         ) from None
-    return path

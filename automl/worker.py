@@ -132,6 +132,8 @@ class Wishes:
     def watch(self, controller: Controller) -> None:
         """Say which controller is to be ended; before there is one, a wish waits."""
         self._controller = controller
+        if self.heard is not None:  # between a pre-training and the trials that begin with it
+            controller.interrupt()
 
     def __enter__(self) -> "Wishes":
         self._thread.start()
@@ -214,6 +216,9 @@ class Worker:
         held_back = interrupted and wish in ("pause", "cancel")
         if wish is not None and not held_back:
             forget_wish(self._database, row.id)
+        if held_back:  # what was interrupted may have been its pre-training alone
+            with suppress(LeaseLost):
+                update_search(self._database, lease, state="interrupted")
         release(self._database, lease, queue=interrupted and not held_back)
         self._unfinished, self._obstacles = None, 0
         state = f"ended by {wish!r}" if held_back else "queued again" if interrupted else found.state
@@ -249,6 +254,7 @@ class Worker:
                 out=submission.out,
                 export=submission.out is not None,
                 lease=lease,
+                account=row.account_id,
                 checkpoints=checkpoints,
                 on_change=options.on_change,
                 on_notice=options.say,

@@ -108,7 +108,7 @@ def plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, AttributeError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, AttributeError, MemoryError) as error:
         raise InputError(f"{path}: not a .npz file of plain arrays ({error}); write it by numpy.savez") from None
     except OSError as error:
         raise unreadable(path, error) from error

@@ -68,6 +68,20 @@ def read_raw(path: Path, most: int = MOST_ROWS) -> RawTable:
     return RawTable(path, header, read[:most], whole=len(read) <= most)
 
 
+def count_rows(path: Path) -> int:
+    """Return how many rows a file of Parquet says that it has, without reading them.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    import polars
+
+    try:
+        return int(polars.scan_parquet(path).select(polars.len()).collect().item())
+    except (OSError, polars.exceptions.PolarsError):
+        raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
+
+
 def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     """Whether a first row names columns: most of its texts are usual names, and none is a value of its column."""
     names = [name.strip().casefold() for name in first]

@@ -184,6 +184,12 @@ class PretrainingSection(Section):
     public: bool | None = None
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The text to begin with, or the bundle to begin from."""
+        files = {"unlabelled": self.unlabelled, "from": self.from_}
+        return {name: path for name, path in files.items() if path is not None}
+
+    @property
     def objectives(self) -> list[str]:
         """The objectives, none twice."""
         chosen = self.objective or "denoising"

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from automl.data.raw import RawTable, find_files, read_raw
 from automl.errors import InputError
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, document_from_mapping, read_document
-from automl.tasks.image_draft import ImageDraft, draft_of_images
+from automl.tasks.image_draft import OF_IMAGES, ImageDraft, find_albums, find_scenes, propose_images
 from automl.tasks.profile import SHOWN_CLASSES, ColumnProfile, Lengths, Profile, profile
 
 WEIGHT_NAMES = ("weight", "weights", "count", "frequency")
@@ -74,10 +74,18 @@ def draft(data: Path) -> Draft | ImageDraft:
     Raises:
         InputError: There is nothing to learn from, or a file cannot be read.
     """
-    if (of_images := draft_of_images(name_of(data), data)) is not None:
-        return of_images
-    files = find_files(data)
-    return propose(name_of(data), {name: read_raw(path) for name, path in files.items()})
+    return proposal(name_of(data), find_scenes(data) or find_albums(data) or find_files(data))
+
+
+def proposal(name: str, files: Mapping[str, Path]) -> Draft | ImageDraft:
+    """Look at the file or the folder of each split, and propose a document.
+
+    Raises:
+        InputError: There is nothing to learn from, or one cannot be read.
+    """
+    if files["train"].is_dir() or files["train"].suffix.lower() in OF_IMAGES:
+        return propose_images(name, files)
+    return propose(name, {split: read_raw(path) for split, path in files.items()})
 
 
 def propose(name: str, tables: dict[str, RawTable]) -> Draft:

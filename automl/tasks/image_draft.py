@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from automl.boxes import read_text
 from automl.data.images import SUFFIXES, canvas_of, said_of
 from automl.data.pixels import Canvas
 from automl.data.raw import SPLIT_STEMS
+from automl.data.scenes import Document
 from automl.data.sources import Columns, Pairs
 from automl.errors import InputError
 from automl.tasks.image_classification import ImageClassification
@@ -20,7 +21,8 @@ from automl.tasks.object_detection import ObjectDetection
 from automl.tasks.profile import SHOWN_CLASSES
 from automl.tasks.task import Task
 
-SCENES = ".json"
+SCENES, ARRAYS = ".json", ".npz"
+OF_IMAGES = (SCENES, ARRAYS)
 KNOWN = re.compile(r"train: [\d,]+ (classes|boxes) of")
 """What the document says of the classes anyway."""
 
@@ -137,21 +139,15 @@ class ImageDraft:
             yield from (f"# - {warning}" for warning in self.warnings)
 
 
-def draft_of_images(name: str, data: Path) -> ImageDraft | None:
-    """Look at images and propose a document; nothing where a path holds none.
+def propose_images(name: str, files: Mapping[str, Path]) -> ImageDraft:
+    """Look at the images of each split and propose a document; a json file says where there are objects on them.
 
     Raises:
         InputError: They cannot be read, or there is nothing to learn from.
     """
-    task: type[Task] = ObjectDetection
-    files = find_scenes(data)
-    if files is None:
-        task, files = ImageClassification, find_albums(data)
-    if files is None:
-        return None
-    return ImageDraft(
-        name, files, Seen({split: task.form.read(path, Columns()) for split, path in files.items()}, task)
-    )
+    task: type[Task] = ObjectDetection if files["train"].suffix.lower() == SCENES else ImageClassification
+    read = {split: task.form.read(path, Columns()) for split, path in files.items()}
+    return ImageDraft(name, dict(files), Seen(read, task))
 
 
 def find_scenes(data: Path) -> dict[str, Path] | None:
@@ -164,17 +160,28 @@ def find_scenes(data: Path) -> dict[str, Path] | None:
     below = {path.parent.name: path for path in sorted(data.glob(f"*/*{SCENES}"))}
     named = {path.stem.casefold(): path for path in files} | {name.casefold(): path for name, path in below.items()}
     by_split = {name: named[stem] for name, stems in SPLIT_STEMS.items() for stem in stems if stem in named}
-    return by_split if "train" in by_split else None
+    return by_split if "train" in by_split else _alone(files)
+
+
+def _alone(files: Sequence[Path]) -> dict[str, Path] | None:
+    """Return a json file as COCO's where a folder has no other."""
+    if len(files) != 1:
+        return None
+    try:
+        Document(files[0])
+    except InputError:
+        return None
+    return {"train": files[0]}
 
 
 def find_albums(data: Path) -> dict[str, Path] | None:
     """Return where the images of each split are, if there are any: .npz files, or folders of classes."""
-    if data.suffix.lower() == ".npz" and data.is_file():
+    if data.suffix.lower() == ARRAYS and data.is_file():
         return {"train": data}
     if not data.is_dir():
         return None
     children = sorted(data.iterdir())
-    arrays = [path for path in children if path.suffix.lower() == ".npz"]
+    arrays = [path for path in children if path.suffix.lower() == ARRAYS]
     folders = [path for path in children if path.is_dir() and _has_images(path)]
     known = [*folders, *arrays]
     by_split = {name: path for name, stems in SPLIT_STEMS.items() for path in known if path.stem.casefold() in stems}

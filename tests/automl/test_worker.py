@@ -1,6 +1,7 @@
 """Queued searches and the workers that run them, on SQLite, with a trainer that only pretends."""
 
 import re
+import shutil
 import threading
 import time
 from contextlib import closing
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from automl.bundle import write_bundle
 from automl.errors import FailureReason, InputError, TrialFailure
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.metrics import METRICS
@@ -22,10 +24,11 @@ from storage import objects
 from storage.attempts import list_attempts
 from storage.database import StorageError, open_database
 from storage.leases import Lease
-from storage.searches import claim, get_search, renew
+from storage.searches import claim, get_search, queue_search, renew
 from storage.trials import list_trials
-from storage.wishes import ask, wish_of
+from storage.wishes import ask, forget_wish, wish_of
 from storage.workers import list_workers
+from tests.automl.bundles import LETTERS, Drawn
 
 WORDS = "".join(f"{number:03d}\t{number:03d}\n" for number in range(40))
 
@@ -127,6 +130,69 @@ def test_searches_are_run_one_after_another_until_the_worker_is_told_to_end(plac
         place.queue(name)
     place.work(once=False)
     assert [place.search(name).state for name in ("one", "two")] == ["finished", "finished"]
+
+
+def elsewhere(place, monkeypatch):
+    """Let workers have nothing but the database and the checkpoints."""
+    monkeypatch.setenv("AUTOML_CACHE", str(place.folder / "elsewhere"))
+    monkeypatch.setenv("AUTOML_CHECKPOINTS", str(place.checkpoints))
+    monkeypatch.chdir("/")
+
+
+def test_a_text_to_pretrain_on_goes_to_a_worker_elsewhere_and_is_had_again(place, monkeypatch):
+    (place.folder / "text.txt").write_text(WORDS.replace("\t", " "))
+    fields = {"name": "numbers", "data": {"train": "train.tsv"}, "pretraining": {"unlabelled": "text.txt"}}
+    for trials in (2, 3):
+        document = document_from_mapping({**fields, "budget": {"trials": trials}}, place.folder)
+        submit(document, Options(storage=place.url, checkpoints=place.checkpoints))
+    (place.folder / "text.txt").unlink()
+    elsewhere(place, monkeypatch)
+    place.work()
+    assert place.search().state == "finished", place.said
+    assert place.search("numbers.denoising").state == "finished"
+    assert len(place.read(list_trials, place.search().id)) == 3
+
+
+def test_a_pause_that_comes_while_it_pretrains_holds_the_search_back_until_it_goes_on(place, monkeypatch):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    (place.folder / "text.txt").write_text(WORDS.replace("\t", " "))
+    fields = {"name": "numbers", "data": {"train": "train.tsv"}, "pretraining": {"unlabelled": "text.txt"}}
+    submit(document_from_mapping({**fields, "budget": {"trials": 1}}, place.folder), Options(storage=place.url))
+    row = place.search()
+
+    def meanwhile(job):
+        with closing(open_database(place.url)) as database:
+            ask(database, row.id, "pause")
+        time.sleep(0.3)
+
+    place.meanwhile = meanwhile
+    place.work()
+    assert (place.search().state, place.search().held) == ("interrupted", False)
+    assert place.search("numbers.denoising").state == "interrupted"
+    place.work()
+    assert place.said[-1] == "no search is queued"
+    place.meanwhile = lambda job: None
+    place.read(forget_wish, row.id)
+    place.read(queue_search, "numbers")
+    place.work()
+    assert place.search().state == "finished"
+
+
+def test_a_bundle_to_begin_from_goes_to_a_worker_elsewhere(place, monkeypatch):
+    write_bundle(Drawn().bundle(), place.folder / "model.v2")
+    (place.folder / "train.tsv").write_text("".join(f"{a}{b}\t{b}{a}\n" for a in LETTERS for b in LETTERS))
+    fields = {"name": "numbers", "data": {"train": "train.tsv"}, "pretraining": {"from": "model.v2"}}
+    submit(document_from_mapping({**fields, "budget": {"trials": 1}}, place.folder), Options(storage=place.url))
+    shutil.rmtree(place.folder / "model.v2")
+    elsewhere(place, monkeypatch)
+    place.work()
+    assert place.search().state == "finished", place.said
+
+
+def test_a_text_that_cannot_be_read_is_said_when_it_is_queued(place):
+    fields = {"name": "numbers", "data": {"train": "train.tsv"}, "pretraining": {"unlabelled": "none.txt"}}
+    with pytest.raises(InputError, match=r"none\.txt"):
+        submit(document_from_mapping({**fields, "budget": {"trials": 1}}, place.folder), Options(storage=place.url))
 
 
 def test_a_worker_elsewhere_needs_neither_the_files_nor_the_cache(place, monkeypatch):
@@ -331,6 +397,19 @@ def test_what_runs_is_given_up_when_its_search_is_cancelled_and_saved_when_it_is
         ask(database, row.id, wish)
         assert busy.given_up.wait(60 if gives_up else 0.3) is gives_up
     assert busy.told[0] == "interrupt"
+
+
+def test_a_wish_that_was_heard_ends_the_next_run_of_the_same_search_as_well(place, monkeypatch):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    place.queue()
+    first, second, row = Busy(), Busy(), place.search()
+    with closing(open_database(place.url)) as database, Wishes(database, row.id) as wishes:
+        wishes.watch(first)
+        ask(database, row.id, "pause")
+        while wishes.heard is None:
+            time.sleep(0.01)
+        wishes.watch(second)
+    assert second.told == ["interrupt"]
 
 
 def test_a_worker_tells_the_trackers_that_its_environment_names(place, monkeypatch):
