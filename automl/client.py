@@ -8,19 +8,23 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from automl.archives import files_below, packed
 from automl.budget import parse_duration
 from automl.errors import InputError
+from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, document_from_mapping, with_budget
 from automl.tasks.draft import DEFAULT_TIME, document_for
 
 ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
 PAUSE_SECONDS = 2.0
+IMAGES = [name for name, kind in TASKS.items() if kind.form.reads_images]
+IMAGES_AT_ONCE = 16
 AWAY = (502, 503, 504)
 """What a proxy answers while the service restarts, and the service while its database does."""
 TIMEOUT = httpx.Timeout(30.0, read=300.0)
@@ -55,7 +59,8 @@ class Connection:
         """Upload the data of a task, submit it, and wait until it has ended.
 
         Args:
-            task: As for `automl.search`; its data are files here.
+            task: As for `automl.search`; its data are files and folders here. `[pretraining] from` is a bundle here, or
+                the name of a finished search there.
             budget: A duration, or the fields of `[budget]`.
             workers: Trainers at a time.
             wait: Whether to wait.
@@ -66,17 +71,36 @@ class Connection:
         document = _document(task, budget)
         mapping = document.to_mapping()
         for split, path in document.data.files.items():
-            mapping["data"][split] = self.upload(path)
+            mapping["data"][split] = self.upload(path, document.form.parts(path) if path.is_file() else ())
+        for name, path in document.pretraining.files.items() if document.pretraining is not None else ():
+            mapping["pretraining"][name] = self.upload(path) if path.exists() or name != "from" else path.name
         body = {"task": mapping} | ({} if workers is None else {"workers": workers})
         answer = self.request("POST", "/v1/searches", json=body)
         found = RemoteSearch(self, answer["search"], answer)
         return found.wait() if wait else found
 
-    def upload(self, path: str | Path) -> str:
-        """Upload a file; returns the id that stands for it in a task document."""
-        with Path(path).open("rb") as stream:
-            answer = self.request("POST", "/v1/uploads", files={"file": (Path(path).name, stream)})
-        return str(answer["id"])
+    def upload(self, path: str | Path, others: Iterable[Path] = ()) -> str:
+        """Upload a file, or a folder as a ZIP file; returns the id that stands for it in a task document.
+
+        Args:
+            path: The file or the folder.
+            others: Files below the folder of a file that it needs, such as its images; they go along in a ZIP file.
+
+        Raises:
+            InputError: It cannot be read, or the service refuses it.
+        """
+        place = Path(path).absolute()
+        beside = [other.absolute() for other in others]
+        try:
+            if place.is_dir():
+                name, data = f"{place.name}.zip", packed(place.parent, files_below(place), small=True)
+            elif beside:
+                name, data = f"{place.stem}.zip", packed(place.parent, [place, *beside], small=True)
+            else:
+                name, data = place.name, place.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check its path") from error
+        return str(self.request("POST", "/v1/uploads", files={"file": (name, data)})["id"])
 
     def searches(self) -> Iterator["RemoteSearch"]:
         """Yield the searches that the key may see, newest first."""
@@ -202,11 +226,22 @@ class RemoteSearch:
         found: dict[str, Any] = self._connection.request("GET", self._path("report"))
         return found
 
-    def predict(self, sources: Sequence[str], trial: int | None = None) -> list[str]:
-        """Return one output for each source, by the winner or another trial."""
-        body = {"sources": list(sources)} | ({} if trial is None else {"trial": trial})
-        outputs: list[str] = self._connection.request("POST", self._path("predict"), json=body)["outputs"]
-        return outputs
+    def predict(self, sources: Sequence[str | Path], trial: int | None = None) -> list[str]:
+        """Return one output for each source, by the winner or another trial; sources of images are paths of them.
+
+        Raises:
+            InputError: The service refuses them, or an image cannot be read.
+        """
+        asked = {} if trial is None else {"trial": trial}
+        if self.document["task"]["kind"] not in IMAGES:
+            body = {"sources": list(map(str, sources)), **asked}
+            outputs: list[str] = self._connection.request("POST", self._path("predict"), json=body)["outputs"]
+            return outputs
+        path, seen = self._path("predict/images"), []
+        for begin in range(0, len(sources), IMAGES_AT_ONCE):
+            files = [("images", _image(source)) for source in sources[begin : begin + IMAGES_AT_ONCE]]
+            seen += self._connection.request("POST", path, files=files, params=asked)["outputs"]
+        return seen
 
     def export(self, folder: str | Path, trial: int | None = None) -> Path:
         """Write the winner's folder, or that of another trial; return it.
@@ -248,6 +283,13 @@ def _budget(budget: str | Mapping[str, Any]) -> dict[str, Any]:
         parse_duration(budget)
         return {"time": budget}
     return dict(budget)
+
+
+def _image(source: str | Path) -> tuple[str, bytes]:
+    try:
+        return Path(source).name, Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"{source}: the image cannot be read ({error.strerror}); check its path") from error
 
 
 def _detail(response: httpx.Response) -> str:

@@ -51,6 +51,12 @@ def read_sized(image: str | Path | NDArray[Any]) -> tuple[Image, float]:
         raise InputError(f"{path}: {BROKEN} ({str(error)[:80] or type(error).__name__}); save it anew") from None
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Return the width and the height of a file of PNG or JPEG that `read_image` reads."""
+    with _pillow().open(path, formats=("PNG", "JPEG")) as opened:
+        return opened.width, opened.height
+
+
 def _opened(path: Path) -> Image:
     pillow = _pillow()
     with pillow.open(path, formats=("PNG", "JPEG")) as opened:

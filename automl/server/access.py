@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from automl.server.documents import SEARCH
 from automl.server.problems import Problem, not_found
 from storage.accounts import AccountRow
 from storage.keys import SCOPES, KeyRow, Scope
@@ -69,7 +70,7 @@ class Needs:
 Reader = Annotated[Caller, Depends(Needs("read"))]
 Runner = Annotated[Caller, Depends(Needs("run"))]
 Admin = Annotated[Caller, Depends(Needs("admin"))]
-Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of a search.")]
+Name = Annotated[str, Path(pattern=f"^{SEARCH}$", description="Name of a search.")]
 
 
 def own_search(service: "Service", caller: Caller, name: str) -> SearchRow:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
 from automl.server import api, audit, dashboard, health, pages, problems
+from automl.server.application import Application
 from automl.server.feed import Feed
 from automl.server.gauges import Gauges
 from automl.server.guard import Guard
@@ -26,7 +27,7 @@ from storage.database import Database
 
 def create_app(options: ServerOptions, database: Database, predictors: Predictors | None = None) -> FastAPI:
     """Return the application of a service; the caller opens and closes the database."""
-    app = FastAPI(
+    app = Application(
         title="automl",
         version=_version(),
         summary="Submit a task, watch it, take the model home.",

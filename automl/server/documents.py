@@ -8,7 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from automl.tasks.document import BudgetSection, TaskDocument
 
 State = Literal["queued", "running", "paused", "cancelled", "interrupted", "finished", "failed"]
-UploadId = Annotated[str, Field(pattern=r"^upload-[1-9][0-9]{0,8}$", examples=["upload-1"])]
+UPLOAD = r"upload-[1-9][0-9]{0,8}"
+SEARCH = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+UploadId = Annotated[str, Field(pattern=f"^{UPLOAD}$", examples=["upload-1"])]
+MOST_SOURCES, LONGEST_SOURCE = 1_000, 10_000
+SourceText = Annotated[str, Field(max_length=LONGEST_SOURCE)]
 ScopeName = Literal["read", "run", "admin"]
 PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$")]
 
@@ -169,7 +173,7 @@ class Budget(Given):
 class Sources(Given):
     """Raw sources to predict from; the winner, or another trial of the search."""
 
-    sources: list[str]
+    sources: Annotated[list[SourceText], Field(max_length=MOST_SOURCES)]
     trial: Annotated[int, Field(ge=0, le=10**9)] | None = None
 
 
@@ -180,10 +184,18 @@ class Outputs(BaseModel):
     outputs: list[str]
 
 
+class Seen(BaseModel):
+    """One output for each image: a class, or a JSON list of boxes in the image's pixels."""
+
+    trial: int
+    outputs: list[str]
+    sizes: Annotated[list[tuple[int, int]], Field(description="Width and height of each image.")]
+
+
 class Source(Given):
     """A raw source to look at; the winner, or another trial of the search, looks."""
 
-    source: str
+    source: SourceText
     trial: Annotated[int, Field(ge=0, le=10**9)] | None = None
 
 

@@ -34,7 +34,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 SIGNS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
-UPLOADING = re.compile(r"/v1/uploads|/new")
+UPLOADING = re.compile(r"/v1/uploads|/new|/v1/searches/[^/]+/predict/images|/searches/[^/]+/try")
 
 
 class Refused(Exception):

@@ -10,6 +10,7 @@ from automl.report import Findings, findings
 from automl.searches import criteria_of, space_of
 from automl.server.documents import SearchDocument, State, UploadDocument
 from automl.server.shelves import Shelf
+from automl.tasks import TASKS
 from automl.tasks.document import document_from_mapping
 from automl.winners import describe
 from storage.accounts import list_accounts
@@ -22,6 +23,8 @@ from storage.wishes import Wish, list_wishes, wish_of
 
 RECORD_SECONDS, FINDINGS_SECONDS = 1.0, 2.0
 MOST_EVENTS = 10_000
+FILES = ("train", "valid", "test", "unlabelled", "from")
+"""What of a task document names files."""
 
 
 class Library:
@@ -95,13 +98,22 @@ def state_of(state: str, wish: Wish | None) -> State:
     return known.get(state, "interrupted")
 
 
+def reads_images(row: SearchRow) -> bool:
+    """Say whether the sources of a search are images."""
+    return TASKS[row.document["kind"]].form.reads_images
+
+
 def without_paths(row: SearchRow) -> dict[str, Any]:
     """Return the document of a search with digests where its files were: paths of the server are nobody's business."""
     document = dict(row.document)
     carried = (row.options or {}).get("data") or {}
-    splits = {name: f"sha256:{carried[name][0]}" if name in carried else "" for name in ("train", "valid", "test")}
-    data = {name: splits.get(name, value) for name, value in document.get("data", {}).items()}
-    return {**document, "data": data}
+    for section in ("data", "pretraining"):
+        if document.get(section):
+            document[section] = {
+                name: value if name not in FILES else f"sha256:{carried[name][0]}" if name in carried else ""
+                for name, value in document[section].items()
+            }
+    return document
 
 
 def upload_document(row: UploadRow) -> UploadDocument:

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from automl.errors import InputError
+from automl.server.documents import LONGEST_SOURCE, MOST_SOURCES
 from automl.server.identity import IdentitySettings
 from automl.settings import Settings, checkpoint_folder, private_folder, private_place
 from storage.objects import Place
@@ -21,6 +22,9 @@ class Limits:
     Attributes:
         upload_bytes: Of an uploaded file.
         body_bytes: Of any other body.
+        unpacked_files: In an uploaded archive, and `unpacked_bytes` of all of them.
+        rows: Of an uploaded file that is compressed.
+        images: That one request has predicted.
         depth: Of nested JSON.
         sources: That one request has predicted.
         source_characters: Of one of them.
@@ -35,9 +39,13 @@ class Limits:
 
     upload_bytes: int = 64 * MEBIBYTE
     body_bytes: int = MEBIBYTE
+    unpacked_files: int = 50_000
+    unpacked_bytes: int = 512 * MEBIBYTE
+    rows: int = 5_000_000
+    images: int = 16
     depth: int = 32
-    sources: int = 1_000
-    source_characters: int = 10_000
+    sources: int = MOST_SOURCES
+    source_characters: int = LONGEST_SOURCE
     body_seconds: float = 10.0
     header_seconds: float = 10.0
     rate: float = 100.0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from automl.data.images import size_of
 from automl.errors import InputError
 from automl.executors.child import die_with_parent
 
@@ -29,8 +30,6 @@ def main() -> None:
         from automl.training.cache import program_folder
 
         model = Model(read_bundle(Path(sys.argv[1])), program_folder(Settings()))
-        if model.reads_images:  # a source would be a path on this machine
-            raise InputError("a model of images is not asked over HTTP; take it home and use automl predict")
     except InputError as error:
         _say(answers, {"wrong": str(error)})
         return
@@ -43,11 +42,15 @@ def main() -> None:
 
 
 def answer(model: "Model", asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return outputs for `sources`, or for `look` where the model looks as it says its own output.
+    """Return outputs for `sources` or `images`, or for `look` where the model looks as it says its own output.
 
     Raises:
-        InputError: A source is too long, or the model reads none.
+        InputError: A source is too long, an image is none, or the model reads other sources.
     """
+    if model.reads_images != ("images" in asked):  # a text would be taken for a path on this machine
+        raise InputError("this model reads images" if model.reads_images else "this model reads texts")
+    if "images" in asked:
+        return {"outputs": model.predict(asked["images"]), "sizes": [size_of(Path(path)) for path in asked["images"]]}
     if "look" not in asked:
         return {"outputs": model.predict(asked["sources"])}
     found = model.attention(asked["look"])

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from automl.errors import InputError
 from automl.server.problems import Problem
@@ -21,6 +21,14 @@ LOADING_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
 COMMAND = (sys.executable, "-m", "automl.server.oracle")
 LONGEST_LINE = 64 * 2**20
+
+
+class Sight(NamedTuple):
+    """What a model says of an image, and the image's width and height in pixels."""
+
+    output: str
+    width: int
+    height: int
 
 
 class Oracle:
@@ -100,6 +108,11 @@ class Predictors:
         """Return one output for each source by the model of that name; `bundle` returns its folder."""
         outputs: list[str] = self._oracle(name, bundle).ask({"sources": list(sources)})["outputs"]
         return outputs
+
+    def see(self, name: str, bundle: Callable[[], Path], images: Sequence[Path]) -> list[Sight]:
+        """Return what the model of that name sees on each of some images, which lie in files."""
+        found = self._oracle(name, bundle).ask({"images": [str(image) for image in images]})
+        return [Sight(output, *size) for output, size in zip(found["outputs"], found["sizes"], strict=True)]
 
     def look(self, name: str, bundle: Callable[[], Path], source: str) -> dict[str, Any]:
         """Return where the model of that name looks: `source` and `target` tokens, `weights` by target and source."""

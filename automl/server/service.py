@@ -9,29 +9,30 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from automl.bundle import write_bundle
 from automl.control import history
 from automl.data.corpus import corpus_folder
-from automl.data.raw import read_raw
 from automl.errors import InputError
 from automl.export.exporting import export
 from automl.records import bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options, space_of
-from automl.server.access import Caller
-from automl.server.documents import Example, Proposal
+from automl.server.access import Caller, own_search
+from automl.server.datasets import Datasets, Located, spoken
+from automl.server.documents import UPLOAD, Example, Proposal
 from automl.server.feed import Feed
 from automl.server.keyring import Keyring
-from automl.server.library import Library, state_of
+from automl.server.library import Library, reads_images, state_of
 from automl.server.options import Limits, ServerOptions
-from automl.server.predictors import Predictors
+from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
 from automl.settings import private_folder, private_place
-from automl.submissions import Submission, submit
+from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
-from automl.tasks.draft import propose
+from automl.tasks.draft import proposal
 from storage import objects
 from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
@@ -64,6 +65,11 @@ class Service:
     keyring: Keyring
     feed: Feed
     predictors: Predictors
+
+    @property
+    def datasets(self) -> Datasets:
+        """What uploads hold."""
+        return Datasets(self.options)
 
     # Uploads
 
@@ -99,61 +105,70 @@ class Service:
         delete_upload(self.database, row.id)
         self._sweep({row.digest})
 
-    def file_of(self, row: UploadRow) -> Path:
-        """Return a file with the bytes of an upload, called as its owner called it."""
-        folder = private_folder(private_folder(self.options.cache / "uploads") / row.digest)
-        path = folder / row.name
-        if not path.exists() or path.stat().st_size != row.bytes:
-            partial = folder / f".{row.name}.partial"
-            partial.write_bytes(objects.read(self.options.checkpoints, row.digest))
-            partial.replace(path)
-        return path
-
     # Tasks
 
     def propose(self, caller: Caller, splits: Mapping[str, str]) -> Proposal:
         """Look at uploads and propose the document that fits them, as `automl init` does."""
         rows = {split: self.own_upload(caller, upload) for split, upload in splits.items()}
-        files = {split: self.file_of(row) for split, row in rows.items()}
+        if len(rows) == 1:
+            found = self.datasets.splits(rows["train"])
+        else:
+            found = {split: self.datasets.split(row, split) for split, row in rows.items()}
+        named = {split: splits.get(split, splits["train"]) for split in found}
         try:
-            found = propose(_name_for(rows["train"].name), {split: read_raw(path) for split, path in files.items()})
+            proposed = proposal(_name_for(rows["train"].name), {split: each.path for split, each in found.items()})
         except InputError as error:
-            raise _spoken(error, files) from None
-        document = found.to_mapping()
-        document["data"] = {**document["data"], **splits}
-        return Proposal(document=document, why=found.why, warnings=found.warnings, profile=found.seen.to_mapping())
+            raise _spoken(error, found) from None
+        document = proposed.to_mapping()
+        document["data"] = {**document["data"], **named}
+        profile = proposed.seen.to_mapping()
+        return Proposal(document=document, why=proposed.why, warnings=proposed.warnings, profile=profile)
 
-    def document(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, dict[str, Path]]:
-        """Return a task document with files where it names uploads, and these files.
+    def document(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, dict[str, Located]]:
+        """Return a task document with files where it names uploads, and where these are.
 
         Raises:
             Problem: It names something else.
             InputError: It is wrong.
         """
-        if task.pretraining is not None:
-            raise Problem(422, "[pretraining] is not available in the service; leave it out")
-        if task.form.reads_images:
-            raise Problem(
-                422, f'kind = "{task.kind}" is not available in the service; search images by the command line'
-            )
         mapping = task.model_dump(mode="json", by_alias=True, exclude_none=True)
-        files: dict[str, Path] = {}
+        found: dict[str, Located] = {}
         for split in task.data.files:
-            upload = str(mapping["data"][split])
-            if not re.fullmatch(r"upload-[1-9][0-9]{0,8}", upload):
-                raise Problem(422, f"[data] {split} must be the id of an upload, such as upload-1")
-            files[split] = self.file_of(self.own_upload(caller, upload))
-            mapping["data"][split] = str(files[split])
+            row = self._upload_named(caller, f"[data] {split}", str(mapping["data"][split]))
+            found[split] = self.datasets.split(row, split)
+            mapping["data"][split] = str(found[split].path)
+        for name in task.pretraining.files if task.pretraining is not None else ():
+            found[name] = self._begun(caller, name, str(mapping["pretraining"][name]))
+            mapping["pretraining"][name] = str(found[name].path)
         try:
-            return document_from_mapping(mapping, Path()), files
+            return document_from_mapping(mapping, Path()), found
         except InputError as error:
-            raise _spoken(error, files) from None
+            raise _spoken(error, found) from None
+
+    def _upload_named(self, caller: Caller, key: str, upload: str) -> UploadRow:
+        if not re.fullmatch(UPLOAD, upload):
+            raise Problem(422, f"{key} must be the id of an upload, such as upload-1")
+        return self.own_upload(caller, upload)
+
+    def _begun(self, caller: Caller, name: str, said: str) -> Located:
+        """Return what a pre-training begins with: an uploaded text or bundle, or the winner of a finished search."""
+        if name != "from":
+            return Located(self.datasets.file_of(self._upload_named(caller, f"[pretraining] {name}", said)))
+        if re.fullmatch(UPLOAD, said):
+            return self.datasets.bundle(self.own_upload(caller, said))
+        row = own_search(self, caller, said)
+        if self.state(row) != "finished":
+            raise Problem(409, f"search {row.name!r} is {self.state(row)}; begin from one that is finished")
+        return Located(self.bundle(row, None))
 
     def validate(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, int]:
         """Check a task document without reading its data; returns it, and how many dials are free."""
-        document, _ = self.document(caller, task)
-        space = space_of(document)
-        check_objective(document, space)
+        document, found = self.document(caller, task)
+        try:
+            space = space_of(document)
+            check_objective(document, space)
+        except InputError as error:
+            raise _spoken(error, found) from None
         return document, len(space.ranges)
 
     def submit(self, caller: Caller, task: TaskDocument, workers: int | None = None) -> SearchRow:
@@ -163,7 +178,7 @@ class Service:
             Problem: Another account has one of that name (409), or a quota is spent (403).
             InputError: The document or its data are wrong.
         """
-        document, files = self.document(caller, task)
+        document, found = self.document(caller, task)
         if document.is_endless:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         known = get_search(self.database, document.name)
@@ -171,10 +186,11 @@ class Service:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
         self._check_quota(caller, but=document.name)
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
+        packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
-            submit(document, options, caller.account.id)
+            submit(document, options, caller.account.id, packed)
         except InputError as error:
-            raise _spoken(error, files) from None
+            raise _spoken(error, found) from None
         row = get_search(self.database, document.name)
         if row is None or row.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
@@ -250,6 +266,8 @@ class Service:
         """
         if row.held:
             raise Problem(409, f"search {row.name!r} is running; cancel it first")
+        for begun in self._pretrainings(row) if purge else ():
+            self.delete(begun, purge=True)
         digests = referenced(self.database, row.id) if purge else set()
         delete_search(self.database, row.name)
         with suppress(Exception):  # the mirror is for other tools
@@ -260,6 +278,12 @@ class Service:
                 rmtree(served, ignore_errors=True)
             if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
                 rmtree(corpus_folder(self.options.cache, row.data_digest), ignore_errors=True)
+
+    def _pretrainings(self, row: SearchRow) -> list[SearchRow]:
+        """Return the searches that have pre-trained for one, and run no more."""
+        documents = pretraining_documents(document_from_mapping(row.document, Path()))
+        found = [get_search(self.database, document.name) for document in documents]
+        return [each for each in found if each is not None and not each.held and each.account_id == row.account_id]
 
     # Models
 
@@ -308,12 +332,45 @@ class Service:
         return f"{name}.zip", buffer.getvalue()
 
     def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:
-        """Return which trial predicted, and one output for each source."""
+        """Return which trial predicted, and one output for each source.
+
+        Raises:
+            Problem: It reads images (409).
+        """
+        if reads_images(row):
+            raise Problem(409, f"search {row.name!r} is of images; send them to /v1/searches/{row.name}/predict/images")
         number, key, clean = self._asked(row, trial, sources)
         return number, self.predictors.predict(key, lambda: self.bundle(row, number), clean) if clean else []
 
+    def see(self, row: SearchRow, trial: int | None, images: Sequence[bytes]) -> tuple[int, list[Sight]]:
+        """Return which trial predicted, and what it saw on each image, which are PNG or JPEG.
+
+        Raises:
+            Problem: It reads no images (409), or they are too many.
+        """
+        if not reads_images(row):
+            raise Problem(409, f"search {row.name!r} is of texts; send them to /v1/searches/{row.name}/predict")
+        if not images or len(images) > self.options.limits.images:
+            raise Problem(422, f"send 1 to {self.options.limits.images} images at a time")
+        number, digest = self.model(row, trial)
+        with TemporaryDirectory(dir=private_folder(self.options.cache / "asked")) as folder:
+            files = [Path(folder, f"image {place}") for place in range(1, len(images) + 1)]
+            for file, image in zip(files, images, strict=True):
+                file.write_bytes(image)
+            try:
+                seen = self.predictors.see(f"{row.id}-{digest}", lambda: self.bundle(row, number), files)
+            except InputError as error:
+                raise spoken(error, files) from None
+        return number, seen
+
     def look(self, row: SearchRow, trial: int | None, source: str) -> tuple[int, dict[str, Any]]:
-        """Return which trial looked, and where it looks in a source as it says its output."""
+        """Return which trial looked, and where it looks in a source as it says its output.
+
+        Raises:
+            Problem: It reads images (409).
+        """
+        if reads_images(row):
+            raise Problem(409, f"search {row.name!r} is of images; where its models look is not shown")
         number, key, [clean] = self._asked(row, trial, [source])
         return number, self.predictors.look(key, lambda: self.bundle(row, number), clean)
 
@@ -321,10 +378,12 @@ class Service:
         """Return what a trial makes of some sources of valid, where the task document shares them.
 
         Raises:
-            Problem: It does not (403).
+            Problem: It does not (403), or they are images (409).
         """
         if row.document.get("share_samples") is not True:
             raise Problem(403, "the task document shares no samples; share_samples = true would")
+        if reads_images(row):
+            raise Problem(409, f"search {row.name!r} is of images; its samples are not shown")
         examples = examples_of(row, self.options.cache, self.options.checkpoints, SAMPLES)
         outputs = self.predict(row, trial, [source for source, _ in examples])[1]
         return [
@@ -354,7 +413,7 @@ class Service:
         return {
             "searches": sum(self.state(row) in OPEN_STATES for row in mine if row.state in OPEN_STATES),
             "storage_bytes": uploaded_bytes(self.database, account_id),
-            "compute_seconds": round(sum(row.seconds for row in mine), 1),
+            "compute_seconds": round(sum(map(_charged, mine)), 1),
         }
 
     def _check_quota(self, caller: Caller, but: str) -> None:
@@ -363,7 +422,7 @@ class Service:
         others = [row.name for row in mine if row.name != but and row.state in OPEN_STATES]
         if len(others) >= limits.searches:
             raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
-        spent = sum(row.seconds for row in mine)
+        spent = sum(map(_charged, mine))
         if limits.compute_seconds is not None and spent >= limits.compute_seconds:
             raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
 
@@ -373,8 +432,16 @@ class Service:
         forget_unreferenced(self.database)
         for digest in gone:
             rmtree(self.options.cache / "uploads" / digest, ignore_errors=True)
-            for copy in (self.options.cache / "data").glob(f"{digest}.*"):
-                copy.unlink(missing_ok=True)
+            for copy in (self.options.cache / "data").glob(f"{digest}*"):
+                if copy.is_dir():
+                    rmtree(copy, ignore_errors=True)
+                else:
+                    copy.unlink(missing_ok=True)
+
+
+def _charged(row: SearchRow) -> float:
+    """Return the seconds of a search; those of a pre-training are among those of the search that it is for."""
+    return row.seconds if row.options is not None else 0.0
 
 
 def name_of_file(name: str) -> str:
@@ -392,9 +459,5 @@ def _name_for(file: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).lstrip("._-")[:100] or "task"
 
 
-def _spoken(error: InputError, files: Mapping[str, Path]) -> Problem:
-    """Say what is wrong with files by their names alone: where they lie is nobody's business."""
-    text = str(error)
-    for path in files.values():
-        text = text.replace(str(path), path.name)
-    return Problem(422, text)
+def _spoken(error: InputError, found: Mapping[str, Located]) -> Problem:
+    return spoken(error, [path for each in found.values() for path in each.spoken_of])

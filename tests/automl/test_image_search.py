@@ -139,8 +139,15 @@ def test_a_bundle_of_another_size_than_its_tokenizer_is_refused(found: Any) -> N
         Model(dataclasses.replace(bundle, source_tokenizer=Pixels(Canvas(16, 8, 1)).to_json()))
 
 
-def test_the_service_asks_no_model_of_images_since_a_source_would_be_a_path(found: Any) -> None:
+def test_the_service_asks_a_model_of_images_for_files_and_takes_no_text_for_a_path(found: Any, tmp_path: Path) -> None:
     _, folder = found
+    Pillow.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "image 1", "PNG")
     command = [sys.executable, "-m", "automl.server.oracle", str(folder / "model"), str(os.getpid())]
-    said = subprocess.run(command, input='{"sources": ["/etc/passwd"]}\n', capture_output=True, text=True, check=False)
-    assert "not asked over HTTP" in json.loads(said.stdout)["wrong"]
+    asked = [{"sources": ["/etc/passwd"]}, {"images": [str(tmp_path / "image 1")]}, {"look": "/etc/passwd"}]
+    said = subprocess.run(
+        command, input="".join(f"{json.dumps(each)}\n" for each in asked), capture_output=True, text=True, check=False
+    )
+    ready, refused, seen, looked = map(json.loads, said.stdout.splitlines())
+    assert ready == {"ready": True}
+    assert refused == looked == {"wrong": "this model reads images"}
+    assert (len(seen["outputs"]), seen["sizes"]) == (1, [[7, 9]])

@@ -4,11 +4,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
 from automl.server.access import SeenSearch, service_of
-from automl.server.documents import Looked, Outputs, Source, Sources
+from automl.server.documents import Looked, Outputs, Seen, Source, Sources
 from automl.server.lanes import slowly
 from automl.server.problems import documented, returned
 
@@ -24,6 +24,20 @@ async def predict(request: Request, row: SeenSearch, body: Sources) -> Outputs:
     """Predict from raw sources by the winner, or by another trial."""
     trial, outputs = await slowly(request, service_of(request).predict, row, body.trial, body.sources)
     return Outputs(trial=trial, outputs=outputs)
+
+
+@ROUTER.post("/searches/{name}/predict/images")
+async def predict_from_images(
+    request: Request,
+    row: SeenSearch,
+    images: Annotated[list[UploadFile], File(description="Images, .png or .jpg.", min_length=1, max_length=16)],
+    trial: Annotated[int | None, Query(ge=0, le=10**9)] = None,
+) -> Seen:
+    """Predict from images by the winner, or by another trial, of a search of images."""
+    data = [await image.read() for image in images]
+    number, seen = await slowly(request, service_of(request).see, row, trial, data)
+    sizes = [(each.width, each.height) for each in seen]
+    return Seen(trial=number, outputs=[each.output for each in seen], sizes=sizes)
 
 
 @ROUTER.post(

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 
 from automl.server.access import Reader, Runner, service_of
-from automl.server.documents import Proposal, Splits, UploadDocument, Uploads
+from automl.server.documents import UPLOAD, Proposal, Splits, UploadDocument, Uploads
 from automl.server.idempotency import IdempotencyKey, once
 from automl.server.lanes import slowly
 from automl.server.library import upload_document
@@ -14,7 +14,7 @@ from storage import objects
 from storage.uploads import list_uploads
 
 ROUTER = APIRouter(tags=["data"])
-Id = Annotated[str, Path(pattern=r"^upload-[1-9][0-9]{0,8}$", description="Id of an upload.")]
+Id = Annotated[str, Path(pattern=f"^{UPLOAD}$", description="Id of an upload.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[int, Query(ge=0, le=2**31 - 1)]
 
@@ -24,7 +24,7 @@ async def upload_file(
     request: Request,
     response: Response,
     caller: Runner,
-    file: Annotated[UploadFile, File(description=".tsv .csv .jsonl .parquet .txt, in UTF-8")],
+    file: Annotated[UploadFile, File(description=".tsv .csv .jsonl .parquet .txt in UTF-8, .npz .zip")],
     key: IdempotencyKey = None,
 ) -> UploadDocument:
     """Upload a file of data."""

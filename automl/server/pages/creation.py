@@ -11,16 +11,20 @@ from pydantic import ValidationError
 from automl.errors import InputError
 from automl.server.access import service_of
 from automl.server.lanes import slowly
+from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Doer
 from automl.server.problems import Problem
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from search_spaces.presets import PRESETS
+from storage.searches import list_searches
 
 ROUTER = APIRouter()
 TOKENS = ("auto", "characters", "whitespace", "bytes", "subwords")
 SPLITS = ("train", "valid", "test")
+MOST_NAMED = 100
+BEGUN = ("unlabelled", "from")
 
 
 @ROUTER.get("/new")
@@ -36,10 +40,12 @@ async def upload_and_propose(
     train: Annotated[UploadFile, File()],
     valid: Annotated[UploadFile | None, File()] = None,
     test: Annotated[UploadFile | None, File()] = None,
+    unlabelled: Annotated[UploadFile | None, File()] = None,
 ) -> Response:
     """Keep the files, look at them, and propose what could be searched for."""
     service = service_of(request)
-    given = {name: file for name, file in zip(SPLITS, (train, valid, test), strict=True) if file and file.filename}
+    files = {"train": train, "valid": valid, "test": test, "unlabelled": unlabelled}
+    given = {name: file for name, file in files.items() if file and file.filename}
     try:
         if "train" not in given:
             raise Problem(422, "choose a file with rows to learn from")
@@ -47,7 +53,8 @@ async def upload_and_propose(
             name: await slowly(request, service.upload, caller, file.filename or name, await file.read())
             for name, file in given.items()
         }
-        splits = {name: f"upload-{row.id}" for name, row in rows.items()}
+        uploads = {name: f"upload-{row.id}" for name, row in rows.items()}
+        splits = {name: upload for name, upload in uploads.items() if name in SPLITS}
         proposal = await slowly(request, service.propose, caller, splits)
     except (Problem, InputError) as error:
         return render(request, "new.html", caller, 422, wrong=str(error))
@@ -58,6 +65,7 @@ async def upload_and_propose(
         "time": "10m",
         "preset": "small",
         **document["data"],
+        **({"unlabelled": uploads["unlabelled"]} if "unlabelled" in uploads else {}),
     }
     return _adjust(request, caller, fields, proposal.why, proposal.warnings, proposal.profile)
 
@@ -90,6 +98,8 @@ def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
         document["budget"]["trials"] = int(fields["trials"])
     document |= {"metric": {"name": fields["metric"]}} if "metric" in fields else {}
     document |= {"space": {"preset": fields["preset"]}} if "preset" in fields else {}
+    begun = {name: fields[name] for name in BEGUN if name in fields}
+    document |= {"pretraining": begun} if begun else {}
     return document
 
 
@@ -112,7 +122,18 @@ def _adjust(
     profile: Mapping[str, Any] | None,
     wrong: str | None = None,
 ) -> Response:
-    metrics = sorted({name for kind in TASKS.values() for name in kind.metrics})
-    choices = {"kinds": list(TASKS), "tokens": TOKENS, "presets": list(PRESETS), "metrics": metrics}
+    kind = TASKS.get(str(fields.get("kind")))
+    is_of_images = kind is not None and kind.form.reads_images
+    kinds = [name for name, other in TASKS.items() if other.form.reads_images == is_of_images]
+    metrics = sorted({name for known in kinds for name in TASKS[known].metrics})
+    choices: dict[str, Any] = {"kinds": kinds, "tokens": TOKENS, "presets": list(PRESETS), "metrics": metrics}
+    choices |= {"is_of_images": is_of_images, "finished": [] if is_of_images else _finished(request, caller)}
     values = {"fields": fields, "why": why, "warnings": warnings, "profile": profile, "wrong": wrong}
     return render(request, "adjust.html", caller, 422 if wrong else 200, **choices, **values)
+
+
+def _finished(request: Request, caller: Doer) -> list[str]:
+    """Return the names of searches whose winner others can begin from, newest first."""
+    service = service_of(request)
+    mine = [row for row in list_searches(service.database) if row.account_id == caller.account.id]
+    return [row.name for row in reversed(mine) if row.state == "finished" and not reads_images(row)][:MOST_NAMED]

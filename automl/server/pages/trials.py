@@ -1,12 +1,14 @@
 """One trial, two compared, the winner tried and taken home."""
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Path, Query, Request
+from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import Response
 
+from automl.boxes import read_text
 from automl.control.history import Trial
 from automl.errors import InputError
 from automl.records import Record
@@ -15,12 +17,17 @@ from automl.report.figures import COLOURS
 from automl.server.access import service_of
 from automl.server.api.models import Format
 from automl.server.lanes import slowly
+from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
 from automl.server.problems import Problem, not_found
+from automl.tasks.object_detection import ObjectDetection
 from automl.terminal.leaderboard import leaderboard
+from storage.searches import SearchRow
 
 ROUTER = APIRouter()
+PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
+"""How files of images begin, of the kinds that are shown again."""
 Number = Annotated[int, Path(ge=0, le=10**9)]
 Chosen = Annotated[int | None, Query(ge=0, le=10**9)]
 
@@ -75,7 +82,7 @@ def compare_trials(
 @ROUTER.get("/searches/{name}/try")
 def show_try(request: Request, caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
     """Ask for something to predict from."""
-    return render(request, "try.html", caller, name=row.name, trial=trial, sources="", pairs=[], wrong=None, figures={})
+    return _tried(request, caller, row, trial)
 
 
 @ROUTER.post("/searches/{name}/try")
@@ -84,25 +91,47 @@ async def try_model(
     caller: Looker,
     row: SeenPage,
     sources: Annotated[str, Form()] = "",
+    image: Annotated[UploadFile | None, File()] = None,
     trial: Annotated[str, Form(pattern=r"^[0-9]{0,9}$")] = "",
     looks: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Predict from each line."""
-    lines = [line for line in sources.splitlines() if line.strip()]
+    """Predict from each line, or from an image."""
     number = int(trial) if trial else None
-    pairs: list[tuple[str, str]] = []
-    wrong, service = None, service_of(request)
+    if reads_images(row):
+        return await _see(request, caller, row, number, b"" if image is None else await image.read())
+    lines = [line for line in sources.splitlines() if line.strip()]
+    service, drawn = service_of(request), {}
     try:
         outputs = await slowly(request, service.predict, row, number, lines)
-        pairs = list(zip(lines, outputs[1], strict=True))
     except (InputError, Problem) as error:
-        wrong = str(error)
-    drawn = {}
+        return _tried(request, caller, row, number, sources=sources, wrong=str(error))
+    pairs = list(zip(lines, outputs[1], strict=True))
     if pairs and looks:
         with suppress(InputError, Problem):  # a model that reads no source looks at none
             drawn = attention((await slowly(request, service.look, row, number, lines[0]))[1])
-    values = {"trial": number, "sources": sources, "pairs": pairs, "wrong": wrong, "figures": drawn}
-    return render(request, "try.html", caller, 422 if wrong else 200, name=row.name, **values)
+    return _tried(request, caller, row, number, sources=sources, pairs=pairs, figures=drawn)
+
+
+async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | None, image: bytes) -> Response:
+    """Show an image and what is seen on it."""
+    kind = next((kind for magic, kind in PICTURES.items() if image.startswith(magic)), None)
+    try:
+        if kind is None:
+            raise Problem(422, "choose an image, .png or .jpg")
+        _, [seen] = await slowly(request, service_of(request).see, row, trial, [image])
+    except (InputError, Problem) as error:
+        return _tried(request, caller, row, trial, wrong=str(error))
+    picture = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+    is_scene = row.document["kind"] == ObjectDetection.kind
+    boxes = read_text(seen.output) if is_scene else []
+    return _tried(request, caller, row, trial, picture=picture, seen=seen, boxes=boxes, is_scene=is_scene)
+
+
+def _tried(request: Request, caller: Looker, row: SearchRow, trial: int | None, **shown: Any) -> Response:
+    nothing: dict[str, Any] = {"sources": "", "pairs": [], "wrong": None, "figures": {}, "picture": None}
+    values = {**nothing, "reads_images": reads_images(row), **shown}
+    status = 422 if values["wrong"] else 200
+    return render(request, "try.html", caller, status, name=row.name, trial=trial, **values)
 
 
 @ROUTER.get("/searches/{name}/model")

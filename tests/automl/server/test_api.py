@@ -50,8 +50,8 @@ def test_whatever_is_wrong_with_a_task_is_one_line_without_a_path(place):
         ({**place.task(upload), "metric": {"name": "nonsense"}}, "nonsense"),
         ({"name": "words", "data": {"train": upload}}, "sets no limit"),
         (place.task(upload), "words.tsv"),
-        ({**place.task(upload), "pretraining": {"from": "/etc"}}, "not available"),
-        ({**place.task(upload), "kind": "image_classification"}, "search images by the command line"),
+        ({**place.task(upload), "pretraining": {"from": "/etc"}}, "there is no search"),
+        ({**place.task(upload), "kind": "image_classification"}, "words.tsv"),
     ]:
         answer = ada.post("/v1/searches", json={"task": task})
         assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,144 @@
+"""Data of tasks on this machine: the files of uploads, and what is packed in them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl import archives
+from automl.archives import Room
+from automl.bundle import MANIFEST
+from automl.data.images import SUFFIXES
+from automl.data.raw import count_rows, find_files
+from automl.errors import InputError
+from automl.server.options import ServerOptions
+from automl.server.problems import Problem
+from automl.settings import private_folder
+from automl.submissions import ZIP, Packed
+from automl.tasks.image_draft import find_albums, find_scenes
+from storage import objects
+from storage.uploads import UploadRow
+
+UNPACKED = "_"
+"""No upload is called so."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a file or a folder lies, and in which archive it came, if in one."""
+
+    path: Path
+    packed: Packed | None = None
+
+    @property
+    def spoken_of(self) -> list[Path]:
+        """Paths that errors may name."""
+        return [self.path, *([] if self.packed is None else [self.packed.archive, *_unpacked_of(self.packed.archive)])]
+
+
+class Datasets:
+    """Finds what uploads hold; what was fetched or unpacked once is found again."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._options = options
+
+    def file_of(self, row: UploadRow) -> Path:
+        """Return a file with the bytes of an upload, called as its owner called it."""
+        folder = private_folder(private_folder(self._options.cache / "uploads") / row.digest)
+        path = folder / row.name
+        if not path.exists() or path.stat().st_size != row.bytes:
+            partial = folder / f".{row.name}.partial"
+            partial.write_bytes(objects.read(self._options.checkpoints, row.digest))
+            partial.replace(path)
+        return path
+
+    def splits(self, row: UploadRow) -> dict[str, Located]:
+        """Return what an upload holds, by split: an archive may hold several, any other file is `train`.
+
+        Raises:
+            Problem: It holds nothing to learn from, or more than is read here.
+        """
+        path = self.file_of(row)
+        try:
+            match path.suffix.lower():
+                case ".zip":
+                    return self._packed(path)
+                case ".npz":
+                    archives.check(path, self._room)
+                case ".parquet" if count_rows(path) > self._options.limits.rows:
+                    raise InputError(f"{path}: has more than {self._options.limits.rows:,} rows; give fewer")
+        except InputError as error:
+            raise spoken(error, [path, *_unpacked_of(path)]) from None
+        return {"train": Located(path)}
+
+    def split(self, row: UploadRow, split: str) -> Located:
+        """Return what an upload holds of a split: what is called so, or all of it where nothing else is.
+
+        Raises:
+            Problem: It holds several splits, and not this one.
+        """
+        found = self.splits(row)
+        if split not in found and len(found) > 1:
+            raise Problem(422, f"{row.name} holds {', '.join(found)}, and no {split}; upload another for it")
+        return found.get(split) or next(iter(found.values()))
+
+    def bundle(self, row: UploadRow) -> Located:
+        """Return the bundle that an upload is.
+
+        Raises:
+            Problem: It is none.
+        """
+        path = self.file_of(row)
+        if path.suffix.lower() != ZIP:
+            raise Problem(422, f"{row.name} is no bundle; upload the folder of a model as a ZIP file")
+        try:
+            base = self._unpack(path)
+        except InputError as error:
+            raise spoken(error, [path]) from None
+        root = root_of(base)
+        if not (root / MANIFEST).is_file():
+            raise Problem(422, f"{row.name} is no bundle: {MANIFEST} is missing; pack what automl export wrote")
+        return _located(path, base, root)
+
+    def _packed(self, path: Path) -> dict[str, Located]:
+        base = self._unpack(path)
+        root = root_of(base)
+        found = find_scenes(root) or find_albums(root) or find_files(root)
+        return {split: _located(path, base, each) for split, each in found.items()}
+
+    def _unpack(self, path: Path) -> Path:
+        (base,) = _unpacked_of(path)
+        private_folder(base.parent)
+        return archives.unpacked(path, base, self._room)
+
+    @property
+    def _room(self) -> Room:
+        return Room(self._options.limits.unpacked_files, self._options.limits.unpacked_bytes)
+
+
+def root_of(folder: Path) -> Path:
+    """Return where what was packed begins: a folder that is alone is entered, unless it holds the images of a class."""
+    while True:
+        seen = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+        if len(seen) != 1 or not seen[0].is_dir():
+            return folder
+        suffixes = {path.suffix.lower() for path in seen[0].iterdir() if path.is_file()}
+        if suffixes and suffixes <= set(SUFFIXES):
+            return folder
+        folder = seen[0]
+
+
+def spoken(error: InputError, paths: Iterable[Path]) -> Problem:
+    """Say what is wrong with files by their names alone: where they lie is nobody's business."""
+    text = str(error)
+    for path in paths:
+        text = text.replace(str(path), path.name)
+    return Problem(422, text)
+
+
+def _located(archive: Path, base: Path, path: Path) -> Located:
+    return Located(path, Packed(archive, path.relative_to(base).as_posix()))
+
+
+def _unpacked_of(path: Path) -> list[Path]:
+    """Return where an archive is unpacked to, if a file is one: without a dot, which would make a suffix."""
+    return [path.parent / UNPACKED / path.stem.replace(".", "-")] if path.suffix.lower() == ZIP else []
