@@ -12,6 +12,7 @@ import pytest
 
 from automl.server.options import Limits
 from tests.automl.server.service import WORDS
+from tests.automl.server.test_images import png, scenes, zipped
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -33,6 +34,8 @@ class Visit:
             "console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text)
         )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        # From the first: who asks for choosers as Enter is pressed may be too late, and Chromium opens one of its own.
+        self.page.on("filechooser", lambda _: None)
         self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         self.page.goto(f"{self.base}/login#{place.token()}")
         self.page.wait_for_url(f"{self.base}/")
@@ -123,6 +126,32 @@ def test_from_a_file_to_a_prediction(running, chromium, tmp_path, scheme, window
     visit.end()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_from_images_to_boxes(running, chromium, tmp_path, scheme):
+    place, port = running(Limits(rate=1e6, burst=10**6))
+    visit = Visit(chromium, place, port, color_scheme=scheme, viewport=PHONE)
+    page = visit.page
+    (tmp_path / "scenes.zip").write_bytes(zipped(scenes()))
+    (tmp_path / "new.png").write_bytes(png(0, (64, 48)))
+    page.get_by_role("link", name="New search").click()
+    page.get_by_label("File to learn from").set_input_files(tmp_path / "scenes.zip")
+    page.get_by_role("button", name="Look at it").click()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Trials, at most").fill("2")
+    visit.look(f"adjust-images-{scheme}")
+    page.get_by_role("button", name="Start the search").click()
+    page.wait_for_url("**/searches/scenes")
+    place.work()
+    page.reload()
+    page.get_by_role("link", name="Try the winner").click()
+    page.get_by_label("Image, .png or .jpg").set_input_files(tmp_path / "new.png")
+    page.get_by_role("button", name="Predict").click()
+    page.get_by_role("img", name="The image, with a numbered frame around each object").wait_for()
+    assert page.locator("output").inner_text() == "cat"
+    visit.look(f"try-images-{scheme}")
+    visit.end()
+
+
 def test_the_whole_way_by_keyboard(running, chromium, tmp_path):
     place, port = running(Limits(rate=1e6, burst=10**6))
     visit = Visit(chromium, place, port)
@@ -139,6 +168,7 @@ def test_the_whole_way_by_keyboard(running, chromium, tmp_path):
     reach("New search")
     page.keyboard.press("Enter")
     page.wait_for_url("**/new")
+    visit.look("new-keyboard")
     reach("train")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
@@ -146,6 +176,7 @@ def test_the_whole_way_by_keyboard(running, chromium, tmp_path):
     reach("Look at it")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Start the search").wait_for()
+    visit.look("adjust-keyboard")
     reach("time")
     page.keyboard.press("Control+A")
     page.keyboard.press("Delete")
@@ -157,9 +188,11 @@ def test_the_whole_way_by_keyboard(running, chromium, tmp_path):
     page.wait_for_url("**/searches/words")
     place.work()
     page.locator("#live .state.finished").wait_for()
+    visit.look("search-keyboard")
     reach("Try the winner")
     page.keyboard.press("Enter")
     page.wait_for_url("**/try")
+    visit.look("try-keyboard")
     page.keyboard.type("ab")
     reach("Predict")
     page.keyboard.press("Enter")
