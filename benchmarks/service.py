@@ -2,6 +2,8 @@
 
 Time runs from when a request should have been sent, so that one that waits hides no other. Watchers and requests
 come from this process; what the service takes, and what the search takes with and without it, is read from `/proc`.
+Times with and without load take turns; target tokens that the search trained in each are told by its segments. Its
+trials are of one shape, so that tokens of all cost the same. Clients take their part of the same processors, too.
 """
 
 import asyncio
@@ -14,15 +16,36 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import automl
 from benchmarks.measurement import Result, arguments, load
+from storage.database import open_database
+from storage.searches import get_search
+from storage.segments import list_segments
 
-WATCHERS, RATE, SECONDS, ALONE = 200, 50.0, 60.0, 25.0
+WATCHERS, RATE, SECONDS, ALONE, ROUNDS = 200, 50.0, 60.0, 30.0, 2
+SHAPE = {
+    "preset": "tiny",
+    "encoder": "Recurrent",
+    "encoder.Recurrent.cell": "gru",
+    "encoder.Recurrent.hidden_size": 64,
+    "encoder.Recurrent.num_layers": 1,
+    "encoder.Recurrent.bidirectional": True,
+    "decoder": "Recurrent",
+    "decoder.Recurrent.cell": "gru",
+    "decoder.Recurrent.hidden_size": 64,
+    "decoder.Recurrent.num_layers": 1,
+    "decoder.Recurrent.attention": "Additive",
+    "decoder.Recurrent.attention.Additive.size": 32,
+    "output": "Softmax",
+    "optimizer": "AdamW",
+    "batch_tokens": 2048,
+}
 PATHS = (
     "/v1/searches/load",
     "/v1/searches/load/trials",
@@ -33,9 +56,25 @@ PATHS = (
     "/v1/searches/load/report",
     "/readyz",
 )
-PATIENCE = 25.0
+PATIENCE, TRIALS = 40.0, 3
 ROOM = 64
 """Connections that send requests at a time."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some time with or without load: when it began and ended, and processor seconds of those who ran in it."""
+
+    loaded: bool
+    begin: float
+    end: float
+    service: float
+    search: float
+    clients: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
 
 
 @dataclass
@@ -45,22 +84,24 @@ class Tally:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: Counter[int] = field(default_factory=Counter)
     ids: dict[int, list[int]] = field(default_factory=dict)
-    ended: int = 0
 
 
 def main() -> None:
     """Measure."""
     options = arguments(__doc__ or "")
     before = load()
-    size = (20, 20.0, 8.0, 4.0) if options.quick else (WATCHERS, RATE, SECONDS, ALONE)
+    size = (20, 20.0, 8.0, 4.0, 1) if options.quick else (WATCHERS, RATE, SECONDS, ALONE, ROUNDS)
     with tempfile.TemporaryDirectory(prefix="service-") as folder, served(Path(folder)) as (port, token, server):
-        search = begin(Path(folder), port, token)
-        alone = share(server, size[3])
-        measured = under_load(port, token, server, size)
-        connection = automl.connect(f"http://127.0.0.1:{port}", token)
-        measured["trials_of_the_search"] = len(connection.open(search).leaderboard())
-    measured |= {"search_cores_alone": alone[1], "search_cores_under_load": measured.pop("search_cores")}
-    goals = {"p99_milliseconds": "<= 250", "service_share_of_processors": "<= 0.15", "events_missed_or_doubled": "0"}
+        begin(Path(folder), port, token)
+        measured, windows = asyncio.run(in_turns(port, token, server, size))
+        time.sleep(min(longest_segment(Path(folder)) + 2, PATIENCE))  # what trains when the last time ends
+        measured |= lost(windows, segments_of(Path(folder)))
+    goals = {
+        "p99_milliseconds": "<= 250",
+        "service_share_of_processors": "<= 0.15",
+        "search_loses": "<= what service and clients take",
+        "events_missed_or_doubled": "0",
+    }
     Result("service", {}, measured, goals, (before, load())).show(as_json=options.json)
 
 
@@ -91,19 +132,19 @@ def served(folder: Path) -> Iterator[tuple[int, str, int]]:
             child.kill()
 
 
-def begin(folder: Path, port: int, token: str) -> str:
-    """Submit a search and wait until a trial has a score, if that comes soon; returns its name."""
+def begin(folder: Path, port: int, token: str) -> None:
+    """Submit a search and wait until trials have scores, if that comes soon."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghij", k=draw.randint(3, 9))) for _ in range(8_000)]
     (folder / "load.tsv").write_text("".join(f"{word}\t{word[::-1]}\n" for word in words))
+    task = {"name": "load", "data": {"train": str(folder / "load.tsv")}, "space": SHAPE, "budget": {"time": "20m"}}
     connection = automl.connect(f"http://127.0.0.1:{port}", token)
     while not answers(connection):
         time.sleep(0.2)
-    search = connection.search(str(folder / "load.tsv"), budget="20m", wait=False)
+    search = connection.search(task, wait=False)
     deadline = time.monotonic() + PATIENCE
-    while not any(row["scores"] for row in search.leaderboard()) and time.monotonic() < deadline:
+    while sum(bool(row["scores"]) for row in search.leaderboard()) < TRIALS and time.monotonic() < deadline:
         time.sleep(0.5)
-    return search.name
 
 
 def answers(connection: Any) -> bool:
@@ -113,14 +154,6 @@ def answers(connection: Any) -> bool:
     except automl.InputError:
         return False
     return True
-
-
-def share(server: int, seconds: float) -> tuple[float, float]:
-    """Return the processor cores that service and search take over some seconds."""
-    begin_, began = spent(server), time.monotonic()
-    time.sleep(seconds)
-    wall = time.monotonic() - began
-    return tuple((new - old) / wall for old, new in zip(begin_, spent(server), strict=True))  # type: ignore[return-value]
 
 
 def spent(server: int) -> tuple[float, float]:
@@ -144,32 +177,96 @@ def stat_of(path: Path) -> list[str]:
         return []
 
 
-def under_load(port: int, token: str, server: int, size: tuple[int, float, float, float]) -> dict[str, Any]:
-    """Watch and ask; returns what was measured."""
-    watchers, rate, seconds, _ = size
-    begin_, began, own = spent(server), time.monotonic(), time.process_time()
-    tally = asyncio.run(clients(port, token, watchers, rate, seconds))
-    wall = time.monotonic() - began
-    service, search = ((new - old) / wall for old, new in zip(begin_, spent(server), strict=True))
-    every = sorted(second for seconds in tally.seconds.values() for second in seconds)
-    slow = {path: round(1000 * sorted(found)[int(0.99 * len(found))]) for path, found in tally.seconds.items()}
-    newest = max((ids[-1] for ids in tally.ids.values() if ids), default=0)
-    whole = {tuple(ids) for ids in tally.ids.values() if ids and ids[-1] == newest}
-    bad = sum(ids != sorted(set(ids)) for ids in tally.ids.values()) + len(whole) - 1
+async def in_turns(
+    port: int, token: str, server: int, size: tuple[int, float, float, float, int]
+) -> tuple[dict[str, Any], list[Window]]:
+    """Be silent, then watch and ask, in turn, and be silent at the end; returns what was measured, and when."""
+    watchers, rate, seconds, alone, rounds = size
+    tallies: list[Tally] = []
+    windows: list[Window] = []
+    for place in range(2 * rounds + 1):
+        before, begin_, own = spent(server), time.time(), time.process_time()
+        if place % 2:
+            tallies.append(await clients(port, token, watchers, rate, seconds))
+        else:
+            await asyncio.sleep(alone)
+        taken = [now - then for now, then in zip(spent(server), before, strict=True)]
+        windows.append(Window(bool(place % 2), begin_, time.time(), *taken, time.process_time() - own))
+    return told(tallies), windows
+
+
+def told(tallies: list[Tally]) -> dict[str, Any]:
+    """Return what clients saw in all times with load."""
+    by_path: dict[str, list[float]] = defaultdict(list)
+    for tally in tallies:
+        for path, found in tally.seconds.items():
+            by_path[path] += found
+    every = sorted(second for found in by_path.values() for second in found)
+    watched = [list(tally.ids.values()) for tally in tallies]
     return {
         "requests": len(every),
-        "answers": dict(tally.statuses),
+        "answers": dict(sum((tally.statuses for tally in tallies), Counter[int]())),
         "median_milliseconds": 1000 * every[len(every) // 2],
         "p99_milliseconds": 1000 * every[int(0.99 * len(every))],
         "longest_milliseconds": 1000 * every[-1],
-        "p99_by_path": slow,
-        "service_share_of_processors": service / (os.cpu_count() or 1),
-        "search_cores": search,
-        "clients_cores": (time.process_time() - own) / wall,
-        "watchers": len(tally.ids),
-        "watchers_with_the_newest_event": sum(bool(ids) and ids[-1] == newest for ids in tally.ids.values()),
-        "events_seen": sum(map(len, tally.ids.values())),
-        "events_missed_or_doubled": bad,
+        "p99_by_path": {path: round(1000 * sorted(found)[int(0.99 * len(found))]) for path, found in by_path.items()},
+        "watchers": min(map(len, watched)),
+        "events_seen": sum(len(ids) for each in watched for ids in each),
+        "events_missed_or_doubled": sum(map(mistakes, watched)),
+    }
+
+
+def mistakes(watched: list[list[int]]) -> int:
+    """Count what watchers of the same time did not see alike: each saw every event once, the newest perhaps not yet."""
+    whole = max(watched, key=len)
+    return sum(ids != whole[: len(ids)] or ids != sorted(set(ids)) for ids in watched)
+
+
+def segments_of(folder: Path) -> list[tuple[float, float, int]]:
+    """Return when each segment of the search began and ended, and the target tokens that it trained."""
+    with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
+        row = get_search(database, "load")
+        assert row is not None
+        before: dict[int, int] = defaultdict(int)
+        found = []
+        for segment in list_segments(database, row.id):
+            end = segment.created.timestamp()
+            found.append((end - sum(segment.seconds.values()), end, segment.tokens - before[segment.trial]))
+            before[segment.trial] = segment.tokens
+    return found
+
+
+def longest_segment(folder: Path) -> float:
+    """Return the seconds of the longest segment so far."""
+    return max((end - begin_ for begin_, end, _ in segments_of(folder)), default=0.0)
+
+
+def lost(windows: list[Window], segments: list[tuple[float, float, int]]) -> dict[str, Any]:
+    """Return what the service took, and how many target tokens the search trained with and without its load."""
+    shares: dict[bool, list[float]] = {False: [], True: []}
+    cores: dict[bool, list[float]] = {False: [], True: []}
+    for window in windows:
+        tokens = sum(
+            count * max(min(end, window.end) - max(begin_, window.begin), 0.0) / max(end - begin_, 1e-9)
+            for begin_, end, count in segments
+        )
+        shares[window.loaded].append(tokens / window.seconds)
+        cores[window.loaded].append(window.search / window.seconds)
+    alone, loaded = (mean(shares[each]) for each in (False, True))
+    under_load = [window for window in windows if window.loaded]
+    service, clients_ = (
+        mean(getattr(window, who) / window.seconds / (os.cpu_count() or 1) for window in under_load)
+        for who in ("service", "clients")
+    )
+    return {
+        "tokens_a_second_alone": [round(rate) for rate in shares[False]],
+        "tokens_a_second_under_load": [round(rate) for rate in shares[True]],
+        **({"search_loses": 1 - loaded / alone} if alone else {}),  # else nothing was trained meanwhile
+        "service_share_of_processors": service,
+        "clients_share_of_processors": clients_,
+        "search_cores_alone": mean(cores[False]),
+        "search_cores_under_load": mean(cores[True]),
+        "segments": len(segments),
     }
 
 
