@@ -7,6 +7,7 @@ from typing import Any
 from automl.trackers import Dials, Told, Tracker
 
 ENDINGS = {"COMPLETE": "FINISHED", "FAILED": "FAILED"}
+MOST_AT_ONCE = 100
 LEFT = "KILLED"
 """Of a trial that waits when the search ends; if the search goes on, so does its run."""
 
@@ -31,7 +32,8 @@ class MLflow:
 
     def begin(self, trial: int, dials: Dials) -> None:
         parameters = [self._entities.Param(name, str(value)) for name, value in dials.items()]
-        self._client.log_batch(self._run(trial), params=parameters)
+        for begin in range(0, len(parameters), MOST_AT_ONCE):
+            self._client.log_batch(self._run(trial), params=parameters[begin : begin + MOST_AT_ONCE])
 
     def scores(self, trial: int, step: int, scores: Mapping[str, float]) -> None:
         now = round(1000 * time.time())

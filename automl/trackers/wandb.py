@@ -37,7 +37,13 @@ class WandB:
             import wandb
 
             quiet = wandb.Settings(
-                console="off", save_code=False, disable_git=True, silent=True, x_disable_stats=True, x_disable_meta=True
+                console="off",
+                save_code=False,
+                disable_git=True,
+                silent=True,
+                host="",  # else the name of the machine
+                x_disable_stats=True,
+                x_disable_meta=True,
             )
             self._runs[trial] = wandb.init(
                 group=self._told.search,
