@@ -1,5 +1,6 @@
 """`automl search`."""
 
+import gc
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -119,6 +120,7 @@ def watched(goal: "Goal", options: "Options") -> Iterator["Options"]:
     from automl.terminal.progress import display
 
     shown = display(goal, sys.stderr)
+    gc.freeze()  # what is imported stays, and looking through all of it would hold up decisions
     try:
         with Interruption(shown) as interruption:
             options = replace(options, on_change=shown.change, on_notice=shown.notice)

@@ -1,5 +1,6 @@
 """`automl worker`."""
 
+import gc
 import sys
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def worker(
     from automl.worker import WorkerOptions, work
 
     shown = display(Goal("score", None), sys.stderr)
+    gc.freeze()  # what is imported stays, and looking through all of it would hold up decisions
     try:
         with Interruption(shown) as interruption:
             work(
