@@ -75,7 +75,10 @@ def drop_weights(
 
 
 def _hashes(
-    seed: UInt32[Array, ""], shape: tuple[int, ...], free: Sequence[int | Array], first_row: UInt32[Array, ""]
+    seed: UInt32[Array, ""],
+    shape: tuple[int, ...],
+    free: Sequence[int | Array],
+    first_row: UInt32[Array, ""] | np.uint32,
 ) -> UInt32[Array, "..."]:
     """Hash the coordinates of each entry, axis by axis; an axis that is not free counts as one place."""
     hashes = seed

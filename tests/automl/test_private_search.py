@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.automl.command_line import DOCUMENT, Finished, automl, write_task
+from tests.automl.command_line import DOCUMENT, Finished, write_task
+from tests.automl.command_line import automl as shared
 
 pytest.importorskip("jax_privacy", reason="the extra privacy is not installed")
 
 TERMS = "[privacy]\nepsilon = 6.0\nbatch = 10\nsteps = 40\n"
 SEARCH = ("search", "copy.toml", "--trials", "2", "--workers", "1", "--json")
+
+
+def automl(folder: Path, *arguments: str) -> Finished:
+    """Run a command that keeps its keys in the folder."""
+    own = [("AUTOML_PROGRAM_KEY", str(folder / "programs.key")), ("AUTOML_CACHE", str(folder / "cache"))]
+    return shared(folder, *arguments, variables=own)
 
 
 @pytest.fixture(scope="module")

@@ -38,10 +38,11 @@ def test_every_run_has_the_pairs_of_its_rows_in_arrays_of_one_size(trainer: Trai
     had = jax.jit(gather, static_argnums=2)
     runs = zip(order.runs(5, 3), streamed(order, train, dataset.table.copies, 5, 3), strict=False)
     for run, (own, pairs) in islice(runs, 6):
-        shapes.add(tuple(each.shape for each in pairs))
+        shapes.add(tuple(each.shape for each in jax.tree.leaves(pairs)))
         assert (run.bucket, run.first_step, run.tokens.tolist()) == (own.bucket, own.first_step, own.tokens.tolist())
         rows, numbers = (jnp.asarray(each.rows.reshape(-1)) for each in (run, own))
-        for one, other in zip(had(whole, rows, run.bucket), had(pairs, numbers, run.bucket), strict=True):
+        both = (jax.tree.leaves(had(*each, run.bucket)) for each in ((whole, rows), (pairs, numbers)))
+        for one, other in zip(*both, strict=True):
             present = np.asarray(rows >= 0)
             np.testing.assert_array_equal(np.asarray(one)[present], np.asarray(other)[present])
     assert len(shapes) == 1
