@@ -146,7 +146,8 @@ class MultiHeadAttention(nnx.Module):
         query, bias = jnp.asarray(self.query.get_value()), jnp.asarray(self.query_bias.get_value())
         key, value, shift = (self._spread(jnp.asarray(p.get_value())) for p in (self.key, self.value, self.value_bias))
         found = jnp.matmul(states, jnp.concatenate([query, key, value], axis=1))
-        found = found + jnp.broadcast_to(jnp.concatenate([bias, jnp.zeros_like(shift), shift]), found.shape)
+        added = jnp.concatenate([each[None] for each in (bias, jnp.zeros_like(shift), shift)], axis=1)
+        found = found + jnp.broadcast_to(added, found.shape)
         ends = query.shape[1], query.shape[1] + key.shape[1]
         queries, keys, values = map(self._grouped, jnp.split(found, ends, axis=-1))
         if relations is not None and positions is not None:
@@ -184,12 +185,13 @@ class MultiHeadAttention(nnx.Module):
         Heads that share keys and values are rows of one product with them.
         """
         rows, _, groups, granule = queries.shape
-        together = queries.reshape(rows, cache.keys.shape[1], -1, granule)
+        shared, positions = cache.keys.shape[1:3]
+        together = queries.reshape(rows, shared, groups // shared, granule)
         products = jnp.matmul(cache.keys, jnp.swapaxes(together, 2, 3))
-        scores = jnp.swapaxes(products, 2, 3).reshape(rows, groups, 1, -1)
+        scores = jnp.swapaxes(products, 2, 3).reshape(rows, groups, 1, positions)
         weights = self._weights(scores, mask[:, None], bias)
-        context = jnp.matmul(weights.reshape(*together.shape[:3], -1), cache.values)
-        return self._mapped(context.reshape(rows, 1, -1)), self._mean(weights)
+        context = jnp.matmul(weights.reshape(rows, shared, groups // shared, positions), cache.values)
+        return self._mapped(context.reshape(rows, 1, groups * granule)), self._mean(weights)
 
     def _weights(
         self,

@@ -55,12 +55,21 @@ def again(name: str, bundle: Bundle, folder: Path) -> Spoken:
     return FORMS[name].open(folder / name)(SOURCES)
 
 
+def telling(configuration: Seq2Seq) -> tuple[Bundle, Spoken]:
+    """Return a model that does not say the same of all sources, and what it says."""
+    for seed in range(9):
+        bundle = Drawn(configuration, seed, end=2.0).bundle()
+        said = own(bundle)
+        if len({tuple(tokens) for tokens in said.tokens}) > 1:
+            return bundle, said
+    raise AssertionError("every model that was drawn says the same of all sources")
+
+
 def check(name: str, configuration: Seq2Seq, folder: Path) -> None:
-    bundle = Drawn(configuration, end=2.0).bundle()
-    expected, found = own(bundle), again(name, bundle, folder)
+    bundle, expected = telling(configuration)
+    found = again(name, bundle, folder)
     assert found.tokens == expected.tokens
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
-    assert len({tuple(tokens) for tokens in found.tokens}) > 1
 
 
 @needs("flatbuffers")
