@@ -331,8 +331,8 @@ class Trainer:
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
                 state, losses = program(*inputs)
-                taken = jax.block_until_ready(losses)  # or the seconds would be those of the next who waits
-                loss = None if self.mechanism else finite_mean(taken, len(run.rows))
+                losses.block_until_ready()  # or the seconds would be those of whoever waits next
+                loss = None if self.mechanism else finite_mean(losses, len(run.rows))
             course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
         state = state if mesh is None else on_first(state)
