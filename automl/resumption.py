@@ -83,7 +83,7 @@ def is_unlearnt(row: SearchRow) -> bool:
 
 def is_spent(row: SearchRow, limits: Budget) -> bool:
     """Whether a search has ended within limits that are not wider now."""
-    return row.state == "finished" and row.summary is not None and has_had(row, limits)
+    return row.state == "finished" and "budget" in (row.summary or {}) and has_had(row, limits)
 
 
 def has_had(row: SearchRow, limits: Budget) -> bool:

@@ -44,7 +44,7 @@ class Course:
         self.order = order
         self.tokens = tokens
         self._trained = self._padded = 0
-        self.noise = noise_of(configuration, segment.seed)
+        self.noise = noise_of(configuration, order.draws.dropout if isinstance(order, PoissonPlan) else segment.seed)
         self.recipe = Recipe.of(configuration)
         self.variation = variation or Variation.of(configuration.augmentation, NO_BOXES)
         self.cooldown: Cooldown | None = None

@@ -44,6 +44,11 @@ class Draws:
         """Return what draws the batches of a run."""
         return np.random.default_rng(int.from_bytes(_derived(self.key, f"batches {run}")))
 
+    @property
+    def dropout(self) -> int:
+        """Seed of what is dropped, a secret: a pair's would else follow from how many pairs stand before it."""
+        return int.from_bytes(_derived(self.key, "dropout")[:4])
+
     def noise(self, first_step: int, count: int) -> NDArray[np.uint32]:
         """Return the keys of the noise of some steps, `[steps, 2]`."""
         digests = [_derived(self.key, f"noise {step}")[:8] for step in range(first_step, first_step + count)]
