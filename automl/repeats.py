@@ -182,5 +182,7 @@ def _keep(database: Database, name: str, spreads: Sequence[Spread]) -> None:
     assert row is not None
     lease = claim(database, name, current_owner(), LEASE_SECONDS)
     summary: Mapping[str, Any] = {**(row.summary or {}), "spread": [each.to_mapping() for each in spreads]}
-    update_search(database, lease, state=row.state, message=row.message, summary=summary)
-    release(database, lease)
+    try:
+        update_search(database, lease, state=row.state, message=row.message, summary=summary)
+    finally:
+        release(database, lease)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.distillation import REPORTED
 from benchmarks.measurement import load
-from benchmarks.searches import automl, commit, toml
+from benchmarks.searches import automl, commit, keep, read_lines, toml
 from benchmarks.tasks import ROWS
 
 RESULTS = Path(__file__).parent / "results" / "finishes.jsonl"
@@ -56,24 +57,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
     options = parser.parse_args()
     if options.table:
-        print(table(read_lines()))
+        print(table(read_lines(RESULTS)))
         return
     if options.data is None:
         print("finishes: minutes on data sets that --data names; nothing is run without it", file=sys.stderr)
         return
     if unknown := [name for name in options.cells if name not in CELLS]:
         parser.error(f"no cell {unknown[0]}; there are {', '.join(CELLS)}")
-    done = {line["cell"] for line in read_lines()}
+    done = {line["cell"] for line in read_lines(RESULTS)}
     names = options.cells or [name for name in CELLS if name not in done]
     found = {name: run(name, options) for name in names}
     if options.json:
         ratios = {name: ratio for name, line in found.items() if (ratio := gained(line)) is not None}
         print(json.dumps({"version": 1, "name": "finishes", "ratios": ratios, "measured": found}))
-
-
-def read_lines() -> list[dict[str, Any]]:
-    """Return the results so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
 def gained(line: Mapping[str, Any]) -> float | None:
@@ -110,12 +106,8 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
     print(f"{name}: {search['why']}", file=sys.stderr)
     if not options.quick:
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        keep(line, RESULTS)
     return line
-
-
-REPORTED = ("scores", "test_scores", "parameters")
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:

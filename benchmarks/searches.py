@@ -15,6 +15,17 @@ def automl(folder: Path, *arguments: str) -> Any:
     return json.loads(finished.stdout)
 
 
+def read_lines(results: Path) -> list[dict[str, Any]]:
+    """Return the results so far."""
+    return [json.loads(line) for line in results.read_text("utf-8").splitlines()] if results.exists() else []
+
+
+def keep(line: Mapping[str, Any], results: Path) -> None:
+    """Add a line to the results, in one write."""
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
 def commit() -> str:
     """Return the commit of the code, and whether it was changed since."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.measurement import load
 from benchmarks.peers.ngrams import KneserNey
-from benchmarks.searches import automl, commit, toml
+from benchmarks.searches import automl, commit, keep, read_lines, toml
 
 RESULTS = Path(__file__).parent / "results" / "tasks.jsonl"
 LANGUAGES = {
@@ -114,25 +114,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
     options = parser.parse_args()
     if options.table:
-        print(table(read_lines()))
+        print(table(read_lines(RESULTS)))
         return
     if options.data is None:
         print("tasks: hours on data sets that --data names; nothing is run without it", file=sys.stderr)
         return
     if unknown := [name for name in options.rows if name not in ROWS]:
         parser.error(f"no row {unknown[0]}; there are {', '.join(ROWS)}")
-    done = {line["row"] for line in read_lines()}
+    done = {line["row"] for line in read_lines(RESULTS)}
     names = options.rows or [name for name in ROWS if name not in done]
     found = [run(ROWS[name], options) for name in names if _is_there(ROWS[name], options.data)]
     if options.json:
         print(
             json.dumps({"version": 1, "name": "tasks", "ratios": {}, "measured": {each["row"]: each for each in found}})
         )
-
-
-def read_lines() -> list[dict[str, Any]]:
-    """Return the results so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -190,8 +185,7 @@ def run(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     }
     print(f"{row.name}: {line['test']} after {line['minutes']} minutes (known: {row.others})", file=sys.stderr)
     if not options.quick:
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        keep(line, RESULTS)
     return line
 
 
