@@ -102,7 +102,7 @@ def repeat(name: str, seeds: int, finalists: int, options: Options) -> Repeated:
         if record.row.document.get("privacy"):
             raise InputError(f"search {name!r} is private: its trials, trained again, would spend beyond its epsilon")
         found = best_trials(record, finalists)
-        repetition = Repetition(tuple(finalist_of(record.trials[segment.trial], segment) for segment in found))
+        repetition = Repetition(tuple(finalist_of(record.trials, segment) for segment in found))
         document = document_at_hand(record.row, checkpoints, settings.cache)
         wanted = repeated_document(document, seeds * len(found))
         if not options.new:
@@ -117,23 +117,26 @@ def repeat(name: str, seeds: int, finalists: int, options: Options) -> Repeated:
 
 
 def best_trials(record: Record, count: int) -> list[SegmentRow]:
-    """Return the best segment of each of the best trials of a search, the best first.
+    """Return the best segment of each of the best trials of a search, their branches included, the best first.
 
     Raises:
         InputError: No trial has a result.
     """
-    found = []
+    lineages: dict[int, list[Trial]] = {}
     for trial in record.trials.values():
-        if (pair := history.best([trial], record.criteria)) is not None:
-            found.append(pair[1])
+        lineages.setdefault(trial.lineage, []).append(trial)
+    bests = [history.best(lineage, record.criteria) for lineage in lineages.values()]
+    found = [pair[1] for pair in bests if pair is not None]
     if not found:
         raise InputError(f"search {record.row.name!r} has no result to repeat yet; let the search go on")
     return sorted(found, key=lambda segment: record.criteria.standing(segment.scores))[:count]
 
 
-def finalist_of(trial: Trial, segment: SegmentRow) -> Finalist:
-    """Return a trial up to one of its segments as what is repeated."""
-    before = [each for each in trial.segments if each.to_step <= segment.from_step]
+def finalist_of(trials: Mapping[int, Trial], segment: SegmentRow) -> Finalist:
+    """Return a trial up to one of its segments, or those of its branch, as what is repeated."""
+    trial = trials[segment.trial]
+    own = trial.segments if trial.parent is None else [*trials[trial.parent].segments, *trial.segments]
+    before = [each for each in own if each.to_step <= segment.from_step]
     turn = before[-1].tokens if segment.cooldown and before else None
     return Finalist(trial.row.number, trial.configuration, turn, segment.tokens)
 

@@ -14,9 +14,15 @@ MOST = 3
 def companions(
     trials: Iterable[Trial], winner: Trial, criteria: Criteria, most: int = MOST
 ) -> list[tuple[Trial, SegmentRow]]:
-    """Return the best other trials that read and say the same tokens, each at its best, the best first."""
-    alike = [t for t in trials if t is not winner and reading(t.configuration) == reading(winner.configuration)]
-    found = [pair for trial in alike if (pair := best([trial], criteria)) is not None]
+    """Return the best other trials that read and say the same tokens, each at its best, the best first.
+
+    Branches count with their parent: models of one trial say much the same.
+    """
+    others: dict[int, list[Trial]] = {}
+    for trial in trials:
+        if trial.lineage != winner.lineage and reading(trial.configuration) == reading(winner.configuration):
+            others.setdefault(trial.lineage, []).append(trial)
+    found = [pair for lineage in others.values() if (pair := best(lineage, criteria)) is not None]
     return sorted(found, key=lambda pair: criteria.standing(pair[1].scores))[:most]
 
 

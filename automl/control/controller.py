@@ -12,7 +12,7 @@ from time import monotonic
 from typing import assert_never
 
 from automl.control import history
-from automl.control.decisions import Finish, Outlook, Start, Thaw, TrainOut, Wait
+from automl.control.decisions import Branch, Finish, Outlook, Start, Thaw, TrainOut, Wait
 from automl.control.encoding import encoder
 from automl.control.examination import Examination
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
@@ -208,7 +208,7 @@ class Controller:
     def _fill_workers(self) -> None:
         while len(self._running) + len(self._planned) < self._executor.workers and not self._is_ending():
             offered = self._offer()
-            seen = history.candidates(self._trials.values(), self._plan.criteria, self._encode)
+            seen = history.candidates(self._trials, self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
             ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
             decision = self._ledger.allowed(self._decide(seen, self._outlook(), ways, self._forecaster))
@@ -218,6 +218,9 @@ class Controller:
                 case Thaw() | TrainOut():
                     self._journal.record("thaw" if isinstance(decision, Thaw) else "train out", decision.reason)
                     self._submit(self._trials[decision.trial], decision)
+                case Branch():
+                    self._journal.record("branch", decision.reason)
+                    self._submit(self._add(history.branch(self._trials[decision.trial], len(self._trials))), decision)
                 case Wait():
                     self._journal.record("wait", decision.reason)
                     return
@@ -254,14 +257,17 @@ class Controller:
     def _add_trial(self, proposal: Proposal) -> Trial:
         seed = self._plan.trial_seed(len(self._trials))
         row = new_trial(len(self._trials), to_dict(proposal.configuration), seed, proposal.origin)
-        self._journal.add(insert_trial, row)
-        self._trials[row.number] = Trial(row, proposal.configuration)
-        self._tally.note(self._trials[row.number])
-        return self._trials[row.number]
+        return self._add(Trial(row, proposal.configuration))
 
-    def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut) -> None:
-        row = trial.row
-        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=isinstance(decision, TrainOut))
+    def _add(self, trial: Trial) -> Trial:
+        self._journal.add(insert_trial, trial.row)
+        self._trials[trial.row.number] = trial
+        self._tally.note(trial)
+        return trial
+
+    def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut | Branch) -> None:
+        row, cools = trial.row, isinstance(decision, TrainOut | Branch)
+        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools)
         segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
         trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)
@@ -327,7 +333,9 @@ class Controller:
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
         number, message = trial.row.number, str(failure)
-        follows = consequence(failure.reason, has_trained=bool(trial.segments))
+        follows = consequence(failure.reason, has_trained=bool(trial.segments or trial.row.step))
+        if follows == "go back" and not trial.segments and trial.parent is not None:
+            follows = "fail"
         match follows:
             case "keep" | "halt":
                 self._journal.add(end_open_attempt, number, failure.reason, failure=False)
@@ -410,6 +418,7 @@ class Controller:
             trials_left=self._trials_left(),
             rung_tokens=self._rung_tokens,
             max_tokens=self._plan.passes * self._plan.pass_tokens,
+            branching=self._plan.budget.trials is None and not self._plan.private,
         )
 
     def _trials_left(self) -> int | None:

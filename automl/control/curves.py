@@ -48,6 +48,7 @@ class Candidate:
         points: By growing tokens; of a finished trial the last one is after the rate has cooled down.
         kind: Its family, for people to read.
         dials: Where its configuration lies among the others (see `encoding`).
+        parent: The trial that it is a branch of, whose points it begins with; none of one that began by itself.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Candidate:
     points: tuple[Point, ...] = ()
     kind: str = ""
     dials: tuple[float, ...] = ()
+    parent: int | None = None
 
     @property
     def latest(self) -> Point:

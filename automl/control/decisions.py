@@ -11,6 +11,7 @@ class Outlook:
         rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
         final_share: Share of the time that is kept for training the finalists out.
         max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
+        branching: Whether copies of the leader may be cooled down before the end.
     """
 
     workers: int
@@ -20,6 +21,7 @@ class Outlook:
     rung_tokens: int | None = None
     max_tokens: int | None = None
     final_share: float = 0.25
+    branching: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,16 @@ class TrainOut:
 
 
 @dataclass(frozen=True)
+class Branch:
+    """Begin a trial where another one stands and train it out; the other goes on as if nothing had been."""
+
+    trial: int
+    to_tokens: int
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Wait:
     """Nothing useful can begin before a running segment ends."""
 
@@ -81,4 +93,4 @@ class Finish:
     reason: str
 
 
-Decision = Start | Thaw | TrainOut | Wait | Finish
+Decision = Start | Thaw | TrainOut | Branch | Wait | Finish

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
@@ -19,9 +19,12 @@ from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
-from storage.trials import TrialRow
+from storage.trials import TrialRow, new_trial
 
 T = TypeVar("T")
+
+BRANCH = "branch of "
+"""How the origin of a branch begins; the number of its parent follows."""
 
 
 @dataclass
@@ -41,7 +44,18 @@ class Trial:
     @property
     def is_orphan(self) -> bool:
         """Whether its first segment was lost, so that it has to begin again."""
-        return not self.in_flight and not self.segments and self.row.state != "FAILED"
+        return not self.in_flight and not self.segments and self.row.state != "FAILED" and self.parent is None
+
+    @property
+    def parent(self) -> int | None:
+        """The trial that it is a branch of; none where it began by itself."""
+        origin = self.row.origin
+        return int(origin.removeprefix(BRANCH)) if origin.startswith(BRANCH) else None
+
+    @property
+    def lineage(self) -> int:
+        """The same for a trial and its branches, which are one model at different times."""
+        return self.row.number if self.parent is None else self.parent
 
     @property
     def state(self) -> State:
@@ -101,22 +115,42 @@ def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[
     return restored
 
 
+def branch(parent: Trial, number: int) -> Trial:
+    """Return a trial that begins where another one stands, by its last checkpoint."""
+    row, origin = parent.row, f"{BRANCH}{parent.row.number}"
+    assert row.checkpoint is not None, "a trial without a checkpoint has no branches"
+    begun = new_trial(number, row.configuration, row.seed, origin)
+    return Trial(altered(begun, step=row.step, tokens=row.tokens, checkpoint=row.checkpoint), parent.configuration)
+
+
 def candidates(
-    trials: Iterable[Trial], criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]] = lambda _: ()
+    trials: Mapping[int, Trial], criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]] = lambda _: ()
 ) -> list[Candidate]:
     """Return the trials as the scheduler sees them.
 
-    Those that have to begin again are not there yet, those over a limit no more.
+    Those that have to begin again are not there yet, those over a limit no more, as are branches that lost their place.
     """
-    seen = (_shown(_candidate, trial, criteria, encode) for trial in trials)
+    seen = (_shown(_candidate, trial, _trunk(trial, trials), criteria, encode) for trial in trials.values())
     return [candidate for candidate in seen if candidate is not None]
 
 
-def _candidate(trial: Trial, criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]]) -> Candidate | None:
-    if trial.is_orphan or not (trial.in_flight or is_within(trial, criteria)):
+def _trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:
+    """Return the segments of its parent up to where a branch left it."""
+    if trial.parent is None:
+        return ()
+    step = trial.segments[0].from_step if trial.segments else trial.row.step
+    return tuple(segment for segment in trials[trial.parent].segments if segment.to_step <= step)
+
+
+def _candidate(
+    trial: Trial, trunk: Sequence[SegmentRow], criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]]
+) -> Candidate | None:
+    has_lost_its_place = trial.parent is not None and (trial.row.checkpoint is None or not trunk)
+    if trial.is_orphan or has_lost_its_place or not (trial.in_flight or is_within(trial, criteria)):
         return None
-    points = _points(trial.segments, criteria)
-    return Candidate(trial.row.number, trial.state, points, trial.families, encode(trial.configuration))
+    points = _points([*trunk, *trial.segments], criteria)
+    dials = encode(trial.configuration)
+    return Candidate(trial.row.number, trial.state, points, trial.families, dials, trial.parent)
 
 
 def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:
@@ -136,8 +170,8 @@ def is_within(trial: Trial, criteria: Criteria) -> bool:
 
 
 def tried(trials: Iterable[Trial], criteria: Criteria, rung_tokens: int | None) -> list[Tried]:
-    """Return the trials as the proposals see them."""
-    return [_shown(_tried, trial, criteria, rung_tokens) for trial in trials]
+    """Return the trials as the proposals see them; a branch tells them nothing that its parent does not."""
+    return [_shown(_tried, trial, criteria, rung_tokens) for trial in trials if trial.parent is None]
 
 
 def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:

@@ -28,7 +28,7 @@ def noise_between(trials: Iterable[Trial], criteria: Criteria, rows: int) -> str
     """
     everything, name = list(trials), criteria.metric.name
     first = history.best(everything, criteria)
-    second = history.best([t for t in everything if first is None or t is not first[0]], criteria)
+    second = history.best([t for t in everything if first is None or t.lineage != first[0].lineage], criteria)
     if first is None or second is None:
         return ""
     found = [deviation(name, pair[1].scores, rows) for pair in (first, second)]

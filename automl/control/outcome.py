@@ -117,14 +117,16 @@ def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None =
         return _nearest(everything, criteria)
     trial, segment = found
     score = f"{metric.name} {segment.scores[metric.name]:.4g} on valid"
-    rivals = [t for t in everything if t is not trial]
-    default = next((t for t in rivals if t.row.number == 0), None)
-    rival = history.best([default] if default else rivals, criteria)
-    if trial.row.number == 0:
-        won = f"the default ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
-    else:
-        won = f"trial {trial.row.number} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
-    return won + _against(rival, criteria, len(rivals)) + _together(winner, metric.name)
+    rivals = [t for t in everything if t.lineage != trial.lineage]
+    default = [t for t in rivals if t.lineage == 0]
+    rival = history.best(default or rivals, criteria)
+    won = f"{_name(trial)} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
+    return won + _against(rival, criteria, len({t.lineage for t in rivals})) + _together(winner, metric.name)
+
+
+def _name(trial: Trial) -> str:
+    name = "the default" if trial.lineage == 0 else f"trial {trial.lineage}"
+    return name if trial.parent is None else f"{name}, cooled down early as trial {trial.row.number}"
 
 
 def _together(winner: Winner | None, name: str) -> str:
@@ -153,5 +155,5 @@ def _against(rival: tuple[Trial, SegmentRow] | None, criteria: Criteria, rivals:
         return ""
     trial, segment = rival
     others = f"the best of {rivals} others" if rivals > 1 else "the only other"
-    name = "the default" if trial.row.number == 0 else others
+    name = "the default" if trial.lineage == 0 else others
     return f", against {segment.scores[criteria.metric.name]:.4g} of {name}"

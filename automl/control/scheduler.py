@@ -1,11 +1,11 @@
 """What a free worker does next: start a trial, thaw a paused one, train a finalist out.
 
 Nothing trained is thrown away: a trial stops at a rung with its checkpoint and may go on at any later time. Rung k
-lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always
-goes on, on a worker of its own or, where there is only one, for half of the time, and the last quarter of the time
-trains the finalists out. All other time goes to what is expected to gain most a second by the forecasts of the learning
-curves: a new trial, or a paused one (see `gains`). Without a limit of time nothing is lost by waiting, so the leader
-takes its turn with the others.
+lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always goes on, on a worker
+of its own or, where there is only one, for half of the time, and the last quarter of the time trains the finalists out;
+a copy of it is cooled down beside it now and then (see `branches`). All other time goes to what is expected to gain
+most a second by the forecasts of the learning curves: a new trial, or a paused one (see `gains`). Without a limit of
+time nothing is lost by waiting, so the leader takes its turn with the others.
 
 Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
+from automl.control.branches import branch_off
 from automl.control.curves import (
     OBJECTIVE_RUNG,
     Candidate,
@@ -55,6 +56,8 @@ def decide(
 
     A `Start` names one of the prospects; there is none while none is offered.
     """
+    branches = [c for c in candidates if c.parent is not None]
+    candidates = [c for c in candidates if c.parent is None]
     if outlook.rung_tokens is None or not any(c.points for c in candidates):
         return _measure_first(candidates, outlook)
     outlook = replace(outlook, final_share=final_share(candidates, outlook))
@@ -68,6 +71,7 @@ def decide(
 
     return (
         _continue_leader(candidates, outlook, explore)
+        or branch_off(branches, find_leader(candidates, outlook), outlook, before_final)
         or _train_out_stalled(candidates, outlook)
         or explore()
         or _finish_by_trials(candidates, outlook)

@@ -15,7 +15,7 @@ from search_spaces.spaces import Space
 from storage.events import EventRow
 from storage.segments import SegmentRow
 
-DECISIONS = ("start", "thaw", "train out", "finish")
+DECISIONS = ("start", "thaw", "branch", "train out", "finish")
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _family(name: str, members: Sequence[Trial], criteria: Criteria) -> Family:
     best = history.best(members, criteria)
     return Family(
         name=name,
-        trials=len(members),
+        trials=len({trial.lineage for trial in members}),
         failed=sum(trial.row.state == "FAILED" for trial in members),
         seconds=round(sum(sum(s.seconds.values()) for trial in members for s in trial.segments), 3),
         score=best[1].scores.get(criteria.metric.name) if best else None,

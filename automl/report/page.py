@@ -111,7 +111,7 @@ def _tables(found: Findings) -> str:
         (
             row.trial,
             f"{row.encoder} → {row.decoder}",
-            row.state if row.reason is None else f"{row.state} {row.reason}",
+            row.condition,
             None if row.parameters is None else f"{row.parameters:,}",
             f"{row.tokens:,}",
             f"{row.seconds:,.1f}",

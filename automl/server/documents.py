@@ -126,6 +126,7 @@ class TrialRow(BaseModel):
     scores: dict[str, float]
     reason: str | None
     winner: bool
+    parent: int | None = None
 
 
 class Leaderboard(BaseModel):

@@ -25,6 +25,7 @@ class Row:
         reason: Why it failed.
         winner: Whether it is the best of all.
         front: Whether it is on the Pareto front, where there are several objectives.
+        parent: The trial that it is a branch of: a copy that was cooled down early.
     """
 
     trial: int
@@ -38,6 +39,13 @@ class Row:
     reason: str | None
     winner: bool
     front: bool = False
+    parent: int | None = None
+
+    @property
+    def condition(self) -> str:
+        """Its state in words: why it failed, and what it is a copy of."""
+        state = f"{self.state} {self.reason}" if self.reason else self.state
+        return state if self.parent is None else f"{state}, copy of {self.parent}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -81,7 +89,7 @@ def _cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
         "*" if row.winner else "+" if row.front else "",
         str(row.trial),
         f"{row.encoder} → {row.decoder}",
-        f"{row.state} {row.reason}" if row.reason else row.state,
+        row.condition,
         "" if row.parameters is None else f"{row.parameters:,}",
         f"{row.tokens:,}",
         f"{row.seconds:,.1f}",
@@ -118,4 +126,5 @@ def _row(trial: Trial, criteria: Criteria, *, winner: bool) -> Row:
         scores=best[1].scores if best else {},
         reason=trial.row.reason,
         winner=winner,
+        parent=trial.parent,
     )

@@ -42,6 +42,7 @@ class PretendingExecutor:
     at: dict[float, Callable[[], None]] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+    first_of_seed: dict[int, int] = field(default_factory=dict)
 
     def clock(self) -> float:
         return self.now
@@ -57,13 +58,17 @@ class PretendingExecutor:
     def duration(self, job: Job) -> float:
         if isinstance(job, Evaluation | Teaching):
             return 1.0
-        speed = self.curves(job.trial).speed
+        speed = self.curve(job).speed
         limits = [job.seconds] if job.seconds is not None else []
         limits += [(job.to_tokens - job.from_step * PACE) / speed] if job.to_tokens is not None else []
         limits += [job.most_steps * PACE / speed] if job.most_steps is not None else []
         assert min(limits) > 0
         late = self.overrun if job.cooldown else 0.0
         return min(limits) + late + EVALUATING + (0 if job.from_step else COMPILING)
+
+    def curve(self, job: Segment) -> Curve:
+        """A branch has the seed of its parent, and so its curve."""
+        return self.curves(self.first_of_seed.setdefault(job.seed, job.trial))
 
     def wait(self, futures: Collection["Future[Result]"]) -> None:
         if not self.flights:
@@ -93,7 +98,7 @@ class PretendingExecutor:
         if isinstance(job, Evaluation):
             return EvaluationResult(job.trial, {"sequence_error_rate": 0.123}, rows=10)
         assert isinstance(job, Segment)
-        curve, compiling = self.curves(job.trial), 0.0 if job.from_step else COMPILING
+        curve, compiling = self.curve(job), 0.0 if job.from_step else COMPILING
         training = max(self.now - flight.began - compiling - EVALUATING, 0.01)
         step = job.from_step + max(int(training * curve.speed / PACE + 0.999), 1)
         step = min(step, job.from_step + (job.most_steps or step))

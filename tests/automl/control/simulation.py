@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from automl.control.curves import Candidate, Point
-from automl.control.decisions import Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.decisions import Branch, Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
 from automl.control.forecast import Forecaster
 from automl.control.scheduler import decide
 
@@ -42,6 +42,7 @@ class Simulation:
     total: float | None = 600.0
     trials: int | None = None
     max_tokens: int | None = None
+    branching: bool = False
     now: float = 0.0
     rung_tokens: int | None = None
     running: list[Running] = field(default_factory=list)
@@ -60,6 +61,9 @@ class Simulation:
                     return self
                 case Wait():
                     self.end_next()
+                case Branch(trial):
+                    self.branch(trial)
+                    self.begin(TrainOut(len(self.candidates) - 1, decision.to_tokens, decision.seconds, ""))
                 case Start() | Thaw() | TrainOut():
                     self.begin(decision)
             if len(self.running) == self.workers:
@@ -74,7 +78,12 @@ class Simulation:
             trials_left=None if self.trials is None else self.trials - len(self.candidates),
             rung_tokens=self.rung_tokens,
             max_tokens=self.max_tokens,
+            branching=self.branching,
         )
+
+    def branch(self, trial: int) -> None:
+        parent = self.candidates[trial]
+        self.candidates.append(replace(parent, number=len(self.candidates), state="paused", parent=trial))
 
     def begin(self, decision: Start | Thaw | TrainOut) -> None:
         if isinstance(decision, Start):
@@ -83,7 +92,10 @@ class Simulation:
         candidate = self.candidates[number]
         assert candidate.state == "paused"
         before = candidate.points[-1] if candidate.points else Point(0, 0.0, 0.0, 9.0, 9.0)
-        curve, compiling = self.curves(number), 0.0 if candidate.points else COMPILING
+        curve, compiling = (
+            self.curves(number if candidate.parent is None else candidate.parent),
+            0.0 if candidate.points else COMPILING,
+        )
         most = [decision.seconds] if decision.seconds is not None else []
         most += [(decision.to_tokens - before.tokens) / curve.speed] if decision.to_tokens is not None else []
         training = min(most)

@@ -549,3 +549,55 @@ def test_importing_the_controller_imports_neither_jax_nor_optuna():
     script = "import sys, automl.control.controller; print({'jax', 'flax', 'optax', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"
+
+
+class TestACopyOfTheLeader:
+    def branches(self, bench):
+        return [trial for trial in bench.trials() if trial.origin.startswith("branch of ")]
+
+    def test_begins_at_a_checkpoint_of_the_leader_and_is_trained_out(self, bench):
+        bench.run()
+        first = self.branches(bench)[0]
+        own = [segment for segment in bench.segments() if segment.trial == first.number]
+        places = {(s.to_step, s.checkpoint) for s in bench.segments() if s.trial == 0}
+        job = next(job for job in bench.executor.jobs if job.trial == first.number)
+        assert (first.origin, first.state, [segment.cooldown for segment in own]) == ("branch of 0", "COMPLETE", [True])
+        assert (job.from_step, job.checkpoint) in places
+        assert (job.seed, own[0].from_step) == (bench.trials()[0].seed, job.from_step)
+        assert violations(bench.database, get_search(bench.database, "dates"), bench.folder / "objects") == []
+
+    def test_that_a_crash_cut_short_is_cooled_down_by_the_next_run(self, bench):
+        begun = next(flight for flight in self.flown(bench) if flight.job.trial == self.branches(bench)[0].number)
+        bench.database.close()
+        (bench.folder / "again").mkdir()
+        again = Bench(bench.folder / "again")
+        again.crash(at=begun.began + 0.1)
+        cut = self.branches(again)
+        assert [trial.state for trial in cut] == ["RUNNING"]
+        again.run()
+        assert self.branches(again)[0].state == "COMPLETE"
+        assert violations(again.database, get_search(again.database, "dates"), again.folder / "objects") == []
+        again.database.close()
+
+    def flown(self, bench):
+        flights, submit = [], bench.executor.submit
+
+        def noting(job):
+            future = submit(job)
+            flights.append(bench.executor.flights[-1])
+            return future
+
+        bench.executor.submit = noting
+        bench.run()
+        return flights
+
+    def test_whose_checkpoint_is_damaged_fails_and_the_search_goes_on(self, bench):
+        bench.executor.failures = {number: [FailureReason.CORRUPT_CHECKPOINT] for number in range(1, 9)}
+        outcome = bench.run()
+        assert outcome.state == "finished"
+        assert {trial.reason for trial in self.branches(bench)} == {"CORRUPT_CHECKPOINT"}
+
+    def test_is_not_made_where_trials_are_counted_or_steps_are_paid_for(self, bench):
+        bench.run(budget=Budget(time=180.0, trials=6))
+        assert self.branches(bench) == []
+        assert len(bench.trials()) == 6

@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from automl.control import history
+from automl.control.companions import companions
 from automl.control.criteria import Criteria
+from automl.control.noise import noise_between
 from automl.control.outcome import early_end, explain
 from automl.errors import FailureReason
 from automl.metrics import metric
@@ -40,7 +42,7 @@ def trials(*scores, name="sequence_error_rate"):
 
 def test_points_add_up_what_the_segments_cost():
     restored = history.restore([row(0)], [segment(0, 1, loss=1.0, bleu=8.0), segment(0, 0, loss=2.0, bleu=3.0)])
-    first, second = history.candidates(restored.values(), BLEU)[0].points
+    first, second = history.candidates(restored, BLEU)[0].points
     assert (first.tokens, first.seconds, first.training) == (1000, 6.0, 4.0)
     assert (second.tokens, second.seconds, second.training) == (2000, 12.0, 8.0)
 
@@ -49,7 +51,7 @@ def test_a_trial_that_has_changed_is_shown_as_it_is_now():
     trial = trials((0.5, 2.0))[0]
 
     def shown():
-        (candidate,), (tried,) = history.candidates([trial], ERROR_RATE), history.tried([trial], ERROR_RATE, 100)
+        (candidate,), (tried,) = history.candidates({0: trial}, ERROR_RATE), history.tried([trial], ERROR_RATE, 100)
         return candidate.state, len(candidate.points), tried.score.objective, tried.failed
 
     assert shown() == shown() == ("paused", 1, 0.5, False)
@@ -68,9 +70,9 @@ def test_a_trial_that_has_changed_is_shown_as_it_is_now():
 
 def test_what_has_not_changed_is_not_worked_out_again():
     trial = trials((0.5, 2.0))[0]
-    first, again = (history.candidates([trial], ERROR_RATE)[0] for _ in range(2))
+    first, again = (history.candidates({0: trial}, ERROR_RATE)[0] for _ in range(2))
     assert first is again
-    assert history.candidates([trial], ERROR_RATE, lambda _: (1.0,))[0].dials == (1.0,)
+    assert history.candidates({0: trial}, ERROR_RATE, lambda _: (1.0,))[0].dials == (1.0,)
 
 
 def test_a_metric_to_maximize_is_turned_round():
@@ -96,7 +98,7 @@ def test_a_trial_that_nobody_works_on_is_paused_finished_or_failed(state, expect
 def test_a_trial_without_any_segment_begins_again_unless_it_has_failed():
     restored = history.restore([row(0, "RUNNING"), row(1, "FAILED", "NAN_LOSS")], [])
     assert [trial.is_orphan for trial in restored.values()] == [True, False]
-    assert [c.number for c in history.candidates(restored.values(), ERROR_RATE)] == [1]
+    assert [c.number for c in history.candidates(restored, ERROR_RATE)] == [1]
 
 
 def test_the_time_after_training_is_the_median():
@@ -149,7 +151,7 @@ class TestALimitOnWhatIsMeasured:
 
     def test_excludes_what_is_over_it_from_winning_and_from_going_on(self):
         assert history.best(self.trials(0, 1, 2), self.criteria)[0].row.number == 1
-        assert [c.number for c in history.candidates(self.trials(0, 1, 2), self.criteria)] == [1]
+        assert [c.number for c in history.candidates(dict(enumerate(self.trials(0, 1, 2))), self.criteria)] == [1]
 
     def test_that_nothing_keeps_names_what_came_nearest(self):
         assert history.best(self.trials(0, 2), self.criteria) is None
@@ -157,3 +159,48 @@ class TestALimitOnWhatIsMeasured:
             "no model is within the constraints; the nearest, trial 2 (Recurrent → Recurrent), has a latency of 25 ms, "
             "and 20 ms are allowed"
         )
+
+
+class TestABranch:
+    def found(self):
+        """A trial with its branch after the first of its two segments; the branch is cooled down."""
+        found = history.restore([row(0)], [])
+        found[0].advance(segment(0, 0, loss=2.0, sequence_error_rate=0.5), 5, complete=False)
+        found[1] = history.branch(found[0], 1)
+        found[0].advance(segment(0, 1, loss=1.0, sequence_error_rate=0.4), 5, complete=False)
+        return found
+
+    def test_begins_where_its_parent_stands_and_has_its_points(self):
+        found = self.found()
+        assert (found[1].row.step, found[1].row.checkpoint) == (
+            found[0].segments[0].to_step,
+            found[0].segments[0].checkpoint,
+        )
+        parent, branch = history.candidates(found, ERROR_RATE)
+        assert (branch.parent, branch.points, branch.state) == (0, parent.points[:1], "paused")
+
+    def test_goes_on_from_its_own_place_once_it_has_been_trained(self):
+        found = self.found()
+        found[1].advance(segment(1, 1, loss=0.9, sequence_error_rate=0.3), 5, complete=True)
+        branch = history.candidates(found, ERROR_RATE)[1]
+        assert [point.objective for point in branch.points] == [0.5, 0.3]
+        assert branch.state == "finished"
+
+    def test_tells_proposals_nothing_and_does_not_begin_again(self):
+        found = self.found()
+        assert len(history.tried(found.values(), ERROR_RATE, 1000)) == 1
+        assert not found[1].is_orphan
+
+    def test_whose_parent_has_lost_its_segments_is_not_there(self):
+        found = self.found()
+        found[0].segments.clear()
+        assert [c.number for c in history.candidates(found, ERROR_RATE)] == []
+
+    def test_is_explained_as_its_parent_and_is_no_rival_to_it(self):
+        found = self.found()
+        found[1].advance(segment(1, 1, loss=0.9, sequence_error_rate=0.3), 5, complete=True)
+        why = explain(found.values(), ERROR_RATE)
+        assert why.startswith("the default, cooled down early as trial 1 (Recurrent → Recurrent) won")
+        assert "against" not in why
+        assert noise_between(found.values(), ERROR_RATE, 10) == ""
+        assert companions(found.values(), found[0], ERROR_RATE) == []

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.control.curves import Candidate, Point
-from automl.control.decisions import Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.decisions import Branch, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
 from automl.control.scheduler import FINAL_SHARE, decide, final_share, find_leader
 from tests.automl.control.simulation import Curve, Simulation, space_of, trained_throughout
 
@@ -209,3 +209,59 @@ class TestTheShareOfTheFinalists:
     def test_leaves_out_who_has_hardly_begun(self):
         early = Candidate(7, "paused", (Point(1000, 1.0, 1.0, 0.1, 0.1),))
         assert final_share([*self.candidates(0.1, 0.1), early], self.outlook) == 0.25
+
+
+class TestACopyOfTheLeader:
+    outlook = replace(OUTLOOK, branching=True)
+
+    def branch(self, number, tokens, state="finished"):
+        return replace(candidate(number, tokens, 0.2, state), parent=0)
+
+    def test_is_cooled_down_while_the_leader_goes_on(self):
+        decision = decide([candidate(0, 400, 0.2, "running")], self.outlook)
+        assert isinstance(decision, Branch)
+        assert (decision.trial, decision.to_tokens) == (0, 500)
+        assert decision.reason == "cools a copy of 0 down at 400 tokens: a finished model is at hand early"
+
+    def test_is_cooled_down_once_at_each_rung_and_one_at_a_time(self):
+        leader = candidate(0, 800, 0.2, "running")
+        assert isinstance(decide([leader, self.branch(1, 400)], self.outlook), Branch)
+        assert not isinstance(decide([leader, self.branch(1, 800)], self.outlook, [Prospect()]), Branch)
+        assert not isinstance(decide([leader, self.branch(1, 400, "running")], self.outlook, [Prospect()]), Branch)
+
+    @pytest.mark.parametrize(
+        "outlook",
+        [OUTLOOK, replace(outlook, workers=1), replace(outlook, seconds_left=160.0), Outlook(2, branching=True)],
+    )
+    def test_is_not_wanted_where_nothing_is_won_by_it(self, outlook):
+        assert not isinstance(decide([candidate(0, 400, 0.2, "running")], outlook, [Prospect()]), Branch)
+
+    def test_is_not_wanted_on_a_rung_where_the_objective_says_nothing(self):
+        assert not isinstance(decide([candidate(0, 200, 0.2, "running")], self.outlook, [Prospect()]), Branch)
+
+    def test_that_was_stopped_is_cooled_down_again(self):
+        decision = decide([candidate(0, 800, 0.2, "running"), self.branch(1, 400, "paused")], self.outlook)
+        assert isinstance(decision, TrainOut)
+        assert (decision.trial, decision.to_tokens) == (1, 500)
+
+    def test_neither_leads_nor_counts_as_a_trial_that_was_trained_out(self):
+        final = replace(self.outlook, seconds_left=150.0)
+        assert find_leader([candidate(0, 400, 0.2)], final).number == 0
+        decision = decide([candidate(0, 400, 0.2), self.branch(1, 400)], final)
+        assert (type(decision), decision.trial) == (TrainOut, 0)
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("total", [60.0, 600.0])
+    def test_costs_the_winner_nothing(self, seed, total):
+        search = Simulation(space_of(seed, DEFAULT), workers=2, total=total, branching=True).run()
+        assert search.best() <= 1.02 * trained_throughout(DEFAULT, total)
+        assert search.candidates[0].latest.seconds >= 0.95 * search.now
+
+    def test_has_by_half_time_what_the_leader_has_not(self):
+        def best_at_half_time(branching):
+            search = Simulation(space_of(0, DEFAULT), workers=2, branching=branching).run()
+            before = [c for c in search.candidates if c.state == "finished" and c.parent is not None]
+            points = [p for c in search.candidates[:1] for p in c.points if p.seconds <= 300.0]
+            return min(p.objective for p in [*points, *(c.latest for c in before if c.latest.seconds <= 300.0)])
+
+        assert best_at_half_time(branching=True) < 0.9 * best_at_half_time(branching=False)

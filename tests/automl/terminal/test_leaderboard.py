@@ -3,8 +3,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from automl.control.history import Trial
+from automl.control.history import Trial, branch
 from automl.terminal.leaderboard import Row, leaderboard, table
+from storage.schema import altered
 from tests.automl.control.test_history import BLEU, ERROR_RATE, row, segment, trials
 
 
@@ -62,3 +63,13 @@ def test_the_whole_table_leaves_nothing_out() -> None:
     text = printed(leaderboard(trials((0.5, 1.0), (0.2, 2.0)).values(), ERROR_RATE))
     assert "more" not in text
     assert len(text.splitlines()) == 4
+
+
+def test_a_copy_that_was_cooled_down_early_says_of_which_trial() -> None:
+    found = trials((0.5, 1.0))
+    found[0].row = altered(found[0].row, checkpoint="0-0", step=10)
+    found[1] = branch(found[0], 1)
+    found[1].advance(segment(1, 1, loss=0.5, sequence_error_rate=0.25), 5, complete=True)
+    board = leaderboard(found.values(), ERROR_RATE)
+    assert [(row.trial, row.parent) for row in board] == [(1, 0), (0, None)]
+    assert "finished, copy of 0" in printed(board)
