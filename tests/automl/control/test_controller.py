@@ -7,6 +7,7 @@ import pytest
 from automl.budget import Budget
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
+from automl.control.history import BRANCH, restore
 from automl.control.plan import Plan
 from automl.errors import FailureReason, Obstacle
 from automl.metrics import metric
@@ -152,9 +153,11 @@ def test_no_trial_is_thrown_away(bench):
 
 def test_a_trial_goes_on_from_its_last_checkpoint(bench):
     bench.run()
-    ends = {(s.trial, s.to_step): s.checkpoint for s in bench.segments()}
-    segments = [job for job in bench.executor.jobs if isinstance(job, Segment)]
-    assert all(ends.get((job.trial, job.from_step)) == job.checkpoint for job in segments)
+    lineage = {number: trial.lineage for number, trial in restore(bench.trials(), bench.segments()).items()}
+    ends = {(lineage[s.trial], s.to_step, s.checkpoint) for s in bench.segments()}
+    later = [job for job in bench.executor.jobs if isinstance(job, Segment) and job.from_step]
+    assert later
+    assert {(lineage[job.trial], job.from_step, job.checkpoint) for job in later} <= ends
 
 
 def test_every_decision_is_an_event_with_its_reason(bench):
@@ -233,7 +236,7 @@ def test_interruption_keeps_what_the_running_segments_have(bench, at):
     outcome = controller.run()
     assert outcome.state == get_search(bench.database, "dates").state == "interrupted"
     assert bench.executor.now < at + 5
-    assert {t.state for t in bench.trials()} == {"PAUSED"}
+    assert {t.state for t in bench.trials() if not t.origin.startswith(BRANCH)} == {"PAUSED"}
     assert outcome.best.test_scores == {}
     assert bench.run().state == "finished"
 
@@ -244,7 +247,7 @@ def test_control_c_is_an_interruption(bench):
 
     bench.executor.at[60.0] = press
     assert bench.run().state == "interrupted"
-    assert {t.state for t in bench.trials()} == {"PAUSED"}
+    assert {t.state for t in bench.trials() if not t.origin.startswith(BRANCH)} == {"PAUSED"}
 
 
 def test_control_c_while_test_is_decoded_leaves_the_search_interrupted(bench):
@@ -553,7 +556,7 @@ def test_importing_the_controller_imports_neither_jax_nor_optuna():
 
 class TestACopyOfTheLeader:
     def branches(self, bench):
-        return [trial for trial in bench.trials() if trial.origin.startswith("branch of ")]
+        return [trial for trial in bench.trials() if trial.origin.startswith(BRANCH)]
 
     def test_begins_at_a_checkpoint_of_the_leader_and_is_trained_out(self, bench):
         bench.run()
