@@ -34,22 +34,25 @@ def _transformers(positions: embeddings.Positions, **dials: Any) -> Seq2Seq:
     )
 
 
+LSTM = decoders.Recurrent("lstm")
+
+
 def _attending(kind: attention.Attention) -> Seq2Seq:
-    return Seq2Seq(decoder=decoders.Recurrent(attention=kind))
+    return Seq2Seq(encoders.Recurrent("lstm"), decoders.Recurrent("lstm", attention=kind))
 
 
 FAMILIES: dict[str, Seq2Seq] = {
-    "LSTM → LSTM, additive (the default)": Seq2Seq(),
-    "GRU → GRU, additive": Seq2Seq(encoders.Recurrent("gru"), decoders.Recurrent("gru")),
-    "minGRU, 2 layers → LSTM, additive": Seq2Seq(encoders.Recurrent("mingru", num_layers=2, residual=True)),
-    "convolution → LSTM, additive": Seq2Seq(encoders.Convolution()),
-    "Transformer → LSTM, additive": Seq2Seq(encoders.Transformer()),
+    "GRU → GRU, additive (the default)": Seq2Seq(),
+    "LSTM → LSTM, additive": Seq2Seq(encoders.Recurrent("lstm"), LSTM),
+    "minGRU, 2 layers → LSTM, additive": Seq2Seq(encoders.Recurrent("mingru", num_layers=2, residual=True), LSTM),
+    "convolution → LSTM, additive": Seq2Seq(encoders.Convolution(), LSTM),
+    "Transformer → LSTM, additive": Seq2Seq(encoders.Transformer(), LSTM),
     "LSTM → LSTM, general": _attending(attention.General()),
     "LSTM → LSTM, multi-head": _attending(attention.MultiHead()),
     "LSTM → LSTM, local": _attending(attention.Local()),
-    "LSTM → LSTM, additive, copying": Seq2Seq(output=outputs.PointerGenerator()),
-    "LSTM → Transformer": Seq2Seq(decoder=decoders.Transformer()),
-    "LSTM → simple recurrent": Seq2Seq(decoder=decoders.SimpleRecurrent()),
+    "LSTM → LSTM, additive, copying": Seq2Seq(encoders.Recurrent("lstm"), LSTM, outputs.PointerGenerator()),
+    "LSTM → Transformer": Seq2Seq(encoders.Recurrent("lstm"), decoders.Transformer()),
+    "LSTM → simple recurrent": Seq2Seq(encoders.Recurrent("lstm"), decoders.SimpleRecurrent()),
     "Transformer → Transformer, sinusoidal": _transformers(embeddings.Sinusoidal()),
     "Transformer → Transformer, rotary": _transformers(embeddings.Rotary()),
     "Transformer → Transformer, relative bias": _transformers(embeddings.RelativeBias()),

@@ -11,7 +11,7 @@ from search_spaces.embeddings import ALiBi, Learned, NoPositions, Positions, Rel
 class Recurrent:
     """A gated recurrent network that is fed the last context (Luong et al., 2015, section 3.3)."""
 
-    cell: str = choice("lstm", "lstm", "gru")
+    cell: str = choice("gru", "lstm", "gru")
     hidden_size: int = choice(128, 32, 64, 128, 256, 512)
     num_layers: int = choice(1, 1, 2, 3)
     attention: Attention = one_of(Additive, Dot, General, Concat, MultiHead, Local)

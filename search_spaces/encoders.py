@@ -14,7 +14,7 @@ class Recurrent:
     The size is that of one direction. With `residual`, every layer but the first adds its input to its output.
     """
 
-    cell: str = choice("lstm", "lstm", "gru", "mingru")
+    cell: str = choice("gru", "lstm", "gru", "mingru")
     hidden_size: int = choice(128, 32, 64, 128, 256, 512)
     num_layers: int = choice(1, 1, 2, 3, 4)
     bidirectional: bool = choice(True, True, False)

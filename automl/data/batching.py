@@ -17,6 +17,10 @@ from automl.data.boxes import PER_OBJECT
 from automl.data.table import Split
 
 MOST_BUCKETS = 2
+CUTS = (*(k / 20 for k in range(10, 20)), 0.97, 0.98, 0.99)
+"""Shares of the rows, the shortest first, that may have a shape of their own."""
+WEIGHT_OF_PAIRS = 1 / 8
+"""What a place of the source costs for each place of the target, by attention, against a place of either side alone."""
 MULTIPLE = 4
 BATCH_TOKENS = 512
 """Target tokens of a batch, about; steps of more take several."""
@@ -186,7 +190,7 @@ def _buckets(
     source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> tuple[tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
     order = np.argsort(source + target, kind="stable").astype(np.int32)
-    cuts = [round(len(order) * k / 20) for k in range(10, 20)] if MOST_BUCKETS > 1 else []
+    cuts = [round(len(order) * share) for share in CUTS] if MOST_BUCKETS > 1 else []
     choices = [(0, cut, len(order)) for cut in cuts] + [(0, len(order))]
     best = min(choices, key=lambda edges: _cost(source, target, order, edges) * (1 + 0.1 * len(edges)))
     parts = [order[a:b] for a, b in pairwise(best) if b > a]
@@ -195,9 +199,12 @@ def _buckets(
 
 def _cost(
     source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32], edges: tuple[int, ...]
-) -> int:
+) -> float:
     shapes = [(b - a, _shape(source, target, order[a:b])) for a, b in pairwise(edges) if b > a]
-    return sum(rows * (shape.source + 2 * shape.target) for rows, shape in shapes)
+    return sum(
+        rows * (shape.source + 2 * shape.target + WEIGHT_OF_PAIRS * shape.source * shape.target)
+        for rows, shape in shapes
+    )
 
 
 def _shape(source: NDArray[np.int64], target: NDArray[np.int64], rows: NDArray[np.int32]) -> Bucket:

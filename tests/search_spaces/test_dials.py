@@ -42,7 +42,7 @@ def test_json_names_each_kind() -> None:
     values = to_dict(Seq2Seq(decoder=decoders.Recurrent(attention=attention.MultiHead(2))))
     assert values["decoder"] == {
         "kind": "Recurrent",
-        "cell": "lstm",
+        "cell": "gru",
         "hidden_size": 128,
         "num_layers": 1,
         "attention": {"kind": "MultiHead", "num_heads": 2, "group": 1},
