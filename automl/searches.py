@@ -410,6 +410,7 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
         "front": [asdict(each) for each in outcome.front],
         "refused": outcome.refused,
         "warning": outcome.warning,
+        "importance": dict(outcome.importance),
         "trials": dict(outcome.trials),
         "budget": {**asdict(limits), "target": plain_target(limits)},
     }

@@ -215,6 +215,7 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
                 for name in ("membership", "single", "finish", "finishes")
                 if (said := getattr(found, name)) is not None
             },
+            **({"importance": dials} if (dials := (row.summary or {}).get("importance")) else {}),
             **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
             **({} if (private := _privacy(row.summary or {})) is None else {"privacy": private}),
         },
