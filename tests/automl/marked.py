@@ -21,8 +21,9 @@ def watched(event, arguments, path=os.environ["CONNECTIONS"]):
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
         local = event != "socket.getaddrinfo" and getattr(arguments[0], "family", None) == socket.AF_UNIX
         if not local:
+            whom = arguments[:2] if event == "socket.getaddrinfo" else arguments[-1]
             with open(path, "a") as file:
-                file.write(f"{event} {arguments[-1]!r}\\n")
+                file.write(f"{event} {whom!r}\\n")
 sys.addaudithook(watched)
 """
 """Is run at the start of every Python process; a hook cannot be taken away again."""
