@@ -123,6 +123,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return _json(folder, "config.json", _checked(folder, "config.json", _manifest(folder), MOST_DOCUMENT_BYTES))
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read the `metrics.json` of a bundle alone, and check its bytes.
+
+    Raises:
+        InputError: It is not that of a bundle of this version.
+    """
+    return _json(folder, "metrics.json", _checked(folder, "metrics.json", _manifest(folder), MOST_DOCUMENT_BYTES))
+
+
 def _manifest(folder: Path) -> Any:
     """Return what the manifest of a bundle of this version says of its files."""
     if not (folder / MANIFEST).is_file():

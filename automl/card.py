@@ -48,6 +48,7 @@ class Account:
         samples: Pairs of the data, of a task that allows to show them.
         privacy: What was promised and spent, where it was trained privately (see `automl.privacy.Terms.account`).
         is_begun_elsewhere: Whether training began with parameters of another.
+        origins: Private searches that these parameters owe something to: `search`, `epsilon`, `delta`.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Account:
     samples: Sequence[tuple[str, str]] = ()
     privacy: Mapping[str, Any] | None = None
     is_begun_elsewhere: bool = False
+    origins: Sequence[Mapping[str, Any]] = ()
 
 
 def model_card(account: Account) -> str:
@@ -246,6 +248,11 @@ def _remembered(account: Account) -> Iterator[str]:
             f"{found['valid']:.4g} on valid."
         )
     yield "It was trained without differential privacy: do not share it where its training data may not be shared."
+    yield "\n".join(
+        f"Training began with a model of the private search `{_line(str(each['search']))}`, whose pairs it may still "
+        f"hold within epsilon {each['epsilon']} at delta {each['delta']}."
+        for each in account.origins
+    )
 
 
 def _private(account: Account, terms: Mapping[str, Any]) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from automl.bundle import read_metrics
 from automl.control.ledger import SUMMARY
 from automl.control.plan import Plan
 from automl.errors import InputError
-from automl.privacy import UNIT, Terms, check_installed, key_file, public_key, secret_key, terms
+from automl.privacy import UNIT, Terms, check_installed, drop_key, key_name, public_key, secret_key, terms
 from automl.segments import Mechanism
 from automl.tasks.document import TaskDocument
 from storage.database import Database
@@ -15,6 +17,8 @@ from storage.leases import Lease
 from storage.searches import SearchRow, get_search, list_searches, update_search
 
 PLACES = ("processes", "inline")
+ORIGIN = ("search", "epsilon", "delta")
+"""What a bundle says of each private search that it owes something to."""
 TRIALS = 4
 """So many trials share the steps where the budget names no number and no clock decides."""
 SHARE = 0.8
@@ -25,8 +29,8 @@ def check_private(document: TaskDocument, place: str) -> None:
     """Refuse what a private search cannot be run with.
 
     Raises:
-        InputError: Trials would train in one program or on other machines, a student would follow, or a package is
-            missing.
+        InputError: Trials would train in one program or on other machines, a student would follow, a package is
+            missing, or what is called public is not.
     """
     if document.privacy is None:
         return
@@ -37,6 +41,43 @@ def check_private(document: TaskDocument, place: str) -> None:
             '[privacy] and [budget] finish = "distill" exclude each other: a student would spend once more'
         )
     check_installed()
+    _check_public(document)
+
+
+def _check_public(document: TaskDocument) -> None:
+    """Do not take the document's word where what it begins from says otherwise."""
+    wish = document.pretraining
+    if wish is None:
+        return
+    for origin in origins_of(document):
+        raise InputError(
+            f"[pretraining] public = true: {wish.from_} owes something to the private search {origin['search']!r} "
+            f"(its metrics.json says epsilon {origin['epsilon']} at delta {origin['delta']}), and would hold its pairs "
+            "beyond the epsilon of this one; name another bundle, or leave [pretraining] out"
+        )
+    text = wish.unlabelled
+    if text is not None and any(text.resolve() == path.resolve() for path in document.data.files.values()):
+        raise InputError(f"[pretraining] public = true: {text} is a file of [data]; name another text")
+
+
+def origins_of(document: TaskDocument) -> list[dict[str, Any]]:
+    """Return the private searches that the bundle owes something to which a document fine-tunes.
+
+    Raises:
+        InputError: It is not a whole bundle.
+    """
+    folder = document.pretraining.from_ if document.pretraining else None
+    if folder is None:
+        return []
+    metrics = read_metrics(folder)
+    found = list(metrics["origins"]) if isinstance(metrics.get("origins"), list) else []
+    if "privacy" in metrics:
+        found.append({"search": metrics.get("search"), **_mapping(metrics["privacy"])})
+    return [{name: _mapping(each).get(name) for name in ORIGIN} for each in found]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def with_terms(
@@ -106,18 +147,18 @@ def mechanism_of(row: SearchRow, folder: Path, seed: int) -> Mechanism | None:
     found = terms_of(row)
     if found is None:
         return None
-    key = secret_key(folder, _named(row)) if found.secret else public_key(seed)
+    key = secret_key(folder, key_name(row)) if found.secret else public_key(seed)
     return Mechanism(found.rate, found.noise_multiplier, key)
 
 
 def settled(database: Database, row: SearchRow, folder: Path) -> dict[str, object]:
-    """Return what the summary of a search that has ended says of privacy; delete the key of one that is finished."""
+    """Return what the summary of a search that has ended says of privacy; delete its key unless it is to go on."""
     now = get_search(database, row.name)
     found = now and terms_of(now)
     if not now or not found:
         return {}
-    if now.state == "finished":
-        key_file(folder, _named(row)).unlink(missing_ok=True)
+    if now.state in ("finished", "failed"):
+        drop_key(folder, row)
     return {SUMMARY: found.settled().to_mapping()}
 
 
@@ -128,8 +169,3 @@ def with_privacy(plan: Plan, row: SearchRow) -> Plan:
         return plan
     passes = max(int(SHARE * found.steps * found.rate / (plan.budget.trials or TRIALS)), 1)
     return replace(plan, private=True, passes=passes)
-
-
-def _named(row: SearchRow) -> str:
-    """Return what no other search is called: an id is not given twice, and a database not copied to another moment."""
-    return f"{row.id} {row.created.isoformat()} {row.name}"

@@ -17,19 +17,22 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.errors import InputError
 from search_spaces.seq2seq import Seq2Seq
 
+if TYPE_CHECKING:
+    from storage.searches import SearchRow
+
 FIXED: Mapping[str, Any] = {"batch_tokens": Seq2Seq().batch_tokens}
 """Dials that say nothing of a private search: a step has as many pairs as its terms say."""
 UNIT = "one pair of train"
 SAW = (
-    "train, without noise: the tokenizers and their vocabularies, the lengths of texts and the number of rows, "
-    "by which it is decided what pairs are too long or held out",
+    "train, without noise: the tokenizers and their vocabularies, the lengths of texts, the sizes of images, how many "
+    "objects they have, and the number of rows, by which it is decided what pairs are too long or held out",
     "valid, without noise and outside of the guarantee: the scores, which chose configuration, step and decoding",
     "test, without noise and outside of the guarantee: the scores",
 )
@@ -207,3 +210,13 @@ def secret_key(folder: Path, search: str) -> bytes:
 def key_file(folder: Path, search: str) -> Path:
     """Return where the key of a search lies."""
     return folder / f"{hashlib.sha256(search.encode()).hexdigest()}.key"
+
+
+def drop_key(folder: Path, search: "SearchRow") -> None:
+    """Delete the key of a search that is over, if it has one here; should it go on after all, it draws another one."""
+    key_file(folder, key_name(search)).unlink(missing_ok=True)
+
+
+def key_name(row: "SearchRow") -> str:
+    """Return what no other search is called: an id is not given twice, and a database not copied to another moment."""
+    return f"{row.id} {row.created.isoformat()} {row.name}"

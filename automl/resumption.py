@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from automl.budget import Budget
 from automl.data.corpus import Corpus
 from automl.errors import InputError
+from automl.privacy import drop_key
 from automl.tasks.document import TaskDocument
 from storage import objects
 from storage.database import Database
@@ -18,9 +20,9 @@ UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "privacy",
 
 
 def search_row(
-    database: Database, document: TaskDocument, corpus: Corpus, *, new: bool, account: int | None = None
+    database: Database, document: TaskDocument, corpus: Corpus, keys: Path, *, new: bool, account: int | None = None
 ) -> SearchRow:
-    """Return the row of a search, made where there is none yet.
+    """Return the row of a search, made where there is none yet; the key of one that is thrown away goes with it.
 
     Raises:
         InputError: A search of that name has another document or other data, is another account's, or is running and
@@ -31,6 +33,7 @@ def search_row(
     if row is not None and new:
         if row.held:
             raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
+        drop_key(keys, row)
         delete_search(database, row.name)
         with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
             delete_study(database.url, row.name)

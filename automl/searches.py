@@ -23,7 +23,7 @@ from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
 from automl.finishes import finish_of, kept_for, searching
-from automl.guarantee import check_private, mechanism_of, settled, with_privacy, with_terms
+from automl.guarantee import check_private, mechanism_of, origins_of, settled, with_privacy, with_terms
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
@@ -169,7 +169,7 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
             workload = replace(workload, privacy=mechanism_of(agreed, settings.privacy_keys, document.seed.value))
             with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
                 outcome = _run(database, agreed, lease, plan, workload, options)
-            summary = {**_summary(outcome, document.limits), "data": asdict(profile)}
+            summary = {**_summary(outcome, document.limits), "data": asdict(profile), "origins": origins_of(document)}
             update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
             _check_time(outcome, plan)
         taught = _distilled(document, options, space, database, lease)
@@ -350,7 +350,8 @@ def _held(
     database: Database, document: TaskDocument, corpus: Corpus, checkpoints: objects.Place, options: Options
 ) -> Iterator[tuple[SearchRow, Lease]]:
     """Hold the lease of a search; the row says how it was left before."""
-    before = search_row(database, document, corpus, new=options.new, account=options.account)
+    keys = Settings().privacy_keys
+    before = search_row(database, document, corpus, keys, new=options.new, account=options.account)
     check_checkpoints(database, before, checkpoints)
     private_place(checkpoints)
     lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)
@@ -410,6 +411,7 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
         "front": [asdict(each) for each in outcome.front],
         "refused": outcome.refused,
         "warning": outcome.warning,
+        "importance": dict(outcome.importance),
         "trials": dict(outcome.trials),
         "budget": {**asdict(limits), "target": plain_target(limits)},
     }

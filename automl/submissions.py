@@ -115,7 +115,7 @@ def submit(
         options.on_notice(notice)
     with closing(open_database(url)) as database:
         _check_pretraining(database, document, account)
-        row = search_row(database, document, corpus, new=options.new, account=account)
+        row = search_row(database, document, corpus, settings.privacy_keys, new=options.new, account=account)
         if not is_spent(row, document.limits):
             wanted = _submission(document, options, checkpoints, sources or {})
             queue_search(database, row.name, wanted.to_mapping())

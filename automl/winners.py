@@ -215,6 +215,8 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
                 for name in ("membership", "single", "finish", "finishes")
                 if (said := getattr(found, name)) is not None
             },
+            **({"origins": owed} if (owed := (row.summary or {}).get("origins")) else {}),
+            **({"importance": dials} if (dials := (row.summary or {}).get("importance")) else {}),
             **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
             **({} if (private := _privacy(row.summary or {})) is None else {"privacy": private}),
         },
@@ -267,6 +269,7 @@ def account_of(
         spread=_spread_of(row, found),
         privacy=_privacy(summary),
         is_begun_elsewhere=configuration.start != "drawn",
+        origins=summary.get("origins", ()),
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,
         samples=corpus.pairs("test")[:SHOWN_SAMPLES] if row.document.get("share_samples") else (),

@@ -12,6 +12,7 @@ from automl.control.controller import Controller
 from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Progress
 from automl.errors import InputError, Obstacle
+from automl.privacy import drop_key
 from automl.searches import LEASE_SECONDS, Options, run_search
 from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
@@ -265,6 +266,7 @@ class Worker:
     def _fail(self, row: SearchRow, lease: Lease, error: Exception) -> None:
         why = str(error) if isinstance(error, InputError) else _described(error)
         self._options.say(f"search {row.name!r} has failed: {why}")
+        drop_key(Settings().privacy_keys, row)
         update_search(self._database, lease, state="failed", message=why)
         release(self._database, lease)
         self._unfinished = None

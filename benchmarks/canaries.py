@@ -4,20 +4,27 @@
 4 of 10 target symbols to the train of a set (a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are
 symbols divided by spaces), searches, and prints the exposure of the secrets (Carlini et al., 2019) and the share that
 the winner says when it is asked; beside them secrets that were not planted. With each `--epsilon` it searches again, by
-`[privacy]`.
+`[privacy]`. Each search ends as a line of `benchmarks/results/canaries.jsonl`, from which `--table` prints the table of
+`docs/privacy.md`.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from benchmarks.measurement import load
+from benchmarks.searches import commit, keep, read_lines
 
+RESULTS = Path(__file__).parent / "results" / "canaries.jsonl"
+QUICK_TIME, QUICK_ROWS = "40s", 200
+"""Of `--quick`, whose lines are not kept."""
 COPIES, EACH, LENGTH, SYMBOLS = (1, 4, 16), 3, 4, 10
 TOKENS = {"source_tokens": "characters", "target_tokens": "whitespace"}
 
@@ -67,42 +74,89 @@ def measured(data: Path, name: str, time: str, most: int | None, epsilon: float 
             "seconds": search.seconds,
             "membership": None if best is None else best.bundle.metrics.get("membership"),
             "canaries": others + found,
+            "commit": commit(),
         }
 
 
-def table(found: list[dict[str, Any]]) -> list[str]:
-    """Return the lines of a table: a row for each number of copies."""
+def said(line: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of one search: a row for each number of copies."""
     lines = [
         "| copies | secrets | exposure, bits, of at most | the least | the most | said word for word |",
         "|---|---|---|---|---|---|",
     ]
-    for copies in sorted({each["copies"] for each in found}):
-        some = [each for each in found if each["copies"] == copies]
-        bits = [each["bits"] for each in some]
-        said = sum(each["extracted"] for each in some)
+    for copies in numbers(line):
+        some, bits, extracted = of_copies(line, copies)
         lines.append(
-            f"| {copies} | {len(some)} | {mean(bits):.1f} of {some[0]['most']:.1f} | {min(bits):.1f} | {max(bits):.1f} "
-            f"| {said} of {len(some)} |"
+            f"| {copies} | {len(bits)} | {mean(bits):.1f} of {some[0]['most']:.1f} | {min(bits):.1f} | {max(bits):.1f} "
+            f"| {extracted} of {len(bits)} |"
         )
     return lines
+
+
+def numbers(line: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of copies of a search."""
+    return sorted({each["copies"] for each in line["canaries"]})
+
+
+def of_copies(line: Mapping[str, Any], copies: int) -> tuple[list[Mapping[str, Any]], list[float], int]:
+    """Return the canaries of a search with so many copies, their exposures, and how many were said."""
+    some = [each for each in line["canaries"] if each["copies"] == copies]
+    return some, [each["bits"] for each in some], sum(each["extracted"] for each in some)
+
+
+def table(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of `docs/privacy.md`: of each set with so many rows, the last search without and with privacy.
+
+    A column is a search, and a row a number of copies: mean exposure (least to most), and how many were said.
+    """
+    last = {(line["set"], line["rows"], _promised(line)): line for line in lines}
+    heads = [f"{name}, {'all' if rows is None else rows} rows, {promised}" for name, rows, promised in last]
+    found = ["| rows that say it |" + "".join(f" {head} |" for head in heads), "|---" * (len(heads) + 1) + "|"]
+    for copies in sorted({copies for line in last.values() for copies in numbers(line)}):
+        found.append(f"| {copies or 'none'} |" + "".join(f" {_cell(line, copies)} |" for line in last.values()))
+    ran = [f"{line['seconds']:.0f} s, load {line['load'][0]}, {line['commit']}" for line in last.values()]
+    return "\n".join([*found, "| searched |" + "".join(f" {each} |" for each in ran)])
+
+
+def _promised(line: Mapping[str, Any]) -> str:
+    return "without privacy" if line["privacy"] is None else f"epsilon {line['privacy']['epsilon']:g}"
+
+
+def _cell(line: Mapping[str, Any], copies: int) -> str:
+    some, bits, extracted = of_copies(line, copies)
+    if not some:
+        return "–"
+    range_of = f"{mean(bits):.1f} ({min(bits):.1f} to {max(bits):.1f}) of {some[0]['most']:.1f}"
+    return f"{range_of}; said {extracted} of {len(some)}"
 
 
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets; without it nothing is run")
     parser.add_argument("--set", default="fre")
     parser.add_argument("--time", default="3m")
     parser.add_argument("--rows", type=int, help="Rows of train that are kept, the first; all if absent.")
     parser.add_argument("--epsilon", type=float, action="append", default=[])
+    parser.add_argument("--quick", action="store_true", help="forty seconds on 200 rows, and no line is written")
+    parser.add_argument("--table", action="store_true", help="print the results so far in Markdown, and run nothing")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.table:
+        print(table(read_lines(RESULTS)))
+        return
+    if options.data is None:
+        print("canaries: minutes on a set that --data names; nothing is run without it", file=sys.stderr)
+        return
+    time, rows = (QUICK_TIME, QUICK_ROWS) if options.quick else (options.time, options.rows)
     found = []
     for epsilon in (None, *options.epsilon):
-        found.append(measured(options.data, options.set, options.time, options.rows, epsilon))
+        found.append(measured(options.data, options.set, time, rows, epsilon))
+        if not options.quick:
+            keep(found[-1], RESULTS)
         if not options.json:
             print(json.dumps({key: value for key, value in found[-1].items() if key != "canaries"}))
-            print("\n".join(table(found[-1]["canaries"])), flush=True)
+            print("\n".join(said(found[-1])), flush=True)
     if options.json:
         print(json.dumps({"searches": found}))
 

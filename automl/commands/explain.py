@@ -40,7 +40,7 @@ def explain(
     """
     from automl.bundle import read_bundle
     from automl.description import described
-    from automl.explanation.explanation import Explanation, write
+    from automl.explanation.explanation import Explanation, importance_of, write
     from automl.explanation.pictures import drawable
 
     for file in (data, train, None if source in (None, "-") else Path(source or "")):
@@ -59,6 +59,7 @@ def explain(
         predictions=predictions,
         labelled=None if data is None else _labelled(model, predictions, known),
         neighbours=_neighbours(model, shown, known),
+        importance=importance_of(contents.metrics),
     )
     page = write(explanation, out, drawable(explanation, say))
     if as_json:

@@ -4,7 +4,7 @@ Every run begins by rebuilding all that is known from the rows of the database, 
 same path as beginning.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from math import isfinite
@@ -19,6 +19,7 @@ from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, con
 from automl.control.forecast import Forecaster
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
+from automl.control.importance import importances
 from automl.control.journal import Journal
 from automl.control.ledger import Ledger
 from automl.control.mirror import ContainedMirror
@@ -27,6 +28,7 @@ from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end,
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
 from automl.control.prospects import prospects
+from automl.control.ranking import Tried
 from automl.control.remaining import Remaining, computed_seconds, remaining
 from automl.control.scheduler import decide
 from automl.control.tally import Tally
@@ -238,7 +240,10 @@ class Controller:
             return [Proposal(orphan.configuration, orphan.row.origin)]
         if self._no_more_proposals or self._trials_left() == 0:
             return []
-        return self._proposals.propose(history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens))
+        return self._proposals.propose(self._tried())
+
+    def _tried(self) -> list[Tried]:
+        return history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens)
 
     def _encode(self, configuration: Seq2Seq) -> tuple[float, ...]:
         return self._encoder(self._plan.space.parameters(configuration))
@@ -466,13 +471,22 @@ class Controller:
         measured = winner or any(trial.segments for trial in trials)
         why = explain(trials, criteria, winner) if measured else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
-        seconds = self._consumed()
+        seconds, importance = self._consumed(), self._importance()
         self._update_mirror()
         self._flush()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
-        return Outcome(state, seconds, self._tally.counts, winner, why, front, self._plan.refused(), warning)
+        counts, refused = self._tally.counts, self._plan.refused()
+        return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)
+
+    def _importance(self) -> Mapping[str, float]:
+        """Return which dials mattered; a search does not lose its winner where that cannot be told."""
+        try:
+            return importances(self._plan.space, self._tried())
+        except Exception as error:
+            self._warn(f"which dials mattered is not known ({type(error).__name__})")
+            return {}
 
     def _examined_best(self) -> Winner | None:
         """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""

@@ -1,7 +1,7 @@
 """What a search says of itself: while it runs, and at its end."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from automl.budget import Target, reached
@@ -85,6 +85,7 @@ class Outcome:
         refused: Configurations that were drawn and are over a limit, so that they were drawn again.
         warning: What is to be known before the winner is relied on, in one sentence.
         front: All that is best in its way, where there are several objectives.
+        importance: Share of each dial that mattered (see `automl.control.importance`).
     """
 
     state: Ending
@@ -95,6 +96,7 @@ class Outcome:
     front: tuple[Winner, ...] = ()
     refused: int = 0
     warning: str = ""
+    importance: Mapping[str, float] = field(default_factory=dict)
 
 
 def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:

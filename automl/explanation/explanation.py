@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class Explanation:
         name: What the page calls it.
         predictions: Those that are shown come first.
         neighbours: Training examples near each of the first predictions, where a file of them was named.
+        importance: Path of each dial that mattered in the search → its share, the largest first; empty where its bundle
+            does not say.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Explanation:
     predictions: Sequence[Prediction]
     labelled: Labelled | None = None
     neighbours: Sequence[Sequence[Neighbour]] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shown(self) -> list[Prediction]:
@@ -50,9 +54,24 @@ class Explanation:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return what was counted as plain JSON values, without any text of the data but single symbols."""
-        if self.labelled is None:
-            return {"predictions": len(self.predictions)}
-        return {"predictions": len(self.predictions), **asdict(self.labelled)}
+        counted = {} if self.labelled is None else asdict(self.labelled)
+        return {"predictions": len(self.predictions), "importance": dict(self.importance), **counted}
+
+
+def importance_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return which dials mattered in the search of a bundle, as its `metrics.json` says; older ones say nothing.
+
+    Raises:
+        InputError: What it says is no shares.
+    """
+    said = metrics.get("importance", {})
+    if not isinstance(said, dict) or not all(map(_is_share, said.values())):
+        raise InputError("metrics.json: importance is no share for each dial; export the model again")
+    return {path: float(share) for path, share in sorted(said.items(), key=lambda each: -each[1])}
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value) and 0 <= value <= 1
 
 
 def write(explanation: Explanation, folder: Path, pictures: Mapping[str, bytes]) -> Path:

@@ -37,7 +37,7 @@ def page(explanation: Explanation) -> str:
     if found is not None:
         body.append(_calibrations(found.outputs, found.tokens))
     tail = [_errors(found.errors)] if found is not None else []
-    tail += [_all(explanation.predictions), _architecture(explanation)]
+    tail += [_all(explanation.predictions), _dials(explanation), _architecture(explanation)]
     footer = "Weights over the source are those of the last layer, the mean over heads; each row sums to 1."
     return document(f"{explanation.name}, explained", ("".join(body), "".join(tail)), drawn, footer, STYLE)
 
@@ -198,6 +198,14 @@ def _architecture(explanation: Explanation) -> str:
         f"<h2>The architecture</h2><section>{drawing(explanation.configuration)}"
         f"<details><summary>Every dial</summary><p>{dials}</p></details></section>"
     )
+
+
+def _dials(explanation: Explanation) -> str:
+    if not explanation.importance:
+        return ""
+    listed = table(("dial", "share"), [(path, f"{share:.1%}") for path, share in explanation.importance.items()])
+    said = "How much the values of each dial among the best quarter of the trials differ from those of all (PED-ANOVA)."
+    return f"<h2>What the dials mattered</h2><section><p>{said}</p>{listed}</section>"
 
 
 def _symbol(token: str) -> str:

@@ -17,6 +17,7 @@ from automl.control import history
 from automl.data.corpus import corpus_folder
 from automl.errors import InputError
 from automl.export.exporting import export
+from automl.privacy import drop_key
 from automl.records import bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options, space_of
@@ -29,7 +30,7 @@ from automl.server.library import Library, reads_images, state_of
 from automl.server.options import Limits, ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
-from automl.settings import private_folder, private_place
+from automl.settings import Settings, private_folder, private_place
 from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
 from automl.tasks.draft import proposal
@@ -269,6 +270,7 @@ class Service:
         for begun in self._pretrainings(row) if purge else ():
             self.delete(begun, purge=True)
         digests = referenced(self.database, row.id) if purge else set()
+        drop_key(Settings().privacy_keys, row)
         delete_search(self.database, row.name)
         with suppress(Exception):  # the mirror is for other tools
             delete_study(self.database.url, row.name)

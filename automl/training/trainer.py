@@ -353,9 +353,8 @@ class Trainer:
 
     def _order(self, dataset: Dataset, segment: Segment) -> BatchPlan | PoissonPlan:
         """Return the batches of a segment."""
-        if self.mechanism is not None:
-            return PoissonPlan.of(dataset.plan, self.mechanism, segment)
-        return dataset.order(from_dict(Seq2Seq, segment.configuration))
+        order = dataset.order(from_dict(Seq2Seq, segment.configuration))
+        return order if self.mechanism is None else PoissonPlan.of(order, self.mechanism, segment)
 
     def _key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.

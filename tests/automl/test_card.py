@@ -129,3 +129,10 @@ def test_the_card_says_that_training_began_with_what_is_called_public() -> None:
     assert "which the task calls public" in model_card(
         replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True)
     )
+
+
+def test_the_card_says_which_private_search_its_beginning_owes_something_to() -> None:
+    owed = {"search": "first", "epsilon": 6.0, "delta": 0.01}
+    said = "private search `first`, whose pairs it may still hold within epsilon 6.0 at delta 0.01"
+    assert said in model_card(replace(ACCOUNT, origins=[owed]))
+    assert "private search" not in model_card(ACCOUNT)

@@ -1,6 +1,8 @@
 """One real search on the command line, and everything that can be done with what it leaves."""
 
+import json
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -103,6 +105,22 @@ def test_the_bundle_exported_again_predicts_the_same(folder: Path, found: Finish
     assert not exported.computes
     for name in ("model.safetensors", "config.json"):
         assert (folder / "again" / name).read_bytes() == (folder / "models" / "copy" / name).read_bytes()
+
+
+def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path, found: Finished) -> None:
+    noted = {"dropout": 0.75, "learning_rate": 0.25}
+    shutil.copy(folder / "automl.db", folder / "noted.db")
+    with closing(sqlite3.connect(folder / "noted.db")) as connection, connection:
+        (summary,) = connection.execute("SELECT summary FROM automl_searches WHERE name = 'copy'").fetchone()
+        assert json.loads(summary)["importance"] == {}  # of two trials nothing can be said
+        changed = json.dumps({**json.loads(summary), "importance": noted})
+        connection.execute("UPDATE automl_searches SET summary = ? WHERE name = 'copy'", (changed,))
+    place = [("AUTOML_CHECKPOINTS", str(folder / "automl.checkpoints"))]
+    exported = automl(folder, "export", "copy", "noted", "--storage", "sqlite:///noted.db", variables=place)
+    assert exported.code == 0, exported.err
+    explained = automl(folder, "explain", "noted", "--out", "why", "--json", text="abc\n")
+    assert explained.json["importance"] == noted
+    assert "dropout</td><td>75.0%" in (folder / "why" / "explanation.html").read_text()
 
 
 def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Finished) -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from automl import privacy
+from automl.bundle import write_bundle
 from automl.errors import InputError
 from automl.guarantee import check_private
 from automl.privacy import Terms, epsilon_of, noise_multiplier, public_key, secret_key, terms
 from automl.searches import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
+from tests.automl.bundles import Drawn
 
 accounting = pytest.importorskip("dp_accounting", reason="the extra privacy is not installed")
 
@@ -61,6 +64,42 @@ def test_what_could_not_be_kept_private_is_refused(sections: dict[str, object], 
 
 def test_a_start_that_is_public_is_allowed() -> None:
     assert document(pretraining={"unlabelled": "text.txt", "public": True}).pretraining is not None
+
+
+SPENT = {"search": "first", "privacy": {"epsilon": 6.0, "delta": 0.01}}
+
+
+@pytest.mark.parametrize(
+    "metrics", [SPENT, {"search": "second", "origins": [{"search": "first", "epsilon": 6.0, "delta": 0.01}]}]
+)
+def test_a_bundle_that_owes_something_to_a_private_search_is_not_public(
+    metrics: dict[str, object], tmp_path: Path
+) -> None:
+    write_bundle(replace(Drawn().bundle(), metrics=metrics), tmp_path / "model")
+    begun = document(pretraining={"from": str(tmp_path / "model"), "public": True})
+    with pytest.raises(InputError, match=re.escape("private search 'first'")) as refused:
+        check_private(begun, "inline")
+    for said in (str(tmp_path / "model"), "metrics.json", "epsilon 6.0 at delta 0.01"):
+        assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("metrics", [{"privacy": 3}, {"origins": ["first"]}, {"origins": [{}], "search": 1}])
+def test_what_a_bundle_says_in_another_way_is_refused_too(metrics: dict[str, object], tmp_path: Path) -> None:
+    write_bundle(replace(Drawn().bundle(), metrics=metrics), tmp_path / "model")
+    with pytest.raises(InputError, match="public = true"):
+        check_private(document(pretraining={"from": str(tmp_path / "model"), "public": True}), "inline")
+
+
+def test_a_bundle_that_owes_nothing_may_be_begun_from(tmp_path: Path) -> None:
+    write_bundle(Drawn().bundle(), tmp_path / "model")
+    check_private(document(pretraining={"from": str(tmp_path / "model"), "public": True}), "inline")
+
+
+def test_the_private_file_itself_is_no_public_text() -> None:
+    begun = document(data={"train": "t.txt"}, pretraining={"unlabelled": "t.txt", "public": True})
+    with pytest.raises(InputError, match=re.escape("is a file of [data]")):
+        check_private(begun, "inline")
 
 
 @pytest.mark.parametrize("place", ["slots", "ray"])

@@ -1,12 +1,9 @@
 """What training data leave behind: nothing but weights, vocabularies, and the copies that a search works on."""
 
 import os
-import random
-import re
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,74 +19,49 @@ from search_spaces.dials import from_dict, to_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.database import open_database
 from storage.searches import create_search
-from tests.automl.command_line import DOCUMENT as SMALL
-from tests.automl.command_line import Finished, automl
+from tests.automl.marked import COPIES, DOCUMENT, MARKER, Left, leave, marker
 
-MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
-COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
-"""The data themselves, and the private folders of texts and token ids that a search reads."""
-DOCUMENT = SMALL.replace('test = "test.tsv"\n', "")
-WATCH = """
-import os, socket, sys
-def watched(event, arguments, path=os.environ["CONNECTIONS"]):
-    if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
-        local = event != "socket.getaddrinfo" and getattr(arguments[0], "family", None) == socket.AF_UNIX
-        if not local:
-            with open(path, "a") as file:
-                file.write(f"{event} {arguments[-1]!r}\\n")
-sys.addaudithook(watched)
-"""
-"""Is run at the start of every Python process; a hook cannot be taken away again."""
 KNOCK = "import socket; socket.create_connection(('127.0.0.1', 9), 1)"
 
 
-def marker(number: int) -> str:
-    generator = random.Random(number)
-    return "zq" + "".join(generator.choices("abcdefghijklmnopqrstuvw", k=10))
+PRIVATE = "[privacy]\nepsilon = 8.0\nsteps = 40\n"
+COMMANDS = {
+    "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
+    "again": ("search", "secret.toml", "--trials", "2"),
+    "status": ("status", "secret", "--json"),
+    "report": ("report", "secret"),
+    "export": ("export", "secret", "exported", "--format", "stablehlo"),
+    "export-study": ("export-study", "secret", "study.bin"),
+    "explain": ("explain", "models/secret"),
+}
+TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
-@dataclass(frozen=True)
-class Left:
-    """A folder that a search has worked in, what its commands printed, and the connections that they asked for."""
-
-    folder: Path
-    said: dict[str, Finished]
-    connections: str
-
-    def marked(self) -> set[str]:
-        """The files, and the outputs of commands, in which a marker stands."""
-        files = {str(p.relative_to(self.folder)): p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
-        outputs = {name: (each.out + each.err).encode() for name, each in self.said.items()}
-        return {name for name, data in (files | outputs).items() if MARKER.search(data)}
-
-
-@pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    folder = tmp_path_factory.mktemp("private")
-    (folder / "train.tsv").write_text("".join(f"{marker(n)}\t{marker(n)[:4]}\n" for n in range(1000)))
-    (folder / "secret.toml").write_text(DOCUMENT)
-    (folder / "watch").mkdir()
-    (folder / "watch" / "sitecustomize.py").write_text(WATCH)
-    record = folder / "connections.txt"
-    record.touch()
-    path = os.pathsep.join([str(folder / "watch"), *sys.path])
-    watching = [("PYTHONPATH", path), ("CONNECTIONS", str(record)), ("AUTOML_CACHE", str(folder / "cache"))]
-    commands = {
-        "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
-        "again": ("search", "secret.toml", "--trials", "2"),
-        "status": ("status", "secret", "--json"),
-        "report": ("report", "secret"),
-        "export": ("export", "secret", "exported", "--format", "stablehlo"),
-        "export-study": ("export-study", "secret", "study.bin"),
-    }
-    said = {name: automl(folder, *command, variables=watching) for name, command in commands.items()}
-    return Left(folder, said, record.read_text())
+@pytest.fixture(scope="module", params=["", PRIVATE], ids=["usual", "private"])
+def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """What a search leaves, that trackers were told of, and everything that is done with it."""
+    pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
+    if request.param:
+        pytest.importorskip("jax_privacy", reason="the extra `privacy` is not installed")
+    told = [argument for name in TRACKERS for argument in ("--track", name)]
+    commands = {**COMMANDS, "search": (*COMMANDS["search"], *told)}
+    return leave(tmp_path_factory.mktemp("private"), DOCUMENT + request.param, commands)
 
 
 def test_everything_was_done(left: Left) -> None:
     assert {name: each.code for name, each in left.said.items()} == dict.fromkeys(left.said, 0)
     assert (left.folder / "exported" / "stablehlo").is_dir()
     assert (left.folder / "secret.html").is_file()
+    assert (left.folder / "explanation" / "explanation.html").is_file()
+
+
+def test_trackers_were_told_of_every_trial_and_of_no_marker(left: Left) -> None:
+    events = b"".join(path.read_bytes() for path in left.folder.glob("runs/secret/trial-*/events.*"))
+    told = {"tensorboard": events} | {name: (left.folder / f"{name}.told").read_bytes() for name in TRACKERS[1:]}
+    for name, said in told.items():
+        assert b"sequence_error_rate" in said, name
+        assert b"hidden_size" in said, name
+        assert not MARKER.search(said), name
 
 
 def test_of_a_thousand_markers_in_the_data_none_is_anywhere_else(left: Left) -> None:

@@ -85,6 +85,26 @@ def test_other_terms_are_another_search(folder: Path, found: Finished) -> None:
     assert "with another [privacy]" in other.err
 
 
+def test_what_a_search_without_privacy_makes_of_a_private_winner_is_not_public_either(
+    folder: Path, found: Finished
+) -> None:
+    (folder / "tuned.toml").write_text(
+        '[data]\ntrain = "test.tsv"\nvalid = "train.tsv"\n[pretraining]\nfrom = "models/copy"\n'
+    )
+    tuned = automl(folder, "search", "tuned.toml", "--trials", "1", "--workers", "1")
+    assert tuned.code == 0, tuned.err
+    private = found.json["privacy"]
+    origin = {"search": "copy", "epsilon": private["epsilon"], "delta": private["delta"]}
+    assert json.loads((folder / "models/tuned/metrics.json").read_text())["origins"] == [origin]
+    assert "private search `copy`" in (folder / "models/tuned/README.md").read_text()
+    begun = '[pretraining]\nfrom = "models/tuned"\npublic = true\n'
+    (folder / "begun.toml").write_text(DOCUMENT.partition("[space]")[0] + begun + TERMS)
+    refused = automl(folder, "search", "begun.toml", "--trials", "1")
+    assert refused.code == 2
+    assert "owes something to the private search 'copy'" in refused.err
+    assert not refused.computes
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

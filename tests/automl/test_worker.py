@@ -15,6 +15,7 @@ from automl.bundle import write_bundle
 from automl.errors import FailureReason, InputError, TrialFailure
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.metrics import METRICS
+from automl.privacy import key_name, secret_key
 from automl.searches import Options
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from automl.submissions import submit
@@ -280,8 +281,11 @@ def test_an_error_of_ours_fails_the_search_and_quotes_nothing(place, monkeypatch
 
     place.queue()
     monkeypatch.setattr("automl.worker.document_of", broken)
+    monkeypatch.setenv("AUTOML_PROGRAM_KEY", str(place.folder / "programs.key"))
+    secret_key(place.folder / "privacy", key_name(place.search()))  # as a private search has one
     place.work()
     assert place.search().state == "failed"
+    assert list((place.folder / "privacy").iterdir()) == []
     assert re.fullmatch(r"unexpected ValueError at test_worker\.py:\d+", place.search().message)
 
 

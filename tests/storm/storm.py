@@ -124,7 +124,7 @@ class Storm:
         fields = {"name": name, **TASK, "data": data, "budget": {"trials": self.trials}}
         document = document_from_mapping(fields, self.folder)
         corpus = build_corpus(document, Path(os.environ["AUTOML_CACHE"]))
-        search_row(self.database, document, corpus, new=False)
+        search_row(self.database, document, corpus, self.folder / "keys", new=False)
         lease = claim(self.database, name, current_owner(), 60.0)
         update_search(self.database, lease, rung_tokens=RUNG_TOKENS)
         release(self.database, lease)

@@ -7,7 +7,8 @@ import pytest
 from automl.budget import Budget
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
-from automl.control.history import BRANCH, restore
+from automl.control.history import BRANCH, restore, tried
+from automl.control.importance import importances
 from automl.control.plan import Plan
 from automl.errors import FailureReason, Obstacle
 from automl.metrics import metric
@@ -546,6 +547,23 @@ def test_the_outcome_says_what_won_and_against_what(bench):
     assert f"trial {outcome.best.trial}" in outcome.why or "the default" in outcome.why
     assert "sequence_error_rate" in outcome.why
     assert "against" in outcome.why
+
+
+def test_the_outcome_says_which_dials_mattered_as_a_report_does(bench):
+    outcome = bench.run(budget=Budget(time=600.0))
+    trials, row = restore(bench.trials(), bench.segments()).values(), get_search(bench.database, "dates")
+    assert outcome.importance == importances(bench.plan.space, tried(trials, bench.plan.criteria, row.rung_tokens))
+    assert sum(outcome.importance.values()) == pytest.approx(1)
+
+
+def test_where_it_cannot_be_told_which_dials_mattered_the_winner_is_kept(bench, monkeypatch):
+    def broken(space, tried):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("automl.control.controller.importances", broken)
+    outcome = bench.run()
+    assert (outcome.state, outcome.importance) == ("finished", {})
+    assert "which dials mattered is not known (ZeroDivisionError)" in bench.messages("warning")
 
 
 def test_importing_the_controller_imports_neither_jax_nor_optuna():

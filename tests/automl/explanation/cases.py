@@ -36,4 +36,4 @@ def explanation(text: str, *others: str) -> Explanation:
     predictions = [prediction(text, [text, other], [text, text], 0.9) for other in others]
     labelled = Labelled(of_outputs(predictions), of_tokens(predictions), breakdown(predictions))
     near = [[Neighbour(text, [text, *others], 0.5, 2)]]
-    return Explanation(text, SMALL, predictions, labelled, near)
+    return Explanation(text, SMALL, predictions, labelled, near, {text: 0.75, "dropout": 0.25})

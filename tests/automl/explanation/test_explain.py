@@ -1,6 +1,7 @@
 """`automl explain`: its files, and what is counted in them by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from automl.bundle import write_bundle
 from automl.cli import run
+from automl.errors import InputError
+from automl.explanation.explanation import importance_of
 from tests.automl.bundles import Drawn
 
 PAIRS = {"abc": "abc", "hgf": "x y", "aab": "b", "b": "hh", "cab": "gfg", "abcdefgh": "abba"}
@@ -18,6 +21,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A winner, pairs of which it gets some right, and sources."""
     folder = tmp_path_factory.mktemp("explain")
     bundle = Drawn(end=3.0).bundle()
+    write_bundle(
+        replace(bundle, metrics={"importance": {"dropout": 0.25, "encoder.Recurrent.cell": 0.75}}), folder / "noted"
+    )
     write_bundle(bundle, folder / "model")
     from automl.inference import Model
 
@@ -113,6 +119,35 @@ def test_errors_follow_from_the_predictions_by_hand(predictions: list[dict[str, 
         pairs = [p for e in labelled for p in zip(e["expected"]["tokens"], e["expected"]["likeliest"], strict=True)]
         missed = [likeliest for token, likeliest in pairs if token == mistake["symbol"] != likeliest]
         assert (mistake["wrong"], mistake["times"]) == (len(missed), missed.count(mistake["instead"]))
+
+
+def explained(folder: Path, model: str, capsys: pytest.CaptureFixture[str]) -> tuple[str, Any]:
+    out = folder / f"why-{model}"
+    arguments = ["--input", str(folder / "lines.txt"), "--out", str(out), "--maps", "0", "--json"]
+    assert run(["explain", str(folder / model), *arguments]) == 0
+    return (out / "explanation.html").read_text(), json.loads(capsys.readouterr().out)
+
+
+def test_what_the_dials_mattered_is_shown_as_the_bundle_says_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, said = explained(folder, "noted", capsys)
+    assert list(said["importance"].items()) == [("encoder.Recurrent.cell", 0.75), ("dropout", 0.25)]
+    assert page.index("encoder.Recurrent.cell</td><td>75.0%") < page.index("dropout</td><td>25.0%")
+
+
+def test_a_bundle_that_does_not_say_what_mattered_is_explained_without(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, said = explained(folder, "model", capsys)
+    assert said["importance"] == {}
+    assert "What the dials mattered" not in page
+
+
+@pytest.mark.parametrize("said", [{"dropout": "much"}, {"dropout": float("nan")}, {"dropout": 2}, ["dropout"], 1])
+def test_shares_that_are_none_are_refused(said: Any) -> None:
+    with pytest.raises(InputError, match="importance is no share"):
+        importance_of({"importance": said})
 
 
 @pytest.mark.parametrize(

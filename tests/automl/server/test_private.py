@@ -5,8 +5,8 @@ import io
 import re
 import zipfile
 
+from tests.automl.marked import MARKER, marker
 from tests.automl.server.test_pages import hidden
-from tests.automl.test_privacy import MARKER, marker
 
 ROWS = "".join(f"{marker(n)}\t{marker(n)[:4]}\n" for n in range(1000))
 PAGES = ("", "/live", "/trials/0", "/compare?trial=0&trial=2", "/try")

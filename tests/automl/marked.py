@@ -1,0 +1,85 @@
+"""A task whose training data are markers that stand nowhere else, and the places where a search leaves something."""
+
+import os
+import random
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.automl.command_line import DOCUMENT as SMALL
+from tests.automl.command_line import Finished, automl
+
+MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
+COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
+"""The data themselves, and the private folders of texts and token ids that a search reads."""
+DOCUMENT = SMALL.replace('test = "test.tsv"\n', "")
+WATCH = """
+import os, socket, sys
+def watched(event, arguments, path=os.environ["CONNECTIONS"]):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"):
+        local = event != "socket.getaddrinfo" and getattr(arguments[0], "family", None) == socket.AF_UNIX
+        if not local:
+            whom = arguments[:2] if event == "socket.getaddrinfo" else arguments[-1]
+            with open(path, "a") as file:
+                file.write(f"{event} {whom!r}\\n")
+sys.addaudithook(watched)
+"""
+"""Is run at the start of every Python process; a hook cannot be taken away again."""
+TRACKER = """
+import atexit, sys
+from pathlib import Path
+from tests.automl.trackers.fakes import {fake}
+sys.modules[__name__] = told = {fake}()
+atexit.register(lambda: Path("{name}.told").write_text(repr(vars(told))))
+"""
+"""Stands for a tracker's package: what it was told is written down when the process ends."""
+
+
+def marker(number: int) -> str:
+    """Return a source; its first four letters are the target."""
+    generator = random.Random(number)
+    return "zq" + "".join(generator.choices("abcdefghijklmnopqrstuvw", k=10))
+
+
+@dataclass(frozen=True)
+class Left:
+    """A folder that a search has worked in, what its commands printed, and the connections that they asked for."""
+
+    folder: Path
+    said: Mapping[str, Finished]
+    connections: str
+
+    def marked(self) -> set[str]:
+        """The files, and the outputs of commands, in which a marker stands."""
+        outputs = {name: (each.out + each.err).encode() for name, each in self.said.items()}
+        return marked(self.folder) | {name for name, data in outputs.items() if MARKER.search(data)}
+
+
+def marked(folder: Path) -> set[str]:
+    """Return the files below a folder in whose bytes a marker stands."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)) for path in files if MARKER.search(path.read_bytes())}
+
+
+def leave(folder: Path, document: str, commands: Mapping[str, Sequence[str]]) -> Left:
+    """Write a thousand pairs and `secret.toml`, and run commands there, every process of them watched."""
+    (folder / "train.tsv").write_text("".join(f"{marker(n)}\t{marker(n)[:4]}\n" for n in range(1000)))
+    (folder / "secret.toml").write_text(document)
+    (folder / "watch").mkdir()
+    (folder / "watch" / "sitecustomize.py").write_text(WATCH)
+    for name, fake in (("mlflow", "FakeMLflow"), ("wandb", "FakeWandB")):
+        (folder / "watch" / f"{name}.py").write_text(TRACKER.format(name=name, fake=fake))
+    record = folder / "connections.txt"
+    record.touch()
+    said = {name: watched(folder, *command) for name, command in commands.items()}
+    return Left(folder, said, record.read_text())
+
+
+def watched(folder: Path, *command: str) -> Finished:
+    """Run a command in a folder that `leave` has made."""
+    path = os.pathsep.join([str(folder / "watch"), *sys.path])
+    own = {"PYTHONPATH": path, "CONNECTIONS": str(folder / "connections.txt"), "AUTOML_CACHE": str(folder / "cache")}
+    own["AUTOML_PROGRAM_KEY"] = str(folder / "keys" / "programs.key")
+    return automl(folder, *command, text="abc\n", variables=[*own.items()])
