@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from automl.archives import files_below, packed
+from automl.archives import files_below, packed, shared_folder
 from automl.budget import parse_duration
 from automl.errors import InputError
 from automl.tasks import TASKS
@@ -84,7 +84,7 @@ class Connection:
 
         Args:
             path: The file or the folder.
-            others: Files below the folder of a file that it needs, such as its images; they go along in a ZIP file.
+            others: Files that it needs, such as its images; they go along in a ZIP file.
 
         Raises:
             InputError: It cannot be read, or the service refuses it.
@@ -95,7 +95,7 @@ class Connection:
             if place.is_dir():
                 name, data = f"{place.name}.zip", packed(place.parent, files_below(place), small=True)
             elif beside:
-                name, data = f"{place.stem}.zip", packed(place.parent, [place, *beside], small=True)
+                name, data = f"{place.stem}.zip", packed(shared_folder([place, *beside]), [place, *beside], small=True)
             else:
                 name, data = place.name, place.read_bytes()
         except OSError as error:
