@@ -47,9 +47,13 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The second file is what the image holds: what the service needs at the same versions, and nothing that only tests do.
+SERVED := postgres mysql images privacy dashboard oidc
 lock: .venv/installed
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml --group dev --output-file requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  pyproject.toml $(SERVED:%=--extra %) --constraint requirements.lock --output-file service.lock
 
 # The documents are Markdown; what can be wrong in them (links, commands, code) is tested.
 docs: .venv/installed

@@ -2,13 +2,14 @@
 
 import errno
 import io
+import os
 import shutil
 import stat
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def unpacked(archive: Path, folder: Path, room: Room | None = None) -> Path:
             raise
         raise InputError(f"{archive}: not a whole ZIP file; pack it anew") from None
     return folder
+
+
+def shared_folder(files: Sequence[Path]) -> Path:
+    """Return the innermost folder that several files, named by absolute paths, lie in or below."""
+    return Path(os.path.commonpath([path.parent for path in files]))
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -9,12 +9,13 @@ import json
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from automl.archives import files_below, packed
+from automl.archives import files_below, packed, shared_folder
 from automl.budget import parse_duration
 from automl.errors import InputError
 from automl.tasks import TASKS
@@ -24,7 +25,8 @@ from automl.tasks.draft import DEFAULT_TIME, document_for
 ENDED = ("finished", "failed", "paused", "cancelled", "interrupted")
 PAUSE_SECONDS = 2.0
 IMAGES = [name for name, kind in TASKS.items() if kind.form.reads_images]
-IMAGES_AT_ONCE = 16
+IMAGES_AT_ONCE, SOURCES_AT_ONCE, CHARACTERS_AT_ONCE = 16, 200, 200_000
+BEST = ("trial", "scores", "test_scores", "configuration", "parameters")
 AWAY = (502, 503, 504)
 """What a proxy answers while the service restarts, and the service while its database does."""
 TIMEOUT = httpx.Timeout(30.0, read=300.0)
@@ -84,7 +86,7 @@ class Connection:
 
         Args:
             path: The file or the folder.
-            others: Files below the folder of a file that it needs, such as its images; they go along in a ZIP file.
+            others: Files that it needs, such as its images; they go along in a ZIP file.
 
         Raises:
             InputError: It cannot be read, or the service refuses it.
@@ -95,7 +97,7 @@ class Connection:
             if place.is_dir():
                 name, data = f"{place.name}.zip", packed(place.parent, files_below(place), small=True)
             elif beside:
-                name, data = f"{place.stem}.zip", packed(place.parent, [place, *beside], small=True)
+                name, data = f"{place.stem}.zip", packed(shared_folder([place, *beside]), [place, *beside], small=True)
             else:
                 name, data = place.name, place.read_bytes()
         except OSError as error:
@@ -151,6 +153,22 @@ class Connection:
                     event[name] = value
 
 
+@dataclass(frozen=True)
+class RemoteBest:
+    """The best trial of a search, as `automl.search` gives it."""
+
+    search: "RemoteSearch" = field(repr=False)
+    trial: int
+    scores: Mapping[str, float]
+    test_scores: Mapping[str, float]
+    configuration: Mapping[str, Any]
+    parameters: int | None
+
+    def export(self, folder: str | Path, formats: Sequence[str] = ()) -> Path:
+        """Write the winner's folder; see `RemoteSearch.export`."""
+        return self.search.export(folder, formats=formats)
+
+
 class RemoteSearch:
     """A search of the service; `document` is how it stood when it was last asked."""
 
@@ -165,10 +183,10 @@ class RemoteSearch:
         return str(self.document["state"])
 
     @property
-    def best(self) -> Mapping[str, Any] | None:
-        """The best trial then: `trial`, `scores`, `test_scores`, `configuration`, `parameters`."""
-        best: Mapping[str, Any] | None = self.document["best"]
-        return best
+    def best(self) -> "RemoteBest | None":
+        """The best trial then."""
+        best = self.document["best"]
+        return None if best is None else RemoteBest(self, **{name: best[name] for name in BEST})
 
     def refresh(self) -> "RemoteSearch":
         """Ask how it stands."""
@@ -233,30 +251,47 @@ class RemoteSearch:
             InputError: The service refuses them, or an image cannot be read.
         """
         asked = {} if trial is None else {"trial": trial}
-        if self.document["task"]["kind"] not in IMAGES:
-            body = {"sources": list(map(str, sources)), **asked}
-            outputs: list[str] = self._connection.request("POST", self._path("predict"), json=body)["outputs"]
-            return outputs
-        path, seen = self._path("predict/images"), []
-        for begin in range(0, len(sources), IMAGES_AT_ONCE):
-            files = [("images", _image(source)) for source in sources[begin : begin + IMAGES_AT_ONCE]]
-            seen += self._connection.request("POST", path, files=files, params=asked)["outputs"]
-        return seen
+        outputs: list[str] = []
+        if self.document["task"]["kind"] in IMAGES:
+            path = self._path("predict/images")
+            for begin in range(0, len(sources), IMAGES_AT_ONCE):
+                files = [("images", _image(source)) for source in sources[begin : begin + IMAGES_AT_ONCE]]
+                outputs += self._connection.request("POST", path, files=files, params=asked)["outputs"]
+        else:
+            for piece in _pieces(list(map(str, sources))):
+                body = {"sources": piece, **asked}
+                outputs += self._connection.request("POST", self._path("predict"), json=body)["outputs"]
+        return outputs
 
-    def export(self, folder: str | Path, trial: int | None = None) -> Path:
+    def attention(self, source: str, trial: int | None = None) -> dict[str, Any]:
+        """Return where the winner, or another trial, looks: `source` and `target` tokens, `weights` by both."""
+        body = {"source": source} | ({} if trial is None else {"trial": trial})
+        found: dict[str, Any] = self._connection.request("POST", self._path("attention"), json=body)
+        return found
+
+    def export(self, folder: str | Path, trial: int | None = None, *, formats: Sequence[str] = ()) -> Path:
         """Write the winner's folder, or that of another trial; return it.
 
+        Args:
+            folder: Where; it must not be there yet.
+            trial: The trial.
+            formats: Further forms of the model in the same folder, such as `onnx`; each is compared with it there.
+
         Raises:
-            InputError: The folder is there already.
+            InputError: The folder is there already, or the model does not have a form.
         """
         target = Path(folder)
         if target.exists():
             raise InputError(f"{target}: is there already; name a new folder")
-        data = self._connection.request("GET", self._path("model"), params={} if trial is None else {"trial": trial})
-        target.mkdir(parents=True)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                (target / Path(entry.filename).name).write_bytes(archive.read(entry))
+        asked = {} if trial is None else {"trial": trial}
+        wanted = [{**asked, "format": form} for form in formats or ("bundle",)]
+        files: dict[tuple[str, ...], bytes] = {}
+        for each in wanted:
+            files |= _files(self._connection.request("GET", self._path("model"), params=each))
+        for name, data in files.items():
+            place = target.joinpath(*name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
         return target
 
     def delete(self, *, purge: bool = False) -> None:
@@ -283,6 +318,29 @@ def _budget(budget: str | Mapping[str, Any]) -> dict[str, Any]:
         parse_duration(budget)
         return {"time": budget}
     return dict(budget)
+
+
+def _pieces(sources: Sequence[str]) -> Iterator[list[str]]:
+    """Yield sources in turn, so many at a time as one request may have."""
+    piece: list[str] = []
+    for source in sources:
+        if len(piece) == SOURCES_AT_ONCE or sum(map(len, piece)) + len(source) > CHARACTERS_AT_ONCE:
+            yield piece
+            piece = []
+        piece.append(source)
+    if piece:
+        yield piece
+
+
+def _files(data: bytes) -> dict[tuple[str, ...], bytes]:
+    """Return the files of a ZIP file by their names within the one folder that it holds."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {
+            Path(entry.filename).parts[1:]: archive.read(entry) for entry in archive.infolist() if not entry.is_dir()
+        }
+    if any(not name or ".." in name for name in files):
+        raise InputError("the service sends files that lie outside of a model's folder; it is not to be trusted")
+    return files
 
 
 def _image(source: str | Path) -> tuple[str, bytes]:

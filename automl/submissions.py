@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from automl.archives import files_below, packed, unpacked
+from automl.archives import files_below, packed, shared_folder, unpacked
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
 from automl.pretraining import pretraining_document
@@ -156,19 +156,19 @@ def _carried(document: TaskDocument, path: Path, source: Packed | None, checkpoi
         if source is not None:
             return Parcel(objects.write(checkpoints, source.archive.read_bytes()), ZIP, source.entry)
         if path.is_dir():
-            return _packed(path, files_below(path), checkpoints)
+            return _packed(path, path.absolute().parent, files_below(path), checkpoints)
         others = [] if path not in document.data.files.values() else list(document.form.parts(path))
         if others:
-            return _packed(path, [path, *others], checkpoints)
+            files = [path.absolute(), *(other.absolute() for other in others)]
+            return _packed(path, shared_folder(files), files, checkpoints)
         return Parcel(objects.write(checkpoints, path.read_bytes()), path.suffix)
     except OSError as error:
         raise InputError(f"{path}: cannot be kept in {checkpoints} for a worker ({error.strerror})") from error
 
 
-def _packed(path: Path, files: Sequence[Path], checkpoints: objects.Place) -> Parcel:
-    place = path.absolute()
-    data = packed(place.parent, [file.absolute() for file in files])
-    return Parcel(objects.write(checkpoints, data), ZIP, place.name)
+def _packed(path: Path, folder: Path, files: Sequence[Path], checkpoints: objects.Place) -> Parcel:
+    data = packed(folder, [file.absolute() for file in files])
+    return Parcel(objects.write(checkpoints, data), ZIP, path.absolute().relative_to(folder).as_posix())
 
 
 def _described(database: Database, name: str) -> Search:

@@ -1,12 +1,16 @@
 """`automl serve`."""
 
+import errno
 import gc
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from automl.commands.options import FOUND, Storage, read_settings
+from automl.errors import InputError
 from automl.terminal.console import say
 
 if TYPE_CHECKING:
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 150.0
 RESTART_SECONDS = 5.0
+PATIENT_SECONDS = 1.0
+BACKLOG = 2048
+WORKER = (sys.executable, "-m", "automl.commands.attendant")
 
 
 def serve(  # noqa: PLR0913
@@ -65,10 +73,11 @@ def serve(  # noqa: PLR0913
         keep_days=keep_days,
     )
     options.check()
-    with closing(open_database(url)) as database:
+    # A token is made only by who can print it: another start may have the port.
+    with closing(open_database(url)) as database, listening(options) as listener:
         token = first_token(database, new=new_token)
         with Attendant(url, wanted=worker):
-            run_server(options, database, token)
+            run_server(options, database, listener, token)
     say("the service has ended")
     return FOUND
 
@@ -85,7 +94,33 @@ def first_token(database: "Database", *, new: bool) -> str | None:
     return add_key(database, account.id, "admin", "printed by automl serve")[1]
 
 
-def run_server(options: "ServerOptions", database: "Database", token: str | None) -> None:
+def listening(options: "ServerOptions") -> socket.socket:
+    """Return a socket that listens where a service does: who reads where it serves may come at once.
+
+    Raises:
+        InputError: It cannot, since another one does or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((options.host.strip("[]"), options.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        advice = "--port names another" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host names another"
+        why = (error.strerror or "is no address").lower()
+        raise InputError(f"{place_of(options, options.port)}: cannot be listened to ({why}); {advice}") from None
+    return listener
+
+
+def place_of(options: "ServerOptions", port: int) -> str:
+    """Return the address of a service."""
+    host = options.host if ":" not in options.host or options.host.startswith("[") else f"[{options.host}]"
+    return f"{'https' if options.certificate else 'http'}://{host}:{port}"
+
+
+def run_server(options: "ServerOptions", database: "Database", listener: socket.socket, token: str | None) -> None:
     """Serve until a signal ends it."""
     import uvicorn
 
@@ -111,17 +146,15 @@ def run_server(options: "ServerOptions", database: "Database", token: str | None
         ssl_certfile=options.certificate,
         ssl_keyfile=options.private_key,
     )
-    with config.bind_socket() as socket:
-        _greet(options, socket.getsockname()[1], token)
-        gc.freeze()  # what is loaded by now stays: looking at it again would hold requests up
-        # uvicorn raises the signal again at its end, which would end us before the worker has saved what runs
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.signal(signal.SIGINT, lambda *_: None)
-        Server(config, app.state.service.feed.close).run(sockets=[socket])
+    _greet(place_of(options, listener.getsockname()[1]), token)
+    gc.freeze()  # what is loaded by now stays: looking at it again would hold requests up
+    # uvicorn raises the signal again at its end, which would end us before the worker has saved what runs
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    Server(config, app.state.service.feed.close).run(sockets=[listener])
 
 
-def _greet(options: "ServerOptions", port: int, token: str | None) -> None:
-    place = f"{'https' if options.certificate else 'http'}://{options.host}:{port}"
+def _greet(place: str, token: str | None) -> None:
     if token is None:
         say(f"serving at {place}; its token was printed at the first start, --new-token makes another")
         return
@@ -142,12 +175,14 @@ def _log() -> None:
 
 
 class Attendant:
-    """Keeps a worker running beside the service, and ends it in good order."""
+    """Keeps a worker running beside the service, and ends it in good order; at once if another signal comes."""
 
-    def __init__(self, storage: str, *, wanted: bool) -> None:
+    def __init__(self, storage: str, *, wanted: bool, command: Sequence[str] = WORKER) -> None:
         self._storage = storage
         self._wanted = wanted
+        self._command = command
         self._ended = threading.Event()
+        self._hurried = threading.Event()
         self._thread = threading.Thread(target=self._attend)
 
     def __enter__(self) -> Self:
@@ -158,15 +193,20 @@ class Attendant:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._hurried.set())
         self._ended.set()
         if self._wanted:
+            self._thread.join(PATIENT_SECONDS)
+            if self._thread.is_alive():
+                say("saving what runs; it goes on at the next start (Ctrl-C again: do not wait for it)")
             self._thread.join()
 
     def _attend(self) -> None:
         # The thread that starts it must live as long as it: the system tells a child that the thread has ended.
         while not self._ended.is_set():
             child = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "automl.commands.attendant", str(os.getpid())],
+                [*self._command, str(os.getpid())],
                 env={**os.environ, "AUTOML_STORAGE": self._storage},
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
@@ -174,15 +214,15 @@ class Attendant:
             while child.poll() is None and not self._ended.wait(0.2):
                 pass
             if child.poll() is None:
-                _end(child)
+                self._end(child)
             elif not self._ended.wait(RESTART_SECONDS):
                 say("the worker of the service has ended; another one is started")
 
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    child.send_signal(signal.SIGTERM)
-    try:
-        child.wait(DRAIN_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
+    def _end(self, child: "subprocess.Popen[bytes]") -> None:
+        child.send_signal(signal.SIGTERM)
+        until = time.monotonic() + DRAIN_SECONDS
+        while child.poll() is None and time.monotonic() < until and not self._hurried.wait(0.1):
+            pass
+        if child.poll() is None:
+            child.kill()
         child.wait()

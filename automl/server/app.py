@@ -53,7 +53,8 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
     app.include_router(api.router())
     pages.install(app)
     app.include_router(pages.router())
-    if options.dashboard and dashboard.is_installed():
+    app.state.shows_dashboard = options.dashboard and dashboard.is_installed()
+    if app.state.shows_dashboard:
         shown = dashboard.Dashboard(database)
         for prefix in dashboard.PREFIXES:
             app.mount(prefix, shown, f"dashboard {prefix}")

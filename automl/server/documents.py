@@ -98,6 +98,10 @@ class SearchDocument(BaseModel):
     best: Best | None
     front: list[dict[str, Any]] | None = None
     why: str
+    warning: Annotated[str | None, Field(description="What is to be known before the winner is relied on.")] = None
+    refused: int = 0
+    spread: list[dict[str, Any]] | None = None
+    privacy: dict[str, Any] | None = None
     metric: str
     budget: dict[str, Any]
     account: str | None

@@ -1,5 +1,6 @@
 """How a service is run."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -116,6 +117,13 @@ class ServerOptions:
         for path in (self.certificate, self.private_key):
             if path is not None and not path.is_file():
                 raise InputError(f"{path}: there is no such file; name the certificate and its key in PEM")
+        if self.certificate is not None and self.private_key is not None:
+            try:
+                ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.certificate, self.private_key)
+            except (OSError, ssl.SSLError):
+                raise InputError(
+                    f"{self.certificate}: is no certificate in PEM of the key {self.private_key}; name two that fit"
+                ) from None
         if not self.is_local and not self.is_secure:
             raise InputError(
                 f"--host {self.host}: other machines would send their tokens in clear text; give --certificate and "

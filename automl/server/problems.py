@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from automl.errors import InputError
+from automl.tasks.document import explained
 from storage.database import BusyError, ConnectionLost, StorageError
 
 MEDIA_TYPE = "application/problem+json"
@@ -92,9 +93,17 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return _respond(request, 422, f"{place}: {first['msg']}"[:1000].encode("utf-8", "replace").decode())
+    return _respond(request, 422, _wrong(error.errors()[0])[:1000].encode("utf-8", "replace").decode())
+
+
+def _wrong(error: Any) -> str:
+    """Say which part of a request is wrong; of a task document as the command line does."""
+    where, *path = error["loc"]
+    inner = path[1:] if path[:1] == ["task"] else path if path[:1] == ["budget"] else []
+    if where == "body" and inner and inner != ["budget"]:
+        of_document: Any = {**error, "loc": tuple(inner)}
+        return f"task document: {explained(of_document)}"
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
 
 
 def _input(request: Request, error: Exception) -> Response:

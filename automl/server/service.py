@@ -2,17 +2,18 @@
 
 import hashlib
 import io
+import json
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from automl.bundle import write_bundle
+from automl.bundle import MANIFEST, write_bundle
 from automl.control import history
 from automl.data.corpus import corpus_folder
 from automl.errors import InputError
@@ -160,7 +161,8 @@ class Service:
         row = own_search(self, caller, said)
         if self.state(row) != "finished":
             raise Problem(409, f"search {row.name!r} is {self.state(row)}; begin from one that is finished")
-        return Located(self.bundle(row, None))
+        is_ensemble = bool(((row.summary or {}).get("best") or {}).get("members"))
+        return Located(self.bundle(row, self.model(row, None)[0] if is_ensemble else None))
 
     def validate(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, int]:
         """Check a task document without reading its data; returns it, and how many dials are free."""
@@ -239,18 +241,20 @@ class Service:
         queue_search(self.database, row.name)
 
     def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
-        """Give a search another budget, with which it goes on.
+        """Give a search another budget, with which it goes on; how it finishes stays unless the budget says otherwise.
 
         Raises:
             Problem: It was cancelled, or was not made by the service (409); the budget sets no limit (422).
         """
         state = self.state(row)
-        limits = budget.model_dump(mode="json", exclude_none=True)
-        if not limits:
-            raise Problem(422, "[budget] sets no limit; give time or trials")
         if state == "cancelled" or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; submit it under another name")
-        options = replace(Submission.from_mapping(row.options), budget=limits).to_mapping()
+        before = Submission.from_mapping(row.options)
+        kept = {name: value for name, value in before.budget.items() if name == "finish"}
+        wanted = kept | budget.model_dump(mode="json", exclude_none=True)
+        if document_from_mapping({**row.document, "budget": wanted}, Path()).is_endless:
+            raise Problem(422, "[budget] sets no limit; give time or trials")
+        options = replace(before, budget=wanted).to_mapping()
         self._check_quota(caller, but=row.name)
         ask(self.database, row.id, "restart")
         set_options(self.database, row.id, options)
@@ -290,7 +294,10 @@ class Service:
     # Models
 
     def model(self, row: SearchRow, trial: int | None) -> tuple[int, str]:
-        """Return the number of a trial, the best one where none is named, and the digest of its best checkpoint.
+        """Return the number of a trial, the best one where none is named, and what tells its model from all others.
+
+        The winner is what the search has left as such: others may speak with the best trial, or one may have been
+        distilled from them. A trial that is named is that trial alone.
 
         Raises:
             Problem: It has no result (409), or is not there (404).
@@ -298,29 +305,32 @@ class Service:
         record = self.library.record(row)
         if trial is not None and trial not in record.trials:
             raise not_found(f"trial {trial} of search {row.name!r}")
-        found = history.best(record.trials.values() if trial is None else [record.trials[trial]], record.criteria)
-        if found is None:
+        best = history.best(record.trials.values() if trial is None else [record.trials[trial]], record.criteria)
+        if best is None:
             raise Problem(409, f"search {row.name!r} has no result yet; wait for one")
-        return found[0].row.number, found[1].checkpoint
+        found = record.found(*best, alone=trial is not None)
+        return best[0].row.number, request_digest(json.dumps(asdict(found), sort_keys=True))[:32]
 
     def bundle(self, row: SearchRow, trial: int | None) -> Path:
-        """Return the folder of a trial's bundle, written where it is not there yet."""
-        number, digest = self.model(row, trial)
-        folder = private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest[:32]}"
-        if not (folder / "MANIFEST.json").is_file():
+        """Return the folder of a trial's bundle, or of the winner's, written where it is not there yet."""
+        folder = self._served(row, trial)
+        if not (folder / MANIFEST).is_file():
             record = self.library.record(row)
-            write_bundle(bundle_of_trial(record, number, self.options.cache, self.options.checkpoints), folder)
+            write_bundle(bundle_of_trial(record, trial, self.options.cache, self.options.checkpoints), folder)
         return folder
 
     def exported(self, row: SearchRow, trial: int | None, form: str) -> Path:
         """Return the folder of a trial with a further form beside its bundle, compared as `automl export` does."""
-        number, digest = self.model(row, trial)
-        folder = private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest[:32]}-{form}"
-        if not (folder / "MANIFEST.json").is_file():
+        folder = self._served(row, trial, f"-{form}")
+        if not (folder / MANIFEST).is_file():
             record, cache, checkpoints = self.library.record(row), self.options.cache, self.options.checkpoints
-            bundle = bundle_of_trial(record, number, cache, checkpoints)
+            bundle = bundle_of_trial(record, trial, cache, checkpoints)
             export(bundle, folder, [form], sample_of(record, bundle, cache, checkpoints))
         return folder
+
+    def _served(self, row: SearchRow, trial: int | None, form: str = "") -> Path:
+        number, digest = self.model(row, trial)
+        return private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest}{form}"
 
     def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
         """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it."""
@@ -342,7 +352,7 @@ class Service:
         if reads_images(row):
             raise Problem(409, f"search {row.name!r} is of images; send them to /v1/searches/{row.name}/predict/images")
         number, key, clean = self._asked(row, trial, sources)
-        return number, self.predictors.predict(key, lambda: self.bundle(row, number), clean) if clean else []
+        return number, self.predictors.predict(key, lambda: self.bundle(row, trial), clean) if clean else []
 
     def see(self, row: SearchRow, trial: int | None, images: Sequence[bytes]) -> tuple[int, list[Sight]]:
         """Return which trial predicted, and what it saw on each image, which are PNG or JPEG.
@@ -360,7 +370,7 @@ class Service:
             for file, image in zip(files, images, strict=True):
                 file.write_bytes(image)
             try:
-                seen = self.predictors.see(f"{row.id}-{digest}", lambda: self.bundle(row, number), files)
+                seen = self.predictors.see(f"{row.id}-{digest}", lambda: self.bundle(row, trial), files)
             except InputError as error:
                 raise spoken(error, files) from None
         return number, seen
@@ -374,7 +384,7 @@ class Service:
         if reads_images(row):
             raise Problem(409, f"search {row.name!r} is of images; where its models look is not shown")
         number, key, [clean] = self._asked(row, trial, [source])
-        return number, self.predictors.look(key, lambda: self.bundle(row, number), clean)
+        return number, self.predictors.look(key, lambda: self.bundle(row, trial), clean)
 
     def samples(self, row: SearchRow, trial: int) -> list[Example]:
         """Return what a trial makes of some sources of valid, where the task document shares them.

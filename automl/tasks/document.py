@@ -339,7 +339,7 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
     try:
         document = TaskDocument.model_validate(dict(mapping), context={"folder": folder})
     except ValidationError as error:
-        raise InputError(f"{where}: {_explain(error.errors()[0])}") from None
+        raise InputError(f"{where}: {explained(error.errors()[0])}") from None
     if problem := _contradiction(document.data):
         raise InputError(f"{where}: [data] {problem}")
     if problem := _impossible(document):
@@ -358,8 +358,8 @@ def _with_tokens(document: TaskDocument, where: str) -> TaskDocument:
     return document.model_copy(update={"data": document.data.model_copy(update=dict(fixed))}) if fixed else document
 
 
-def _explain(error: ErrorDetails) -> str:
-    """Say in one sentence which key is wrong and what would be right."""
+def explained(error: ErrorDetails) -> str:
+    """Say in one sentence which key of a task document is wrong and what would be right."""
     section = _SECTIONS.get(str(error["loc"][0]))
     path = [str(part) for part in error["loc"]][: 2 if section else 1]
     fields = (section if section and len(path) == 2 else TaskDocument).model_fields

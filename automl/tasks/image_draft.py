@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from automl.boxes import read_text
+from automl.data.coco import ANNOTATIONS, INSTANCES, Document, names_of
 from automl.data.images import SUFFIXES, canvas_of, said_of
 from automl.data.pixels import Canvas
 from automl.data.raw import SPLIT_STEMS
-from automl.data.scenes import Document
 from automl.data.sources import Columns, Pairs
 from automl.errors import InputError
 from automl.tasks.image_classification import ImageClassification
@@ -151,16 +151,48 @@ def propose_images(name: str, files: Mapping[str, Path]) -> ImageDraft:
 
 
 def find_scenes(data: Path) -> dict[str, Path] | None:
-    """Return the json file of each split, if there are any: one, or in a folder by their names or those of folders."""
+    """Return the json file of each split, if there are any: one, or in a folder by their names or those of folders.
+
+    The files may lie in a folder `annotations` of the folder, as COCO's do.
+
+    Raises:
+        InputError: Two are called alike, or several are as COCO's and none is called train.
+    """
     if data.suffix.lower() == SCENES and data.is_file():
         return {"train": data}
     if not data.is_dir():
         return None
     files = [path for path in sorted(data.glob(f"*{SCENES}")) if path.is_file()]
-    below = {path.parent.name: path for path in sorted(data.glob(f"*/*{SCENES}"))}
-    named = {path.stem.casefold(): path for path in files} | {name.casefold(): path for name, path in below.items()}
-    by_split = {name: named[stem] for name, stems in SPLIT_STEMS.items() for stem in stems if stem in named}
-    return by_split if "train" in by_split else _alone(files)
+    annotated = [path for path in sorted(data.glob(f"*/*{SCENES}")) if path.parent.name.casefold() == ANNOTATIONS]
+    below = {path.parent.name.casefold(): path for path in sorted(data.glob(f"*/*{SCENES}"))}
+    by_split = {}
+    for split, stems in SPLIT_STEMS.items():
+        named = [path for path in (*files, *annotated) if names_of(path)[-1].casefold() in stems]
+        if named:
+            by_split[split] = named
+        elif inside := next((below[stem] for stem in stems if stem in below), None):
+            by_split[split] = [inside]
+    if "train" in by_split:
+        return {split: _only(data, split, named) for split, named in by_split.items()}
+    return _alone(files) or _alone(annotated) or _instances(data, annotated)
+
+
+def _only(data: Path, split: str, named: Sequence[Path]) -> Path:
+    if len(named) > 1:
+        shown = " and ".join(str(path.relative_to(data)) for path in named[:2])
+        raise InputError(f"{data}: {shown} are both called {split}; leave one of them there")
+    return named[0]
+
+
+def _instances(data: Path, annotated: Sequence[Path]) -> dict[str, Path] | None:
+    """Return COCO's file of instances, whatever is wrong with it, where a folder has one alone."""
+    named = [path for path in annotated if path.name.startswith(INSTANCES)]
+    if len(named) > 1:
+        held = ", ".join(path.name for path in named[:6])
+        raise InputError(
+            f"{data}: no file of {ANNOTATIONS} is called train (it has {held}); call one {INSTANCES}train{SCENES}"
+        )
+    return {"train": named[0]} if named else None
 
 
 def _alone(files: Sequence[Path]) -> dict[str, Path] | None:

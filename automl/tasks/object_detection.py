@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from automl.boxes import read_text, scaled
+from automl.data.coco import files_of
 from automl.data.forms import Form
-from automl.data.scenes import files_of, read_scenes
+from automl.data.scenes import read_scenes
 from automl.data.sources import Pairs
 from automl.errors import InputError
 from automl.tasks.image_classification import ImageClassification

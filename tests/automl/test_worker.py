@@ -1,5 +1,6 @@
 """Queued searches and the workers that run them, on SQLite, with a trainer that only pretends."""
 
+import json
 import re
 import shutil
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save
 
 from automl.bundle import write_bundle
@@ -19,7 +21,8 @@ from automl.privacy import key_name, secret_key
 from automl.searches import Options
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
 from automl.submissions import submit
-from automl.tasks.document import document_from_mapping
+from automl.tasks.document import document_from_mapping, with_budget
+from automl.tasks.draft import document_for
 from automl.worker import Wishes, WorkerOptions, work
 from storage import objects
 from storage.attempts import list_attempts
@@ -188,6 +191,27 @@ def test_a_bundle_to_begin_from_goes_to_a_worker_elsewhere(place, monkeypatch):
     elsewhere(place, monkeypatch)
     place.work()
     assert place.search().state == "finished", place.said
+
+
+def test_a_file_as_cocos_goes_with_images_that_lie_beside_its_folder_to_a_worker_elsewhere(place, monkeypatch):
+    folder, count = place.folder / "pets", 20
+    images = [{"id": index, "file_name": f"{index}.png"} for index in range(count)]
+    boxes = [{"id": index, "image_id": index, "category_id": 1, "bbox": [0, 0, 4, 4]} for index in range(count)]
+    for name in ("train2017", "annotations"):
+        (folder / name).mkdir(parents=True)
+    for index in range(count):
+        pixels = np.random.default_rng(index).integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(folder / "train2017" / f"{index}.png")
+    categories = [{"id": 1, "name": "cat"}]
+    text = json.dumps({"images": images, "annotations": boxes, "categories": categories})
+    (folder / "annotations" / "instances_train2017.json").write_text(text)
+    document, _ = document_for(folder)
+    assert document.kind == "object_detection"
+    submit(with_budget(document, {"trials": 1}), Options(storage=place.url))
+    shutil.rmtree(folder)
+    elsewhere(place, monkeypatch)
+    place.work()
+    assert place.search("pets").state == "finished", place.said
 
 
 def test_a_text_that_cannot_be_read_is_said_when_it_is_queued(place):

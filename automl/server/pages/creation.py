@@ -16,7 +16,7 @@ from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Doer
 from automl.server.problems import Problem
 from automl.tasks import TASKS
-from automl.tasks.document import TaskDocument
+from automl.tasks.document import TaskDocument, explained
 from search_spaces.presets import PRESETS
 from storage.searches import list_searches
 
@@ -78,9 +78,7 @@ async def start_search(request: Request, caller: Doer) -> Response:
         task = TaskDocument.model_validate(document_of(fields))
         row = await slowly(request, service_of(request).submit, caller, task)
     except ValidationError as error:
-        first = error.errors()[0]
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        return _adjust(request, caller, fields, None, [], None, why)
+        return _adjust(request, caller, fields, None, [], None, explained(error.errors()[0]))
     except (Problem, InputError) as error:
         return _adjust(request, caller, fields, None, [], None, str(error))
     return RedirectResponse(f"/searches/{row.name}", 303)

@@ -36,5 +36,6 @@ TEMPLATES.env.globals["zip"] = zip
 
 def render(request: Request, template: str, caller: Caller | None, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
-    context = {"caller": caller, "csrf": form_token(request), **values}
+    shared = {"csrf": form_token(request), "shows_dashboard": request.app.state.shows_dashboard}
+    context = {"caller": caller, **shared, **values}
     return TEMPLATES.TemplateResponse(request, template, context, status_code=status)

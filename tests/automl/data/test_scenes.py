@@ -8,8 +8,9 @@ from PIL import Image as Pillow
 
 from automl.boxes import Box, read_text, scaled, to_text
 from automl.data.boxes import Boxes
+from automl.data.coco import files_of
 from automl.data.pixels import Canvas
-from automl.data.scenes import files_of, read_scenes
+from automl.data.scenes import read_scenes
 from automl.data.sources import Columns
 from automl.data.tokenizers import UNK, Tokenizer
 from automl.errors import InputError

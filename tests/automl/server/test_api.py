@@ -1,14 +1,18 @@
 """The way of a search over HTTP, from upload to prediction."""
 
 import io
+import json
 import zipfile
 from typing import get_args
+
+from sqlalchemy import update
 
 from automl.bundle import write_bundle
 from automl.export.forms import FORMS
 from automl.server.api.models import Format
 from storage import objects
 from storage.checkpoints import referenced
+from storage.searches import SEARCHES, get_search
 
 
 def test_a_task_is_submitted_run_and_taken_home(place):
@@ -52,12 +56,18 @@ def test_whatever_is_wrong_with_a_task_is_one_line_without_a_path(place):
         (place.task(upload), "words.tsv"),
         ({**place.task(upload), "pretraining": {"from": "/etc"}}, "there is no search"),
         ({**place.task(upload), "kind": "image_classification"}, "words.tsv"),
+        ({**place.task(upload), "bugdet": {}}, "task document: the key bugdet is not known; did you mean 'budget'?"),
+        ({**place.task(upload), "budget": {"tiem": "1m"}}, "the key [budget] tiem is not known; did you mean 'time'?"),
+        ({**place.task(upload), "budget": {"time": "soon"}}, "task document: [budget] time: "),
+        ({"name": "words"}, "task document: data is missing; add it with at least train"),
     ]:
         answer = ada.post("/v1/searches", json={"task": task})
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.status_code in (404, 422)
         assert words in answer.json()["detail"]
         assert str(place.folder) not in answer.text
+    assert ada.post("/v1/searches", json={}).json()["detail"] == "body.task: Field required"
+    assert ada.post("/v1/uploads", files={"file": ("words.tsv", "")}).json()["detail"].startswith("the file is empty")
 
 
 def test_the_same_idempotency_key_is_the_same_search(place):
@@ -92,6 +102,18 @@ def test_a_search_is_paused_resumed_extended_and_cancelled(place):
     assert ada.post("/v1/searches/words/cancel").json()["state"] == "cancelled"
     assert ada.post("/v1/searches/words/resume").status_code == 409
     assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 409
+
+
+def test_a_budget_that_is_changed_keeps_how_the_search_finishes_and_sets_a_limit(place):
+    ada = place.person()
+    task = place.task(place.upload(ada)) | {"budget": {"trials": 2, "finish": "ensemble"}}
+    ada.post("/v1/searches", json={"task": task})
+    for budget, kept in (({"time": "1h"}, "ensemble"), ({"trials": 3, "finish": "single"}, "single")):
+        answer = ada.put("/v1/searches/words/budget", json={"budget": budget})
+        assert (answer.status_code, answer.json()["budget"]) == (202, budget | {"finish": kept})
+    for budget in ({}, {"finish": "ensemble"}):
+        answer = ada.put("/v1/searches/words/budget", json={"budget": budget})
+        assert (answer.status_code, answer.json()["detail"]) == (422, "[budget] sets no limit; give time or trials")
 
 
 def test_lists_come_in_pages(place):
@@ -145,6 +167,32 @@ def test_every_form_of_a_model_can_be_asked_for(searched, monkeypatch):
     assert set(get_args(Format)) == set(FORMS)
     answer = searched.person().get("/v1/searches/words/model", params={"format": "onnx"})
     assert "words-0-onnx/onnx/model.bin" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+
+
+def test_the_winner_is_what_the_search_left_as_such_and_a_trial_that_is_named_is_alone(place):
+    ada = place.person()
+    place.submit(ada)
+    place.work()
+    row = get_search(place.database, "words")
+    service = place.app.state.service
+    before = service.bundle(row, None)
+    trials = [trial for trial in service.library.record(row).trials.values() if trial.segments]
+    others = [
+        {"trial": t.row.number, "configuration": t.row.configuration, "checkpoint": t.segments[-1].checkpoint}
+        for t in trials[1:]
+    ]
+    best = row.summary["best"] | {"members": others, "single": {"scores": {}, "test_scores": {}, "parameters": 1}}
+    with place.database.write() as transaction:
+        transaction.connection.execute(update(SEARCHES).values(summary=row.summary | {"best": best}))
+    row, found = get_search(place.database, "words"), {}
+    for trial in (None, best["trial"]):
+        asked = {} if trial is None else {"trial": trial}
+        archive = zipfile.ZipFile(io.BytesIO(ada.get("/v1/searches/words/model", params=asked).content))
+        found[trial] = json.loads(archive.read(next(name for name in archive.namelist() if "config.json" in name)))
+    assert len(found[None]["members"]) == len(others) > 0
+    assert "members" not in found[best["trial"]]
+    assert service.bundle(row, best["trial"]) != service.bundle(row, None) != before
+    assert ada.post("/v1/searches/words/predict", json={"sources": ["a"]}).json()["outputs"] == ["A"]
 
 
 def test_what_is_purged_is_gone_and_what_another_search_needs_is_not(place):

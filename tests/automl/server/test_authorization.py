@@ -177,6 +177,7 @@ def test_the_dashboard_is_read_by_administrators_alone(searched):
         assert other.get(path).status_code == 403
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert admin.request(method, path).status_code == 404
+    assert ('href="/dashboard"' in admin.get("/").text, 'href="/dashboard"' in other.get("/").text) == (True, False)
     assert [study["study_name"] for study in admin.get("/api/studies").json()["study_summaries"]] == ["words"]
     assert not SHOWN.fullmatch("/api/studies/1/artifacts")
     assert admin.get("/api/studies/../../v1/me").status_code in (401, 404)

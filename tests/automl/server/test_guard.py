@@ -115,6 +115,10 @@ def test_outside_of_this_machine_there_is_no_clear_text(place, tmp_path):
         replace(place.options, certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem").check()
     with pytest.raises(InputError, match="both"):
         replace(place.options, certificate=tmp_path / "c.pem").check()
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("no certificate")
+    with pytest.raises(InputError, match=r"c\.pem: is no certificate in PEM of the key .*k\.pem"):
+        replace(place.options, certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem").check()
 
 
 def test_a_connection_that_asks_for_nothing_is_closed_and_others_are_served(running):

@@ -47,6 +47,19 @@ def scenes(root: str = "", count: int = 20) -> dict[str, bytes]:
     }
 
 
+def coco(root: str = "", count: int = 20) -> dict[str, bytes]:
+    """The same in folders as COCO's."""
+    given = scenes(count=count)
+    document = given.pop("boxes.json")
+    images = {f"{root}train2017/{name.removeprefix('images/')}": data for name, data in given.items()}
+    return images | {f"{root}annotations/instances_train2017.json": document}
+
+
+def nowhere() -> dict[str, bytes]:
+    """A file of annotations whose image is not there."""
+    return {name: data for name, data in coco(count=1).items() if name.endswith(".json")}
+
+
 def zipped(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -78,6 +91,8 @@ def proposed(place, person, name: str, data: bytes) -> dict:
         ("photos.npz", arrays(), "image", 1),
         ("scenes.zip", zipped(scenes()), "object", 1),
         ("scenes.zip", zipped(scenes("all/")), "object", 1),
+        ("coco.zip", zipped(coco("coco/")), "object", 1),
+        ("annotations.zip", zipped(coco()), "object", 1),
         ("words.zip", zipped({"train.tsv": WORDS.encode(), "test.tsv": b"c\td\n"}), "sequence", 2),
     ],
 )
@@ -109,6 +124,11 @@ def test_what_is_packed_is_looked_at_searched_and_found_by_a_worker_elsewhere(
         ("photos.npz", zipped({"images.npy": bytes(2000), "labels.npy": b""}), "more than 1,000 bytes in all"),
         ("photos.zip", zipped({"a/1.png": bytes(2000), "b/2.png": b""}), "more than 1,000 bytes in all"),
         ("photos.zip", zipped({"a.exe": b"", "b.exe": b""}), "no file is called train"),
+        (
+            "coco.zip",
+            zipped(nowhere()),
+            "instances_train2017.json: image 0: there is no such image as 0.png; it was looked for in annotations/, ",
+        ),
     ],
 )
 def test_an_archive_that_could_hurt_or_holds_nothing_is_refused_without_a_path(place, name, data, message):
@@ -173,7 +193,7 @@ def test_texts_are_no_images(searched):
     assert (answer.status_code, "is of texts" in answer.json()["detail"]) == (409, True)
 
 
-@pytest.mark.parametrize("files", [album(), scenes("set/")], ids=["folder", "scenes"])
+@pytest.mark.parametrize("files", [album(), scenes("set/"), coco("set/")], ids=["folder", "scenes", "coco"])
 def test_the_client_packs_what_a_task_of_images_needs(place, tmp_path, monkeypatch, files):
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

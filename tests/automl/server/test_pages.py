@@ -4,8 +4,11 @@ import json
 import re
 from html import unescape
 
+from sqlalchemy import update
+
 from automl.server.pages.creation import document_of
 from automl.server.pages.rendering import duration
+from storage.searches import SEARCHES, get_search
 from tests.automl.server.service import WORDS
 
 
@@ -51,6 +54,7 @@ def test_what_is_wrong_is_said_on_the_page(place):
     assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
     answer = ada.post("/new/start", data=csrf | {"name": "a b", "train": "upload-1", "time": "soon"})
     assert (answer.status_code, 'role="alert"' in answer.text) == (422, True)
+    assert "[budget] time: " in answer.text
     page = ada.get("/searches/nothing", headers={"Accept": "text/html"})
     assert (page.status_code, "there is no search" in page.text) == (404, True)
     assert ada.post("/login", data={"token": "wrong"}).status_code == 401
@@ -81,3 +85,15 @@ def test_scripts_and_styles_come_from_here(place):
     for name in ("htmx.min.js", "plotly.min.js", "automl.css", "automl.js", "icon.svg", "htmx.LICENSE"):
         assert client.get(f"/assets/{name}").status_code == 200
     assert client.get("/assets/..%2fapp.py").status_code == 404
+
+
+def test_what_is_to_be_known_before_a_winner_is_relied_on_is_said(place):
+    place.submit(place.person())
+    place.work()
+    row = get_search(place.database, "words")
+    said = {"warning": "two trials are <as good>", "refused": 3}
+    with place.database.write() as transaction:
+        transaction.connection.execute(update(SEARCHES).values(summary=row.summary | said))
+    told = place.person().get("/v1/searches/words").json()
+    assert {name: told[name] for name in said} == said
+    assert "Take care: two trials are &lt;as good&gt;" in place.browser().get("/searches/words").text

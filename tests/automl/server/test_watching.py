@@ -2,17 +2,29 @@
 
 import threading
 
+import pytest
+
 import automl
 from automl import client as clients
+from automl.bundle import write_bundle
+from automl.errors import InputError
 
 
 def connected(place, port, name="ada", scope="run"):
     return automl.connect(f"http://127.0.0.1:{port}", place.token(name, scope))
 
 
+def pretended_export(bundle, folder, names, sample):
+    write_bundle(bundle, folder)
+    for name in names:
+        (folder / name).mkdir()
+        (folder / name / "model.bin").write_bytes(name.encode())
+
+
 def test_the_client_submits_watches_and_takes_home(running, tmp_path, monkeypatch):
     place, port = running()
     monkeypatch.setattr(clients, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr("automl.server.service.export", pretended_export)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "words.tsv").write_text("".join(f"{n:03d}\t{n:03d}\n" for n in range(40)))
     with connected(place, port) as service:
@@ -25,12 +37,22 @@ def take_home(place, service, tmp_path):
     worker.start()
     found = search.wait()
     worker.join()
-    assert (found.state, found.best["trial"]) == ("finished", 0)
+    assert (found.state, found.best.trial) == ("finished", 0)
+    assert found.best.scores["loss"] == found.leaderboard()[0]["scores"]["loss"]
     assert found.predict(["a", "b"]) == ["A", "B"]
+    many = [*map(str, range(2_500)), *["x" * 9_000] * 30]
+    assert found.predict(many) == [source.upper() for source in many]
+    assert found.predict([]) == []
+    assert found.attention("ab")["source"] == ["a", "b"]
     assert len(found.leaderboard()) == 3
     assert found.report()["metric"] == "sequence_error_rate"
     folder = found.export(tmp_path / "model")
     assert (folder / "MANIFEST.json").is_file()
+    forms = found.best.export(tmp_path / "forms", ["onnx", "int8"])
+    assert [(forms / form / "model.bin").read_bytes() for form in ("onnx", "int8")] == [b"onnx", b"int8"]
+    assert (forms / "MANIFEST.json").is_file()
+    with pytest.raises(InputError, match="is there already"):
+        found.export(folder)
     assert [other.name for other in service.searches()] == ["words"]
     assert service.open("words").extend({"trials": 5}).state == "queued"
     assert search.cancel().state == "cancelled"

@@ -1,3 +1,4 @@
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -57,4 +58,60 @@ def test_several_files_of_arrays_of_which_none_is_train_are_refused(tmp_path: Pa
     for name in ("one", "two"):
         np.savez(tmp_path / f"{name}.npz", images=[image()], labels=["a"])
     with pytest.raises(InputError, match="no file is called train"):
+        draft(tmp_path)
+
+
+def scenes(folder: Path, document: str, images: str, count: int = 4) -> Path:
+    """A json file as COCO's with images of a box each."""
+    for index in range(count):
+        path = folder / images / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(image()).save(path)
+    entries = [{"id": index, "file_name": f"{index}.png"} for index in range(count)]
+    boxes = [{"id": index, "image_id": index, "category_id": 1, "bbox": [1, 1, 3, 2]} for index in range(count)]
+    path = folder / document
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"images": entries, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("train", "images", "val"),
+    [
+        ("annotations/instances_train2017.json", "train2017", "annotations/instances_val2017.json"),
+        ("annotations/instances_train.json", "images", "annotations/instances_val.json"),
+        ("annotations/train.json", "images/train", "annotations/val.json"),
+        ("instances_train2017.json", "images/train2017", "instances_val2017.json"),
+        ("train/_annotations.coco.json", "train", "valid/_annotations.coco.json"),
+        ("train.json", "images", "val.json"),
+    ],
+)
+def test_a_folder_as_cocos_is_proposed_as_one(tmp_path: Path, train: str, images: str, val: str) -> None:
+    shown = {"train": scenes(tmp_path, train, images)}
+    shown["valid"] = scenes(tmp_path, val, images.replace("train", "valid" if "valid" in val else "val"))
+    for other in ("captions_train2017", "person_keypoints_train2017", "image_info_test2017"):
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        (tmp_path / "annotations" / f"{other}.json").write_text("[]")
+    proposed = draft(tmp_path)
+    document = document_from_mapping({"name": "pets", **tomllib.loads(proposed.to_toml(tmp_path))}, tmp_path)
+    assert document.kind == "object_detection"
+    assert document.data.files == shown
+
+
+def test_one_file_of_annotations_is_train_whatever_it_is_called(tmp_path: Path) -> None:
+    path = scenes(tmp_path, "annotations/instances_default.json", "images/default")
+    assert draft(tmp_path).files == {"train": path}
+    path.write_text("[")
+    with pytest.raises(InputError, match=r"instances_default\.json: this is not JSON"):
+        draft(tmp_path)
+
+
+def test_files_of_annotations_of_which_none_or_two_are_train_are_refused(tmp_path: Path) -> None:
+    for year in (2014, 2017):
+        scenes(tmp_path, f"annotations/instances_val{year}.json", "images")
+    with pytest.raises(InputError, match=r"called train \(it has instances_val2014\.json, instances_val2017\.json\)"):
+        draft(tmp_path)
+    for year in (2014, 2017):
+        scenes(tmp_path, f"annotations/instances_train{year}.json", "images")
+    with pytest.raises(InputError, match=r"train2014\.json and annotations/instances_train2017\.json are both called"):
         draft(tmp_path)
