@@ -13,13 +13,19 @@ from typing import Any
 
 def arguments(description: str, full: str | None = None) -> argparse.Namespace:
     """Read `--quick`, `--data DIR` and `--json`; `--full` where a benchmark says what that is."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="small models and few runs: does it work?")
+    asking = parser(description)
     if full is not None:
-        parser.add_argument("--full", action="store_true", help=full)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets, where the benchmark reads any")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    return parser.parse_args()
+        asking.add_argument("--full", action="store_true", help=full)
+    return asking.parse_args()
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return what reads `--quick`, `--data DIR` and `--json`, and whatever else a benchmark adds."""
+    asking = argparse.ArgumentParser(description=description)
+    asking.add_argument("--quick", action="store_true", help="small models and few runs: does it work?")
+    asking.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets, where the benchmark reads any")
+    asking.add_argument("--json", action="store_true", help="print one JSON document")
+    return asking
 
 
 def interleaved(sides: Mapping[str, Callable[[], Any]], runs: int) -> dict[str, list[Any]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.heterogeneous import DATES
+from benchmarks.heterogeneous.handover import DATES
 from benchmarks.measurement import Result, arguments, load, median
 
 COUNTS, QUICK_COUNTS = (1, 4, 16, 64, 256), (1, 4)
