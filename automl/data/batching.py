@@ -8,7 +8,8 @@ to the target tokens that its recipe asks for; so the shape is the same for ever
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
+from operator import itemgetter, mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 from automl.data.boxes import PER_OBJECT
 from automl.data.table import Split
 
-MOST_BUCKETS = 2
-CUTS = (*(k / 20 for k in range(10, 20)), 0.97, 0.98, 0.99)
-"""Shares of the rows, the shortest first, that may have a shape of their own."""
+MOST_BUCKETS = 3
+ROWS_OF_MOST = 1_000
+"""Fewer rows have two shapes at most."""
+PRICE = 0.1
+"""What a further shape has to spare of everything, so that it is worth a compilation."""
+CUTS = (*(k / 20 for k in range(6, 20)), 0.97, 0.98, 0.99)
+"""Shares of the rows, the shortest first, after which another shape may begin."""
 WEIGHT_OF_PAIRS = 1 / 8
 """What a place of the source costs for each place of the target, by attention, against a place of either side alone."""
 MULTIPLE = 4
@@ -189,26 +194,38 @@ def _of_images(split: Split, rows: int) -> int:
 def _buckets(
     source: NDArray[np.int64], target: NDArray[np.int64]
 ) -> tuple[tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
-    order = np.argsort(source + target, kind="stable").astype(np.int32)
-    cuts = [round(len(order) * share) for share in CUTS] if MOST_BUCKETS > 1 else []
-    choices = [(0, cut, len(order)) for cut in cuts] + [(0, len(order))]
-    best = min(choices, key=lambda edges: _cost(source, target, order, edges) * (1 + 0.1 * len(edges)))
-    parts = [order[a:b] for a, b in pairwise(best) if b > a]
-    return tuple(_shape(source, target, rows) for rows in parts), tuple(np.sort(rows) for rows in parts)
+    orders = [np.argsort(key, kind="stable").astype(np.int32) for key in (source + target, np.maximum(source, target))]
+    _, shapes, parts = min((_divided(source, target, order) for order in orders), key=itemgetter(0))
+    return shapes, parts
 
 
-def _cost(
-    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32], edges: tuple[int, ...]
-) -> float:
-    shapes = [(b - a, _shape(source, target, order[a:b])) for a, b in pairwise(edges) if b > a]
-    return sum(
-        rows * (shape.source + 2 * shape.target + WEIGHT_OF_PAIRS * shape.source * shape.target)
-        for rows, shape in shapes
-    )
+def _divided(
+    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32]
+) -> tuple[float, tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
+    """Return what the best division of sorted rows costs, its shapes, and the rows of each."""
+    places = sorted({0, *(round(len(order) * share) for share in CUTS)} - {len(order)})
+    longest = [np.maximum.reduceat(lengths[order], places) for lengths in (source, target)]
+    most = MOST_BUCKETS if len(order) >= ROWS_OF_MOST else 2
+
+    def shapes(inner: tuple[int, ...]) -> list[Bucket]:
+        ends = pairwise((0, *inner, len(places)))
+        return [Bucket(*(rounded(int(part[a:b].max())) for part in longest)) for a, b in ends]
+
+    def edges(inner: tuple[int, ...]) -> list[tuple[int, int]]:
+        return list(pairwise((0, *(places[place] for place in inner), len(order))))
+
+    def cost(inner: tuple[int, ...]) -> float:
+        rows = [b - a for a, b in edges(inner)]
+        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, map(_cost, shapes(inner))))
+
+    choices = [inner for count in range(most) for inner in combinations(range(1, len(places)), count)]
+    best = min(choices, key=cost)
+    return cost(best), tuple(shapes(best)), tuple(np.sort(order[a:b]) for a, b in edges(best))
 
 
-def _shape(source: NDArray[np.int64], target: NDArray[np.int64], rows: NDArray[np.int32]) -> Bucket:
-    return Bucket(rounded(int(source[rows].max())), rounded(int(target[rows].max())))
+def _cost(shape: Bucket) -> float:
+    """Return what a row of a shape costs, in places of a source."""
+    return shape.source + 2 * shape.target + WEIGHT_OF_PAIRS * shape.source * shape.target
 
 
 def rounded(length: int) -> int:

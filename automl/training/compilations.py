@@ -11,11 +11,12 @@ FOUND = "/jax/compilation_cache/cache_retrieval_time_sec"
 
 
 class Compilations:
-    """Programs that were compiled in this process, by whomever, and the seconds it took."""
+    """Programs that were compiled in this process, by whomever, and the seconds it took; and those JAX's cache held."""
 
     def __init__(self) -> None:
         self.count = 0
         self.seconds = 0.0
+        self.found = 0
         self._lock = Lock()
 
     def note(self, event: str, duration_secs: float, **_: str | int) -> None:
@@ -24,6 +25,7 @@ class Compilations:
         with self._lock:
             self.count += sign
             self.seconds += sign * duration_secs
+            self.found += event == FOUND
 
 
 @cache

@@ -106,8 +106,10 @@ class Programs:
             return program
         if kept and not kept.payload:
             self._rely_on_jax()
+        found = self._compilations.found
         compiled: Program = build().lower(*arguments).compile()
-        if self._cache is not None and self._keeping:
+        # What JAX's own cache held cannot be written again in a form that runs when it is read: it stays there.
+        if self._cache is not None and self._keeping and self._compilations.found == found:
             with self._said():
                 self._cache.write(name, pickle.dumps(_kept(compiled, kept.rejections + 1 if kept else 0)))
         return compiled

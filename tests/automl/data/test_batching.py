@@ -97,6 +97,17 @@ def test_a_few_long_rows_do_not_make_every_batch_long() -> None:
     assert [len(members) for members in order.members] == [60, 20]
 
 
+def test_many_rows_may_have_three_shapes_and_fewer_two() -> None:
+    lengths = [(3, 4)] * 50 + [(11, 10)] * 30 + [(39, 33)] * 20
+    assert plan(split_of(lengths * 10), 8, 4).buckets == (Bucket(4, 8), Bucket(12, 12), Bucket(40, 36))
+    assert len(plan(split_of(lengths * 9), 8, 4).buckets) == 2
+
+
+def test_rows_are_sorted_by_what_divides_them_best() -> None:
+    lengths = [(4, 3)] * 60 + [(20, 3)] * 20 + [(12, 11)] * 20
+    assert plan(split_of(lengths), 8, 4).buckets == (Bucket(4, 4), Bucket(20, 12))
+
+
 def test_rows_of_like_length_share_one_shape() -> None:
     assert plan(split_of([(7, 6)] * 50), 8, 4).buckets == (Bucket(8, 8),)
 

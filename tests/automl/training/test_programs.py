@@ -13,6 +13,7 @@ import pytest
 from automl.segments import ProgramFolder
 from automl.training import cache, programs, surroundings
 from automl.training.cache import MAGIC, SEAL_BYTES, SUFFIX
+from automl.training.compilations import FOUND, compilations
 from automl.training.programs import Programs
 from tests.automl.training.test_cache import hostile
 
@@ -180,6 +181,15 @@ def test_a_runtime_that_rejects_what_it_wrote_is_said_once_and_left_to_the_cache
     assert all("rejected" in line for line in said)
     folder = Path(settings["jax_compilation_cache_dir"])
     assert (folder.parent, folder.stat().st_mode & 0o777) == (Path(place.folder), 0o700)
+
+
+def test_what_the_cache_of_jax_held_is_left_there(place: ProgramFolder) -> None:
+    def found() -> Any:
+        compilations().note(FOUND, 0.1)
+        return double()
+
+    assert run(Programs(place), found) == [0.0, 2.0, 4.0, 6.0]
+    assert not list(Path(place.folder).glob("*" + SUFFIX))
 
 
 def test_a_full_disk_is_said_once_and_programs_are_compiled(
