@@ -151,10 +151,11 @@ def taken(in_hull: bool, trainer: Any, configuration: Seq2Seq, seed: int, steps:
     from automl.segments import Segment
     from automl.training.course import Course
     from automl.training.dataset import CHUNK
-    from automl.training.executables import model_of, new_state, train_program
+    from automl.training.executables import model_of, train_program
     from automl.training.hulls import Hull
     from automl.training.signature import signature
     from automl.training.slots import Kind
+    from automl.training.steps import new_state
     from search_spaces.optimizers import alike
 
     dataset = trainer.dataset(configuration)
