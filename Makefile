@@ -26,10 +26,13 @@ search: .venv/installed examples/dates/train.tsv
 
 test: check
 
+# The tests of a file share what is expensive to make, such as a search that has ended, so one process runs them all.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 # What forks runs by itself: no process may fork once it has loaded JAX, as those of the other tests do.
 check: lint
 	$(BIN)/python -m pytest tests/torture
-	$(BIN)/python -m pytest -n 2 --ignore tests/torture
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/torture
 
 # The counted form of what tests/torture and tests/storm do: hundreds of kills, every crash point; then what every kind of model learns.
 torture: .venv/installed
@@ -67,7 +70,7 @@ compatibility:
 	  uv="$$PWD/.venv-compatibility/bin/uv pip"; python="--python .venv-compatibility/bin/python"; \
 	  $$uv sync --quiet $$python --require-hashes requirements.lock; \
 	  $$uv install --quiet $$python --no-deps --no-build-isolation --editable .; \
-	  .venv-compatibility/bin/python -m pytest -n 2; \
+	  .venv-compatibility/bin/python -m pytest $(PARALLEL); \
 	fi
 
 # Measurements against other ways to do the same; minutes each, best on a machine without other work.

@@ -327,8 +327,8 @@ class Model:
         from automl.data.batching import Bucket
         from automl.data.table import Split
         from automl.metrics import Likelihood
+        from automl.training.arrays import on_device
         from automl.training.evaluation import flat, forced_sums
-        from automl.training.executables import on_device
 
         targets = self._target.encode_batch(texts)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))

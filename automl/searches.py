@@ -124,9 +124,56 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
         InputError: The document, its data or an option is wrong.
         StorageError: The database cannot be used, or another process runs this search.
     """
-    began = monotonic()
-    settings = Settings()
-    url = options.storage or settings.storage
+    ready = _prepared(document, options, ground)
+    if document.pretraining is not None and document.pretraining.unlabelled is not None and not ground.starts:
+        space, grown, found = _pretrained(document, options, ready.space, ready.table)
+        if found[-1].state == "interrupted":
+            return found[-1]
+        ready = replace(ready, space=space, ground=grown, spent=sum(each.seconds for each in found))
+    with (
+        closing(open_database(options.storage or ready.settings.storage)) as database,
+        _held(database, document, ready.corpus, ready.checkpoints, options) as (row, lease),
+    ):
+        if _is_over(ready, row):
+            options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
+            update_search(database, lease, state="finished", message=row.message)
+        else:
+            _search(ready, database, row, lease)
+        taught = _distilled(document, options, ready.space, database, lease)
+        out = ready.out if options.export else None
+        ended = _export(database, lease, document, ready.corpus, ready.checkpoints, out)
+        return replace(ended, state="interrupted") if taught and taught.state == "interrupted" else ended
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A run of a search, as far as no database is needed: what is searched, on what data, from when on.
+
+    Attributes:
+        out: Folder of the winner.
+        trackers: Names of those that are told of it.
+        ground: What it begins from.
+        began: When the run began, by a clock that never goes back.
+        spent: Seconds of the budget that pre-training took.
+    """
+
+    document: TaskDocument
+    options: Options
+    settings: Settings
+    out: Path
+    checkpoints: objects.Place
+    trackers: tuple[str, ...]
+    corpus: Corpus
+    table: TokenTable
+    space: Space
+    ground: Ground
+    began: float
+    spent: float = 0.0
+
+
+def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prepared:
+    """Return a run whose options and document agree and whose data are read, with notices of what they lack."""
+    began, settings = monotonic(), Settings()
     out, checkpoints, trackers = _checked(document, options, settings)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(ground.data_of(document), private_folder(settings.cache))
@@ -136,45 +183,57 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
     space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
-    spent = 0.0
-    if document.pretraining is not None and document.pretraining.unlabelled is not None and not ground.starts:
-        space, ground, found = _pretrained(document, options, space, table)
-        if found[-1].state == "interrupted":
-            return found[-1]
-        spent = sum(each.seconds for each in found)
-    with (
-        closing(open_database(url)) as database,
-        _held(database, document, corpus, checkpoints, options) as (row, lease),
-    ):
-        over = is_spent(row, document.limits) or (is_unlearnt(row) and has_had(row, document.limits))
-        if over and not is_sound(row, checkpoints):
-            options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
-            over = False
-        if over:
-            options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
-            update_search(database, lease, state="finished", message=row.message)
-        else:
-            profile, rows = profile_of(table), table.split("train").rows
-            alone = options.deterministic or document.privacy is not None
-            earlier = best_of_earlier(() if alone else list_searches(database), row.name, document.kind, profile, space)
-            agreed = with_terms(
-                database, lease, row, document, rows, secret=not options.deterministic, say=options.on_notice
-            )
-            spent = monotonic() - began if row.seconds else max(spent, monotonic() - began)
-            plan = plan_of(document, space, table, checkpoints, spent)
-            passes = ground.passes or plan.passes
-            plan = with_privacy(replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition), agreed)
-            workload = workload_of(table, plan, settings, options)
-            workload = replace(workload, starts=ground.starts, soft_targets=ground.soft_targets)
-            workload = replace(workload, privacy=mechanism_of(agreed, settings.privacy_keys, document.seed.value))
-            with followed(database, row, plan.criteria.metric.name, trackers, settings.runs, options.on_notice):
-                outcome = _run(database, agreed, lease, plan, workload, options)
-            summary = {**_summary(outcome, document.limits), "data": asdict(profile), "origins": origins_of(document)}
-            update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
-            _check_time(outcome, plan)
-        taught = _distilled(document, options, space, database, lease)
-        ended = _export(database, lease, document, corpus, checkpoints, out if options.export else None)
-        return replace(ended, state="interrupted") if taught and taught.state == "interrupted" else ended
+    return _Prepared(
+        document, options, settings, out, checkpoints, trackers, corpus, table, space=space, ground=ground, began=began
+    )
+
+
+def _is_over(ready: _Prepared, row: SearchRow) -> bool:
+    """Say whether nothing is left to be searched: the budget is spent, and the winner is there."""
+    limits = ready.document.limits
+    if not (is_spent(row, limits) or (is_unlearnt(row) and has_had(row, limits))):
+        return False
+    if is_sound(row, ready.checkpoints):
+        return True
+    ready.options.on_notice("the winner's checkpoint is gone or damaged: the next best is taken")
+    return False
+
+
+def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) -> None:
+    """Search until the budget is spent or it is interrupted, and write down what was found."""
+    document, options, settings, rows = ready.document, ready.options, ready.settings, ready.table.split("train").rows
+    agreed = with_terms(database, lease, row, document, rows, secret=not options.deterministic, say=options.on_notice)
+    plan = _planned(ready, database, agreed)
+    workload = replace(
+        workload_of(ready.table, plan, settings, options),
+        starts=ready.ground.starts,
+        soft_targets=ready.ground.soft_targets,
+        privacy=mechanism_of(agreed, settings.privacy_keys, document.seed.value),
+    )
+    with followed(database, row, plan.criteria.metric.name, ready.trackers, settings.runs, options.on_notice):
+        outcome = _run(database, agreed, lease, plan, workload, options)
+    data, owed = asdict(profile_of(ready.table)), origins_of(document)
+    summary = {**_summary(outcome, document.limits), "data": data, "origins": owed}
+    update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
+    _check_time(outcome, plan)
+
+
+def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
+    """Return the plan of a run: with what earlier searches teach, from what it begins, and as private as was agreed."""
+    document, ground = ready.document, ready.ground
+    alone = ready.options.deterministic or document.privacy is not None
+    others = () if alone else list_searches(database)
+    earlier = best_of_earlier(others, agreed.name, document.kind, profile_of(ready.table), ready.space)
+    gone = monotonic() - ready.began
+    plan = plan_of(
+        document,
+        ready.space,
+        ready.table,
+        ready.checkpoints,
+        gone if agreed.seconds else max(ready.spent, gone),
+    )
+    passes = ground.passes or plan.passes
+    return with_privacy(replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition), agreed)
 
 
 def _checked(

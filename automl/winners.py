@@ -14,7 +14,7 @@ from automl.bundle import Bundle, write_bundle
 from automl.card import Account, model_card
 from automl.control.noise import SHARES, deviation
 from automl.data.corpus import Corpus
-from automl.data.table import tokenized, tokens_of
+from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.privacy import FIXED, Terms
@@ -175,13 +175,26 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
     Raises:
         StorageError: The checkpoint's bytes are gone or damaged.
     """
-    built = from_dict(Seq2Seq, found.configuration)
-    table = tokenized(corpus, tokens_of(built))
-    limits = table.limits(built.length_slack)
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, found.configuration)))
+    config = _config_of(row, table, found)
+    digests = [found.checkpoint, *(member["checkpoint"] for member in found.members)]
+    return Bundle(
+        config=config,
+        weights=together([_weights(checkpoints, digest) for digest in digests]),
+        source_tokenizer=table.source_tokenizer.to_json(),
+        target_tokenizer=table.target_tokenizer.to_json(),
+        metrics=_metrics_of(row, corpus, config["metrics"], found),
+        card=model_card(account_of(row, corpus, config, found)),
+    )
+
+
+def _config_of(row: SearchRow, table: TokenTable, found: Found) -> dict[str, Any]:
+    """Return all but the weights and the tokenizers that predicting needs."""
+    limits = table.limits(from_dict(Seq2Seq, found.configuration).length_slack)
     columns = row.document["data"]
     names = row.document.get("metric", {}).get("name", TASKS[row.document["kind"]].metrics[0])
     named = [names] if isinstance(names, str) else list(names)
-    config = {
+    return {
         "kind": row.document["kind"],
         "configuration": found.configuration,
         **({"members": [member["configuration"] for member in found.members]} if found.members else {}),
@@ -199,29 +212,21 @@ def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found:
         },
         "metrics": [name for name in named if name in METRICS],
     }
-    digests = [found.checkpoint, *(member["checkpoint"] for member in found.members)]
-    return Bundle(
-        config=config,
-        weights=together([_weights(checkpoints, digest) for digest in digests]),
-        source_tokenizer=table.source_tokenizer.to_json(),
-        target_tokenizer=table.target_tokenizer.to_json(),
-        metrics={
-            "search": row.name,
-            "scores": found.scores,
-            "signatures": signatures(config["metrics"], corpus.references("test")),
-            "seconds": round(row.seconds, 1),
-            **{
-                name: said
-                for name in ("membership", "single", "finish", "finishes")
-                if (said := getattr(found, name)) is not None
-            },
-            **({"origins": owed} if (owed := (row.summary or {}).get("origins")) else {}),
-            **({"importance": dials} if (dials := (row.summary or {}).get("importance")) else {}),
-            **({"spread": spread} if (spread := _spread_of(row, found)) else {}),
-            **({} if (private := _privacy(row.summary or {})) is None else {"privacy": private}),
-        },
-        card=model_card(account_of(row, corpus, config, found)),
-    )
+
+
+def _metrics_of(row: SearchRow, corpus: Corpus, names: Sequence[str], found: Found) -> dict[str, Any]:
+    """Return how a model does, how that was measured, and what else is known of it."""
+    known = {name: getattr(found, name) for name in ("membership", "single", "finish", "finishes")}
+    summary = row.summary or {}
+    known |= {name: summary.get(name) or None for name in ("origins", "importance")}
+    known |= {"spread": _spread_of(row, found) or None, "privacy": _privacy(summary)}
+    return {
+        "search": row.name,
+        "scores": found.scores,
+        "signatures": signatures(names, corpus.references("test")),
+        "seconds": round(row.seconds, 1),
+        **{name: said for name, said in known.items() if said is not None},
+    }
 
 
 def _weights(checkpoints: objects.Place, digest: str) -> dict[str, Any]:

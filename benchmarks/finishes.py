@@ -5,17 +5,17 @@ A cell is a job that goes on where it was left (its database is kept under `--wo
 searched or distilled is held to the same number of parameters; those that speak together are not.
 """
 
-import argparse
-import json
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from automl.distillation import REPORTED
+from benchmarks.jobs import Jobs
 from benchmarks.measurement import load
-from benchmarks.searches import automl, commit, keep, read_lines, toml
+from benchmarks.searches import automl, commit, keep, toml
 from benchmarks.tasks import ROWS
 
 RESULTS = Path(__file__).parent / "results" / "finishes.jsonl"
@@ -36,6 +36,7 @@ SPACE = {
 }
 """One small shape with a free recipe, so that a search of minutes trains several models."""
 FINISHES = ("single", "ensemble", "distilled")
+JOBS = Jobs("finishes", "cell", CELLS, RESULTS, quick=1.0, minutes=MINUTES)
 
 
 def document(name: str, data: Path, minutes: float) -> dict[str, Any]:
@@ -47,29 +48,11 @@ def document(name: str, data: Path, minutes: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run the cells that have no line yet, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", nargs="*", metavar="CELL", help=f"of {', '.join(CELLS)}; all without a line if absent")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets; without it nothing is run")
-    parser.add_argument("--work", type=Path, default=Path("models/finishes"), metavar="DIR", help="databases, winners")
-    parser.add_argument("--minutes", type=float, default=MINUTES, metavar="N", help="budget of a cell")
-    parser.add_argument("--quick", action="store_true", help="one minute each, and no line is written")
-    parser.add_argument("--table", action="store_true", help="print the results so far in Markdown, and run nothing")
-    parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
-    options = parser.parse_args()
-    if options.table:
-        print(table(read_lines(RESULTS)))
-        return
-    if options.data is None:
-        print("finishes: minutes on data sets that --data names; nothing is run without it", file=sys.stderr)
-        return
-    if unknown := [name for name in options.cells if name not in CELLS]:
-        parser.error(f"no cell {unknown[0]}; there are {', '.join(CELLS)}")
-    done = {line["cell"] for line in read_lines(RESULTS)}
-    names = options.cells or [name for name in CELLS if name not in done]
-    found = {name: run(name, options) for name in names}
+    options = JOBS.wanted(__doc__, table)
+    found = [run(name, options) for name in options.names]
     if options.json:
-        ratios = {name: ratio for name, line in found.items() if (ratio := gained(line)) is not None}
-        print(json.dumps({"version": 1, "name": "finishes", "ratios": ratios, "measured": found}))
+        ratios = {line["cell"]: ratio for line in found if (ratio := gained(line)) is not None}
+        print(JOBS.told(found, ratios))
 
 
 def gained(line: Mapping[str, Any]) -> float | None:
@@ -79,10 +62,9 @@ def gained(line: Mapping[str, Any]) -> float | None:
     return finishes["single"]["test_scores"][name] / distilled if distilled else None
 
 
-def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
+def run(name: str, options: Namespace) -> dict[str, Any]:
     """Search a cell, and write its line."""
-    minutes = 1.0 if options.quick else options.minutes
-    work = options.work / name
+    minutes, work = options.minutes, options.work / name
     work.mkdir(parents=True, exist_ok=True)
     (work / "task.toml").write_text(toml(document(name, options.data, minutes)), encoding="utf-8")
     command = ["search", "task.toml", "--storage", "sqlite:///automl.db", "--out", "winner", "--json"]

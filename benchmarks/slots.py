@@ -78,10 +78,10 @@ def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
     from automl.segments import Segment, Workload
     from automl.tasks.document import read_document
     from automl.training.course import Course
-    from automl.training.executables import new_state
     from automl.training.hulls import Hull
     from automl.training.population_trainer import PopulationTrainer, bucket_of
     from automl.training.slots import Kind, Slots
+    from automl.training.steps import new_state
     from search_spaces.costs import Extent, step_operations
     from search_spaces.dials import to_dict
     from search_spaces.optimizers import alike

@@ -117,8 +117,9 @@ def orders(trainer: Any, configuration: Any) -> Iterator[Any]:
     from automl.segments import Segment
     from automl.training.compiler import Source
     from automl.training.course import Course
-    from automl.training.executables import model_of, new_state
+    from automl.training.executables import model_of
     from automl.training.signature import signature
+    from automl.training.steps import new_state
     from search_spaces.dials import to_dict
     from search_spaces.optimizers import alike
 

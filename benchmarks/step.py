@@ -99,9 +99,10 @@ def answer(family: str, size: int, threads: int) -> None:
     from automl.data.batching import plan
     from automl.models.parameters import initialise
     from automl.training.course import Course
-    from automl.training.executables import model_of, new_state, train_program
+    from automl.training.executables import model_of, train_program
     from automl.training.sharding import core_mesh, on_all
     from automl.training.signature import signature
+    from automl.training.steps import new_state
     from automl.training.trainer import Trainer
     from search_spaces.dials import to_dict
 

@@ -4,18 +4,18 @@ A row is a job that goes on where it was left (its database is kept under `--wor
 `benchmarks/results/tasks.jsonl`; a row with a line there is not run again unless it is named.
 """
 
-import argparse
-import json
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.jobs import Jobs
 from benchmarks.measurement import load
 from benchmarks.peers.ngrams import KneserNey
-from benchmarks.searches import automl, commit, keep, read_lines, toml
+from benchmarks.searches import automl, commit, keep, toml
 
 RESULTS = Path(__file__).parent / "results" / "tasks.jsonl"
 LANGUAGES = {
@@ -100,34 +100,15 @@ def _rows() -> Iterator[Row]:
 
 
 ROWS: Mapping[str, Row] = {row.name: row for row in _rows()}
+JOBS = Jobs("tasks", "row", tuple(ROWS), RESULTS, quick=0.5)
 
 
 def main() -> None:
     """Run the rows that have no line yet, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all without a line if absent")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data sets; without it nothing is run")
-    parser.add_argument("--work", type=Path, default=Path("models/tasks"), metavar="DIR", help="databases and winners")
-    parser.add_argument("--minutes", type=float, metavar="N", help="another budget, said in the line")
-    parser.add_argument("--quick", action="store_true", help="half a minute each, and no line is written")
-    parser.add_argument("--table", action="store_true", help="print the results so far in Markdown, and run nothing")
-    parser.add_argument("--json", action="store_true", help="print the lines as one JSON document")
-    options = parser.parse_args()
-    if options.table:
-        print(table(read_lines(RESULTS)))
-        return
-    if options.data is None:
-        print("tasks: hours on data sets that --data names; nothing is run without it", file=sys.stderr)
-        return
-    if unknown := [name for name in options.rows if name not in ROWS]:
-        parser.error(f"no row {unknown[0]}; there are {', '.join(ROWS)}")
-    done = {line["row"] for line in read_lines(RESULTS)}
-    names = options.rows or [name for name in ROWS if name not in done]
-    found = [run(ROWS[name], options) for name in names if _is_there(ROWS[name], options.data)]
+    options = JOBS.wanted(__doc__, table)
+    found = [run(ROWS[name], options) for name in options.names if _is_there(ROWS[name], options.data)]
     if options.json:
-        print(
-            json.dumps({"version": 1, "name": "tasks", "ratios": {}, "measured": {each["row"]: each for each in found}})
-        )
+        print(JOBS.told(found, {}))
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -153,9 +134,9 @@ def _is_there(row: Row, data: Path) -> bool:
     return there
 
 
-def run(row: Row, options: argparse.Namespace) -> dict[str, Any]:
+def run(row: Row, options: Namespace) -> dict[str, Any]:
     """Search a row, score its winner on test, and write its line."""
-    minutes = 0.5 if options.quick else options.minutes or row.minutes
+    minutes = options.minutes or row.minutes
     work = options.work / row.name
     work.mkdir(parents=True, exist_ok=True)
     document = work / "task.toml"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from automl.searches import Options
     from automl.tasks.document import TaskDocument
     from automl.terminal.progress import Goal
+    from automl.winners import Search
 
 
 def search(  # noqa: PLR0913
@@ -61,10 +62,7 @@ def search(  # noqa: PLR0913
 
     The same command again goes on where it was, or prints the result again when its budget is spent.
     """
-    from automl.records import read_record
-    from automl.report import findings, summary
-    from automl.searches import Options, run_search, space_of
-    from automl.tasks.document import document_from_mapping
+    from automl.searches import Options, run_search
     from automl.terminal.progress import Goal
 
     url = storage or read_settings().storage
@@ -75,6 +73,16 @@ def search(  # noqa: PLR0913
         return _queue(document, options, as_json=as_json)
     with watched(Goal(document.metrics[0], document.limits.time), options) as shown:
         found = run_search(document, shown)
+    return _shown(found, url, as_json=as_json)
+
+
+def _shown(found: "Search", url: str, *, as_json: bool) -> int:
+    """Print how a search ended and what was learnt from it; return what the command exits with."""
+    from automl.records import read_record
+    from automl.report import findings, summary
+    from automl.searches import space_of
+    from automl.tasks.document import document_from_mapping
+
     with opened(url) as database:
         record = read_record(database, found.name)
     learnt = findings(record, space_of(document_from_mapping(record.row.document, Path())))

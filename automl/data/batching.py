@@ -216,7 +216,7 @@ def _divided(
 
     def cost(inner: tuple[int, ...]) -> float:
         rows = [b - a for a, b in edges(inner)]
-        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, map(_cost, shapes(inner))))
+        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, map(_cost, shapes(inner))), 0.0)
 
     choices = [inner for count in range(most) for inner in combinations(range(1, len(places)), count)]
     best = min(choices, key=cost)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from automl.errors import FailureReason, TrialFailure
-from automl.training.executables import TrainState
+from automl.training.steps import TrainState
 from storage import objects
 from storage.buckets import Unreachable
 

@@ -14,13 +14,14 @@ from automl.data.batching import BatchPlan, Bucket, Run
 from automl.errors import FailureReason, TrialFailure
 from automl.models.dropout import Noise
 from automl.segments import Beat, Report, Segment, Stop
+from automl.training.arrays import DeviceSplit
 from automl.training.augmentation import NO_BOXES, Variation
 from automl.training.dataset import CHUNK
-from automl.training.executables import Chunk, DeviceSplit
 from automl.training.optimizers import Recipe
 from automl.training.privacy import Guard
 from automl.training.sampling import PoissonPlan
 from automl.training.schedules import Cooldown, pace
+from automl.training.steps import Chunk
 from automl.training.stopwatch import Stopwatch
 from search_spaces.seq2seq import Seq2Seq
 

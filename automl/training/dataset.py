@@ -8,9 +8,9 @@ from automl.data.table import TokenTable
 from automl.data.tokenizers import SPECIAL_TOKENS
 from automl.errors import FailureReason, TrialFailure
 from automl.metrics import Metric
+from automl.training.arrays import DeviceSplit, on_device
 from automl.training.augmentation import NO_BOXES, Scene, Variation
 from automl.training.evaluation import Evaluator
-from automl.training.executables import DeviceSplit, on_device
 from automl.training.losses import SoftTargets
 from automl.training.programs import Programs
 from automl.training.sampling import PoissonPlan

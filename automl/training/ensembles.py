@@ -15,8 +15,9 @@ from automl.data.tokenizers import PAD
 from automl.decoding.steps import sayable
 from automl.models.facts import bind
 from automl.models.parameters import Parameters
+from automl.training.arrays import DeviceSplit, gather
 from automl.training.evaluation import BY_EXACT_MATCH, Evaluator
-from automl.training.executables import DeviceSplit, gather, model_of
+from automl.training.executables import model_of
 from automl.training.losses import TokenCounts, token_counts
 from automl.training.programs import Programs
 from automl.training.signature import Signature

@@ -14,7 +14,8 @@ from automl.data.table import Split, TokenTable
 from automl.decoding.answers import Program, decode
 from automl.metrics import Likelihood, LikelihoodMetric, Metric, TextMetric
 from automl.models.parameters import Parameters
-from automl.training.executables import BATCHES, DeviceSplit, capacity, evaluate_program, filled, on_device
+from automl.training.arrays import BATCHES, DeviceSplit, capacity, filled, on_device
+from automl.training.executables import evaluate_program
 from automl.training.losses import TokenCounts
 from automl.training.programs import Programs
 from automl.training.signature import Signature

@@ -12,9 +12,9 @@ from automl.models.facts import encoded, facts
 from automl.models.parameters import Declared, cut, declared, laid, padded, true_shapes
 from automl.models.seq2seq import Seq2Seq
 from automl.training.adaptation import factors, is_adapted
-from automl.training.executables import TrainState
 from automl.training.optimizers import Moments
 from automl.training.signature import signature
+from automl.training.steps import TrainState
 from search_spaces import seq2seq as spaces
 
 WIDTHS = ("hidden_size", "model_size", "size")

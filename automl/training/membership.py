@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from automl.models.parameters import Parameters
 from automl.segments import Membership
+from automl.training.arrays import on_device
 from automl.training.evaluation import Evaluator, forced_sums
-from automl.training.executables import on_device
 from automl.training.signature import Signature
 
 ROWS = 1000

@@ -15,9 +15,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from automl.models.parameters import Parameters
-from automl.training.executables import Chunk, DeviceSplit, TrainState
+from automl.training.arrays import DeviceSplit
 from automl.training.programs import Programs
 from automl.training.slots import Kind, Slots
+from automl.training.steps import Chunk, TrainState
 from automl.training.stream import together
 from search_spaces.seq2seq import Seq2Seq
 

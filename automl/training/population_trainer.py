@@ -13,10 +13,11 @@ from automl.data.batching import BatchPlan, Bucket, rounded
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import Parameters
 from automl.segments import Beat, Report, Segment, Stop, Workload
+from automl.training.arrays import DeviceSplit
 from automl.training.checkpoints import Checkpoint
 from automl.training.course import Course, finite_mean, said_of
 from automl.training.evaluation import BATCH_SIZE, Forced, row_numbers
-from automl.training.executables import DeviceSplit, evaluating
+from automl.training.executables import evaluating
 from automl.training.hulls import Hull
 from automl.training.losses import TokenCounts
 from automl.training.population import Lane, Population

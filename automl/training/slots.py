@@ -12,9 +12,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
-from automl.training.executables import Chunk, DeviceSplit, TrainState, training
+from automl.training.arrays import DeviceSplit
 from automl.training.hulls import Hull
 from automl.training.programs import Program, Programs
+from automl.training.steps import Chunk, TrainState, training
 from search_spaces.optimizers import Optimizer
 from search_spaces.seq2seq import Seq2Seq
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from automl.data.batching import BatchPlan, Run
 from automl.data.table import Split
-from automl.training.executables import Chunk, DeviceSplit, Room, on_device
+from automl.training.arrays import DeviceSplit, Room, on_device
+from automl.training.steps import Chunk
 
 DEVICE_SHARE, MACHINE_SHARE = 0.25, 0.05
 """Share of an accelerator's memory that ids may take, and of a machine's, whose processes have copies each."""

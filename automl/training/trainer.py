@@ -44,13 +44,7 @@ from automl.training.dataset import Dataset
 from automl.training.decoders import Decoders
 from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
-from automl.training.executables import (
-    TrainState,
-    added_program,
-    model_of,
-    new_state,
-    train_program,
-)
+from automl.training.executables import added_program, model_of, train_program
 from automl.training.latency import median_seconds, of_median_length
 from automl.training.losses import SoftTargets
 from automl.training.membership import membership
@@ -60,6 +54,7 @@ from automl.training.programs import Programs
 from automl.training.sampling import PoissonPlan
 from automl.training.sharding import core_mesh, on_all, on_first
 from automl.training.signature import Signature, signature
+from automl.training.steps import TrainState, new_state
 from automl.training.stopwatch import Stopwatch
 from automl.weights import averaged, together
 from search_spaces.decoding import Greedy, decoding_from

@@ -13,10 +13,10 @@ from automl.models.facts import bind
 from automl.models.parameters import forms
 from automl.models.seq2seq import Seq2Seq as Model
 from automl.training.course import noise_of
-from automl.training.executables import further, new_state
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.optimizers import Recipe, updated
 from automl.training.schedules import pace
+from automl.training.steps import further, new_state
 from benchmarks.heterogeneous.configurations import Drawn
 from benchmarks.heterogeneous.handover import SIDES
 from search_spaces.seq2seq import Seq2Seq

@@ -49,7 +49,8 @@ def _handed(folder: Path, dataset: Any, place: int, configuration: Seq2Seq, step
     import jax
 
     from automl.models.parameters import initialise
-    from automl.training.executables import gather, model_of
+    from automl.training.arrays import gather
+    from automl.training.executables import model_of
     from automl.training.signature import signature
 
     vocabularies, order = tuple(dataset.table.meta["vocabulary"].values()), order_of(dataset)

@@ -8,11 +8,11 @@ import numpy as np
 
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.training.course import Course
-from automl.training.executables import new_state
 from automl.training.hulls import Hull
 from automl.training.population_trainer import PopulationTrainer
 from automl.training.signature import signature
 from automl.training.slots import Kind
+from automl.training.steps import new_state
 from automl.training.stopwatch import Stopwatch
 from automl.training.trainer import Trainer
 from benchmarks.heterogeneous.configurations import ROWS, Drawn

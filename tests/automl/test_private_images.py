@@ -16,9 +16,11 @@ from automl.data.tokenizers import EOS
 from automl.privacy import SAW
 from automl.searches import Options, run_search, space_of
 from automl.segments import Mechanism, Workload
+from automl.training.arrays import gather
 from automl.training.course import Course
-from automl.training.executables import as_trained, gather, single, training
+from automl.training.executables import single
 from automl.training.sampling import EXAMPLES
+from automl.training.steps import as_trained, training
 from automl.training.trainer import Trainer
 from search_spaces.optimizers import AdamW
 from tests.automl import test_detection_search as detection

@@ -6,6 +6,7 @@ from automl.budget import parse_parameters
 from automl.tasks.document import document_from_mapping
 from benchmarks import finishes
 from benchmarks.finishes import CELLS, MOST
+from benchmarks.searches import read_lines
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -16,7 +17,7 @@ def test_a_cell_is_searched_to_be_distilled_within_a_limit(name: str, tmp_path: 
 
 
 def test_in_every_result_the_winner_is_never_worse_on_valid_and_every_model_is_inside_the_limit() -> None:
-    for line in finishes.read_lines(finishes.RESULTS):
+    for line in read_lines(finishes.RESULTS):
         valid = {name: own["scores"][line["metric"]] for name, own in line["finishes"].items()}
         assert valid[line["winner"]] <= valid["single"]
         assert valid.get("ensemble", 0.0) <= valid["single"]
@@ -26,7 +27,7 @@ def test_in_every_result_the_winner_is_never_worse_on_valid_and_every_model_is_i
 
 def test_the_results_that_are_shown_are_those_that_were_written() -> None:
     shown = (Path(finishes.__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
-    assert finishes.table(finishes.read_lines(finishes.RESULTS)) in shown
+    assert finishes.table(read_lines(finishes.RESULTS)) in shown
 
 
 def test_the_last_line_of_a_cell_is_shown() -> None:

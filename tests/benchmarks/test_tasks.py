@@ -7,7 +7,7 @@ import pytest
 from automl.tasks.document import document_from_mapping
 from benchmarks import tasks
 from benchmarks.peers.ngrams import KneserNey
-from benchmarks.searches import toml
+from benchmarks.searches import read_lines, toml
 from benchmarks.tasks import ROWS
 
 
@@ -22,12 +22,12 @@ def test_a_row_is_a_document_of_data_metric_and_budget_only(name: str, tmp_path:
 
 
 def test_results_are_lines_of_known_rows() -> None:
-    assert all(line["row"] in ROWS and line["test"] for line in tasks.read_lines(tasks.RESULTS))
+    assert all(line["row"] in ROWS and line["test"] for line in read_lines(tasks.RESULTS))
 
 
 def test_the_results_that_are_shown_are_those_that_were_written() -> None:
     shown = (Path(tasks.__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
-    assert tasks.table(tasks.read_lines(tasks.RESULTS)) in shown
+    assert tasks.table(read_lines(tasks.RESULTS)) in shown
 
 
 def test_the_last_line_of_a_row_is_shown_with_its_peer() -> None:

@@ -4,11 +4,13 @@ from typing import Any
 
 from automl.data.batching import Bucket
 from automl.models.parameters import declared
+from automl.training.arrays import DeviceSplit
 from automl.training.augmentation import Variation
-from automl.training.executables import Chunk, DeviceSplit, TrainState, model_of, train_program
+from automl.training.executables import model_of, train_program
 from automl.training.optimizers import OPTIMIZERS, Moments
 from automl.training.schedules import Pace
 from automl.training.signature import signature
+from automl.training.steps import Chunk, TrainState
 from search_spaces.augmentation import Unchanged
 from search_spaces.costs import Extent
 from search_spaces.seq2seq import Seq2Seq

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -15,12 +16,14 @@ from automl.segments import Result, Segment
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
 
 RUNNER = f"{PretendingRunner.__module__}:PretendingRunner"
+TICK = 0.005
+"""Seconds between two looks at what another process does, which needs the processor and the lock to do it."""
 
 
 def wait_until_it_reports(executor: ProcessExecutor, future: Future[Result]) -> int:
     while "in process" not in executor.status()[0]:
         assert not future.done()
-        os.sched_yield()
+        time.sleep(TICK)
     return int(executor.status()[0].rpartition(" ")[2])
 
 
@@ -193,14 +196,14 @@ from automl.executors import ProcessExecutor
 executor = ProcessExecutor(WORKLOAD, 1, runner={RUNNER!r})
 executor.submit(segment({act!r}))
 while "in process" not in executor.status()[0]:
-    os.sched_yield()
+    time.sleep({TICK})
 print(executor.status()[0].rpartition(" ")[2], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     process = int(parent.stdout)
     while not gone(process):
-        os.sched_yield()
+        time.sleep(TICK)
 
 
 def test_the_parent_imports_no_jax():

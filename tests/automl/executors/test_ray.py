@@ -1,6 +1,5 @@
 """Beyond the contract: what happens to actors. Runs on a Ray cluster of its own, where Ray is installed."""
 
-import os
 import signal
 import sys
 import time
@@ -11,6 +10,7 @@ from automl.errors import FailureReason, InputError
 from automl.executors.limits import Limits
 from automl.executors.ray import RayExecutor, connect
 from tests.automl.executors.pretending import WORKLOAD, PretendingRunner, segment
+from tests.automl.executors.test_processes import TICK
 
 RUNNER = f"{PretendingRunner.__module__}:PretendingRunner"
 
@@ -42,7 +42,7 @@ def test_stop_ends_a_running_segment_early_with_its_result(executor):
     future = executor.submit(segment("wait for stop"))
     while "in process" not in executor.status()[0]:
         assert not future.done()
-        os.sched_yield()
+        time.sleep(TICK)
     executor.stop()
     assert future.result(timeout=60).tokens == 50
 

@@ -7,7 +7,7 @@ import pytest
 
 from automl.errors import FailureReason, TrialFailure
 from automl.training.checkpoints import Checkpoint, read, read_tensors, write
-from automl.training.executables import TrainState, new_state
+from automl.training.steps import TrainState, new_state
 from tests.automl.models.cases import random
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from automl.data.batching import Bucket
 from automl.data.table import Split
 from automl.data.tokenizers import BOS, EOS
-from automl.training.executables import gather, new_state, on_device
+from automl.training.arrays import gather, on_device
 from automl.training.losses import SoftTargets
+from automl.training.steps import new_state
 from tests.automl.models.cases import random
 
 SOURCES, TARGETS = [[4, 5, 6], [7], [8, 9]], [[4], [5, 6], [7, 8, 9]]

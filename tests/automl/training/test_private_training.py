@@ -15,11 +15,12 @@ from automl.data.batching import Bucket
 from automl.models.parameters import initialise
 from automl.segments import Mechanism, SegmentResult, Workload
 from automl.training.course import Course
-from automl.training.executables import new_state, single, training
+from automl.training.executables import single
 from automl.training.hulls import Hull
 from automl.training.population_trainer import PopulationTrainer
 from automl.training.privacy import Guard, clipped_sum, noised
 from automl.training.sampling import EXAMPLES, RUN, Draws, PoissonPlan
+from automl.training.steps import new_state, training
 from automl.training.trainer import Trainer
 from search_spaces.attention import Additive
 from search_spaces.decoders import Recurrent as Decoder

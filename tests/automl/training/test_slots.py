@@ -1,8 +1,5 @@
 """Trials that train together train as each does alone."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +13,13 @@ from automl.data.batching import Bucket, plan
 from automl.models.parameters import initialise
 from automl.segments import Segment, SegmentResult
 from automl.training.checkpoints import read_tensors
-from automl.training.executables import Chunk, new_state
 from automl.training.hulls import Hull
 from automl.training.population import COUNTS, Pace, Population
 from automl.training.population_trainer import PopulationTrainer
 from automl.training.slots import Kind, Slots
+from automl.training.steps import Chunk, new_state
 from search_spaces.optimizers import AdamW, Lion
+from tests.automl.training.devices import on_devices
 from tests.automl.training.trials import CHUNK, CONFIGURATION, ROWS, never, onward, segment, silent, trained
 
 SMALL = replace(
@@ -159,12 +157,8 @@ def test_memory_sets_a_ceiling():
 
 ON_EIGHT = """
 import sys
-import jax, numpy as np
 from automl.training.slots import mesh_of
-assert len(jax.devices()) == 8
 print(mesh_of(16).size, mesh_of(4).size, mesh_of(1).size)
-from pathlib import Path
-from concurrent.futures import ThreadPoolExecutor
 from automl.segments import Workload
 from automl.training.population_trainer import PopulationTrainer
 from tests.automl.training.test_slots import at_once, in_short_chunks, jobs
@@ -179,15 +173,6 @@ print(*(round(r.scores["loss"], 3) for r in results[:4]))
 
 
 def test_slots_lie_over_all_devices_and_train_as_on_one(workload, found, tmp_path):
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    done = subprocess.run(
-        [sys.executable, "-c", ON_EIGHT, workload.table, str(tmp_path)],
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    sizes, losses = done.stdout.splitlines()
+    sizes, losses = on_devices(8, ON_EIGHT, workload.table, str(tmp_path)).splitlines()
     assert sizes == "8 4 1"
     assert list(map(float, losses.split())) == pytest.approx([each.scores["loss"] for each in found], abs=2e-3)

@@ -16,8 +16,9 @@ from automl.models.facts import bind
 from automl.models.parameters import initialise
 from automl.segments import Member, SegmentResult, Teaching, TeachingResult, Workload
 from automl.training import soft_targets
+from automl.training.arrays import gather
 from automl.training.ensembles import Candidate
-from automl.training.executables import gather, model_of
+from automl.training.executables import model_of
 from automl.training.losses import SoftTargets
 from automl.training.signature import signature
 from automl.training.trainer import Trainer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automl.training.course import Course
-from automl.training.executables import Chunk, TrainState
+from automl.training.steps import Chunk, TrainState
 from automl.training.trainer import Trainer
 from search_spaces.optimizers import alike
 from tests.automl.training.trials import CONFIGURATION, After, segment, trained

@@ -10,8 +10,9 @@ import pytest
 
 from automl.data.table import Split
 from automl.segments import Workload
-from automl.training.executables import Chunk, gather, on_device
+from automl.training.arrays import gather, on_device
 from automl.training.population_trainer import PopulationTrainer
+from automl.training.steps import Chunk
 from automl.training.stream import most_bytes, streamed, together
 from automl.training.trainer import Trainer
 from tests.automl.training.test_slots import SMALL, assert_alike, at_once, in_short_chunks
