@@ -28,6 +28,8 @@ IMAGES = [name for name, kind in TASKS.items() if kind.form.reads_images]
 IMAGES_AT_ONCE, SOURCES_AT_ONCE, CHARACTERS_AT_ONCE = 16, 200, 200_000
 BEST = ("trial", "scores", "test_scores", "configuration", "parameters")
 AWAY = (502, 503, 504)
+WEIGHTS = ".safetensors"
+"""How the files end in which two models differ."""
 """What a proxy answers while the service restarts, and the service while its database does."""
 TIMEOUT = httpx.Timeout(30.0, read=300.0)
 
@@ -287,7 +289,10 @@ class RemoteSearch:
         wanted = [{**asked, "format": form} for form in formats or ("bundle",)]
         files: dict[tuple[str, ...], bytes] = {}
         for each in wanted:
-            files |= _files(self._connection.request("GET", self._path("model"), params=each))
+            found = _files(self._connection.request("GET", self._path("model"), params=each))
+            if any(files[name] != found[name] for name in files.keys() & found.keys() if name[-1].endswith(WEIGHTS)):
+                raise InputError(f"{target}: the search has found a better model meanwhile; export it again")
+            files |= found
         for name, data in files.items():
             place = target.joinpath(*name)
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -135,7 +135,8 @@ def best_trials(record: Record, count: int) -> list[SegmentRow]:
 def finalist_of(trials: Mapping[int, Trial], segment: SegmentRow) -> Finalist:
     """Return a trial up to one of its segments, or those of its branch, as what is repeated."""
     trial = trials[segment.trial]
-    own = trial.segments if trial.parent is None else [*trials[trial.parent].segments, *trial.segments]
+    parent = None if trial.parent is None else trials.get(trial.parent)
+    own = trial.segments if parent is None else [*parent.segments, *trial.segments]
     before = [each for each in own if each.to_step <= segment.from_step]
     turn = before[-1].tokens if segment.cooldown and before else None
     return Finalist(trial.row.number, trial.configuration, turn, segment.tokens)

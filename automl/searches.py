@@ -153,6 +153,7 @@ class _Prepared:
         out: Folder of the winner.
         trackers: Names of those that are told of it.
         ground: What it begins from.
+        origins: Whose searches it owes something to.
         began: When the run began, by a clock that never goes back.
         spent: Seconds of the budget that pre-training took.
     """
@@ -167,6 +168,7 @@ class _Prepared:
     table: TokenTable
     space: Space
     ground: Ground
+    origins: list[dict[str, Any]]
     began: float
     spent: float = 0.0
 
@@ -183,9 +185,8 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
-    return _Prepared(
-        document, options, settings, out, checkpoints, trackers, corpus, table, space=space, ground=ground, began=began
-    )
+    places = (settings, out, checkpoints, trackers, corpus, table, space, ground)
+    return _Prepared(document, options, *places, origins_of(document), began)
 
 
 def _is_over(ready: _Prepared, row: SearchRow) -> bool:
@@ -212,8 +213,8 @@ def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) 
     )
     with followed(database, row, plan.criteria.metric.name, ready.trackers, settings.runs, options.on_notice):
         outcome = _run(database, agreed, lease, plan, workload, options)
-    data, owed = asdict(profile_of(ready.table)), origins_of(document)
-    summary = {**_summary(outcome, document.limits), "data": data, "origins": owed}
+    data = asdict(profile_of(ready.table))
+    summary = {**_summary(outcome, document.limits), "data": data, "origins": ready.origins}
     update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
     _check_time(outcome, plan)
 

@@ -266,8 +266,8 @@ class Worker:
     def _fail(self, row: SearchRow, lease: Lease, error: Exception) -> None:
         why = str(error) if isinstance(error, InputError) else _described(error)
         self._options.say(f"search {row.name!r} has failed: {why}")
-        drop_key(Settings().privacy_keys, row)
         update_search(self._database, lease, state="failed", message=why)
+        drop_key(Settings().privacy_keys, row)
         release(self._database, lease)
         self._unfinished = None
 

@@ -11,7 +11,7 @@ from storage.checkpoints import sizes
 from storage.database import Database
 from storage.searches import SearchRow
 from storage.segments import SegmentRow, list_segments
-from storage.trials import TrialRow, list_trials
+from storage.trials import BRANCH, TrialRow, list_trials
 
 R = TypeVar("R", AttemptRow, SegmentRow)
 
@@ -31,6 +31,7 @@ def violations(database: Database, search: SearchRow, folder: objects.Place) -> 
     segments = _by_trial(list_segments(database, search.id))
     found = list(_of_database(database))
     found += _of_search(search, trials)
+    found += _of_branches(trials)
     for trial in trials:
         name = f"trial {trial.number}"
         ours, tried = segments.get(trial.number, []), attempts.get(trial.number, [])
@@ -58,6 +59,13 @@ def _of_search(search: SearchRow, trials: Sequence[TrialRow]) -> Iterator[str]:
         yield f"search: it has {len(trials)} trials, {len(trials) - most} more than its budget"
     if search.seconds < 0:
         yield "search: it has consumed less than nothing"
+
+
+def _of_branches(trials: Sequence[TrialRow]) -> Iterator[str]:
+    stems = {trial.number for trial in trials if not trial.origin.startswith(BRANCH)}
+    for trial in trials:
+        if trial.origin.startswith(BRANCH) and (trial.parent not in stems or trial.parent >= trial.number):
+            yield f"trial {trial.number}: is a {trial.origin}, which is no earlier trial that began by itself"
 
 
 def _of_trial(

@@ -29,6 +29,10 @@ TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
 """RUNNING: a segment is in flight or lost. PAUSED: has a checkpoint and may go on. FAILED: has a reason."""
 
 
+BRANCH = "branch of "
+"""How the origin of a branch begins; the number of its parent follows."""
+
+
 class Trial(Base):
     """One trial; its checkpoint is that of a segment, whose row refers to it."""
 
@@ -71,10 +75,11 @@ class TrialRow:
 
     Attributes:
         number: Counts from 0 within the search.
-        origin: Where the configuration comes from: `default`, `family default`, `sampler`.
+        origin: Where the configuration comes from: `default`, `family default`, `sampler`; `branch of N` where the
+            trial began at a checkpoint of trial N.
         parameters: Parameters of the model; none before the first segment is committed.
-        step: Optimizer steps up to `checkpoint`; 0 before.
-        tokens: Target tokens up to `checkpoint`; 0 before.
+        step: Optimizer steps up to `checkpoint`, those of its parent included; 0 before.
+        tokens: Target tokens up to `checkpoint`, likewise; 0 before.
         attempts: Attempts begun.
         failures: Attempts in a row, up to now, that ended with a failure.
         segments: Segments committed, those that were dropped since included.
@@ -96,6 +101,12 @@ class TrialRow:
     created: datetime
     updated: datetime
     segments: int = 0
+
+    @property
+    def parent(self) -> int | None:
+        """The trial that it is a branch of; none where it began by itself."""
+        number = self.origin.removeprefix(BRANCH)
+        return int(number) if self.origin.startswith(BRANCH) and number.isdecimal() else None
 
 
 class BudgetSpent(StorageError):

@@ -356,6 +356,8 @@ class Controller:
         self._measure_rung()
 
     def _end_trial(self, trial: Trial, reason: FailureReason, message: str) -> None:
+        if trial.parent is not None and not trial.segments and trial.row.checkpoint is not None:
+            self._forget(trial, [])  # its place is its parent's
         self._journal.add(end_trial, trial.row.number, reason, message)
         trial.fail(reason, message)
         self._tally.note(trial)
@@ -379,12 +381,17 @@ class Controller:
         return True
 
     def _drop(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
-        """Forget segments whose checkpoints are damaged."""
+        """Forget segments whose checkpoints are damaged, and branches that have nothing else."""
+        self._forget(trial, segments)
+        self._tally.recount(self._trials.values())
+        for branch in history.uprooted(self._trials.values(), {segment.checkpoint for segment in segments}):
+            self._end_trial(branch, FailureReason.CORRUPT_CHECKPOINT, "the checkpoint that it began from is damaged")
+
+    def _forget(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
         self._flush()
         trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
         self._journal.forget()
         trial.segments = [segment for segment in trial.segments if segment not in segments]
-        self._tally.recount(self._trials.values())
 
     def _halt(self, obstacle: str) -> None:
         self._obstacle = obstacle
@@ -423,7 +430,7 @@ class Controller:
             trials_left=self._trials_left(),
             rung_tokens=self._rung_tokens,
             max_tokens=self._plan.passes * self._plan.pass_tokens,
-            branching=self._plan.budget.trials is None and not self._plan.private,
+            branching=self._plan.branches,
         )
 
     def _trials_left(self) -> int | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median
@@ -19,12 +19,9 @@ from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
-from storage.trials import TrialRow, new_trial
+from storage.trials import BRANCH, TrialRow, new_trial
 
 T = TypeVar("T")
-
-BRANCH = "branch of "
-"""How the origin of a branch begins; the number of its parent follows."""
 
 
 @dataclass
@@ -49,8 +46,7 @@ class Trial:
     @property
     def parent(self) -> int | None:
         """The trial that it is a branch of; none where it began by itself."""
-        origin = self.row.origin
-        return int(origin.removeprefix(BRANCH)) if origin.startswith(BRANCH) else None
+        return self.row.parent
 
     @property
     def lineage(self) -> int:
@@ -139,7 +135,14 @@ def _trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:
     if trial.parent is None:
         return ()
     step = trial.segments[0].from_step if trial.segments else trial.row.step
-    return tuple(segment for segment in trials[trial.parent].segments if segment.to_step <= step)
+    parent = trials.get(trial.parent)
+    return () if parent is None else tuple(segment for segment in parent.segments if segment.to_step <= step)
+
+
+def uprooted(trials: Iterable[Trial], dropped: Collection[str]) -> list[Trial]:
+    """Return the branches that nobody works on and that have nothing but a checkpoint that was dropped."""
+    bare = [t for t in trials if t.parent is not None and not t.in_flight and not t.segments and t.state == "paused"]
+    return [trial for trial in bare if trial.row.checkpoint is None or trial.row.checkpoint in dropped]
 
 
 def _candidate(
@@ -192,6 +195,8 @@ def best(trials: Iterable[Trial], criteria: Criteria) -> tuple[Trial, SegmentRow
 def front(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:
     """Return the trials and segments of the Pareto front, within the limits, the best by the first objective first."""
     allowed = sorted(_allowed(trials, criteria), key=lambda pair: criteria.standing(pair[1].scores))
+    if not allowed:
+        return []
     found = [allowed[place] for place in front_of([criteria.losses(segment.scores) for _, segment in allowed])]
     return list({criteria.losses(pair[1].scores): pair for pair in reversed(found)}.values())[::-1]
 

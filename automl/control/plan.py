@@ -70,6 +70,12 @@ class Plan:
         return int.from_bytes(sha256(f"{self.seed} {number}".encode()).digest()[:4], "big") >> 1
 
     @property
+    def branches(self) -> bool:
+        """Whether copies of the leader may be cooled down early, at the cost of exploring alone."""
+        only_time = self.budget.time is not None and self.budget.trials is None and self.budget.device_time is None
+        return only_time and not self.private and not self.criteria.others and self.repetition is None
+
+    @property
     def kept(self) -> float:
         """Seconds that are not for training."""
         return min(max(0.05 * (self.budget.time or 0.0), 2.0), 30.0) if self.reserve is None else self.reserve

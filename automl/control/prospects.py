@@ -14,7 +14,7 @@ Encode = Callable[[Seq2Seq], tuple[float, ...]]
 
 def prospects(configurations: Iterable[Seq2Seq], trials: Iterable[Trial], encode: Encode) -> list[Prospect]:
     """Return the configurations as the scheduler weighs them against each other."""
-    measured = [trial for trial in trials if trial.segments]
+    measured = [trial for trial in trials if trial.segments and trial.parent is None]
     compiled = Compiled.of(measured)
     return [Prospect(encode(c), compiled.delay(c), _speed(c, measured)) for c in configurations]
 

@@ -168,7 +168,8 @@ def plan(split: Split, batch_size: int, run_length: int, objects: int = 0) -> Ba
     """
     source = np.maximum(np.diff(split.source_offsets), 1)
     target = np.diff(split.target_offsets) + 1
-    buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1))
+    pairs = 0.0 if split.source.dtype == np.uint8 else WEIGHT_OF_PAIRS  # a stem makes few places of many values
+    buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1), pairs)
     return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects)
 
 
@@ -192,40 +193,43 @@ def _of_images(split: Split, rows: int) -> int:
 
 
 def _buckets(
-    source: NDArray[np.int64], target: NDArray[np.int64]
+    source: NDArray[np.int64], target: NDArray[np.int64], pairs: float
 ) -> tuple[tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
     orders = [np.argsort(key, kind="stable").astype(np.int32) for key in (source + target, np.maximum(source, target))]
-    _, shapes, parts = min((_divided(source, target, order) for order in orders), key=itemgetter(0))
+    _, shapes, parts = min((_divided(source, target, order, pairs) for order in orders), key=itemgetter(0))
     return shapes, parts
 
 
 def _divided(
-    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32]
+    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32], pairs: float
 ) -> tuple[float, tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
-    """Return what the best division of sorted rows costs, its shapes, and the rows of each."""
+    """Return what the best division of sorted rows costs, its shapes, and the rows of each.
+
+    The rows of every shape fit in the last.
+    """
     places = sorted({0, *(round(len(order) * share) for share in CUTS)} - {len(order)})
     longest = [np.maximum.reduceat(lengths[order], places) for lengths in (source, target)]
     most = MOST_BUCKETS if len(order) >= ROWS_OF_MOST else 2
 
     def shapes(inner: tuple[int, ...]) -> list[Bucket]:
-        ends = pairwise((0, *inner, len(places)))
+        ends = [*pairwise((0, *inner)), (0, len(places))]
         return [Bucket(*(rounded(int(part[a:b].max())) for part in longest)) for a, b in ends]
 
     def edges(inner: tuple[int, ...]) -> list[tuple[int, int]]:
         return list(pairwise((0, *(places[place] for place in inner), len(order))))
 
     def cost(inner: tuple[int, ...]) -> float:
-        rows = [b - a for a, b in edges(inner)]
-        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, map(_cost, shapes(inner))), 0.0)
+        rows, each = [b - a for a, b in edges(inner)], [_cost(shape, pairs) for shape in shapes(inner)]
+        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, each), 0.0)
 
     choices = [inner for count in range(most) for inner in combinations(range(1, len(places)), count)]
     best = min(choices, key=cost)
     return cost(best), tuple(shapes(best)), tuple(np.sort(order[a:b]) for a, b in edges(best))
 
 
-def _cost(shape: Bucket) -> float:
-    """Return what a row of a shape costs, in places of a source."""
-    return shape.source + 2 * shape.target + WEIGHT_OF_PAIRS * shape.source * shape.target
+def _cost(shape: Bucket, pairs: float) -> float:
+    """Return what a row of a shape costs, in places of a source, of which each costs so much for each of the target."""
+    return shape.source + 2 * shape.target + pairs * shape.source * shape.target
 
 
 def rounded(length: int) -> int:

@@ -19,7 +19,7 @@ from automl.data.corpus import corpus_folder
 from automl.errors import InputError
 from automl.export.exporting import export
 from automl.privacy import drop_key
-from automl.records import bundle_of_trial, examples_of, sample_of
+from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options, space_of
 from automl.server.access import Caller, own_search
@@ -302,7 +302,10 @@ class Service:
         Raises:
             Problem: It has no result (409), or is not there (404).
         """
-        record = self.library.record(row)
+        return self._model(self.library.record(row), trial)
+
+    def _model(self, record: Record, trial: int | None) -> tuple[int, str]:
+        row = record.row
         if trial is not None and trial not in record.trials:
             raise not_found(f"trial {trial} of search {row.name!r}")
         best = history.best(record.trials.values() if trial is None else [record.trials[trial]], record.criteria)
@@ -313,29 +316,35 @@ class Service:
 
     def bundle(self, row: SearchRow, trial: int | None) -> Path:
         """Return the folder of a trial's bundle, or of the winner's, written where it is not there yet."""
-        folder = self._served(row, trial)
+        return self._bundle(self.library.record(row), trial)
+
+    def _bundle(self, record: Record, trial: int | None) -> Path:
+        folder = self._served(record, trial)
         if not (folder / MANIFEST).is_file():
-            record = self.library.record(row)
             write_bundle(bundle_of_trial(record, trial, self.options.cache, self.options.checkpoints), folder)
         return folder
 
     def exported(self, row: SearchRow, trial: int | None, form: str) -> Path:
         """Return the folder of a trial with a further form beside its bundle, compared as `automl export` does."""
-        folder = self._served(row, trial, f"-{form}")
+        return self._exported(self.library.record(row), trial, form)
+
+    def _exported(self, record: Record, trial: int | None, form: str) -> Path:
+        folder = self._served(record, trial, f"-{form}")
         if not (folder / MANIFEST).is_file():
-            record, cache, checkpoints = self.library.record(row), self.options.cache, self.options.checkpoints
+            cache, checkpoints = self.options.cache, self.options.checkpoints
             bundle = bundle_of_trial(record, trial, cache, checkpoints)
             export(bundle, folder, [form], sample_of(record, bundle, cache, checkpoints))
         return folder
 
-    def _served(self, row: SearchRow, trial: int | None, form: str = "") -> Path:
-        number, digest = self.model(row, trial)
-        return private_folder(self.options.cache / "served") / f"{row.id}-{number}-{digest}{form}"
+    def _served(self, record: Record, trial: int | None, form: str = "") -> Path:
+        number, digest = self._model(record, trial)
+        return private_folder(self.options.cache / "served") / f"{record.row.id}-{number}-{digest}{form}"
 
     def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
         """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it."""
-        folder = self.bundle(row, trial) if form == "bundle" else self.exported(row, trial, form)
-        number = self.model(row, trial)[0]
+        record = self.library.record(row)
+        folder = self._bundle(record, trial) if form == "bundle" else self._exported(record, trial, form)
+        number = self._model(record, trial)[0]
         name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -351,8 +360,10 @@ class Service:
         """
         if reads_images(row):
             raise Problem(409, f"search {row.name!r} is of images; send them to /v1/searches/{row.name}/predict/images")
-        number, key, clean = self._asked(row, trial, sources)
-        return number, self.predictors.predict(key, lambda: self.bundle(row, trial), clean) if clean else []
+        record, clean = self.library.record(row), self._clean(sources)
+        number, digest = self._model(record, trial)
+        key = f"{row.id}-{digest}"
+        return number, self.predictors.predict(key, lambda: self._bundle(record, trial), clean) if clean else []
 
     def see(self, row: SearchRow, trial: int | None, images: Sequence[bytes]) -> tuple[int, list[Sight]]:
         """Return which trial predicted, and what it saw on each image, which are PNG or JPEG.
@@ -364,13 +375,14 @@ class Service:
             raise Problem(409, f"search {row.name!r} is of texts; send them to /v1/searches/{row.name}/predict")
         if not images or len(images) > self.options.limits.images:
             raise Problem(422, f"send 1 to {self.options.limits.images} images at a time")
-        number, digest = self.model(row, trial)
+        record = self.library.record(row)
+        number, digest = self._model(record, trial)
         with TemporaryDirectory(dir=private_folder(self.options.cache / "asked")) as folder:
             files = [Path(folder, f"image {place}") for place in range(1, len(images) + 1)]
             for file, image in zip(files, images, strict=True):
                 file.write_bytes(image)
             try:
-                seen = self.predictors.see(f"{row.id}-{digest}", lambda: self.bundle(row, trial), files)
+                seen = self.predictors.see(f"{row.id}-{digest}", lambda: self._bundle(record, trial), files)
             except InputError as error:
                 raise spoken(error, files) from None
         return number, seen
@@ -383,8 +395,9 @@ class Service:
         """
         if reads_images(row):
             raise Problem(409, f"search {row.name!r} is of images; where its models look is not shown")
-        number, key, [clean] = self._asked(row, trial, [source])
-        return number, self.predictors.look(key, lambda: self.bundle(row, trial), clean)
+        record, [clean] = self.library.record(row), self._clean([source])
+        number, digest = self._model(record, trial)
+        return number, self.predictors.look(f"{row.id}-{digest}", lambda: self._bundle(record, trial), clean)
 
     def samples(self, row: SearchRow, trial: int) -> list[Example]:
         """Return what a trial makes of some sources of valid, where the task document shares them.
@@ -403,15 +416,18 @@ class Service:
             for (source, targets), output in zip(examples, outputs, strict=True)
         ]
 
-    def _asked(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, str, list[str]]:
-        """Return the number of the trial that is asked, its name among the predictors, and sources that can be sent."""
+    def _clean(self, sources: Sequence[str]) -> list[str]:
+        """Return sources as they can be sent to a predictor.
+
+        Raises:
+            Problem: They are too many, or too long.
+        """
         limits = self.options.limits
         if len(sources) > limits.sources or max(map(len, sources), default=0) > limits.source_characters:
             raise Problem(
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
-        number, digest = self.model(row, trial)
-        return number, f"{row.id}-{digest}", [source.encode("utf-8", "replace").decode() for source in sources]
+        return [source.encode("utf-8", "replace").decode() for source in sources]
 
     # Quotas
 

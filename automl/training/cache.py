@@ -98,6 +98,15 @@ class ProgramCache:
             os.fsync(folder)
             self._trim(folder)
 
+    def remove(self, name: str) -> None:
+        """Delete an entry, if there is one.
+
+        Raises:
+            CacheUnusable: The folder is another's, or cannot be written.
+        """
+        with _explained(self.folder), self._opened() as folder:
+            _unlink(name + SUFFIX, folder)
+
     def private_subfolder(self, name: str) -> Path:
         """Return a folder inside, for files that are not sealed and are trusted for lying where only the owner writes.
 

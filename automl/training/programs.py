@@ -109,8 +109,11 @@ class Programs:
         found = self._compilations.found
         compiled: Program = build().lower(*arguments).compile()
         # What JAX's own cache held cannot be written again in a form that runs when it is read: it stays there.
-        if self._cache is not None and self._keeping and self._compilations.found == found:
+        if self._cache is not None and self._keeping:
             with self._said():
+                if self._compilations.found > found:
+                    self._cache.remove(name)
+                    return compiled
                 self._cache.write(name, pickle.dumps(_kept(compiled, kept.rejections + 1 if kept else 0)))
         return compiled
 

@@ -7,7 +7,7 @@ import pytest
 from automl.budget import Budget
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
-from automl.control.history import BRANCH, restore, tried
+from automl.control.history import restore, tried
 from automl.control.importance import importances
 from automl.control.plan import Plan
 from automl.errors import FailureReason, Obstacle
@@ -23,7 +23,7 @@ from storage.integrity import violations
 from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
 from storage.segments import list_segments
-from storage.trials import list_trials
+from storage.trials import BRANCH, list_trials
 from tests.automl.control.pretended_training import Crash, PretendingExecutor
 from tests.automl.control.simulation import Curve, space_of
 
@@ -616,9 +616,35 @@ class TestACopyOfTheLeader:
         bench.executor.failures = {number: [FailureReason.CORRUPT_CHECKPOINT] for number in range(1, 9)}
         outcome = bench.run()
         assert outcome.state == "finished"
-        assert {trial.reason for trial in self.branches(bench)} == {"CORRUPT_CHECKPOINT"}
+        assert {(trial.reason, trial.checkpoint) for trial in self.branches(bench)} == {("CORRUPT_CHECKPOINT", None)}
+        assert violations(bench.database, get_search(bench.database, "dates"), bench.folder / "objects") == []
 
-    def test_is_not_made_where_trials_are_counted_or_steps_are_paid_for(self, bench):
-        bench.run(budget=Budget(time=180.0, trials=6))
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"budget": Budget(time=180.0, trials=6)},
+            {"budget": Budget(device_time=300.0)},
+            {
+                "criteria": Criteria(metric("sequence_error_rate"), (COSTS["parameters"],)),
+                "costs": lambda _: {"parameters": 1.0},
+            },
+        ],
+    )
+    def test_is_not_made_where_it_would_cost_another_share_than_that_of_exploring(self, bench, changes):
+        bench.run(**changes)
+        assert bench.trials()
         assert self.branches(bench) == []
-        assert len(bench.trials()) == 6
+
+    def test_whose_own_checkpoint_is_damaged_ends_with_that_reason(self, bench):
+        bench.executor.at[120.0] = bench.executor.stop
+        controller = bench.controller()
+        bench.executor.at[119.0] = controller.interrupt
+        controller.run()
+        branch = next(
+            t for t in restore(bench.trials(), bench.segments()).values() if t.parent is not None and t.segments
+        )
+        (bench.folder / "objects" / branch.row.checkpoint[:2] / branch.row.checkpoint).unlink(missing_ok=True)
+        controller = bench.controller()
+        controller._drop(controller._trials[branch.row.number], controller._trials[branch.row.number].segments)
+        controller._flush()
+        assert next(t for t in bench.trials() if t.number == branch.row.number).reason == "CORRUPT_CHECKPOINT"

@@ -138,6 +138,10 @@ def test_of_several_objectives_the_best_by_the_first_leads_the_front_and_nothing
     assert history.best(found, criteria)[0].row.number == 3
 
 
+def test_where_no_trial_was_measured_there_is_no_front() -> None:
+    assert history.front([], Criteria(metric("sequence_error_rate"), (COSTS["parameters"],))) == []
+
+
 class TestALimitOnWhatIsMeasured:
     criteria = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
     segments = (

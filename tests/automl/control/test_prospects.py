@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from automl.control.prospects import Compiled
+from automl.control.prospects import Compiled, prospects
 from search_spaces.decoders import Transformer as Decoder
 from search_spaces.dials import to_dict
 from search_spaces.encoders import Transformer
 from search_spaces.optimizers import Muon
 from search_spaces.seq2seq import Seq2Seq
+from storage.schema import altered
 from tests.automl.control import test_history
 
 DEFAULT, BLOCKS = Seq2Seq(), Seq2Seq(encoder=Transformer(), decoder=Decoder())
@@ -38,3 +39,13 @@ def test_another_architecture_costs_what_others_did() -> None:
 
 def test_before_any_trial_nothing_is_known_of_what_one_costs() -> None:
     assert compiled().delay(DEFAULT) == 0
+
+
+def test_how_fast_a_copy_of_a_trial_was_says_nothing() -> None:
+    """Its tokens are those of its parent, too."""
+    found = test_history.trials((0.5, 1.0))
+    found[0].row = altered(found[0].row, checkpoint="0-0", step=10)
+    found[1] = test_history.history.branch(found[0], 1)
+    (alone,) = prospects([DEFAULT], [found[0]], lambda _: ())
+    found[1].advance(test_history.segment(1, 1, loss=0.5, sequence_error_rate=0.25), 5, complete=True)
+    assert prospects([DEFAULT], found.values(), lambda _: ()) == [alone]

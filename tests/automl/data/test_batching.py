@@ -103,6 +103,12 @@ def test_many_rows_may_have_three_shapes_and_fewer_two() -> None:
     assert len(plan(split_of(lengths * 9), 8, 4).buckets) == 2
 
 
+def test_the_rows_of_every_shape_fit_in_the_last() -> None:
+    lengths = [(30, 30)] * 500 + [(58, 54)] * 460 + [(238, 33)] * 40
+    order = plan(split_of(lengths), 8, 4)
+    assert order.largest == order.buckets[-1] == Bucket(240, 56)
+
+
 def test_rows_are_sorted_by_what_divides_them_best() -> None:
     lengths = [(4, 3)] * 60 + [(20, 3)] * 20 + [(12, 11)] * 20
     assert plan(split_of(lengths), 8, 4).buckets == (Bucket(4, 4), Bucket(20, 12))
