@@ -78,7 +78,7 @@ async def start_search(request: Request, caller: Doer) -> Response:
         task = TaskDocument.model_validate(document_of(fields))
         row = await slowly(request, service_of(request).submit, caller, task)
     except ValidationError as error:
-        return _adjust(request, caller, fields, None, [], None, explained(error.errors()[0]))
+        return _adjust(request, caller, fields, None, [], None, "; ".join(map(explained, error.errors())))
     except (Problem, InputError) as error:
         return _adjust(request, caller, fields, None, [], None, str(error))
     return RedirectResponse(f"/searches/{row.name}", 303)

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from automl.explanation.calibration import calibration
 
+ROUNDING = 1e-12
 JUDGED = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
 
 
@@ -26,8 +27,8 @@ def test_nothing_judged_has_no_error() -> None:
 def test_every_judgement_is_in_one_bin_and_the_error_is_at_most_one(judged: list[tuple[float, bool]]) -> None:
     found = calibration(judged)
     assert sum(each.count for each in found.bins) == found.count == len(judged)
-    assert 0 <= found.error <= 1
-    assert all(each.low <= each.confidence <= each.high for each in found.bins)
+    assert 0 <= found.error <= 1 + ROUNDING
+    assert all(each.low - ROUNDING <= each.confidence <= each.high + ROUNDING for each in found.bins)
 
 
 @given(JUDGED)

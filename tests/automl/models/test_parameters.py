@@ -9,6 +9,7 @@ from automl.models.facts import bind
 from automl.models.parameters import declared, forms, initialise, true_shapes
 from automl.models.seq2seq import Seq2Seq
 from search_spaces.decoders import Recurrent
+from search_spaces.encoders import Recurrent as Encoder
 from search_spaces.encoders import Transformer
 from search_spaces.seq2seq import Seq2Seq as Configuration
 from tests.automl.models.cases import CASES, VOCABULARY, Case
@@ -49,7 +50,7 @@ def test_no_two_matrices_start_alike(name: str) -> None:
 
 
 def test_start_values_have_the_spread_that_keeps_activations_level() -> None:
-    values = start(Configuration())
+    values = start(Configuration(Encoder("lstm"), Recurrent("lstm")))
     kernel, recurrent = values["decoder.Recurrent.of_hidden.kernel"], values["decoder.Recurrent.cells.0.lstm.hidden"]
     assert kernel.var() == pytest.approx(2 / sum(kernel.shape), rel=0.05)
     for gate in range(4):
