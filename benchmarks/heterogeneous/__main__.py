@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.heterogeneous.configurations import COUNT, Drawn, configurations, hulls, named, signatures
+from benchmarks.heterogeneous.configurations import Drawn, configurations, hulls, named, signatures
 from benchmarks.heterogeneous.handover import hand_over, table_of_dates
 from benchmarks.heterogeneous.sides import Side, command
 from benchmarks.measurement import Result, load, parser
@@ -35,7 +35,7 @@ def main() -> None:
     asking.add_argument("--hulls", action="store_true", help="train in the hulls of slots as well")
     options = asking.parse_args()
     steps = options.steps or (QUICK_STEPS if options.quick else STEPS)
-    count = options.configurations or (QUICK_COUNT if options.quick else COUNT)
+    count = options.configurations or (QUICK_COUNT if options.quick else None)
     checked, pytorch, before = options.checked or steps, os.environ.get("AUTOML_PYTORCH"), load()
     names = ["ours", *(["hulls"] if options.hulls else []), "flax", *(["pytorch"] if pytorch else [])]
     if not pytorch:
@@ -45,7 +45,7 @@ def main() -> None:
         listed = list(enumerate(configurations()[:count]))
         found = hand_over(folder, table_of_dates(folder), listed, max(steps, checked))
         sides = [Side(name, command(name, folder, pytorch), folder) for name in names]
-        measure(sides, count, steps, checked)
+        measure(sides, len(listed), steps, checked)
     lines = [line(place, each, sides) for place, each in enumerate(found)]
     if not options.json:
         show(lines, sides)

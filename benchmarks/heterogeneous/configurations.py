@@ -1,19 +1,16 @@
 """The configurations, drawn once from preset `base` by a seed and kept as a list; what they have in common."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import NamedTuple
 
 from search_spaces.costs import Extent, step_operations
 from search_spaces.dials import from_dict
-from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 
 LIST = Path(__file__).parents[1] / "configurations" / "heterogeneous.jsonl"
-COUNT, SEED = 64, 0
 ROWS = 64
 """Rows of a batch."""
 
@@ -23,15 +20,6 @@ class Drawn(NamedTuple):
 
     configuration: Seq2Seq
     extent: Extent
-
-
-def drawn() -> Iterator[Seq2Seq]:
-    """Draw the configurations that the list holds; every step takes one batch."""
-    from automl.control.draws import Evenly
-
-    space, draw = preset("base"), Random(SEED)
-    for _ in range(COUNT):
-        yield replace(space.sample(Evenly(draw)), batch_tokens=512)
 
 
 def configurations() -> list[Seq2Seq]:

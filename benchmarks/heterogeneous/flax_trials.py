@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from automl.models.dropout import Noise
@@ -51,8 +52,8 @@ class OneJitATrial:
 def _step(model: Model, configuration: Seq2Seq, state: Any, batch: Any, now: Any, noise: Noise) -> Any:
     """Take a step; return the state after it, and the loss before it."""
     source, copies, inputs, targets = batch
-    own = further(further(noise, state.step), np.int32(0))
-    recipe = Recipe.of(configuration)
+    own = further(further(noise, state.step), jnp.int32(0))
+    recipe = jax.tree.map(jnp.asarray, Recipe.of(configuration))
 
     def loss_of(parameters: Any) -> Any:
         logits = bind(model, parameters)(source, inputs, own, copies)

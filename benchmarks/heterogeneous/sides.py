@@ -40,8 +40,12 @@ class Side:
             )
             for _ in range(PROCESSES)
         ]
-        for process in self._processes:
-            self._read(process)
+        try:
+            for process in self._processes:
+                self._read(process)
+        except BaseException:
+            self.close()
+            raise
         self.starting = time.monotonic() - begun
 
     def take(self, places: Iterable[int], steps: int, checked: int) -> None:

@@ -37,7 +37,7 @@ def test_dials_that_are_data_leave_it_as_it_is(dial: dict[str, Any]) -> None:
     [
         {"decoder": Transformer()},
         {"decoder": Recurrent(hidden_size=64)},
-        {"decoder": Recurrent(cell="gru")},
+        {"decoder": Recurrent(cell="lstm")},
         {"decoder": Recurrent(attention=MultiHead())},
         {"encoder": RecurrentEncoder(num_layers=2)},
         {"encoder": RecurrentEncoder(bidirectional=False)},
