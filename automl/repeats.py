@@ -122,21 +122,16 @@ def best_trials(record: Record, count: int) -> list[SegmentRow]:
     Raises:
         InputError: No trial has a result.
     """
-    lineages: dict[int, list[Trial]] = {}
-    for trial in record.trials.values():
-        lineages.setdefault(trial.lineage, []).append(trial)
-    bests = [history.best(lineage, record.criteria) for lineage in lineages.values()]
-    found = [pair[1] for pair in bests if pair is not None]
+    found = [segment for _, segment in history.bests(record.trials.values(), record.criteria)]
     if not found:
         raise InputError(f"search {record.row.name!r} has no result to repeat yet; let the search go on")
-    return sorted(found, key=lambda segment: record.criteria.standing(segment.scores))[:count]
+    return found[:count]
 
 
 def finalist_of(trials: Mapping[int, Trial], segment: SegmentRow) -> Finalist:
     """Return a trial up to one of its segments, or those of its branch, as what is repeated."""
     trial = trials[segment.trial]
-    parent = None if trial.parent is None else trials.get(trial.parent)
-    own = trial.segments if parent is None else [*parent.segments, *trial.segments]
+    own = [*history.trunk(trial, trials), *trial.segments]
     before = [each for each in own if each.to_step <= segment.from_step]
     turn = before[-1].tokens if segment.cooldown and before else None
     return Finalist(trial.row.number, trial.configuration, turn, segment.tokens)

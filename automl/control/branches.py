@@ -25,7 +25,7 @@ def branch_off(
         leader: The trial to beat, running or not.
         seconds_left: Until the finalists are trained out; none where the time is unlimited.
     """
-    if not outlook.branching or outlook.workers < 2 or seconds_left is None:
+    if outlook.workers < 2 or seconds_left is None:
         return None
     lost = next((branch for branch in branches if branch.state == "paused"), None)
     if lost is not None:

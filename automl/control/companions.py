@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from automl.control.criteria import Criteria
-from automl.control.history import Trial, best
+from automl.control.history import Trial, bests
 from search_spaces.seq2seq import READING, Seq2Seq
 from storage.segments import SegmentRow
 
@@ -18,12 +18,8 @@ def companions(
 
     Branches count with their parent: models of one trial say much the same.
     """
-    others: dict[int, list[Trial]] = {}
-    for trial in trials:
-        if trial.lineage != winner.lineage and reading(trial.configuration) == reading(winner.configuration):
-            others.setdefault(trial.lineage, []).append(trial)
-    found = [pair for lineage in others.values() if (pair := best(lineage, criteria)) is not None]
-    return sorted(found, key=lambda pair: criteria.standing(pair[1].scores))[:most]
+    others = [t for t in trials if t.lineage != winner.lineage]
+    return bests((t for t in others if reading(t.configuration) == reading(winner.configuration)), criteria)[:most]
 
 
 def reading(configuration: Seq2Seq) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from statistics import median
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ class Trial:
         """Whether its first segment was lost, so that it has to begin again."""
         return not self.in_flight and not self.segments and self.row.state != "FAILED" and self.parent is None
 
-    @property
+    @cached_property
     def parent(self) -> int | None:
         """The trial that it is a branch of; none where it began by itself."""
         return self.row.parent
@@ -126,11 +127,11 @@ def candidates(
 
     Those that have to begin again are not there yet, those over a limit no more, as are branches that lost their place.
     """
-    seen = (_shown(_candidate, trial, _trunk(trial, trials), criteria, encode) for trial in trials.values())
+    seen = (_shown(_candidate, trial, trunk(trial, trials), criteria, encode) for trial in trials.values())
     return [candidate for candidate in seen if candidate is not None]
 
 
-def _trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:
+def trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:
     """Return the segments of its parent up to where a branch left it."""
     if trial.parent is None:
         return ()
@@ -190,6 +191,15 @@ def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:
 def best(trials: Iterable[Trial], criteria: Criteria) -> tuple[Trial, SegmentRow] | None:
     """Return the trial and segment within the limits that stand best on valid."""
     return min(_allowed(trials, criteria), key=lambda pair: criteria.standing(pair[1].scores), default=None)
+
+
+def bests(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:
+    """Return each trial, or its branch where that is better, with the segment it stands best at; the best first."""
+    lineages: dict[int, list[Trial]] = {}
+    for trial in trials:
+        lineages.setdefault(trial.lineage, []).append(trial)
+    found = [pair for lineage in lineages.values() if (pair := best(lineage, criteria)) is not None]
+    return sorted(found, key=lambda pair: criteria.standing(pair[1].scores))
 
 
 def front(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:

@@ -71,7 +71,9 @@ def decide(
 
     return (
         _continue_leader(candidates, outlook, explore)
-        or branch_off(branches, find_leader(candidates, outlook), outlook, before_final)
+        or (
+            branch_off(branches, find_leader(candidates, outlook), outlook, before_final) if outlook.branching else None
+        )
         or _train_out_stalled(candidates, outlook)
         or explore()
         or _finish_by_trials(candidates, outlook)

@@ -636,14 +636,12 @@ class TestACopyOfTheLeader:
         assert self.branches(bench) == []
 
     def test_whose_own_checkpoint_is_damaged_ends_with_that_reason(self, bench):
-        bench.executor.at[120.0] = bench.executor.stop
         controller = bench.controller()
         bench.executor.at[119.0] = controller.interrupt
         controller.run()
         branch = next(
             t for t in restore(bench.trials(), bench.segments()).values() if t.parent is not None and t.segments
         )
-        (bench.folder / "objects" / branch.row.checkpoint[:2] / branch.row.checkpoint).unlink(missing_ok=True)
         controller = bench.controller()
         controller._drop(controller._trials[branch.row.number], controller._trials[branch.row.number].segments)
         controller._flush()
