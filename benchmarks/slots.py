@@ -38,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="slots-") as scratch:
         for width in widths:
             for count, rate, operations in measured(Path(scratch), width, counts):
+                print(f"{kind}, width {width}, {count} slots: {rate:.1f} steps/s", file=sys.stderr, flush=True)
                 rates[f"width_{width}_slots_{count}"] = rate
                 if peak is not None:
                     shares[f"share_of_peak_width_{width}_slots_{count}"] = rate * operations / peak
@@ -79,7 +80,7 @@ def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
     from automl.tasks.document import read_document
     from automl.training.course import Course
     from automl.training.hulls import Hull
-    from automl.training.population_trainer import PopulationTrainer, bucket_of
+    from automl.training.population_trainer import PopulationTrainer
     from automl.training.slots import Kind, Slots
     from automl.training.steps import new_state
     from search_spaces.costs import Extent, step_operations
@@ -92,7 +93,7 @@ def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
     dataset = trainer.dataset(configuration)
     vocabularies = tuple(dataset.table.meta["vocabulary"].values())
     order = dataset.plan.of_tokens(1)
-    bucket, run = bucket_of(order), next(order.runs(0, 0))
+    bucket, run = order.hull, next(order.runs(0, 0))
     kind = Kind(Hull.of(configuration, *vocabularies), bucket, alike(configuration.optimizer))
     operations = step_operations(
         configuration, Extent(*vocabularies, rows=order.batch_size, source=bucket.source, target=bucket.target)

@@ -11,8 +11,8 @@ from threading import Condition
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from automl.models.parameters import Parameters
 from automl.training.arrays import DeviceSplit
@@ -79,7 +79,7 @@ class Lane:
     base: Parameters | None = None
     split: Any = None
     chunk: Chunk | None = None
-    losses: Float[NDArray[Any], "steps"] | None = None
+    losses: Float[np.ndarray, "steps"] | None = None
     error: Exception | None = None
     bank: Slots | None = None
     slot: int = 0
@@ -89,7 +89,7 @@ class Lane:
         """Whether its state is gone with a program that failed."""
         return self.state is None and self.bank is None
 
-    def outcome(self) -> Float[NDArray[Any], "steps"]:
+    def outcome(self) -> Float[np.ndarray, "steps"]:
         """Return the losses of the last chunk, or raise why there are none."""
         if self.error is not None:
             raise self.error
@@ -128,7 +128,7 @@ class Population:
                 self._lanes.remove(lane)
                 self._lead()
 
-    def train(self, lane: Lane, split: DeviceSplit, chunk: Chunk) -> Float[NDArray[Any], "steps"]:
+    def train(self, lane: Lane, split: DeviceSplit, chunk: Chunk) -> Float[np.ndarray, "steps"]:
         """Take a chunk of steps with all that train at the same time; return the losses.
 
         Raises:

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from automl.data.batching import Bucket
 from automl.training.arrays import DeviceSplit
@@ -133,7 +132,7 @@ class Slots:
         program = self.programs.get(repr(("slot taken", self.kind.hull.members, self.count)), _taking, arguments)
         return self.kind.hull.cut(jax.device_get(program(*arguments)), self.taken[slot])
 
-    def train(self, split: DeviceSplit, chunks: Mapping[int, Chunk]) -> Mapping[int, Float[NDArray[Any], "steps"]]:
+    def train(self, split: DeviceSplit, chunks: Mapping[int, Chunk]) -> Mapping[int, Float[np.ndarray, "steps"]]:
         """Take a chunk of steps in some places; return the losses of each, in nats a token."""
         real = jax.device_get(dict(chunks))
         idle = jax.tree.map(np.zeros_like, next(iter(real.values())))
