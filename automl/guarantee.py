@@ -8,6 +8,8 @@ from typing import Any
 from automl.bundle import read_metrics
 from automl.control.ledger import SUMMARY
 from automl.control.plan import Plan
+from automl.data.artifact import sha256_of
+from automl.data.corpus import Corpus, file_digests
 from automl.errors import InputError
 from automl.privacy import UNIT, Terms, check_installed, drop_key, key_name, public_key, secret_key, terms
 from automl.segments import Mechanism
@@ -17,6 +19,8 @@ from storage.leases import Lease
 from storage.searches import SearchRow, get_search, list_searches, update_search
 
 PLACES = ("processes", "inline")
+LEARNT_FROM = ("train", "valid")
+"""Files that decide what a winner is."""
 ORIGIN = ("search", "epsilon", "delta")
 """What a bundle says of each private search that it owes something to."""
 TRIALS = 4
@@ -55,9 +59,14 @@ def _check_public(document: TaskDocument) -> None:
             f"(its metrics.json says epsilon {origin['epsilon']} at delta {origin['delta']}), and would hold its pairs "
             "beyond the epsilon of this one; name another bundle, or leave [pretraining] out"
         )
-    text = wish.unlabelled
-    if text is not None and any(text.resolve() == path.resolve() for path in document.data.files.values()):
-        raise InputError(f"[pretraining] public = true: {text} is a file of [data]; name another text")
+    own, text = file_digests(document.data, document.form), wish.unlabelled
+    if text is not None and text.is_file() and sha256_of(text) in own.values():
+        raise InputError(f"[pretraining] public = true: {text} holds what a file of [data] holds; name another text")
+    for split in (split for split in LEARNT_FROM if own.get(split) in _seen(wish.from_)):
+        raise InputError(
+            f"[pretraining] public = true: {wish.from_} was trained on what {document.data.files[split]} holds, "
+            "without [privacy], as its metrics.json says; name another bundle, or leave [pretraining] out"
+        )
 
 
 def origins_of(document: TaskDocument) -> list[dict[str, Any]]:
@@ -74,6 +83,24 @@ def origins_of(document: TaskDocument) -> list[dict[str, Any]]:
     if "privacy" in metrics:
         found.append({"search": metrics.get("search"), **_mapping(metrics["privacy"])})
     return [{name: _mapping(each).get(name) for name in ORIGIN} for each in found]
+
+
+def seen_by(document: TaskDocument, corpus: Corpus) -> list[str]:
+    """Return the sha256 of the files that a winner has learnt from, its ancestors' included; none of private ones.
+
+    Raises:
+        InputError: The bundle that it begins from is not a whole one.
+    """
+    wish = document.pretraining
+    text = None if wish is None else wish.unlabelled
+    own = [] if document.privacy else [corpus.contents[split] for split in LEARNT_FROM if split in corpus.contents]
+    read = [sha256_of(text)] if text is not None and text.is_file() else []
+    return sorted({*own, *read, *_seen(wish.from_ if wish else None)})
+
+
+def _seen(bundle: Path | None) -> list[str]:
+    found = None if bundle is None else read_metrics(bundle).get("seen")
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def _mapping(value: Any) -> dict[str, Any]:

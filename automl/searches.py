@@ -23,7 +23,7 @@ from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
 from automl.finishes import finish_of, kept_for, searching
-from automl.guarantee import check_private, mechanism_of, origins_of, settled, with_privacy, with_terms
+from automl.guarantee import check_private, mechanism_of, origins_of, seen_by, settled, with_privacy, with_terms
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS, objective
 from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
@@ -153,7 +153,7 @@ class _Prepared:
         out: Folder of the winner.
         trackers: Names of those that are told of it.
         ground: What it begins from.
-        origins: Whose searches it owes something to.
+        owed: What the winner owes: `origins`, to which private searches, and what `seen` says, to which files.
         began: When the run began, by a clock that never goes back.
         spent: Seconds of the budget that pre-training took.
     """
@@ -168,7 +168,7 @@ class _Prepared:
     table: TokenTable
     space: Space
     ground: Ground
-    origins: list[dict[str, Any]]
+    owed: dict[str, Any]
     began: float
     spent: float = 0.0
 
@@ -185,8 +185,21 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
-    places = (settings, out, checkpoints, trackers, corpus, table, space, ground)
-    return _Prepared(document, options, *places, origins_of(document), began)
+    owed = {"origins": origins_of(document), "seen": seen_by(document, corpus)}
+    return _Prepared(
+        document=document,
+        options=options,
+        settings=settings,
+        out=out,
+        checkpoints=checkpoints,
+        trackers=trackers,
+        corpus=corpus,
+        table=table,
+        space=space,
+        ground=ground,
+        owed=owed,
+        began=began,
+    )
 
 
 def _is_over(ready: _Prepared, row: SearchRow) -> bool:
@@ -214,7 +227,7 @@ def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) 
     with followed(database, row, plan.criteria.metric.name, ready.trackers, settings.runs, options.on_notice):
         outcome = _run(database, agreed, lease, plan, workload, options)
     data = asdict(profile_of(ready.table))
-    summary = {**_summary(outcome, document.limits), "data": data, "origins": ready.origins}
+    summary = {**_summary(outcome, document.limits), "data": data, **ready.owed}
     update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
     _check_time(outcome, plan)
 

@@ -218,7 +218,7 @@ def _metrics_of(row: SearchRow, corpus: Corpus, names: Sequence[str], found: Fou
     """Return how a model does, how that was measured, and what else is known of it."""
     known = {name: getattr(found, name) for name in ("membership", "single", "finish", "finishes")}
     summary = row.summary or {}
-    known |= {name: summary.get(name) or None for name in ("origins", "importance")}
+    known |= {name: summary.get(name) or None for name in ("origins", "seen", "importance")}
     known |= {"spread": _spread_of(row, found) or None, "privacy": _privacy(summary)}
     return {
         "search": row.name,

@@ -27,7 +27,7 @@ from automl.errors import InputError
 from search_spaces import stems
 from search_spaces.tokenizers import called, narrowing
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 SPLITS = ("train", "valid", "test")
 PARAMETERS = "parameters.safetensors"
 BATCH = 10_000
@@ -102,6 +102,12 @@ class Corpus:
     def digest(self) -> str:
         """Sha256 over the contents of the files, the columns, the token choices and the format of the corpus."""
         return str(self.meta["digest"])
+
+    @property
+    def contents(self) -> Mapping[str, str]:
+        """Sha256 of each file that it was read from, by the split that the file is."""
+        contents: Mapping[str, str] = self.meta["contents"]
+        return contents
 
     @property
     def notices(self) -> list[str]:
@@ -216,7 +222,8 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
 
         def write(scratch: Path) -> Meta:
             written = _write(scratch, document, splits, notices, images)
-            return {"digest": digest, **written, **_write_given(scratch, given)}
+            contents = file_digests(data, document.form, digests.of)
+            return {"digest": digest, "contents": contents, **written, **_write_given(scratch, given)}
 
         artifact.build(folder, FORMAT_VERSION, write, cache)
     digests.keep()
@@ -241,15 +248,26 @@ def data_digest(
     Raises:
         InputError: A file is missing, unreadable or of an unknown kind.
     """
-    for path in data.files.values():
-        form.check(path)
-    digests = {name: _sha256(path, form, known) for name, path in data.files.items()}
+    digests = file_digests(data, form, known)
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns = [data.columns.sources, data.columns.target, data.columns.weight]
     choices = [FORMAT_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     if given is not None:
         choices.append(given.digest)
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
+
+
+def file_digests(
+    data: DataDescription, form: Form = PAIRS, known: Callable[[Path], str] = artifact.sha256_of
+) -> dict[str, str]:
+    """Return the sha256 of the contents of each file, by the split that it is.
+
+    Raises:
+        InputError: A file is missing, unreadable or of an unknown kind.
+    """
+    for path in data.files.values():
+        form.check(path)
+    return {name: _sha256(path, form, known) for name, path in data.files.items()}
 
 
 def _sha256(path: Path, form: Form, known: Callable[[Path], str]) -> str:

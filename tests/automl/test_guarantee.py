@@ -4,6 +4,7 @@ import math
 import re
 import stat
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,32 @@ def test_what_a_bundle_says_in_another_way_is_refused_too(metrics: dict[str, obj
         check_private(document(pretraining={"from": str(tmp_path / "model"), "public": True}), "inline")
 
 
+def begun_from(tmp_path: Path, seen: list[str]) -> TaskDocument:
+    """Return a private task with a train of its own, that begins from a bundle which has learnt from such files."""
+    (tmp_path / "train.tsv").write_text("a\tb\n")
+    write_bundle(replace(Drawn().bundle(), metrics={"seen": seen}), tmp_path / "model")
+    pretraining = {"from": str(tmp_path / "model"), "public": True}
+    return document(data={"train": str(tmp_path / "train.tsv")}, pretraining=pretraining)
+
+
 def test_a_bundle_that_owes_nothing_may_be_begun_from(tmp_path: Path) -> None:
-    write_bundle(Drawn().bundle(), tmp_path / "model")
-    check_private(document(pretraining={"from": str(tmp_path / "model"), "public": True}), "inline")
+    check_private(begun_from(tmp_path, ["0" * 64]), "inline")
 
 
-def test_the_private_file_itself_is_no_public_text() -> None:
-    begun = document(data={"train": "t.txt"}, pretraining={"unlabelled": "t.txt", "public": True})
-    with pytest.raises(InputError, match=re.escape("is a file of [data]")):
+def test_a_bundle_that_has_learnt_from_the_same_pairs_is_not_public(tmp_path: Path) -> None:
+    begun = begun_from(tmp_path, ["0" * 64, sha256(b"a\tb\n").hexdigest()])
+    with pytest.raises(InputError, match=re.escape("was trained on what")) as refused:
+        check_private(begun, "inline")
+    assert str(tmp_path / "train.tsv") in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["train.tsv", "copy.txt"])
+def test_the_private_file_itself_is_no_public_text(text: str, tmp_path: Path) -> None:
+    for name in ("train.tsv", "copy.txt"):
+        (tmp_path / name).write_text("a\tb\n")
+    pretraining = {"unlabelled": str(tmp_path / text), "public": True}
+    begun = document(data={"train": str(tmp_path / "train.tsv")}, pretraining=pretraining)
+    with pytest.raises(InputError, match=re.escape("holds what a file of [data] holds")):
         check_private(begun, "inline")
 
 
