@@ -328,13 +328,14 @@ class Model:
         from automl.data.table import Split
         from automl.metrics import Likelihood
         from automl.training.arrays import on_device
-        from automl.training.evaluation import flat, forced_sums
+        from automl.training.evaluation import all_rows, flat, forced_sums
 
         targets = self._target.encode_batch(texts)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))
         bucket = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
         device = on_device(split, self._copies)
-        sums = forced_sums(self._programs, self._static, self._parameters, device, split.rows, bucket)
+        rows = all_rows(split.rows)
+        sums = forced_sums(self._programs, self._static, self._parameters, device, rows, bucket)
         counted = [np.asarray(sums.loss), np.asarray(sums.tokens), np.array([len(text) + 1 for text in texts])]
         counts = 1 if weights is None else np.array(weights)
         return Likelihood(*(float((counts * each[: split.rows]).sum()) for each in counted))

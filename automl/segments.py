@@ -110,6 +110,7 @@ class Segment:
         cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
             `to_tokens` is the plan. A trial that has cooled down is finished.
         most_steps: Take no more optimizer steps than these, since no more are paid for.
+        decodes: Whether metrics that need decoding are scored; a look at an early rung goes by the loss alone.
     """
 
     trial: int
@@ -121,6 +122,7 @@ class Segment:
     seconds: float | None = None
     cooldown: bool = False
     most_steps: int | None = None
+    decodes: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class SegmentResult:
         step: Optimizer steps since the trial's start.
         tokens: Target tokens seen since the trial's start.
         scores: `loss` (nats a target token of the base table on valid), `token_accuracy` (teacher-forced, of the
-            trial's own tokens on valid) and each metric of the workload, on valid. Where it is wanted, `latency`: the
+            trial's own tokens on valid) and each metric of the workload, on valid, but for those that need decoding
+            where nothing is decoded. Where it is wanted, `latency`: the
             median seconds of greedy decodes of one source of median length, on one thread. At the end of a trial,
             `deviation` of the first metric over resampled rows, where it is not a share of rows.
         checkpoint: Sha256 of the state at `step`, already on disk.

@@ -7,11 +7,11 @@ same path as beginning.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from math import isfinite
 from time import monotonic
 from typing import assert_never
 
 from automl.control import history
+from automl.control.curves import is_late
 from automl.control.decisions import Branch, Finish, Outlook, Start, Thaw, TrainOut, Wait
 from automl.control.encoding import encoder
 from automl.control.examination import Examination
@@ -272,7 +272,8 @@ class Controller:
 
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut | Branch) -> None:
         row, cools = trial.row, isinstance(decision, TrainOut | Branch)
-        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools)
+        decodes = cools or self._plan.repetition is not None or is_late(decision.to_tokens, self._rung_tokens)
+        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools, decodes=decodes)
         segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
         trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)
@@ -323,7 +324,7 @@ class Controller:
         assert isinstance(result, SegmentResult)
         if costs := self._plan.costs(trial.configuration):
             result = replace(result, scores={**result.scores, **costs})
-        if not all(map(isfinite, self._plan.criteria.standing(result.scores))):
+        if not self._plan.criteria.is_sound(result.scores, is_whole=segment.decodes):
             self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
             return
         self._losses = 0
@@ -458,7 +459,7 @@ class Controller:
             Progress(
                 seconds_left=None if time is None else max(time - self._consumed(), 0.0),
                 trials=self._tally.counts,
-                best=found[1].scores[self._plan.criteria.metric.name] if found else None,
+                best=found[1].scores.get(self._plan.criteria.metric.name) if found else None,
                 workers=tuple(self._executor.status()),
                 decision=self._journal.decision,
             )

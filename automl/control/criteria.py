@@ -39,6 +39,21 @@ class Criteria:
         """Return each objective turned so that lower is better, infinite where there is none."""
         return tuple(_turned(scores, objective) for objective in self.objectives)
 
+    def assumed(self, scores: Mapping[str, float]) -> tuple[float, ...]:
+        """Return the same, each that was not measured at its worst."""
+        return tuple(
+            _turned({objective.name: objective.worst or 0.0, **scores}, objective) for objective in self.objectives
+        )
+
+    def is_measured(self, scores: Mapping[str, float]) -> bool:
+        """Say whether every objective was measured."""
+        return all(objective.name in scores for objective in self.objectives)
+
+    def is_sound(self, scores: Mapping[str, float], *, is_whole: bool) -> bool:
+        """Say whether the loss and every objective are finite, those that were not measured left out unless all are."""
+        names = ["loss", *(each.name for each in self.objectives if is_whole or each.name in scores)]
+        return all(math.isfinite(scores.get(name, math.nan)) for name in names)
+
     def standing(self, scores: Mapping[str, float]) -> tuple[float, ...]:
         """Return what sorts measurements: the objectives in their order, then the loss; lower is better."""
         return (*self.losses(scores), loss_of(scores))

@@ -28,8 +28,9 @@ class Point:
         seconds: Seconds of training, compiling and tokenizing since the trial's start: what it has cost.
         training: The part of them spent on training alone: how fast it is.
         loss: Nats a target token of the base table on valid.
-        objective: The metric on valid, turned so that lower is better.
+        objective: The metric on valid, turned so that lower is better; at its worst where nothing was decoded.
         others: Further objectives, turned likewise.
+        is_measured: Whether the objectives were.
     """
 
     tokens: int
@@ -38,6 +39,7 @@ class Point:
     loss: float
     objective: float
     others: tuple[float, ...] = ()
+    is_measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ def rung_of(tokens: int, rung_tokens: int) -> int:
     return math.floor(math.log2(tokens / rung_tokens) + 1e-9) if tokens >= rung_tokens else -1
 
 
+def is_late(tokens: int | None, rung_tokens: int | None) -> bool:
+    """Whether trials that have seen so many tokens are compared by the objective; before, the loss says more."""
+    return tokens is not None and rung_tokens is not None and rung_of(tokens, rung_tokens) >= OBJECTIVE_RUNG
+
+
 def value_at(points: Sequence[Point], tokens: int) -> tuple[float, float]:
     """Return (objective, loss) when the trial had seen so many tokens, interpolated between its measurements."""
     return _interpolated(points, [point.tokens for point in points], tokens)
@@ -91,10 +98,8 @@ def _interpolated(points: Sequence[Point], axis: Sequence[float], at: float) -> 
         return (right.objective, right.loss)
     left = points[after - 1]
     share = math.log(at / axis[after - 1]) / math.log(axis[after] / axis[after - 1])
-    return (
-        left.objective + share * (right.objective - left.objective),
-        left.loss + share * (right.loss - left.loss),
-    )
+    objective = left.objective if left.is_measured else right.objective
+    return (objective + share * (right.objective - objective), left.loss + share * (right.loss - left.loss))
 
 
 def has_stalled(candidate: Candidate) -> bool:

@@ -61,13 +61,18 @@ class Examination:
         if plan.repetition is not None:
             return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
-        decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
+        if plan.criteria.is_measured(segment.scores):
+            decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
+        else:  # it has ended before anything was decoded
+            found = measure(Greedy())
+            if found is None:
+                return None
+            decoding, scores = Greedy(), {**segment.scores, **found}
         test = self._examined(trial, segment, decoding, "test", membership=not plan.private)
         if test is None:
             return None
         winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
-        if not isinstance(decoding, Greedy):
-            winner = replace(winner, scores=scores, decoding=_way(decoding))
+        winner = replace(winner, scores=scores, decoding=_way(decoding))
         if not plan.ensembles or not might_be_better(plan.criteria.metric, scores):
             return winner
         remaining = left()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from statistics import median
 from typing import Any, TypeVar
 
 from automl.control.criteria import Criteria, loss_of
@@ -72,7 +71,7 @@ class Trial:
         """Encoder and decoder for people to read."""
         return f"{type(self.configuration.encoder).__name__} → {type(self.configuration.decoder).__name__}"
 
-    def next_segment(self, to_tokens: int | None, seconds: float | None, cooldown: bool) -> Segment:
+    def next_segment(self, to_tokens: int | None, seconds: float | None, *, cooldown: bool, decodes: bool) -> Segment:
         """Return the segment that goes on from the last checkpoint."""
         return Segment(
             trial=self.row.number,
@@ -83,6 +82,7 @@ class Trial:
             to_tokens=to_tokens,
             seconds=seconds,
             cooldown=cooldown,
+            decodes=decodes,
         )
 
     def advance(self, segment: SegmentRow, parameters: int, complete: bool) -> None:
@@ -182,7 +182,7 @@ def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:
     score = None
     if trial.segments:
         last = trial.segments[-1]
-        first, *others = criteria.losses(last.scores)
+        first, *others = criteria.assumed(last.scores)
         rung = rung_of(last.tokens, rung_tokens or last.tokens)
         score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores))
     return Tried(trial.configuration, score, failed=trial.row.state == "FAILED")
@@ -204,7 +204,8 @@ def bests(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, Segm
 
 def front(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, SegmentRow]]:
     """Return the trials and segments of the Pareto front, within the limits, the best by the first objective first."""
-    allowed = sorted(_allowed(trials, criteria), key=lambda pair: criteria.standing(pair[1].scores))
+    measured = [pair for pair in _allowed(trials, criteria) if criteria.is_measured(pair[1].scores)]
+    allowed = sorted(measured, key=lambda pair: criteria.standing(pair[1].scores))
     if not allowed:
         return []
     found = [allowed[place] for place in front_of([criteria.losses(segment.scores) for _, segment in allowed])]
@@ -221,12 +222,6 @@ def _allowed(trials: Iterable[Trial], criteria: Criteria) -> list[tuple[Trial, S
     return [(t, segment) for t in trials for segment in t.segments if criteria.allows(segment.scores)]
 
 
-def seconds_after_training(trials: Iterable[Trial], guess: float) -> float:
-    """Return what segments usually need for scores and checkpoint after training; a guess before the first."""
-    times = [segment.seconds for trial in trials for segment in trial.segments]
-    return median([t.get("evaluating", 0.0) + t.get("writing", 0.0) for t in times] or [guess])
-
-
 def counts(trials: Iterable[Trial]) -> dict[str, int]:
     """Return the number of trials by state."""
     return dict(Counter(trial.state for trial in trials))
@@ -235,10 +230,11 @@ def counts(trials: Iterable[Trial]) -> dict[str, int]:
 def _points(segments: Sequence[SegmentRow], criteria: Criteria) -> tuple[Point, ...]:
     training = list(accumulate(s.seconds.get("training", 0.0) for s in segments))
     compiling = list(accumulate(s.seconds.get("compiling", 0.0) + s.seconds.get("tokenizing", 0.0) for s in segments))
-    losses = [criteria.losses(segment.scores) for segment in segments]
+    losses = [criteria.assumed(segment.scores) for segment in segments]
+    measured = [criteria.is_measured(segment.scores) for segment in segments]
     return tuple(
-        Point(s.tokens, trained + compiled, trained, loss_of(s.scores), objectives[0], objectives[1:])
-        for s, trained, compiled, objectives in zip(segments, training, compiling, losses, strict=True)
+        Point(s.tokens, trained + compiled, trained, loss_of(s.scores), objectives[0], objectives[1:], whole)
+        for s, trained, compiled, objectives, whole in zip(segments, training, compiling, losses, measured, strict=True)
     )
 
 

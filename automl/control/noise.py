@@ -15,7 +15,7 @@ APART = 1.96
 
 def deviation(name: str, scores: Mapping[str, float], rows: int) -> float | None:
     """Return the standard deviation of a score on so many rows; nothing where it was not measured."""
-    if name in SHARES:
+    if name in SHARES and name in scores:
         share = scores[name]
         return sqrt(max(share * (1 - share), 0.0) / max(rows, 1))
     return scores.get("deviation")
@@ -29,7 +29,7 @@ def noise_between(trials: Iterable[Trial], criteria: Criteria, rows: int) -> str
     everything, name = list(trials), criteria.metric.name
     first = history.best(everything, criteria)
     second = history.best([t for t in everything if first is None or t.lineage != first[0].lineage], criteria)
-    if first is None or second is None:
+    if first is None or second is None or not all(criteria.is_measured(pair[1].scores) for pair in (first, second)):
         return ""
     found = [deviation(name, pair[1].scores, rows) for pair in (first, second)]
     known = [each for each in found if each is not None]

@@ -118,12 +118,18 @@ def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None =
     if found is None:
         return _nearest(everything, criteria)
     trial, segment = found
-    score = f"{metric.name} {segment.scores[metric.name]:.4g} on valid"
+    score = _said(segment.scores if winner is None else {**segment.scores, **winner.scores}, metric.name)
     rivals = [t for t in everything if t.lineage != trial.lineage]
     default = [t for t in rivals if t.lineage == 0]
     rival = history.best(default or rivals, criteria)
-    won = f"{_name(trial)} ({trial.families}) won with {score} after {segment.tokens:,} target tokens"
+    won = f"{_name(trial)} ({trial.families}) won with {score} on valid after {segment.tokens:,} target tokens"
     return won + _against(rival, criteria, len({t.lineage for t in rivals})) + _together(winner, metric.name)
+
+
+def _said(scores: Mapping[str, float], name: str) -> str:
+    """Return a score as it is said: the loss, where it was ended before anything was decoded."""
+    name = name if name in scores else "loss"
+    return f"{name} {scores[name]:.4g}"
 
 
 def _name(trial: Trial) -> str:
@@ -158,4 +164,5 @@ def _against(rival: tuple[Trial, SegmentRow] | None, criteria: Criteria, rivals:
     trial, segment = rival
     others = f"the best of {rivals} others" if rivals > 1 else "the only other"
     name = "the default" if trial.lineage == 0 else others
-    return f", against {segment.scores[criteria.metric.name]:.4g} of {name}"
+    score = segment.scores.get(criteria.metric.name)
+    return f", against {_said(segment.scores, 'loss') if score is None else format(score, '.4g')} of {name}"

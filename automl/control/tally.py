@@ -2,15 +2,20 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from statistics import median
+
+import numpy as np
 
 from automl.control.criteria import Criteria
 from automl.control.curves import State
 from automl.control.history import Trial
 from storage.segments import SegmentRow
 
-RECENT = 200
+DECODING = 3.0
+"""Times that a segment may need after training, once valid is decoded, of what it needs without."""
+RECENT = 20
 """Segments by which the seconds after training are foretold."""
+ENOUGH, SPARE = 0.75, 1.25
+"""The share of them that it is to be enough for, and so many times as much: the last is scored most thoroughly."""
 
 
 class Tally:
@@ -29,6 +34,7 @@ class Tally:
         self._counted: dict[int, int] = {}
         self._counts: Counter[State] = Counter()
         self._after: deque[float] = deque(maxlen=RECENT)
+        self._after_a_look: deque[float] = deque(maxlen=RECENT)
         self._orphans: dict[int, Trial] = {}
         self._changed: dict[int, Trial] = {}
         self.best: tuple[Trial, SegmentRow] | None = None
@@ -50,7 +56,8 @@ class Tally:
         new = trial.segments[self._counted.get(number, 0) :]
         self._counted[number] = len(trial.segments)
         for segment in new:
-            self._after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
+            after = self._after if self._criteria.is_measured(segment.scores) else self._after_a_look
+            after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
         candidates = [(trial, segment) for segment in new if self._criteria.allows(segment.scores)]
         if candidates:
             candidates += [self.best] if self.best else []
@@ -72,8 +79,14 @@ class Tally:
         return len(self._states) - len(self._orphans)
 
     def seconds_after_training(self, guess: float) -> float:
-        """What segments usually need for scores and checkpoint after training; a guess before the first."""
-        return median(self._after) if self._after else guess
+        """What most segments need at most after training, for all scores and a checkpoint; a guess before the first.
+
+        Where nothing has been decoded yet, what was needed without it says the least that the guess may be. What is not
+        scored when the time is over is lost, so that more is kept than half of them need.
+        """
+        if self._after:
+            return SPARE * float(np.quantile(self._after, ENOUGH))
+        return max([guess, *(DECODING * seconds for seconds in self._after_a_look)])
 
     def take_changed(self) -> list[Trial]:
         """Trials that were noted since this was asked last."""

@@ -26,6 +26,8 @@ CUTS = (*(k / 20 for k in range(6, 20)), 0.97, 0.98, 0.99)
 """Shares of the rows, the shortest first, after which another shape may begin."""
 WEIGHT_OF_PAIRS = 1 / 8
 """What a place of the source costs for each place of the target, by attention, against a place of either side alone."""
+ROOMY = 3.0
+"""Times that a batch in a larger shape may cost what it would in its own, where that spares a compilation."""
 MULTIPLE = 4
 BATCH_TOKENS = 512
 """Target tokens of a batch, about; steps of more take several."""
@@ -80,6 +82,7 @@ class BatchPlan:
         run_length: Batches of a run, at most.
         step_tokens: Target tokens of a step, as nearly as whole batches give them; each step has one, at most a run's.
         objects: To how many objects targets of boxes are filled up with such as are none.
+        pairs: What a place of the source costs for each place of the target (see `WEIGHT_OF_PAIRS`).
     """
 
     buckets: tuple[Bucket, ...]
@@ -89,6 +92,7 @@ class BatchPlan:
     run_length: int
     step_tokens: int = 1
     objects: int = 0
+    pairs: float = WEIGHT_OF_PAIRS
 
     def of_tokens(self, step_tokens: int) -> "BatchPlan":
         """Return the plan whose steps have so many target tokens."""
@@ -119,10 +123,13 @@ class BatchPlan:
         """Target tokens in one pass over the rows."""
         return int(self.lengths.sum())
 
-    @cached_property
-    def largest(self) -> Bucket:
-        """The shape that the rows of every other one fit in, where there is one; else the first."""
-        return self.hull if self.hull in self.buckets else self.buckets[0]
+    def roomy(self, bucket: Bucket) -> Bucket:
+        """Return the largest shape that rows of another one can be padded to without costing `ROOMY` times as much."""
+        fitting = [b for b in self.buckets if bucket.fits(b) and self._cost(b) < ROOMY * self._cost(bucket)]
+        return max(fitting, key=self._cost, default=bucket)
+
+    def _cost(self, bucket: Bucket) -> float:
+        return _cost(bucket, self.pairs)
 
     @property
     def hull(self) -> Bucket:
@@ -170,7 +177,7 @@ def plan(split: Split, batch_size: int, run_length: int, objects: int = 0) -> Ba
     target = np.diff(split.target_offsets) + 1
     pairs = 0.0 if split.source.dtype == np.uint8 else WEIGHT_OF_PAIRS  # a stem makes few places of many values
     buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1), pairs)
-    return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects)
+    return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects, pairs=pairs)
 
 
 def filling(split: Split) -> int:

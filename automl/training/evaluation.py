@@ -1,6 +1,6 @@
 """Evaluation: a trial's scores on valid or test."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.batching import Bucket, rounded
+from automl.data.batching import Bucket, plan, rounded
 from automl.data.pixels import is_image
 from automl.data.table import Split, TokenTable
 from automl.decoding.answers import Program, decode
@@ -22,14 +22,18 @@ from automl.training.signature import Signature
 from search_spaces.tokenizers import LEARNT
 
 BATCH_SIZE = 64
+FEW_PLACES = 2**17
+"""Places of rows padded to the longest, both sides together, up to which a second shape is not worth compiling."""
 RESAMPLES = 20
 """So often rows are drawn anew to see how far a score is off by chance."""
+RESAMPLED_ROWS = 300
+"""So many at most."""
 BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy": True}
 """Metrics that count rows without an error → whether the count is of the right rows."""
 
 
-Forced = Callable[[DeviceSplit, int, Bucket], TokenCounts]
-"""Counts what is right in the first rows of a split, padded to a shape at least."""
+Forced = Callable[[DeviceSplit, NDArray[np.int32], Bucket], TokenCounts]
+"""Counts what is right in some rows of a split, padded to a shape at least."""
 
 
 class Counts(NamedTuple):
@@ -120,11 +124,23 @@ class Evaluator:
         longest = min(int(source.max()), self.table.meta["max_source_length"])
         return Bucket(max(longest, 1), min(int(target.max()), self.limits.of(longest)) + 1)
 
+    @cached_property
+    def shapes(self) -> list[tuple[Bucket, NDArray[np.int32]]]:
+        """The shapes that rows are forced in, and the rows of each: one shape where rows are few."""
+        whole = self.bucket
+        if self.forced.rows * (whole.source + whole.target) <= FEW_PLACES:
+            return [(whole, all_rows(self.forced.rows))]
+        order = plan(self.forced, BATCH_SIZE, 1)
+        least = (Bucket(min(b.source, whole.source), min(b.target, whole.target)) for b in order.buckets)
+        return list(zip(least, order.members, strict=True))
+
     def counts(self, signature: Signature, parameters: Parameters, forced: Forced | None = None) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
-        place = (self.device, self.forced.rows, self.bucket)
-        sums = forced(*place) if forced else forced_sums(self.programs, signature, parameters, *place)
-        loss, right, tokens = (np.asarray(x)[: self.forced.rows] for x in sums)
+        count = forced or partial(forced_sums, self.programs, signature, parameters)
+        loss, right, tokens = np.zeros(self.forced.rows), *np.zeros((2, self.forced.rows), np.int64)
+        for shape, rows in self.shapes:
+            for whole, part in zip((loss, right, tokens), count(self.device, rows, shape), strict=True):
+                whole[rows] = np.asarray(part)[: len(rows)]
         lengths = np.diff(self.forced.source_offsets)
         fits = np.diff(self.forced.target_offsets) <= [self.limits.of(length) for length in lengths.tolist()]
         fits &= lengths <= self.bucket.source
@@ -151,24 +167,17 @@ class Evaluator:
         rows = (flat[begin:end] for begin, end in pairwise(offsets))
         return [row if is_image(row) else row.tolist() for row in rows]
 
-    def scores(
-        self,
-        signature: Signature,
-        parameters: Parameters,
-        program: Program,
-        forced: Forced | None = None,
-        *,
-        spread: bool = False,
-    ) -> Mapping[str, float]:
-        """Return `loss`, `token_accuracy` and every metric; decode only where a metric needs it.
+    def forced_scores(
+        self, signature: Signature, parameters: Parameters, forced: Forced | None = None
+    ) -> dict[str, float]:
+        """Return `loss`, `token_accuracy` and every metric that can be had without decoding.
 
-        With `spread` also `deviation`, if the first metric is of texts and they are decoded. `forced` counts what is
-        right given the true target, where the program of the whole model does not.
+        `forced` counts what is right given the true target, where the program of the whole model does not.
         """
         counts = self.counts(signature, parameters, forced)
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
         if self.needs_decoding:
-            return scores | self.decoded_scores(parameters, program, spread=spread)
+            return scores
         share = float(np.average(counts.right, weights=self.weights))
         return scores | {m.name: share if BY_EXACT_MATCH[m.name] else 1 - share for m in self.text_metrics}
 
@@ -199,21 +208,32 @@ class Evaluator:
 
 
 def deviation(score: Callable[..., float], *columns: Sequence[Any] | None) -> float:
-    """Return the standard deviation of a score of columns over resampled rows: a bootstrap (Koehn, 2004)."""
+    """Return the standard deviation of a score of columns over resampled rows: a bootstrap (Koehn, 2004).
+
+    Of many rows fewer are drawn, since a score may take seconds for thousands, and the deviation is made smaller by as
+    much (m out of n: Bickel et al., 1997).
+    """
     draw = np.random.default_rng(0)
     given = [column for column in columns if column is not None]
+    count = len(given[0])
+    drawn = min(count, RESAMPLED_ROWS)
     found = []
     for _ in range(RESAMPLES):
-        rows = draw.integers(len(given[0]), size=len(given[0]))
+        rows = draw.integers(count, size=drawn)
         found.append(score(*([column[row] for row in rows] for column in given)))
-    return float(np.std(found, ddof=1))
+    return float(np.std(found, ddof=1) * np.sqrt(drawn / count))
 
 
 def forced_sums(
-    programs: Programs, signature: Signature, parameters: Parameters, device: DeviceSplit, rows: int, bucket: Bucket
+    programs: Programs,
+    signature: Signature,
+    parameters: Parameters,
+    device: DeviceSplit,
+    rows: NDArray[np.int32],
+    bucket: Bucket,
 ) -> TokenCounts:
-    """Return what the evaluation program counts in the first `rows` rows of a split."""
-    batches = -(-rows // BATCH_SIZE)
+    """Return what the evaluation program counts in some rows of a split, in their order."""
+    batches = -(-len(rows) // BATCH_SIZE)
     shape = Bucket(rounded(bucket.source), rounded(bucket.target))
     inputs = (parameters, device, row_numbers(rows), np.int32(batches))
     build = partial(evaluate_program, signature, shape)
@@ -221,10 +241,15 @@ def forced_sums(
     return sums
 
 
-def row_numbers(rows: int) -> NDArray[np.int32]:
-    """Return the numbers of rows as batches, -1 for none."""
-    size = capacity(-(-rows // BATCH_SIZE), BATCHES) * BATCH_SIZE
-    return filled(np.arange(rows), size, -1).reshape(-1, BATCH_SIZE)
+def row_numbers(rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return numbers of rows as batches, -1 for none."""
+    size = capacity(-(-len(rows) // BATCH_SIZE), BATCHES) * BATCH_SIZE
+    return filled(rows, size, -1).reshape(-1, BATCH_SIZE)
+
+
+def all_rows(count: int) -> NDArray[np.int32]:
+    """Return the numbers of so many rows."""
+    return np.arange(count, dtype=np.int32)
 
 
 def flat(rows: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from automl.models.parameters import Parameters
 from automl.segments import Membership
 from automl.training.arrays import on_device
-from automl.training.evaluation import Evaluator, forced_sums
+from automl.training.evaluation import Evaluator, all_rows, forced_sums
 from automl.training.signature import Signature
 
 ROWS = 1000
@@ -26,7 +26,8 @@ def membership(valid: Evaluator, signature: Signature, parameters: Parameters) -
         some = split.some(fitting[np.linspace(0, len(fitting) - 1, min(ROWS, len(fitting))).round().astype(int)])
         if not some.rows:
             return None
-        sums = forced_sums(valid.programs, signature, parameters, on_device(some, table.copies), some.rows, bucket)
+        place = (on_device(some, table.copies), all_rows(some.rows), bucket)
+        sums = forced_sums(valid.programs, signature, parameters, *place)
         loss, tokens = (np.asarray(each)[: some.rows] for each in (sums.loss, sums.tokens))
         losses.append(loss / np.maximum(tokens, 1))
     train, held_out = losses

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from automl.data.batching import BatchPlan, Bucket, rounded
 from automl.errors import FailureReason, TrialFailure
@@ -84,9 +85,9 @@ class PopulationTrainer(Trainer):
         laid = hull.padded(parameters, static.configuration)
         given = hull.given(static.configuration)
 
-        def counted(split: DeviceSplit, rows: int, shape: Bucket) -> TokenCounts:
+        def counted(split: DeviceSplit, rows: NDArray[np.int32], shape: Bucket) -> TokenCounts:
             own = Bucket(rounded(shape.source), rounded(shape.target))
-            inputs = (laid, split, row_numbers(rows), np.int32(-(-rows // BATCH_SIZE)), given)
+            inputs = (laid, split, row_numbers(rows), np.int32(-(-len(rows) // BATCH_SIZE)), given)
             build = partial(_evaluate_program, hull, own)
             found: TokenCounts = self.programs.get(repr(("evaluate hull", hull, own)), build, inputs)(*inputs)
             return found

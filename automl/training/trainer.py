@@ -145,7 +145,7 @@ class Trainer:
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
             last = self._latest(segment, static, end.state) if segment.cooldown else None
-            end, scores = self._scored(end, static, dataset, configuration.length_slack, last)
+            end, scores = self._scored(end, segment, static, dataset, last)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -214,21 +214,24 @@ class Trainer:
         return TeachingResult(job.trial, soft_targets.write(self.checkpoints, found), taught)
 
     def _scored(
-        self, end: Checkpoint, static: Signature, dataset: Dataset, slack: float, last: Parameters | None
+        self, end: Checkpoint, segment: Segment, static: Signature, dataset: Dataset, last: Parameters | None
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
-        At the end of a trial the `last` parameters take the place of the average where they are better.
+        At the end of a trial the `last` parameters take the place of the average where they are better: by the loss,
+        where the metric would have both decoded.
         """
-        state, evaluator = end.state, dataset.evaluator("valid", slack)
-        decoder = self.decoders(static, evaluator.limits).program(Greedy())
+        evaluator = dataset.evaluator("valid", from_dict(Seq2Seq, segment.configuration).length_slack)
 
-        def scores(of: Parameters) -> Mapping[str, float]:
-            return evaluator.scores(static, of, decoder, self._forced(of, static), spread=last is not None)
+        def forced(of: Parameters) -> dict[str, float]:
+            return evaluator.forced_scores(static, of, self._forced(of, static))
 
-        found = scores(state.average)
-        if last is not None and self._better(others := scores(last), found):
-            return end._replace(state=state._replace(average=last)), others
+        found = forced(end.state.average)
+        if last is not None and self._better(others := forced(last), found):
+            end, found = end._replace(state=end.state._replace(average=last)), others
+        if evaluator.needs_decoding and segment.decodes:
+            decoder = self.decoders(static, evaluator.limits).program(Greedy())
+            found |= evaluator.decoded_scores(end.state.average, decoder, spread=last is not None)
         return end, found
 
     def _latest(self, segment: Segment, static: Signature, state: TrainState) -> Parameters:
@@ -248,7 +251,7 @@ class Trainer:
 
     def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
         first = self.metrics[0]
-        if scores[first.name] == than[first.name]:
+        if scores.get(first.name) == than.get(first.name):
             return scores["loss"] < than["loss"]
         return first.better(scores[first.name], than[first.name])
 
@@ -354,18 +357,18 @@ class Trainer:
     def _key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run is known by.
 
-        A new trial takes the rows of every shape in the largest, unless their own was compiled in this process before:
-        for a first look one compilation is enough, and padding changes no number but by rounding. One that goes on does
-        so on an accelerator until their own is compiled beside it.
+        A new trial takes the rows of a shape in the largest that does not cost far more, unless their own was compiled
+        in this process before: for a first look one compilation is enough as a rule, and padding changes no number but
+        by rounding. One that goes on does so on an accelerator until their own is compiled beside it.
         """
         of, room = course.configuration, len(inputs[2].rows)
         dataset = self.dataset(of)
         rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
-        own, largest = (static, run.bucket, *rest), course.order.largest
-        if own in self.compiled or own[1] == largest or not run.bucket.fits(largest):
+        own, roomy = (static, run.bucket, *rest), course.order.roomy(run.bucket)
+        if own in self.compiled or run.bucket == roomy:
             return own
         waits = course.segment.from_step == 0 or self._is_awaited(own, inputs)
-        return (static, largest, *rest) if waits else own
+        return (static, roomy, *rest) if waits else own
 
     def _is_awaited(self, key: Any, inputs: tuple[Any, ...]) -> bool:
         """Say whether a program is being compiled beside training; the first time it is asked for, it is begun."""

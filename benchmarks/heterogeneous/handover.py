@@ -56,9 +56,9 @@ def _handed(folder: Path, dataset: Any, place: int, configuration: Seq2Seq, step
     vocabularies, order = tuple(dataset.table.meta["vocabulary"].values()), order_of(dataset)
     values = initialise(model_of(signature(configuration, *vocabularies, ROWS)), place)
     rows = np.concatenate([run.rows[:, 0] for run in runs_of(order, place, steps)])
-    batches = jax.vmap(lambda own: gather(dataset.data, own, order.largest))(rows)
+    batches = jax.vmap(lambda own: gather(dataset.data, own, order.hull))(rows)
     sides = {side: np.asarray(getattr(batches, side)) for side in SIDES}
-    extent = Extent(*vocabularies, ROWS, order.largest.source, order.largest.target)
+    extent = Extent(*vocabularies, ROWS, order.hull.source, order.hull.target)
     np.savez(folder / f"{place}.weights.npz", **values)
     np.savez(folder / f"{place}.batches.npz", **sides)
     document = {**to_dict(configuration), "sizes": asdict(extent)}

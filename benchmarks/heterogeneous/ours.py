@@ -65,7 +65,7 @@ class InHulls(Alone):
         )
         order, static = order_of(dataset), signature(configuration, *vocabularies, ROWS)
         course = Course(Segment(0, to_dict(configuration), seed=seed), configuration, order, 0)
-        kind = Kind(Hull.of(static.configuration, *vocabularies), order.largest, alike(configuration.optimizer))
+        kind = Kind(Hull.of(static.configuration, *vocabularies), order.hull, alike(configuration.optimizer))
         population, found = self.trainer.population(kind, ""), list[float]()
         with population.lane(new_state(values), static.configuration) as lane:
             for run in runs_of(order, seed, steps):

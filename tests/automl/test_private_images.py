@@ -69,12 +69,12 @@ def test_a_private_trial_that_was_interrupted_ends_as_another_to_the_bit(case: C
 def test_what_a_pair_adds_does_not_depend_on_the_pairs_beside_it_or_on_its_place(case: Case) -> None:
     course = case.course(noise=0.0)
     static = case.trainer._static(case.configuration)
-    program = jax.jit(training(single(static), course.order.largest, (AdamW,)))
+    program = jax.jit(training(single(static), course.order.hull, (AdamW,)))
 
     def added(*rows: int) -> Any:
         """Return the gradient of a step in which these rows were drawn, -1 being none."""
         drawn = np.array([[[*rows, *[-1] * (EXAMPLES - len(rows))]]], np.int32)
-        chunk = course.chunk(Run(course.order.largest, drawn, 0, np.ones(1, np.int64)))
+        chunk = course.chunk(Run(course.order.hull, drawn, 0, np.ones(1, np.int64)))
         return program(case.trainer._fresh(static, 5), case.dataset.data, chunk)[0].optimizer.first
 
     one, other, both = added(3), added(-1, -1, 7), added(7, -1, 3)
@@ -87,7 +87,7 @@ def test_targets_have_room_for_what_they_are_filled_up_with_and_for_their_end(tm
     case = Case("boxes", tmp_path)
     course = case.course(noise=1.0)
     chunk = course.chunk(next(iter(course.order.runs(0, 0))))
-    batch = gather(case.dataset.data, jnp.arange(EXAMPLES), course.order.largest)
+    batch = gather(case.dataset.data, jnp.arange(EXAMPLES), course.order.hull)
     model = single(case.trainer._static(case.configuration))
     _, said = as_trained(model, batch, chunk.variation, chunk.noise)
     objects = int(chunk.variation.objects)

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from automl.control.curves import (
     Candidate,
     Point,
     has_stalled,
+    is_late,
     rung_of,
     smooth_scores,
     tokens_per_second,
@@ -25,6 +28,17 @@ def test_a_value_between_two_measurements_lies_between_them_on_a_logarithmic_sca
     points = [point(100, 0.8, loss=2.0), point(400, 0.4, loss=1.0)]
     assert value_at(points, 200) == pytest.approx((0.6, 1.5))
     assert value_after(points, 2.0) == pytest.approx((0.6, 1.5))
+
+
+def test_an_objective_that_was_not_measured_before_is_that_of_the_next_measurement():
+    points = [replace(point(100, 1.0, loss=2.0), is_measured=False), point(400, 0.4, loss=1.0)]
+    assert value_at(points, 200) == pytest.approx((0.4, 1.5))
+
+
+@pytest.mark.parametrize(("tokens", "late"), [(None, False), (399, False), (400, True)])
+def test_from_the_third_rung_on_trials_are_compared_by_the_objective(tokens, late):
+    assert is_late(tokens, 100) == late
+    assert not is_late(tokens, None)
 
 
 def test_a_value_outside_the_measurements_is_the_nearest_one():

@@ -7,7 +7,8 @@ import pytest
 from automl.budget import Budget
 from automl.control.criteria import Criteria
 from automl.metrics import metric
-from automl.segments import Evaluation, EvaluationResult, SegmentResult
+from automl.segments import Evaluation, EvaluationResult, Segment, SegmentResult
+from storage.searches import get_search
 from tests.automl.control.pretended_training import PretendingExecutor
 from tests.automl.control.test_controller import CURVES, Bench, NoMirror
 
@@ -21,6 +22,7 @@ class Decoding(PretendingExecutor):
     """Scores token errors: those of the curves while it trains, afterwards those of the beam that it is told."""
 
     lasting: float = 1.0
+    is_mute: bool = False
     asked: list = field(default_factory=list)
 
     def duration(self, job):
@@ -31,7 +33,9 @@ class Decoding(PretendingExecutor):
     def result(self, flight):
         found = super().result(flight)
         if isinstance(found, SegmentResult):
-            found.scores["token_error_rate"] = found.scores.pop("sequence_error_rate")
+            error = found.scores.pop("sequence_error_rate")
+            if flight.job.decodes and not self.is_mute:
+                found.scores["token_error_rate"] = error
             found.seconds["evaluating"] = self.lasting
             return found
         way = flight.job.decoding
@@ -62,6 +66,23 @@ def test_the_beam_that_gains_most_on_valid_is_kept_and_test_is_scored_by_it(benc
     assert outcome.best.scores["token_error_rate"] == 0.02
     assert outcome.best.test_scores == {"token_error_rate": 1.02}
     assert bench.executor.now <= 180
+
+
+def test_a_look_at_an_early_rung_decodes_nothing(bench):
+    bench.run()
+    rung = get_search(bench.database, "dates").rung_tokens
+    jobs = [job for job in bench.executor.jobs if isinstance(job, Segment)]
+    late = [job.cooldown or (job.to_tokens or 0) >= 4 * rung for job in jobs]
+    assert [job.decodes for job in jobs] == late
+    assert {True, False} == set(late)
+
+
+def test_a_winner_that_was_never_decoded_is_scored_on_valid_before_test(bench):
+    bench.executor.is_mute = True  # so that whatever is to be decoded fails
+    outcome = bench.run()
+    assert bench.executor.asked == [("valid", None), ("test", None)]
+    assert outcome.best.scores["token_error_rate"] == 0.5
+    assert outcome.why.startswith("trial 0") or "won with token_error_rate 0.5 on valid" in outcome.why
 
 
 @pytest.mark.parametrize("lasting", [2.0, 8.0])

@@ -8,6 +8,7 @@ from automl.control.companions import companions
 from automl.control.criteria import Criteria
 from automl.control.noise import noise_between
 from automl.control.outcome import early_end, explain
+from automl.control.tally import Tally
 from automl.errors import FailureReason
 from automl.metrics import metric
 from automl.metrics.costs import COSTS
@@ -101,9 +102,28 @@ def test_a_trial_without_any_segment_begins_again_unless_it_has_failed():
     assert [c.number for c in history.candidates(restored, ERROR_RATE)] == [1]
 
 
-def test_the_time_after_training_is_the_median():
-    assert history.seconds_after_training(trials((0.5, 2.0), (0.5, 1.0)).values(), 9.0) == 1.5
-    assert history.seconds_after_training([], 9.0) == 9.0
+def test_the_time_after_training_is_more_than_most_segments_needed():
+    tally = Tally(trials((0.5, 2.0), (0.5, 1.0)).values(), ERROR_RATE)
+    assert tally.seconds_after_training(9.0) == 1.25 * 1.5
+    assert Tally([], ERROR_RATE).seconds_after_training(9.0) == 9.0
+
+
+def test_before_anything_is_decoded_the_time_after_training_is_guessed_by_that_of_a_look():
+    looked = trials((0.5, 2.0))
+    del looked[0].segments[0].scores["sequence_error_rate"]
+    tally = Tally(looked.values(), ERROR_RATE)
+    assert (tally.seconds_after_training(1.0), tally.seconds_after_training(9.0)) == (4.5, 9.0)
+
+
+def test_what_was_not_decoded_stands_behind_what_was_and_is_compared_by_its_loss():
+    found = trials((0.9, 2.0), (0.0, 1.0), (0.0, 0.5))
+    for trial in (found[1], found[2]):
+        del trial.segments[0].scores["sequence_error_rate"]
+    assert [trial.row.number for trial, _ in history.bests(found.values(), ERROR_RATE)] == [0, 2, 1]
+    looked = history.candidates({2: found[2]}, ERROR_RATE)[0].latest
+    assert (looked.objective, looked.is_measured, looked.loss) == (1.0, False, 0.5)
+    assert "won with loss 0.5 on valid" in explain([found[2]], ERROR_RATE)
+    assert noise_between(found.values(), ERROR_RATE, 100) == ""
 
 
 def test_the_winner_is_explained_against_the_default():

@@ -106,7 +106,16 @@ def test_many_rows_may_have_three_shapes_and_fewer_two() -> None:
 def test_the_rows_of_every_shape_fit_in_the_last() -> None:
     lengths = [(30, 30)] * 500 + [(58, 54)] * 460 + [(238, 33)] * 40
     order = plan(split_of(lengths), 8, 4)
-    assert order.largest == order.buckets[-1] == Bucket(240, 56)
+    assert order.hull == order.buckets[-1] == Bucket(240, 56)
+
+
+def test_rows_have_room_in_a_larger_shape_unless_it_costs_far_more() -> None:
+    order = plan(split_of(([(3, 4)] * 50 + [(11, 10)] * 30 + [(39, 33)] * 20) * 10), 8, 4)
+    _, middle, long = order.buckets
+    assert [order.roomy(bucket) for bucket in order.buckets] == [middle, middle, long]
+    near = plan(split_of([(3, 4)] * 600 + [(7, 8)] * 400), 8, 4)
+    assert [near.roomy(bucket) for bucket in near.buckets] == [near.hull] * len(near.buckets)
+    assert len(near.buckets) == 2
 
 
 def test_rows_are_sorted_by_what_divides_them_best() -> None:

@@ -7,13 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from automl.data.batching import BatchPlan, Bucket
 from automl.data.sources import Columns
-from automl.data.table import TokenTable, build_table
+from automl.data.table import Split, TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
 from automl.decoding.answers import Decoded
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise
+from automl.training import evaluation
 from automl.training.evaluation import Counts, Evaluator, deviation
 from automl.training.executables import model_of
 from automl.training.losses import TokenCounts
@@ -63,6 +65,28 @@ def test_guesses_are_of_tokens_that_may_be_said(counts: Counts, logits: Any, tar
     right = (guesses.argmax(axis=-1) == target) | (target == PAD)
     assert counts.token_accuracy == pytest.approx(right[target != PAD].mean())
     assert counts.right.tolist() == right.all(axis=1).tolist()
+
+
+def test_rows_that_are_forced_in_several_shapes_count_as_in_one(
+    reversals: TokenTable, counts: Counts, parameters: dict[str, jax.Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "FEW_PLACES", 0)
+    monkeypatch.setattr(evaluation, "plan", halved)
+    several = evaluator(reversals, "exact_match")
+    assert len(several.shapes) == 2
+    assert sorted(row for _, rows in several.shapes for row in rows) == list(range(several.forced.rows))
+    found = several.counts(STATIC, parameters)
+    assert found.loss == pytest.approx(counts.loss, rel=1e-5)
+    assert found.token_accuracy == pytest.approx(counts.token_accuracy)
+    assert found.right.tolist() == counts.right.tolist()
+
+
+def halved(split: Split, batch_size: int, run_length: int) -> BatchPlan:
+    """Stands for a plan of two shapes."""
+    source, target = np.diff(split.source_offsets), np.diff(split.target_offsets) + 1
+    parts = [np.flatnonzero(source <= 5).astype(np.int32), np.flatnonzero(source > 5).astype(np.int32)]
+    shapes = tuple(Bucket(int(source[part].max()), int(target[part].max())) for part in parts)
+    return BatchPlan(shapes, tuple(parts), target, batch_size, run_length)
 
 
 def padded(flat: Any, offsets: Any, end: int = PAD) -> Any:
@@ -120,14 +144,15 @@ def says(table: TokenTable, answers: dict[str, str]) -> Any:
     return program
 
 
-def test_the_deviation_of_a_share_is_near_that_of_a_binomial() -> None:
-    outputs, references = ["a", "b"] * 100, [["a"]] * 200
+@pytest.mark.parametrize("rows", [200, 4000])
+def test_the_deviation_of_a_share_is_near_that_of_a_binomial(rows: int) -> None:
+    outputs, references = ["a", "b"] * (rows // 2), [["a"]] * rows
 
     def share(said: list[str], right: list[list[str]]) -> float:
         return sum(o in r for o, r in zip(said, right, strict=True)) / len(said)
 
-    assert deviation(share, outputs, references) == pytest.approx((0.25 / 200) ** 0.5, rel=0.5)
-    assert deviation(share, ["a"] * 200, references) == 0
+    assert deviation(share, outputs, references) == pytest.approx((0.25 / rows) ** 0.5, rel=0.5)
+    assert deviation(share, ["a"] * rows, references) == 0
 
 
 def test_sources_count_by_their_weights(reversals: TokenTable, tmp_path: Path) -> None:

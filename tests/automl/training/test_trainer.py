@@ -287,9 +287,14 @@ def test_a_tiny_task_is_learned_and_decoding_agrees_with_the_teacher_on_the_way(
 
 @pytest.fixture(scope="module")
 def two_shapes(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
-    """A trainer on words of which half are short and a few are long, in a process of its own, as it were."""
-    folder = tmp_path_factory.mktemp("shapes")
-    texts = ["".join(letters) for letters in product("abcdef", repeat=3)][:160] + [letter * 20 for letter in "abcdef"]
+    """A trainer on words of which a few are longer, in a process of its own, as it were."""
+    return on_words(tmp_path_factory.mktemp("shapes"), 7)
+
+
+def on_words(folder: Path, longest: int) -> Trainer:
+    """Return a trainer on words of three letters, and a few of so many."""
+    texts = ["".join(letters) for letters in product("abcdef", repeat=3)][:160]
+    texts += [letter * longest for letter in "abcdef"]
     for name, part in (("train", texts), ("valid", texts[::9])):
         (folder / f"{name}.tsv").write_text("".join(f"{text}\t{text}\n" for text in part), encoding="utf-8")
     data = Data({name: folder / f"{name}.tsv" for name in ("train", "valid")})
@@ -299,14 +304,21 @@ def two_shapes(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
 
 def test_a_new_trial_compiles_one_shape_and_the_others_when_it_goes_on(two_shapes: Trainer) -> None:
     order = two_shapes.dataset(CONFIGURATION).plan
-    assert (len(order.buckets), order.largest) == (2, order.buckets[1])
+    assert (len(order.buckets), order.hull) == (2, order.buckets[1])
     begin = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
-    assert [key[1] for key in two_shapes.compiled] == [order.largest]
+    assert [key[1] for key in two_shapes.compiled] == [order.hull]
     trained(two_shapes, onward(begin, to_tokens=2 * order.tokens_per_epoch))
-    assert [key[1] for key in two_shapes.compiled] == [order.largest, order.buckets[0]]
+    assert [key[1] for key in two_shapes.compiled] == [order.hull, order.buckets[0]]
     again = trained(two_shapes, segment(to_tokens=order.tokens_per_epoch))
     assert again.scores["loss"] == pytest.approx(begin.scores["loss"], rel=1e-4)
     assert again.checkpoint != begin.checkpoint  # in its own shapes, that is with other roundings
+
+
+def test_a_new_trial_pads_no_rows_to_several_times_their_length(tmp_path: Path) -> None:
+    far = on_words(tmp_path, 20)
+    order = far.dataset(CONFIGURATION).plan
+    trained(far, segment(to_tokens=order.tokens_per_epoch))
+    assert {key[1] for key in far.compiled} == set(order.buckets)
 
 
 @pytest.mark.parametrize("wins", ["last", "average"])
@@ -339,7 +351,7 @@ def test_a_trial_goes_on_in_the_largest_shape_while_its_own_is_compiled_beside_i
     monkeypatch.setattr(two_shapes, "compiler", never_done)
     monkeypatch.setattr(two_shapes, "compiled", {})
     beside = trained(two_shapes, job)
-    assert ([key[1] for key in two_shapes.compiled], len(never_done.asked)) == ([order.largest], 1)
+    assert ([key[1] for key in two_shapes.compiled], len(never_done.asked)) == ([order.hull], 1)
     assert beside.scores["loss"] == pytest.approx(alone.scores["loss"], abs=1e-3)
 
 
