@@ -152,7 +152,9 @@ def _note(document: TaskDocument, database: Database, lease: Lease, row: SearchR
         finishes["ensemble"] = {key: teacher[key] for key in (*REPORTED, "trials")}
     if own is not None:
         finishes["distilled"] = {key: own[key] for key in REPORTED}
-    better = own is not None and metric(name).better(own["scores"][name], best["scores"][name])
+    better = (
+        own is not None and name in own["scores"] and metric(name).better(own["scores"][name], best["scores"][name])
+    )
     changed = {**best, **({key: own[key] for key in TAKEN} if own is not None and better else {})}
     changed |= {"finishes": finishes, "finish": "distilled" if better else "single", "origin": best["checkpoint"]}
     update_search(

@@ -78,7 +78,8 @@ class Record:
         if self.best is not None:
             known = self._known
             winner: Mapping[str, Any] = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
-            if known.get("members") and known["checkpoint"] == winner["checkpoint"]:
+            is_late = not self.criteria.is_measured(winner["scores"])  # it was decoded only after it had won
+            if (known.get("members") or is_late) and known.get("checkpoint") == winner["checkpoint"]:
                 winner = known
             if known.get("finish") == "distilled" and known["origin"] == winner["checkpoint"]:
                 winner = known

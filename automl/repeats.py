@@ -122,7 +122,8 @@ def best_trials(record: Record, count: int) -> list[SegmentRow]:
     Raises:
         InputError: No trial has a result.
     """
-    found = [segment for _, segment in history.bests(record.trials.values(), record.criteria)]
+    bests = history.bests(record.trials.values(), record.criteria)
+    found = [segment for _, segment in bests if record.criteria.is_measured(segment.scores)]
     if not found:
         raise InputError(f"search {record.row.name!r} has no result to repeat yet; let the search go on")
     return found[:count]

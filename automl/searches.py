@@ -63,6 +63,8 @@ from storage.searches import (
 LEASE_SECONDS = 60.0
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
+LONG = 1800.0
+"""Seconds of a budget from which on its trials train for long."""
 BEGINNING = ("start", "tuned", "lora_rank", "lora_alpha")
 """Dials of how trials go on from parameters that there are."""
 
@@ -405,6 +407,7 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
         threads=0 if free else max(cores() // _workers(settings, options, plan), 1),
         cache=_programs(settings, options),
         resident=settings.resident_bytes,
+        is_long=(plan.budget.time or 0.0) >= LONG,
     )
 
 

@@ -80,6 +80,7 @@ class Workload:
         resident: Bytes of token ids that may lie on a device; more are streamed. None leaves the choice to the trainer.
         soft_targets: Sha256 of what a teacher expects of train, which trials learn beside the true targets.
         privacy: How trials are trained where the pairs are to be kept private.
+        is_long: Whether trials train for so long that further shapes of batches are worth compiling.
     """
 
     table: str
@@ -93,6 +94,7 @@ class Workload:
     resident: int | None = None
     soft_targets: str | None = None
     privacy: Mechanism | None = None
+    is_long: bool = False
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,6 @@ def run_server(options: "ServerOptions", database: "Database", listener: socket.
         forwarded_allow_ips="*" if options.proxy else None,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=32_768,
         ssl_certfile=options.certificate,
         ssl_keyfile=options.private_key,
     )

@@ -272,7 +272,8 @@ class Controller:
 
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut | Branch) -> None:
         row, cools = trial.row, isinstance(decision, TrainOut | Branch)
-        decodes = cools or self._plan.repetition is not None or is_late(decision.to_tokens, self._rung_tokens)
+        knows = self._plan.repetition is not None or trial.configuration.start != "drawn"
+        decodes = cools or knows or is_late(decision.to_tokens, self._rung_tokens)
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools, decodes=decodes)
         segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
@@ -416,8 +417,8 @@ class Controller:
         budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
         if budget.time is None and budget.device_time is None:
             return Remaining(None, None)
-        guess = min(0.1 * (budget.time or budget.device_time or 0.0), FIRST_EVALUATION)
-        after = self._tally.seconds_after_training(guess)
+        total = budget.time or budget.device_time or 0.0
+        after = self._tally.seconds_after_training(min(0.1 * total, FIRST_EVALUATION), 0.2 * total)
         in_flight = (now - begun for _, begun in self._running.values())
         computed = 0.0 if budget.device_time is None else computed_seconds(trials, in_flight)
         return remaining(self._plan, self._executor.workers, self._consumed(), computed, after, paid)
@@ -485,6 +486,8 @@ class Controller:
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
+        if criteria.others and winner and winner.checkpoint not in {each.checkpoint for each in front}:
+            front = (winner, *front)
         counts, refused = self._tally.counts, self._plan.refused()
         return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)
 

@@ -67,8 +67,8 @@ class Candidate:
 
     @property
     def standing(self) -> tuple[float, float]:
-        """Latest objective, ties broken by the loss: lower is better."""
-        return (self.latest.objective, self.latest.loss)
+        """Latest objective, infinite where it was not measured, ties broken by the loss: lower is better."""
+        return (_objective(self.latest), self.latest.loss)
 
 
 def rung_of(tokens: int, rung_tokens: int) -> int:
@@ -82,7 +82,10 @@ def is_late(tokens: int | None, rung_tokens: int | None) -> bool:
 
 
 def value_at(points: Sequence[Point], tokens: int) -> tuple[float, float]:
-    """Return (objective, loss) when the trial had seen so many tokens, interpolated between its measurements."""
+    """Return (objective, loss) when the trial had seen so many tokens, interpolated between its measurements.
+
+    An objective that was not measured there is that of the next measurement, or infinite.
+    """
     return _interpolated(points, [point.tokens for point in points], tokens)
 
 
@@ -95,11 +98,17 @@ def _interpolated(points: Sequence[Point], axis: Sequence[float], at: float) -> 
     after = next((i for i, position in enumerate(axis) if position >= at), len(points) - 1)
     right = points[after]
     if after == 0 or axis[after] <= at:
-        return (right.objective, right.loss)
+        return (_objective(right), right.loss)
     left = points[after - 1]
     share = math.log(at / axis[after - 1]) / math.log(axis[after] / axis[after - 1])
-    objective = left.objective if left.is_measured else right.objective
-    return (objective + share * (right.objective - objective), left.loss + share * (right.loss - left.loss))
+    loss = left.loss + share * (right.loss - left.loss)
+    if not (left.is_measured and right.is_measured):
+        return (_objective(right), loss)
+    return (left.objective + share * (right.objective - left.objective), loss)
+
+
+def _objective(point: Point) -> float:
+    return point.objective if point.is_measured else math.inf
 
 
 def has_stalled(candidate: Candidate) -> bool:
@@ -128,7 +137,7 @@ def smooth_scores(candidates: Sequence[Candidate]) -> dict[int, list[tuple[int, 
     training, the loss does. What a trial scored after its rate has cooled down is no part of its curve.
     """
     curves = {c.number: (c.points[:-1] if c.state == "finished" else c.points) for c in candidates}
-    everything = [p for points in curves.values() for p in points]
+    everything = [p for points in curves.values() for p in points if p.is_measured]
     worst, best = (end((p.objective for p in everything), default=0.0) for end in (max, min))
     threshold = worst - ASLEEP * (worst - best)
     awake = [p for p in everything if p.objective < threshold]
@@ -137,7 +146,8 @@ def smooth_scores(candidates: Sequence[Candidate]) -> dict[int, list[tuple[int, 
     shift = fmean(p.loss - scale * p.objective for p in awake) if scale > 0 else 0.0
 
     def score(point: Point) -> float:
-        return shift + scale * point.objective if scale > 0 and point.objective < threshold else point.loss
+        speaks = scale > 0 and point.is_measured and point.objective < threshold
+        return shift + scale * point.objective if speaks else point.loss
 
     return {
         number: list(zip([p.tokens for p in points], accumulate(map(score, points), min), strict=True))

@@ -73,7 +73,8 @@ class Examination:
             return None
         winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
         winner = replace(winner, scores=scores, decoding=_way(decoding))
-        if not plan.ensembles or not might_be_better(plan.criteria.metric, scores):
+        alone = plan.criteria.metric.name not in scores or not might_be_better(plan.criteria.metric, scores)
+        if not plan.ensembles or alone:
             return winner
         remaining = left()
         if remaining is not None and remaining < COMPILING:

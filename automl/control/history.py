@@ -184,7 +184,8 @@ def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:
         last = trial.segments[-1]
         first, *others = criteria.assumed(last.scores)
         rung = rung_of(last.tokens, rung_tokens or last.tokens)
-        score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores))
+        whole = criteria.is_measured(last.scores)
+        score = Score(rung, first, loss_of(last.scores), tuple(others), criteria.excess(last.scores), whole)
     return Tried(trial.configuration, score, failed=trial.row.state == "FAILED")
 
 

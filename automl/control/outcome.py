@@ -118,7 +118,8 @@ def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None =
     if found is None:
         return _nearest(everything, criteria)
     trial, segment = found
-    score = _said(segment.scores if winner is None else {**segment.scores, **winner.scores}, metric.name)
+    late = {} if winner is None or winner.single is not None else winner.scores  # of one that was not decoded before
+    score = _said({**late, **segment.scores}, metric.name)
     rivals = [t for t in everything if t.lineage != trial.lineage]
     default = [t for t in rivals if t.lineage == 0]
     rival = history.best(default or rivals, criteria)

@@ -18,6 +18,7 @@ class Score:
     Attributes:
         others: Further objectives, likewise.
         excess: By which share it is over a limit.
+        is_measured: Whether its objectives were; else they are assumed to be at their worst, and the loss says more.
     """
 
     rung: int
@@ -25,6 +26,12 @@ class Score:
     loss: float
     others: tuple[float, ...] = ()
     excess: float = 0.0
+    is_measured: bool = True
+
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What sorts scores of one objective: lower is better."""
+        return (self.excess, -self.rung, not self.is_measured, self.objective, self.loss)
 
 
 @dataclass(frozen=True)
@@ -40,15 +47,18 @@ def ordered(scores: Sequence[Score]) -> list[int]:
     """Return the places of scores, the best first.
 
     A higher rung is better, and within the limits; then the objective counts, then the loss. Where there are several
-    objectives, fronts count on each rung, and on a front the room that a score has to itself.
+    objectives, fronts count on each rung, and on a front the room that a score has to itself; the loss takes the place
+    of the first objective on a rung where that was not measured of all.
     """
-    ranks: list[tuple[float, ...]] = [(s.excess, -s.rung, s.objective, s.loss) for s in scores]
+    ranks = [score.rank for score in scores]
     rungs: dict[int, list[int]] = defaultdict(list)
     for place, score in enumerate(scores):
         if score.others:
             rungs[score.rung].append(place)
     for places in rungs.values():
-        values = [(scores[place].objective, *scores[place].others) for place in places]
+        whole = all(scores[place].is_measured for place in places)
+        firsts = [scores[place].objective if whole else scores[place].loss for place in places]
+        values = [(first, *scores[place].others) for first, place in zip(firsts, places, strict=True)]
         fronts = layers(values)
         room = {n: iter(crowding([v for v, f in zip(values, fronts, strict=True) if f == n])) for n in set(fronts)}
         for place, number in zip(places, fronts, strict=True):
@@ -75,8 +85,7 @@ class Standings:
         del self._ranks[kept:]
         self._ranks += [()] * (len(scores) - kept)
         for place in (*changed, *range(kept, len(scores))):
-            score = scores[place]
-            self._ranks[place] = (score.excess, -score.rung, score.objective, score.loss, place)
+            self._ranks[place] = (*scores[place].rank, place)
         self._scores = list(scores)
         self._places.sort(key=self._ranks.__getitem__)
         return list(self._places)

@@ -10,6 +10,7 @@ time nothing is lost by waiting, so the leader takes its turn with the others.
 Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -98,7 +99,8 @@ def _rivals(candidates: Sequence[Candidate], outlook: Outlook) -> list[Candidate
             continue
         own = rung_of(other.latest.tokens, outlook.rung_tokens)
         objective, _ = value_at(leader.points, other.latest.tokens)
-        if own >= max(OBJECTIVE_RUNG, rung - 1) and other.latest.objective <= objective + MARGIN * abs(objective):
+        near = other.latest.is_measured and other.latest.objective <= objective + MARGIN * abs(objective)
+        if own >= max(OBJECTIVE_RUNG, rung - 1) and near:
             found.append(other)
     return found
 
@@ -139,9 +141,12 @@ def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
         return False
     if behind and not _can_catch_up(challenger, leader, outlook):
         return False
-    if challenger.standing >= value_after(leader.points, challenger.latest.training):
-        return False
+    after = value_after(leader.points, challenger.latest.training)
     objective, loss = value_at(leader.points, challenger.latest.tokens)
+    if math.inf in (challenger.standing[0], after[0], objective):  # one of them was not decoded there
+        return challenger.latest.loss < min(after[1], loss)
+    if challenger.standing >= after:
+        return False
     return challenger.standing < (objective - behind * MARGIN * abs(objective), loss)
 
 

@@ -1,7 +1,9 @@
 """What is asked of all trials at every turn of the controller, kept up to date as one of them changes."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 import numpy as np
 
@@ -78,15 +80,16 @@ class Tally:
         """Trials that do not have to begin again."""
         return len(self._states) - len(self._orphans)
 
-    def seconds_after_training(self, guess: float) -> float:
+    def seconds_after_training(self, guess: float, most: float = math.inf) -> float:
         """What most segments need at most after training, for all scores and a checkpoint; a guess before the first.
 
-        Where nothing has been decoded yet, what was needed without it says the least that the guess may be. What is not
-        scored when the time is over is lost, so that more is kept than half of them need.
+        Where nothing has been decoded yet, what was needed without it says the least that the guess may be, up to
+        `most`. What is not scored when the time is over is lost, so that more is kept than half of them need.
         """
         if self._after:
             return SPARE * float(np.quantile(self._after, ENOUGH))
-        return max([guess, *(DECODING * seconds for seconds in self._after_a_look)])
+        looks = self._after_a_look
+        return max(guess, min(DECODING * median(looks), most)) if looks else guess
 
     def take_changed(self) -> list[Trial]:
         """Trials that were noted since this was asked last."""

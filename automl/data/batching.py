@@ -1,7 +1,7 @@
 """Batches: which rows are trained on together, in which order; a function of the seed and the step alone.
 
-Rows of like length share a batch, since a batch costs what its longest row costs. There are at most
-`MOST_BUCKETS` shapes, because each is compiled by itself. A step takes as many batches of one shape as come nearest
+Rows of like length share a batch, since a batch costs what its longest row costs. There are few shapes, because each is
+compiled by itself. A step takes as many batches of one shape as come nearest
 to the target tokens that its recipe asks for; so the shape is the same for every number of tokens.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, pairwise
 from operator import itemgetter, mul
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,8 @@ from numpy.typing import NDArray
 from automl.data.boxes import PER_OBJECT
 from automl.data.table import Split
 
-MOST_BUCKETS = 3
 ROWS_OF_MOST = 1_000
 """Fewer rows have two shapes at most."""
-PRICE = 0.1
-"""What a further shape has to spare of everything, so that it is worth a compilation."""
 CUTS = (*(k / 20 for k in range(6, 20)), 0.97, 0.98, 0.99)
 """Shares of the rows, the shortest first, after which another shape may begin."""
 WEIGHT_OF_PAIRS = 1 / 8
@@ -33,6 +31,17 @@ BATCH_TOKENS = 512
 """Target tokens of a batch, about; steps of more take several."""
 BATCH_VALUES = 2**19
 """Values of the images of a batch, at most."""
+
+
+class Shapes(NamedTuple):
+    """How many shapes there may be, and what a further one has to spare of everything to be worth a compilation."""
+
+    most: int
+    price: float
+
+
+FEW, MANY = Shapes(3, 0.1), Shapes(6, 0.01)
+"""Where trials train for minutes, and for longer."""
 
 
 @dataclass(frozen=True, order=True)
@@ -168,7 +177,7 @@ class BatchPlan:
             first_step += len(rows)
 
 
-def plan(split: Split, batch_size: int, run_length: int, objects: int = 0) -> BatchPlan:
+def plan(split: Split, batch_size: int, run_length: int, objects: int = 0, shapes: Shapes = FEW) -> BatchPlan:
     """Sort the rows of a split into shapes that pad little; a step is one batch.
 
     Each has room for so many objects in its targets, and their end.
@@ -176,7 +185,7 @@ def plan(split: Split, batch_size: int, run_length: int, objects: int = 0) -> Ba
     source = np.maximum(np.diff(split.source_offsets), 1)
     target = np.diff(split.target_offsets) + 1
     pairs = 0.0 if split.source.dtype == np.uint8 else WEIGHT_OF_PAIRS  # a stem makes few places of many values
-    buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1), pairs)
+    buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1), pairs, shapes)
     return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects, pairs=pairs)
 
 
@@ -200,15 +209,15 @@ def _of_images(split: Split, rows: int) -> int:
 
 
 def _buckets(
-    source: NDArray[np.int64], target: NDArray[np.int64], pairs: float
+    source: NDArray[np.int64], target: NDArray[np.int64], pairs: float, worth: Shapes
 ) -> tuple[tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
     orders = [np.argsort(key, kind="stable").astype(np.int32) for key in (source + target, np.maximum(source, target))]
-    _, shapes, parts = min((_divided(source, target, order, pairs) for order in orders), key=itemgetter(0))
+    _, shapes, parts = min((_divided(source, target, order, pairs, worth) for order in orders), key=itemgetter(0))
     return shapes, parts
 
 
 def _divided(
-    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32], pairs: float
+    source: NDArray[np.int64], target: NDArray[np.int64], order: NDArray[np.int32], pairs: float, worth: Shapes
 ) -> tuple[float, tuple[Bucket, ...], tuple[NDArray[np.int32], ...]]:
     """Return what the best division of sorted rows costs, its shapes, and the rows of each.
 
@@ -216,7 +225,7 @@ def _divided(
     """
     places = sorted({0, *(round(len(order) * share) for share in CUTS)} - {len(order)})
     longest = [np.maximum.reduceat(lengths[order], places) for lengths in (source, target)]
-    most = MOST_BUCKETS if len(order) >= ROWS_OF_MOST else 2
+    most = worth.most if len(order) >= ROWS_OF_MOST else 2
 
     def shapes(inner: tuple[int, ...]) -> list[Bucket]:
         ends = [*pairwise((0, *inner)), (0, len(places))]
@@ -227,7 +236,7 @@ def _divided(
 
     def cost(inner: tuple[int, ...]) -> float:
         rows, each = [b - a for a, b in edges(inner)], [_cost(shape, pairs) for shape in shapes(inner)]
-        return (1 + PRICE * (len(rows) + 1)) * sum(map(mul, rows, each), 0.0)
+        return (1 + worth.price * (len(rows) + 1)) * sum(map(mul, rows, each), 0.0)
 
     choices = [inner for count in range(most) for inner in combinations(range(1, len(places)), count)]
     best = min(choices, key=cost)

@@ -15,8 +15,9 @@ MOST_DIALS = 15
 def figures(found: Findings) -> dict[str, Figure]:
     """Return the figures that there is something to draw for, by title."""
     drawn: dict[str, Figure] = {}
-    if found.measurements:
+    if any(m.score is not None for m in found.measurements):
         drawn["Best score so far"] = best_so_far(found)
+    if found.measurements:
         drawn["Learning curves"] = learning_curves(found)
     if found.criteria.others and found.measurements:
         drawn["The Pareto front"] = front(found)
@@ -29,14 +30,15 @@ def figures(found: Findings) -> dict[str, Figure]:
 
 def best_so_far(found: Findings) -> Figure:
     """Return the best score over time, and every measurement beside it."""
-    seconds = [m.seconds for m in found.measurements]
+    measured = [m for m in found.measurements if m.score is not None]
+    seconds = [m.seconds for m in measured]
     every = {
         "type": "scatter",
         "mode": "markers",
         "name": "a measurement",
         "x": seconds,
-        "y": [m.score for m in found.measurements],
-        "text": [_label(m) for m in found.measurements],
+        "y": [m.score for m in measured],
+        "text": [_label(m) for m in measured],
         "marker": {"size": 6, "color": "#94a3b8"},
     }
     best = {
@@ -44,7 +46,7 @@ def best_so_far(found: Findings) -> Figure:
         "mode": "lines",
         "name": "the best so far",
         "x": seconds,
-        "y": [m.best for m in found.measurements],
+        "y": [m.best for m in measured],
         "line": {"shape": "hv", "width": 3, "color": COLOURS[0]},
     }
     return {

@@ -20,19 +20,20 @@ DECISIONS = ("start", "thaw", "branch", "train out", "finish")
 
 @dataclass(frozen=True)
 class Measurement:
-    """A score of the objective on valid, as it came in.
+    """What was measured on valid, as it came in.
 
     Attributes:
         seconds: Since the search began, pauses between its runs included.
+        score: Of the objective; none where nothing was decoded that has to be.
         best: The best score up to then.
     """
 
     seconds: float
     trial: int
     tokens: int
-    score: float
+    score: float | None
     loss: float
-    best: float
+    best: float | None
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,12 @@ def _padding(segments: Iterable[SegmentRow]) -> float | None:
 def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:
     metric = record.criteria.metric
     name, better = metric.name, min if metric.direction == "minimize" else max
-    segments = [s for t in trials for s in t.segments if name in s.scores and "loss" in s.scores]
+    segments = [s for t in trials for s in t.segments if "loss" in s.scores]
     found: list[Measurement] = []
     for s in sorted(segments, key=lambda s: s.created):
-        score = s.scores[name]
-        best = better(found[-1].best, score) if found else score
+        score = s.scores.get(name)
+        known = [each for each in (found[-1].best if found else None, score) if each is not None]
+        best = better(known) if known else None
         seconds = (s.created - record.row.created).total_seconds()
         found.append(Measurement(seconds, s.trial, s.tokens, score, s.scores["loss"], best))
     return found

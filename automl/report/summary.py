@@ -12,7 +12,7 @@ def improvements(found: Findings) -> list[Measurement]:
     """Return the measurements that were the best so far."""
     kept: list[Measurement] = []
     for measurement in found.measurements:
-        if not kept or measurement.best != kept[-1].best:
+        if measurement.best is not None and (not kept or measurement.best != kept[-1].best):
             kept.append(measurement)
     return kept
 

@@ -6,24 +6,32 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LONGEST_HEAD = 32_768
+"""Bytes of a request before its body, about."""
 
 
-class Patient(H11Protocol):
-    """HTTP/1.1; a connection that has not sent a whole request's head in `seconds` is closed."""
+class Patient(HttpToolsProtocol):
+    """HTTP/1.1; a connection that has not sent a whole request's head in `seconds`, or sends a long one, is closed."""
 
     seconds = 10.0
 
     _waiting: asyncio.TimerHandle | None = None
+    _head = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
+        self._head += len(data)
         super().data_received(data)
         if not self._is_idle():
+            self._head = 0
             self._forget()
+        elif self._head > LONGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
         elif self._waiting is None:
             self._expect()
 

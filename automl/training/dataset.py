@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 
-from automl.data.batching import BATCH_TOKENS, BatchPlan, Run, filling, plan, rows_of
+from automl.data.batching import BATCH_TOKENS, FEW, BatchPlan, Run, Shapes, filling, plan, rows_of
 from automl.data.table import TokenTable
 from automl.data.tokenizers import SPECIAL_TOKENS
 from automl.errors import FailureReason, TrialFailure
@@ -41,6 +41,7 @@ class Dataset:
         programs: Programs,
         resident: int | None = None,
         soft: Callable[[], SoftTargets | None] = lambda: None,
+        shapes: Shapes = FEW,
     ) -> None:
         """Train on a table; its train is streamed where it has more than `resident` bytes, by default of the device.
 
@@ -49,7 +50,7 @@ class Dataset:
         self.table = table
         self._resident = resident
         self._base = base
-        self._soft = soft
+        self._soft, self._shapes = soft, shapes
         self.evaluator = cache(
             lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack)
         )
@@ -86,13 +87,13 @@ class Dataset:
     def plan(self) -> BatchPlan:
         """The order of batches, a batch a step."""
         train = self.table.split("train")
-        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK)
+        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK, shapes=self._shapes)
 
     @cached_property
     def filled(self) -> BatchPlan:
         """The order of batches with room for objects that are none."""
         train = self.table.split("train")
-        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK, filling(train))
+        return plan(train, rows_of(train, BATCH_TOKENS), CHUNK, filling(train), self._shapes)
 
     def order(self, configuration: Seq2Seq) -> BatchPlan:
         """Return the order of batches of a configuration."""

@@ -5,6 +5,7 @@ from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -126,9 +127,9 @@ class Evaluator:
 
     @cached_property
     def shapes(self) -> list[tuple[Bucket, NDArray[np.int32]]]:
-        """The shapes that rows are forced in, and the rows of each: one shape where rows are few."""
-        whole = self.bucket
-        if self.forced.rows * (whole.source + whole.target) <= FEW_PLACES:
+        """The shapes that rows are forced in, and the rows of each: one where rows are few, or padding costs little."""
+        whole, on_accelerator = self.bucket, jax.default_backend() != "cpu"
+        if on_accelerator or self.forced.rows * (whole.source + whole.target) <= FEW_PLACES:
             return [(whole, all_rows(self.forced.rows))]
         order = plan(self.forced, BATCH_SIZE, 1)
         least = (Bucket(min(b.source, whole.source), min(b.target, whole.target)) for b in order.buckets)

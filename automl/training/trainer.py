@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Run
+from automl.data.batching import FEW, MANY, BatchPlan, Run
 from automl.data.table import Tokens, open_table, tokenized, tokens_of
 from automl.decoding.answers import decode
 from automl.errors import FailureReason, TrialFailure
@@ -80,7 +80,7 @@ class Trainer:
     def __init__(self, workload: Workload) -> None:
         self.table = open_table(Path(workload.table))
         self.metrics = [metric(name) for name in workload.metrics]
-        self.resident = workload.resident
+        self.resident, self.shapes = workload.resident, MANY if workload.is_long else FEW
         self.measures_latency, self.single = workload.latency, workload.threads == 1
         self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
@@ -102,7 +102,8 @@ class Trainer:
 
     def _tokenized(self, tokens: Tokens) -> Dataset:
         table = tokenized(self.table.corpus, tokens)
-        return Dataset(table, self.table, self.metrics, self.programs, self.resident, self._soft_targets)
+        given = (self.resident, self._soft_targets, self.shapes)
+        return Dataset(table, self.table, self.metrics, self.programs, *given)
 
     def _soft_targets(self) -> SoftTargets | None:
         return None if self.taught is None else soft_targets.read(self.checkpoints, self.taught)
@@ -364,7 +365,8 @@ class Trainer:
         of, room = course.configuration, len(inputs[2].rows)
         dataset = self.dataset(of)
         rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
-        own, roomy = (static, run.bucket, *rest), course.order.roomy(run.bucket)
+        own, order = (static, run.bucket, *rest), course.order
+        roomy = order.roomy(run.bucket) if self.compiler is None else order.hull  # compiling there costs most of all
         if own in self.compiled or run.bucket == roomy:
             return own
         waits = course.segment.from_step == 0 or self._is_awaited(own, inputs)

@@ -30,6 +30,13 @@ def test_a_value_between_two_measurements_lies_between_them_on_a_logarithmic_sca
     assert value_after(points, 2.0) == pytest.approx((0.6, 1.5))
 
 
+def test_what_was_not_decoded_speaks_by_its_loss_even_where_scores_are_worse_than_the_worst():
+    measured = [point(400 * 2**k, 2.0 - k / 4, loss=5.0 - k) for k in range(4)]
+    look = replace(point(100, 1.0, loss=7.0), is_measured=False)
+    curves = smooth_scores([Candidate(0, "paused", (look, *measured)), Candidate(1, "paused", (look,))])
+    assert curves[0][0] == curves[1][0] == (100, 7.0)
+
+
 def test_an_objective_that_was_not_measured_before_is_that_of_the_next_measurement():
     points = [replace(point(100, 1.0, loss=2.0), is_measured=False), point(400, 0.4, loss=1.0)]
     assert value_at(points, 200) == pytest.approx((0.4, 1.5))

@@ -2,6 +2,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,14 @@ def tried(count, proposals=None, score=lambda configuration, number: Score(0, 0.
         configuration = offered[choose % len(offered)].configuration
         trials.append(Tried(configuration, score(configuration, number)))
     return trials
+
+
+def test_on_a_rung_where_not_all_were_decoded_several_objectives_go_by_the_loss():
+    small, good = (Score(0, 1.0, loss, (size,), is_measured=False) for loss, size in ((3.0, 1.0), (1.0, 1.0)))
+    late = Score(2, 0.9, 5.0, (9.0,))
+    assert ordered([small, good, late]) == [2, 1, 0]
+    single = [replace(score, others=()) for score in (small, good, late)]
+    assert ordered(single) == Standings().ordered(single) == [2, 1, 0]
 
 
 def test_the_defaults_of_all_families_are_offered_one_after_another():

@@ -54,6 +54,20 @@ def test_the_leader_goes_on_to_the_next_rung_first():
     assert decision == Thaw(0, 800, 350.0, "continued 0: the leader at 400 tokens")
 
 
+def looked_at(number, tokens, loss, speed=10.0):
+    """A trial of which nothing was decoded yet."""
+    point = Point(tokens, tokens / speed + 3, tokens / speed, loss, 1.0, is_measured=False)
+    return Candidate(number, "paused", (point,))
+
+
+@pytest.mark.parametrize(("loss", "leads"), [(0.9, False), (0.1, True)])
+def test_a_leader_that_was_not_decoded_yet_is_challenged_by_the_loss(loss, leads):
+    trials = [looked_at(0, 200, 0.5, speed=1.0), candidate(1, 400, 0.9, speed=2.0)]
+    point = replace(trials[1].points[-1], loss=loss)
+    trials[1] = replace(trials[1], points=(*trials[1].points[:-1], point))
+    assert (find_leader(trials, OUTLOOK).number == 1) == leads
+
+
 def test_the_paused_trial_that_promises_most_is_thawed_and_the_reason_says_so():
     others = [candidate(n, 100, 0.9 + n / 100) for n in range(1, 6)]
     decision = decide([candidate(0, 400, 0.2, "running"), *others], OUTLOOK)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.data.batching import MOST_BUCKETS, MULTIPLE, BatchPlan, Bucket, Run, plan, rows_of
+from automl.data.batching import FEW, MANY, MULTIPLE, BatchPlan, Bucket, Run, plan, rows_of
 from automl.data.table import Split
 
 LENGTHS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=60)
@@ -60,7 +60,7 @@ def test_rows_fit_their_shape_and_shapes_are_few(drawn: tuple[list[tuple[int, in
         assert run.bucket.target >= max(target for _, target in members) + 1
         assert run.bucket.source % MULTIPLE == run.bucket.target % MULTIPLE == 0
         assert run.rows.shape[2] == order.batch_size
-    assert len(set(order.buckets)) <= len(order.buckets) <= MOST_BUCKETS
+    assert len(set(order.buckets)) <= len(order.buckets) <= FEW.most
 
 
 @given(PLANS, st.integers(0, 2**31), st.integers(0, 40))
@@ -101,6 +101,14 @@ def test_many_rows_may_have_three_shapes_and_fewer_two() -> None:
     lengths = [(3, 4)] * 50 + [(11, 10)] * 30 + [(39, 33)] * 20
     assert plan(split_of(lengths * 10), 8, 4).buckets == (Bucket(4, 8), Bucket(12, 12), Bucket(40, 36))
     assert len(plan(split_of(lengths * 9), 8, 4).buckets) == 2
+
+
+def test_more_shapes_are_worth_it_where_training_is_long() -> None:
+    lengths = [(length, length) for length in range(2, 52) for _ in range(30)]
+    few, many = (plan(split_of(lengths), 8, 4, shapes=shapes) for shapes in (FEW, MANY))
+    assert len(few.buckets) <= FEW.most < len(many.buckets) <= MANY.most
+    rows = np.sort(np.concatenate(many.members))
+    assert rows.tolist() == list(range(len(lengths)))
 
 
 def test_the_rows_of_every_shape_fit_in_the_last() -> None:

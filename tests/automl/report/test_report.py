@@ -145,3 +145,19 @@ def test_the_best_so_far_as_values_falls_at_every_step_and_ends_at_the_winners(s
     scores = [step["score"] for step in summary.learnt(searched)["best_so_far"]]
     assert scores == sorted(set(scores), reverse=True)
     assert scores[-1] == searched.leaderboard[0].scores["sequence_error_rate"]
+
+
+@pytest.mark.parametrize("decoded", [True, False])
+def test_what_was_not_decoded_has_a_loss_and_no_score(searched, decoded):
+    kept = searched.measurements[2:] if decoded else []
+    looks = [
+        replace(m, score=None, best=None) for m in (searched.measurements[:2] if decoded else searched.measurements)
+    ]
+    looked = replace(searched, measurements=[*looks, *kept])
+    drawn = figures(looked)
+    curves = [loss for line in drawn["Learning curves"]["data"] for loss in line["y"]]
+    assert len(curves) == len(searched.measurements)
+    assert ("Best score so far" in drawn) == decoded
+    assert len(summary.improvements(looked)) <= len(kept)
+    assert page(looked)
+    assert summary.learnt(looked)["best_so_far"] == [] or decoded
