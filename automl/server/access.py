@@ -79,20 +79,25 @@ def own_search(service: "Service", caller: Caller, name: str) -> SearchRow:
     Raises:
         Problem: There is none of that name (404).
     """
-    row = get_search(service.database, name)
+    return _seen(caller, name, get_search(service.database, name))
+
+
+def _seen(caller: Caller, name: str, row: SearchRow | None) -> SearchRow:
     if row is None or not caller.may_see(row):
         raise not_found(f"search {name!r}")
     return row
 
 
-def read_search(request: Request, caller: Reader, name: Name) -> SearchRow:
+async def read_search(request: Request, caller: Reader, name: Name) -> SearchRow:
     """Return the search of the path, to be looked at."""
-    return own_search(service_of(request), caller, name)
+    return _seen(caller, name, await service_of(request).rows.find(name))
 
 
 def run_search(request: Request, caller: Runner, name: Name) -> SearchRow:
     """Return the search of the path, to be changed."""
-    return own_search(service_of(request), caller, name)
+    service = service_of(request)
+    service.rows.forget()
+    return own_search(service, caller, name)
 
 
 SeenSearch = Annotated[SearchRow, Depends(read_search)]

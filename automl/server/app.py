@@ -21,6 +21,7 @@ from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
 from automl.server.retention import keep_house
+from automl.server.rows import Rows
 from automl.server.service import Service
 from storage.database import Database
 
@@ -37,13 +38,15 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
         lifespan=_lifespan,
         generate_unique_id_function=_operation,
     )
+    rows = Rows(database)
     app.state.service = Service(
         options=options,
         database=database,
         library=Library(database),
         keyring=Keyring(database),
-        feed=Feed(database),
+        feed=Feed(database, on_news=rows.forget),
         predictors=predictors or Predictors(),
+        rows=rows,
     )
     app.state.gauges = Gauges()
     app.state.slow = slow_lane()

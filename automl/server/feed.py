@@ -5,7 +5,7 @@ What is sent to watchers is written once for all of them.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -54,8 +54,12 @@ class Channel:
 class Feed:
     """Tells watchers; used in one event loop."""
 
-    def __init__(self, database: Database, seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self, database: Database, seconds: float = POLL_SECONDS, on_news: Callable[[], None] = lambda: None
+    ) -> None:
+        """Look every so many seconds; before watchers are told that a search stands otherwise, `on_news` is."""
         self._database = database
+        self._on_news = on_news
         self._seconds = seconds
         self._channels: dict[int, Channel] = {}
         self._news = asyncio.Event()
@@ -152,6 +156,8 @@ class Feed:
 
     async def _look(self, number: int, channel: Channel) -> None:
         change, events = await asyncio.to_thread(self._read, number, channel)
+        if change is None or channel.change is None or change.state != channel.change.state:
+            self._on_news()
         if change is None:
             channel.gone = True
         elif events or change != channel.change:

@@ -31,6 +31,7 @@ from automl.server.library import Library, reads_images, state_of
 from automl.server.options import Limits, ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
+from automl.server.rows import Rows
 from automl.settings import Settings, private_folder, private_place
 from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
@@ -67,6 +68,7 @@ class Service:
     keyring: Keyring
     feed: Feed
     predictors: Predictors
+    rows: Rows
 
     @property
     def datasets(self) -> Datasets:

@@ -62,7 +62,9 @@ def seen_search(request: Request, caller: Looker, name: Name) -> SearchRow:
 
 def changed_search(request: Request, caller: Doer, name: Name) -> SearchRow:
     """Return the search of the path, to be changed."""
-    return own_search(service_of(request), caller, name)
+    service = service_of(request)
+    service.rows.forget()
+    return own_search(service, caller, name)
 
 
 SeenPage = Annotated[SearchRow, Depends(seen_search)]
