@@ -261,7 +261,8 @@ def lost(windows: list[Window], segments: list[tuple[float, float, int]]) -> dic
     return {
         "tokens_a_second_alone": [round(rate) for rate in shares[False]],
         "tokens_a_second_under_load": [round(rate) for rate in shares[True]],
-        **({"search_loses": 1 - loaded / alone} if alone else {}),  # else nothing was trained meanwhile
+        "search_loses": 1 - mean(cores[True]) / mean(cores[False]),
+        **({"tokens_lost": 1 - loaded / alone} if alone else {}),  # trials of a few segments differ by more than that
         "service_share_of_processors": service,
         "clients_share_of_processors": clients_,
         "search_cores_alone": mean(cores[False]),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from automl.tasks.document import BudgetSection, TaskDocument
 
@@ -15,6 +15,16 @@ MOST_SOURCES, LONGEST_SOURCE = 1_000, 10_000
 SourceText = Annotated[str, Field(max_length=LONGEST_SOURCE)]
 ScopeName = Literal["read", "run", "admin"]
 PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$")]
+
+
+def _number(value: object) -> object:
+    """Refuse what Python would take for a number, and JSON does not."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+Plain = BeforeValidator(_number)
 
 
 class Given(BaseModel):
@@ -66,7 +76,7 @@ class Task(Given):
 class Submitted(Task):
     """A task document to search for."""
 
-    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    workers: Annotated[int, Field(ge=1, le=1024), Plain] | None = None
 
 
 class Validated(BaseModel):
@@ -179,7 +189,7 @@ class Sources(Given):
     """Raw sources to predict from; the winner, or another trial of the search."""
 
     sources: Annotated[list[SourceText], Field(max_length=MOST_SOURCES)]
-    trial: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    trial: Annotated[int, Field(ge=0, le=10**9), Plain] | None = None
 
 
 class Outputs(BaseModel):
@@ -201,7 +211,7 @@ class Source(Given):
     """A raw source to look at; the winner, or another trial of the search, looks."""
 
     source: SourceText
-    trial: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    trial: Annotated[int, Field(ge=0, le=10**9), Plain] | None = None
 
 
 class Looked(BaseModel):
@@ -224,9 +234,9 @@ class Example(BaseModel):
 class Quotas(Given):
     """What an account may use, where that is not what all may."""
 
-    searches: Annotated[int, Field(ge=0, le=10**6)] | None = None
-    storage_bytes: Annotated[int, Field(ge=0, le=2**60)] | None = None
-    compute_seconds: Annotated[float, Field(ge=0, le=1e12)] | None = None
+    searches: Annotated[int, Field(ge=0, le=10**6), Plain] | None = None
+    storage_bytes: Annotated[int, Field(ge=0, le=2**60), Plain] | None = None
+    compute_seconds: Annotated[float, Field(ge=0, le=1e12), Plain] | None = None
 
     def to_mapping(self) -> dict[str, float] | None:
         """Return those that are set; none where none is."""
@@ -254,7 +264,7 @@ class NewKey(Given):
 
     scope: ScopeName = "read"
     label: Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")] = ""
-    days: Annotated[float, Field(gt=0, le=3650)] | None = 90
+    days: Annotated[float, Field(gt=0, le=3650), Plain] | None = 90
     account: PersonName | None = None
 
 

@@ -208,6 +208,13 @@ def test_a_name_that_another_has_is_refused(searched):
     assert (answer.status_code, "is taken" in answer.json()["detail"]) == (409, True)
 
 
+@pytest.mark.parametrize("value", [False, "5"])
+@pytest.mark.parametrize("name", ["searches", "storage_bytes", "compute_seconds"])
+def test_what_is_no_number_in_json_is_none_of_a_quota(place, name, value):
+    root = place.person("root", "admin")
+    assert root.put("/v1/accounts/ada/quotas", json={name: value}).status_code == 422
+
+
 def test_an_account_stays_within_its_quotas(place):
     root = place.person("root", "admin")
     ada = place.person()
