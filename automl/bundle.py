@@ -26,10 +26,14 @@ from automl.weights import MOST_HEADER_BYTES, quantised, read_weights
 from storage.objects import flush
 
 VERSION = 1
-MOST_JSON_BYTES = 64 * 2**20
+MOST_JSON_BYTES = 32 * 2**20
+MOST_VALUES, MOST_CONTAINERS = 2**21, 2**18
+"""Of a JSON document: each takes far more memory than its bytes."""
 MOST_DOCUMENT_BYTES = 2**20
 FILES = ("config.json", "metrics.json", "model.safetensors", "tokenizer.source.json", "tokenizer.target.json")
 CARD = "README.md"
+FORM_FOLDERS = ("int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8")
+"""What an export may have put beside the files of a bundle."""
 MANIFEST = "MANIFEST.json"
 
 
@@ -138,7 +142,9 @@ def _manifest(folder: Path) -> Any:
         raise InputError(f"{folder}: is not a bundle ({MANIFEST} is missing); name a folder that `automl export` wrote")
     manifest = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES))
     if manifest.get("version") != VERSION:
-        raise InputError(f"{folder}: is a bundle of version {manifest.get('version')!r}; this program reads {VERSION}")
+        raise InputError(
+            f"{folder}: is a bundle of version {str(manifest.get('version'))[:40]}; this program reads {VERSION}"
+        )
     return manifest.get("files")
 
 
@@ -161,15 +167,29 @@ def _dumped(document: Mapping[str, Any]) -> bytes:
 
 
 def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))
+    """Whether a folder is empty, or a bundle of any version with nothing in it that no export has written."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return True
+    try:
+        files = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES)).get("files")
+    except InputError:
+        return False
+    return isinstance(files, dict) and names <= {MANIFEST, *files, *FORM_FOLDERS}
 
 
 def put_in_place(scratch: Path, folder: Path) -> None:
-    """Let a folder that is whole take the place of another."""
+    """Let a folder that is whole take the place of another, which stays where that fails."""
     if folder.exists():
         old = scratch.with_name(f"{scratch.name}-old")
         folder.rename(old)
-        scratch.rename(folder)
+        try:
+            scratch.rename(folder)
+        except BaseException:
+            old.rename(folder)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     else:
         scratch.rename(folder)
@@ -187,14 +207,14 @@ def _checked(folder: Path, name: str, files: Any, most: int) -> bytes:
     entry = files.get(name) if isinstance(files, dict) else None
     if not isinstance(entry, dict):
         raise InputError(f"{folder / MANIFEST}: does not list {name}; export the model again")
-    data = _read(folder, name, most, entry.get("bytes"))
-    if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
-        raise InputError(f"{folder / name}: is not what the manifest says; export the model again")
-    return data
+    return _read(folder, name, most, entry)
 
 
-def _read(folder: Path, name: str, most: int, said: Any = None) -> bytes:
-    """Return the bytes of a plain file, without following links and without reading more than `most`."""
+def _read(folder: Path, name: str, most: int, said: Mapping[str, Any] | None = None) -> bytes:
+    """Return the bytes of a plain file, without following links and without reading more than `most`.
+
+    Where it is said how many bytes there are, and their sum, both are checked before they are held.
+    """
     path = folder / name
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -202,10 +222,12 @@ def _read(folder: Path, name: str, most: int, said: Any = None) -> bytes:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"{path}: is no plain file; export the model again")
-            if said is not None and status.st_size != said:
-                raise InputError(f"{path}: is not what the manifest says; export the model again")
-            if status.st_size > most:
+            wrong = said is not None and status.st_size != said.get("bytes")
+            if not wrong and status.st_size > most:
                 raise InputError(f"{path}: is larger than {most:,} bytes; export the model again")
+            if wrong or (said is not None and hashlib.file_digest(file, "sha256").hexdigest() != said.get("sha256")):
+                raise InputError(f"{path}: is not what the manifest says; export the model again")
+            file.seek(0)
             return file.read(most + 1)
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
@@ -219,6 +241,8 @@ def _text(folder: Path, name: str, data: Mapping[str, bytes]) -> str:
 
 
 def _json(folder: Path, name: str, data: bytes) -> dict[str, Any]:
+    if data.count(b",") > MOST_VALUES or data.count(b"[") + data.count(b"{") > MOST_CONTAINERS:
+        raise InputError(f"{folder / name}: holds more than {MOST_VALUES:,} values; export the model again")
     try:
         document = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -68,7 +68,7 @@ def _scaled(name: str, value: NDArray[Any], stored: Mapping[str, NDArray[Any]]) 
         return value
     scale = stored.get(name + SCALE)
     if scale is None or scale.dtype != np.float32 or scale.shape != value.shape[-1:]:
-        raise _wrong(f"holds no scale for {name!r}")
+        raise _wrong(f"holds no scale for {name[:60]!r}")
     scaled: NDArray[np.float32] = value.astype(np.float32) * scale
     return scaled
 

@@ -144,7 +144,7 @@ def from_dict(kind: type[Configuration], values: Mapping[str, Any], path: str = 
     """
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(fields) - {"kind"}):
-        raise SpaceError(f"{path or kind.__name__} has no dial {unknown[0]!r}; it has {', '.join(fields)}")
+        raise SpaceError(f"{path or kind.__name__} has no dial {unknown[0][:60]!r}; it has {', '.join(fields)}")
     known = {name: item for name, item in fields.items() if name in values or not item.metadata.get("later")}
     if missing := sorted(set(known) - set(values)):
         raise SpaceError(f"{path or kind.__name__} lacks the dial {missing[0]!r}")
@@ -157,7 +157,7 @@ def _from_value(dial: Dial, value: Any, path: str) -> Any:
     name = value.get("kind") if isinstance(value, Mapping) else None
     member = next((kind for kind in dial.kinds if kind.__name__ == name), None)
     if member is None:
-        raise SpaceError(f"{path} has no kind {name!r}; it has {', '.join(dial.names())}")
+        raise SpaceError(f"{path} has no kind {repr(name)[:60]}; it has {', '.join(dial.names())}")
     return from_dict(member, value, f"{path}.{member.__name__}.")
 
 

@@ -64,6 +64,15 @@ def export(
     forms = {name: FORMS[name] for name in names if name != "bundle"}
     for name, form in forms.items():
         _check(bundle, name, form)
+    try:
+        return _export(bundle, folder, forms, sample, say)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name a folder that can") from error
+
+
+def _export(
+    bundle: Bundle, folder: Path, forms: Mapping[str, Form], sample: Sample, say: Callable[[str], None]
+) -> dict[str, Compared]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         whole = Path(scratch) / "model"

@@ -9,35 +9,72 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LONGEST_HEAD = 32_768
-"""Bytes of a request before its body, about."""
+"""Bytes of what is no body: a request's head, and trailers."""
 
 
 class Patient(HttpToolsProtocol):
-    """HTTP/1.1; a connection that has not sent a whole request's head in `seconds`, or sends a long one, is closed."""
+    """HTTP/1.1; a connection that has not sent a whole request's head in `seconds`, or sends a long one, is closed.
+
+    Trailers are not read, and an answer to a request that was not read to its end is the last of a connection.
+    """
 
     seconds = 10.0
 
     _waiting: asyncio.TimerHandle | None = None
-    _head = 0
+    _fields = 0
+    _unread = 0
+    _has_head = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._expect()
 
     def data_received(self, data: bytes) -> None:
-        self._head += len(data)
+        self._unread += len(data)
         super().data_received(data)
+        if self._unread > LONGEST_HEAD and not self.transport.is_closing():
+            self.transport.close()
         if not self._is_idle():
-            self._head = 0
             self._forget()
-        elif self._head > LONGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long.")
         elif self._waiting is None:
             self._expect()
+
+    def on_message_begin(self) -> None:
+        self._fields, self._has_head = 0, False
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._has_head:
+            self._count(name + value)
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._unread, self._has_head = 0, True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        has_rest = self.cycle is not None and self.cycle.more_body
+        super().on_response_complete()
+        if has_rest and not self.transport.is_closing():
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)
+
+    def _count(self, part: bytes) -> None:
+        """Refuse a head that is too long; the parser answers what is raised here with 400, and closes."""
+        self._fields += len(part)
+        if self._fields > LONGEST_HEAD:
+            raise ValueError("the head is too long")
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

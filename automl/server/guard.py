@@ -94,6 +94,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Refused | None:
         headers = Headers(scope=scope)
+        if len(headers.getlist("host")) > 1:
+            return Refused(400, "a request names one host")
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if "*" not in self._options.hosts and name.lower() not in self._options.hosts:

@@ -218,6 +218,7 @@ class Service:
         state = self.state(row)
         if wish == "cancel" and state in ("paused", "interrupted"):
             ask(self.database, row.id, wish)
+            self.rows.forget()
             return
         if state not in OPEN_STATES:
             raise Problem(409, f"search {row.name!r} is {state}; only one that waits or runs can be stopped")
@@ -225,6 +226,7 @@ class Service:
             raise Problem(409, f"search {row.name!r} is run by a command of its own; stop it there")
         ask(self.database, row.id, wish)
         withdraw_search(self.database, row.name)
+        self.rows.forget()
 
     def resume(self, caller: Caller, row: SearchRow) -> None:
         """Queue a search that was paused or interrupted, or has failed, again.
@@ -241,6 +243,7 @@ class Service:
         self._check_quota(caller, but=row.name)
         forget_wish(self.database, row.id)
         queue_search(self.database, row.name)
+        self.rows.forget()
 
     def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
         """Give a search another budget, with which it goes on; how it finishes stays unless the budget says otherwise.
@@ -260,6 +263,7 @@ class Service:
         self._check_quota(caller, but=row.name)
         ask(self.database, row.id, "restart")
         set_options(self.database, row.id, options)
+        self.rows.forget()
         now = get_search(self.database, row.name)
         if now is not None and not now.held:
             forget_wish(self.database, row.id)
@@ -278,6 +282,7 @@ class Service:
         digests = referenced(self.database, row.id) if purge else set()
         drop_key(Settings().privacy_keys, row)
         delete_search(self.database, row.name)
+        self.rows.forget()
         with suppress(Exception):  # the mirror is for other tools
             delete_study(self.database.url, row.name)
         if purge:

@@ -5,8 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.bundle import FILES, MANIFEST, check_replaceable, read_bundle, write_bundle
+from automl.bundle import (
+    FILES,
+    FORM_FOLDERS,
+    MANIFEST,
+    check_replaceable,
+    put_in_place,
+    read_bundle,
+    write_bundle,
+)
 from automl.errors import InputError
+from automl.export.forms import FORMS
 from tests.automl.bundles import Drawn
 
 BUNDLE = Drawn().bundle()
@@ -70,6 +79,33 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds something that is not a bundle"):
         write_bundle(BUNDLE, tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", '{"name": "my extension", "files": []}'])
+def test_a_folder_whose_manifest_is_another_programs_is_left_alone(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / MANIFEST).write_text(manifest)
+    with pytest.raises(InputError, match="holds something that is not a bundle"):
+        write_bundle(BUNDLE, tmp_path)
+    assert (tmp_path / MANIFEST).read_text() == manifest
+
+
+def test_what_somebody_has_put_into_a_bundle_is_left_alone_and_forms_are_not(folder: Path) -> None:
+    (folder / "onnx").mkdir()
+    check_replaceable(folder)
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="holds something that is not a bundle"):
+        write_bundle(BUNDLE, folder)
+
+
+def test_forms_lie_in_folders_of_their_names() -> None:
+    assert {*FORM_FOLDERS} == {*FORMS} - {"bundle"}
+
+
+def test_a_bundle_whose_place_cannot_be_taken_stays(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "nothing", folder)
+    assert read_bundle(folder).config == {"version": 1, **BUNDLE.config}
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
 def test_a_file_in_the_way_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from automl.bundle import FILES, MANIFEST
+from automl.description import described
 
 Attempt = Callable[[Path], None]
 MARK = "executed"
@@ -114,6 +115,20 @@ def sparse(name: str, size: int) -> Attempt:
     return attempt
 
 
+def vast(folder: Path) -> None:
+    """A model of a gigabyte, as its configuration says, and so many zeros."""
+    configured("configuration.encoder.hidden_size", 8192)(folder)
+    sparse("model.safetensors", 4 * described(json.loads((folder / "config.json").read_text())).parameters)(folder)
+
+
+VALUES = (("objects", b"{}"), ("texts", b'"ab"'), ("numbers", b"7"))
+
+
+def endless(value: bytes) -> Callable[[Path], bytes]:
+    """As many values as fit in a file."""
+    return lambda _: b'{"model":[' + (value + b",") * (30 * 2**20 // (len(value) + 1)) + value + b"]}"
+
+
 def linked(name: str, target: str) -> Attempt:
     """A link in place of a file, to a sound one elsewhere."""
 
@@ -181,6 +196,9 @@ ATTEMPTS: dict[str, Attempt] = {
         for name in ("config.json", "metrics.json", "tokenizer.target.json", MANIFEST)
     },
     **{f"a sparse file of 8 GiB as {name}": sparse(name, 2**33) for name in FILES},
+    "a sparse file as large as the weights would be": vast,
+    **{f"{what} without end as a tokenizer": written("tokenizer.source.json", endless(each)) for what, each in VALUES},
+    "a name of a megabyte": configured("configuration.encoder.kind", "x" * 900_000),
     "a manifest of 8 GiB": lambda folder: os.truncate(folder / MANIFEST, 2**33),
     "a link to a sound file": linked("model.safetensors", "{elsewhere}/{name}"),
     "a relative link": linked("config.json", "../elsewhere/{name}"),

@@ -1,6 +1,7 @@
 """What is too large, too deep, too much, too slow or meant for another host."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -134,3 +135,46 @@ def test_a_connection_that_asks_for_nothing_is_closed_and_others_are_served(runn
             pass
         connection.close()
     assert place.client().get("/healthz").status_code == 200
+
+
+def asked(port, *pieces, wait=3.0):
+    """Send pieces over a connection; return all that comes back until it is closed, or for a while."""
+    with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
+        found = b""
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                connection.sendall(piece)
+            while more := connection.recv(65_536):
+                found += more
+    return found
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize("size", [40_000, 400_000])
+def test_a_head_that_is_too_long_is_refused_and_the_connection_closed(running, size):
+    port = running()[1]
+    assert asked(port, HEALTH + b"X: " + b"x" * size + b"\r\n\r\n")[:12] in (b"HTTP/1.1 400", b"")
+    assert asked(port, HEALTH + b"X: " + b"x" * 400_000)[:12] in (b"HTTP/1.1 400", b"")
+
+
+def test_trailers_are_no_headers_and_end_somewhere(running):
+    chunked = b"POST /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    answer = asked(running()[1], chunked, b"Y: " + b"y" * 400_000, wait=1.0)
+    assert answer.count(b"HTTP/1.1") <= 1
+
+
+def test_a_body_that_nobody_reads_gets_one_answer(running):
+    body = b"x" * 100_000
+    request = b"POST /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n"
+    answer = asked(running()[1], request + body, wait=1.0)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.startswith(b"HTTP/1.1 40")
+
+
+def test_a_request_names_one_host(running):
+    port = running()[1]
+    answer = asked(port, HEALTH + b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert asked(port, HEALTH + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
