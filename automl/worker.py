@@ -12,6 +12,7 @@ from automl.control.controller import Controller
 from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Progress
 from automl.errors import InputError, Obstacle
+from automl.hardware import cores, gpus
 from automl.privacy import drop_key
 from automl.searches import LEASE_SECONDS, Options, run_search
 from automl.settings import Settings, private_folder
@@ -250,7 +251,7 @@ class Worker:
             Options(
                 storage=options.storage,
                 executor=options.executor or submission.executor,
-                workers=options.workers or submission.workers,
+                workers=options.workers or _allowed(submission.workers, row, settings),
                 address=options.address,
                 out=submission.out,
                 export=submission.out is not None,
@@ -276,6 +277,13 @@ class Worker:
         self._obstacles += 1
         self._options.say(f"{why} (goes on in {pause:.0f} s)")
         self._options.wait(pause)
+
+
+def _allowed(workers: int | None, row: SearchRow, settings: Settings) -> int | None:
+    """Return how many trainers a search may have here: of an account's no more than are usual on this machine."""
+    if workers is None or row.account_id is None:
+        return workers
+    return min(workers, settings.workers or max(cores(), len(gpus())))
 
 
 def _described(error: Exception) -> str:

@@ -20,6 +20,8 @@ from automl.server.problems import answer
 
 LOG = logging.getLogger("automl.server")
 MOST_CALLERS = 10_000
+KEYS_OF_AN_ADDRESS = 10
+"""So many times as often as one key may all of an address ask, whatever keys it claims to have."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -70,7 +72,9 @@ class Guard:
         self._app = app
         self._options = options
         self._gauges = gauges
-        self._buckets = Buckets(options.limits.rate, options.limits.burst)
+        limits = options.limits
+        self._buckets = Buckets(limits.rate, limits.burst)
+        self._addresses = Buckets(KEYS_OF_AN_ADDRESS * limits.rate, KEYS_OF_AN_ADDRESS * limits.burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -100,7 +104,8 @@ class Guard:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if "*" not in self._options.hosts and name.lower() not in self._options.hosts:
             return Refused(421, "this host is not served here; name it by --allowed-host")
-        if not self._buckets.take(_caller(scope), time.monotonic()):
+        address, now = (scope.get("client") or ("",))[0], time.monotonic()
+        if not (self._addresses.take(address, now) and self._buckets.take(_caller(scope), now)):
             return Refused(429, "too many requests; wait a second")
         if len(scope["path"]) > 2_000 or len(scope["query_string"]) > 8_000:
             return Refused(414, "the address is too long")

@@ -31,7 +31,7 @@ class Limits:
         source_characters: Of one of them.
         body_seconds: Between two pieces of a body.
         header_seconds: Until a connection has sent a whole request's head.
-        rate: Requests a second of one address, over some time; `burst` at once.
+        rate: Requests a second with one key, over some time; `burst` at once. Of one address ten times as many.
         watchers: Connections that watch searches at a time.
         searches: Of one account that wait or run at a time.
         storage_bytes: Of all uploads of one account.

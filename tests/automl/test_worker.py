@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from automl.metrics import METRICS
 from automl.privacy import key_name, secret_key
 from automl.searches import Options
 from automl.segments import Evaluation, EvaluationResult, SegmentResult
+from automl.settings import Settings
 from automl.submissions import submit
 from automl.tasks.document import document_from_mapping, with_budget
 from automl.tasks.draft import document_for
-from automl.worker import Wishes, WorkerOptions, work
+from automl.worker import Wishes, WorkerOptions, _allowed, work
 from storage import objects
 from storage.attempts import list_attempts
 from storage.database import StorageError, open_database
@@ -455,3 +457,10 @@ def test_a_worker_tells_the_trackers_that_its_environment_names(place, monkeypat
     place.work()
     assert place.search("other").state == "failed"
     assert "tracker 'comet' is not known" in place.search("other").message
+
+
+@pytest.mark.parametrize(("account", "asked", "found"), [(None, 64, 64), (1, 64, 3), (1, 2, 2), (1, None, None)])
+def test_a_search_of_an_account_has_no_more_trainers_than_are_usual_here(account, asked, found, monkeypatch):
+    monkeypatch.setenv("AUTOML_WORKERS", "3")
+    row = SimpleNamespace(account_id=account)
+    assert _allowed(asked, row, Settings()) == found

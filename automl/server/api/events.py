@@ -1,8 +1,8 @@
 """What happens in a search, as server-sent events."""
 
 import json
-from collections.abc import AsyncIterator
-from functools import lru_cache
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache, partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -46,15 +46,18 @@ async def watch_search(request: Request, row: SeenSearch, _room: Room, last_even
 
     A watcher whose connection was lost sends the id that it saw last as `Last-Event-ID`, and misses nothing.
     """
-    return stream(service_of(request).feed, row, int(last_event_id or 0))
+    service, token = service_of(request), request.headers.get("Authorization", "").partition(" ")[2]
+    return stream(service.feed, row, int(last_event_id or 0), partial(service.keyring.find, token))
 
 
-def stream(feed: Feed, row: SearchRow, after: int) -> EventStream:
-    """Return what a watcher is told of a search, as it comes."""
+def stream(feed: Feed, row: SearchRow, after: int, opens: Callable[[], Awaitable[object]]) -> EventStream:
+    """Return what a watcher is told of a search, as it comes, for as long as the key of the request opens."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield format_sse_event(retry=RETRY_MILLISECONDS)
         async for batch in feed.follow(row, after):
+            if await opens() is None:
+                return
             yield b"".join(map(written, batch)) or KEEPALIVE_COMMENT
         if not feed.closed:
             yield format_sse_event(event="end", data_str="{}")

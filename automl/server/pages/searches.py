@@ -1,5 +1,6 @@
 """All searches, and one of them live."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -14,7 +15,7 @@ from automl.server.api.events import EventStream, LastId, Room, stream
 from automl.server.api.trials import ALONE
 from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
-from automl.server.pages.visitors import ChangedPage, Doer, Looker, SeenPage
+from automl.server.pages.visitors import COOKIE, ChangedPage, Doer, Looker, SeenPage
 from automl.server.problems import Problem
 from automl.tasks.document import BudgetSection
 from search_spaces.dials import from_dict
@@ -51,7 +52,9 @@ async def show_standing(request: Request, caller: Looker, row: SeenPage) -> Resp
 @ROUTER.get("/searches/{name}/events", response_class=EventStream)
 async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None) -> EventStream:
     """Watch a search."""
-    return stream(service_of(request).feed, row, int(last_event_id or 0))
+    service, token = service_of(request), request.cookies.get(COOKIE, "")
+    opens = partial(service.keyring.find, token, session=True)
+    return stream(service.feed, row, int(last_event_id or 0), opens)
 
 
 @ROUTER.get("/searches/{name}/report.html")

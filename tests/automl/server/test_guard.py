@@ -56,6 +56,12 @@ def test_who_asks_too_often_waits(place):
     assert other.get("/v1/me").status_code == 200
 
 
+def test_who_claims_another_key_each_time_waits_too(place):
+    client = place.limited(rate=0.001, burst=3).client()
+    statuses = [client.get("/healthz", headers={"Authorization": f"Bearer {n}"}).status_code for n in range(40)]
+    assert statuses == [200] * 30 + [429] * 10
+
+
 def test_every_answer_tells_browsers_to_be_careful(place):
     client = place.client()
     for path in ("/healthz", "/v1/searches", "/nothing"):

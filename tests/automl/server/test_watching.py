@@ -1,13 +1,16 @@
 """Watching a search: nothing is missed, whoever is killed or restarted meanwhile; and the Python client."""
 
+import asyncio
 import threading
 
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
 
 import automl
 from automl import client as clients
 from automl.bundle import write_bundle
 from automl.errors import InputError
+from automl.server.api.events import stream
 
 
 def connected(place, port, name="ada", scope="run"):
@@ -103,6 +106,25 @@ def test_a_watcher_sees_states_and_then_the_end(searched):
     assert min(ids) == 4
     assert text.count("event: state") == 1
     assert text.rstrip().endswith("event: end\ndata: {}")
+
+
+def test_a_watcher_whose_key_opens_no_more_is_told_nothing_further():
+    class Told:
+        closed = False
+
+        async def follow(self, row, after):
+            for _ in range(3):
+                yield []
+
+    answers = iter([object(), None])
+
+    async def opens():
+        return next(answers)
+
+    async def read():
+        return [piece async for piece in stream(Told(), None, 0, opens).body_iterator]
+
+    assert asyncio.run(read())[1:] == [KEEPALIVE_COMMENT]
 
 
 def test_there_is_room_for_so_many_watchers(place):
