@@ -39,7 +39,7 @@ def finish(
     """
     best: Decoding = Greedy()
     scores, metric = dict(segment.scores), criteria.metric
-    if not is_searched(metric) or criteria.others or criteria.limits or metric.name not in scores:
+    if not is_searched(metric) or criteria.others or criteria.limits:
         return best, scores
     greedy = segment.seconds.get("evaluating", 0.0)
     for beam in BEAMS:

@@ -15,7 +15,7 @@ APART = 1.96
 
 def deviation(name: str, scores: Mapping[str, float], rows: int) -> float | None:
     """Return the standard deviation of a score on so many rows; nothing where it was not measured."""
-    if name in SHARES and name in scores:
+    if name in SHARES:
         share = scores[name]
         return sqrt(max(share * (1 - share), 0.0) / max(rows, 1))
     return scores.get("deviation")

@@ -1,8 +1,8 @@
 """Batches: which rows are trained on together, in which order; a function of the seed and the step alone.
 
 Rows of like length share a batch, since a batch costs what its longest row costs. There are few shapes, because each is
-compiled by itself. A step takes as many batches of one shape as come nearest
-to the target tokens that its recipe asks for; so the shape is the same for every number of tokens.
+compiled by itself. A step takes as many batches of one shape as come nearest to the target tokens that its recipe asks
+for; so the shape is the same for every number of tokens.
 """
 
 from collections.abc import Iterator

@@ -95,9 +95,7 @@ async def read_search(request: Request, caller: Reader, name: Name) -> SearchRow
 
 def run_search(request: Request, caller: Runner, name: Name) -> SearchRow:
     """Return the search of the path, to be changed."""
-    service = service_of(request)
-    service.rows.forget()
-    return own_search(service, caller, name)
+    return own_search(service_of(request), caller, name)
 
 
 SeenSearch = Annotated[SearchRow, Depends(read_search)]

@@ -200,6 +200,7 @@ class Service:
         if row is None or row.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
         forget_wish(self.database, row.id)
+        self.rows.forget()
         return row
 
     # Searches

@@ -100,7 +100,6 @@ async def delete_one_search(
 
 def _changed(request: Request, response: Response, name: str) -> SearchDocument:
     service = service_of(request)
-    service.rows.forget()
     row = next(row for row in list_searches(service.database) if row.name == name)
     response.headers["Location"] = f"/v1/searches/{name}"
     return service.library.document(row)

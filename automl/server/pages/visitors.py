@@ -62,9 +62,7 @@ def seen_search(request: Request, caller: Looker, name: Name) -> SearchRow:
 
 def changed_search(request: Request, caller: Doer, name: Name) -> SearchRow:
     """Return the search of the path, to be changed."""
-    service = service_of(request)
-    service.rows.forget()
-    return own_search(service, caller, name)
+    return own_search(service_of(request), caller, name)
 
 
 SeenPage = Annotated[SearchRow, Depends(seen_search)]
