@@ -18,7 +18,7 @@ from automl.data.table import tokenized, tokens_of
 from automl.errors import InputError
 from automl.export.exporting import ROWS as SAMPLED
 from automl.export.exporting import Sample
-from automl.searches import criteria_of, space_of
+from automl.planning import criteria_of, space_of
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
 from automl.tasks.document import document_from_mapping

@@ -16,9 +16,10 @@ from automl.control.history import Trial
 from automl.control.noise import APART
 from automl.control.repetition import Finalist, Repetition
 from automl.errors import InputError
+from automl.planning import LEASE_SECONDS, space_of
 from automl.pretraining import LONGEST_NAME, Ground, begun_space, starts_of
 from automl.records import Record, open_existing, read_record
-from automl.searches import LEASE_SECONDS, Options, run_search, space_of
+from automl.searches import Options, run_search
 from automl.settings import Settings, checkpoint_folder
 from automl.submissions import document_at_hand
 from automl.tasks.document import TaskDocument, document_from_mapping

@@ -1,18 +1,16 @@
 """A search from its task document to the winner's folder."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from automl.budget import Budget, parse_duration
+from automl.budget import Budget
 from automl.bundle import check_replaceable
-from automl.constraints import Constraints
 from automl.control.controller import Controller
-from automl.control.criteria import Criteria
-from automl.control.earlier import Profile, best_of_earlier
+from automl.control.earlier import best_of_earlier
 from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Outcome, Progress
 from automl.control.plan import Plan
@@ -22,12 +20,11 @@ from automl.distillation import distilled
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
-from automl.finishes import finish_of, kept_for, searching
 from automl.guarantee import check_private, mechanism_of, origins_of, seen_by, settled, with_privacy, with_terms
 from automl.hardware import cores, gpus, has_accelerator
-from automl.metrics.costs import COSTS, objective
-from automl.pretraining import NOTHING, Ground, bundle_shape, fine_tuning_space, pretrained, start_narrowing
-from automl.privacy import FIXED
+from automl.metrics.costs import COSTS
+from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
+from automl.pretraining import NOTHING, Ground, pretrained
 from automl.refusals import check_objective, without_idle_copying
 from automl.resumption import check_checkpoints, has_had, is_sound, is_spent, is_unlearnt, plain_target, search_row
 from automl.segments import ProgramFolder, Segment, Workload
@@ -38,16 +35,14 @@ from automl.settings import (
     private_folder,
     private_place,
 )
-from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument
 from automl.trackers import check_trackers
 from automl.trackers.following import followed
 from automl.training.cache import CacheUnusable, ProgramCache, program_folder
 from automl.winners import Search, describe, read_best
-from search_spaces.dials import SpaceError, from_dict
-from search_spaces.presets import preset
+from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
-from search_spaces.spaces import Space, refuse_excluded, refuse_idle
+from search_spaces.spaces import Space
 from storage import objects
 from storage.database import Database, open_database
 from storage.leases import Lease, current_owner
@@ -60,13 +55,10 @@ from storage.searches import (
     update_search,
 )
 
-LEASE_SECONDS = 60.0
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
 LONG = 1800.0
 """Seconds of a budget from which on its trials train for long."""
-BEGINNING = ("start", "tuned", "lora_rank", "lora_alpha")
-"""Dials of how trials go on from parameters that there are."""
 
 
 @dataclass(frozen=True)
@@ -302,38 +294,6 @@ def _check_time(outcome: Outcome, plan: Plan) -> None:
     raise InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
 
 
-def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
-    """Return the space of a document; the corpus says what its tokens may be.
-
-    Raises:
-        InputError: A dial is unknown, out of its range or excluded by another, or tokens are said twice.
-    """
-    for side, tokens in (
-        ("source_tokens", document.data.source_tokens),
-        ("target_tokens", document.data.target_tokens),
-    ):
-        if side in document.space and tokens not in ("auto", "subwords"):
-            raise InputError(f'[space] {side} and [data] {side} = "{tokens}" exclude each other; leave one out')
-    if document.pretraining is None and (idle := [dial for dial in BEGINNING if dial in document.space]):
-        raise InputError(
-            f"[space] {idle[0]} is for training that has begun before; give [pretraining], or leave it out"
-        )
-    narrowing = {**start_narrowing(document), **document.narrowed_space}
-    name = str(narrowing.pop("preset", "small"))
-    left = {} if corpus is None else corpus.narrowing
-    if document.privacy is not None:
-        narrowing |= FIXED
-    try:
-        if (shape := bundle_shape(document)) is not None:
-            return fine_tuning_space(document, shape)
-        space = preset(name, {**left, **narrowing}, sources=document.form.has_sources)
-        refuse_idle(space, document.space)
-        refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
-    except SpaceError as error:
-        raise InputError(f"[space] {error}") from None
-    return space
-
-
 def check_deterministic(document: TaskDocument, options: Options) -> None:
     """Refuse to promise the same trials where a clock or a machine has a say in them.
 
@@ -351,49 +311,6 @@ def check_deterministic(document: TaskDocument, options: Options) -> None:
         raise InputError("--deterministic and latency exclude each other: no two measurements are the same")
     if options.place != "inline":
         raise InputError(f"--deterministic trains in one process; leave --executor {options.place} out")
-
-
-def criteria_of(document: Mapping[str, Any]) -> Criteria:
-    """Return by what the trials of a search are judged, from its document as plain values."""
-    names = document.get("metric", {}).get("name", TASKS[document["kind"]].metrics[0])
-    first, *others = map(objective, _listed(names) or ())
-    latency = document.get("constraints", {}).get("latency")
-    return Criteria(first, tuple(others), {} if latency is None else {"latency": parse_duration(latency)})
-
-
-def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: objects.Place, spent: float) -> Plan:
-    """Return what the controller has to know; `spent` seconds of the budget are gone already."""
-    constraints = Constraints(document.most, table, document.latency)
-    counted, finish = set(document.metrics) & COSTS.keys(), finish_of(document)
-    return Plan(
-        space=space,
-        criteria=criteria_of(document.to_mapping()),
-        budget=searching(document),
-        checkpoints=checkpoints,
-        pass_tokens=table.said_tokens("train"),
-        seed=document.seed.value,
-        admissible=constraints.admit,
-        why_none=constraints.explain,
-        costs=lambda configuration: constraints.costs(counted, configuration),
-        learn=constraints.learn,
-        refused=lambda: constraints.refused,
-        valid_rows=table.split("valid").rows,
-        test_share=table.split("test").rows / max(table.split("valid").rows, 1),
-        seconds_a_token=constraints.seconds_a_token,
-        spent=spent,
-        reserve=kept_for(document),
-        lease_seconds=LEASE_SECONDS,
-        ensembles=finish != "single",
-        distils=finish == "distill",
-        most_parameters=document.most.get("parameters") if finish == "ensemble" else None,
-    )
-
-
-def profile_of(table: TokenTable) -> Profile:
-    """Return what train looks like, to be found by later searches."""
-    train, vocabulary = table.split("train"), table.meta["vocabulary"]
-    source, target = (int(offsets[-1]) / train.rows for offsets in (train.source_offsets, train.target_offsets))
-    return Profile(train.rows, max(source, 1.0), max(target, 1.0), vocabulary["source"], vocabulary["target"])
 
 
 def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Options) -> Workload:
@@ -508,7 +425,3 @@ def _export(
     row = get_search(database, document.name)
     assert row is not None
     return describe(row, (row.summary or {}).get("trials", {}), best)
-
-
-def _listed(columns: Any) -> list[Any] | None:
-    return None if columns is None else columns if isinstance(columns, list) else [columns]

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from automl.archives import files_below, packed, shared_folder, unpacked
 from automl.data.corpus import build_corpus
 from automl.errors import InputError
+from automl.planning import space_of
 from automl.pretraining import pretraining_document
 from automl.refusals import check_objective
 from automl.resumption import check_owner, is_spent, search_row
-from automl.searches import Options, space_of
+from automl.searches import Options
 from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe

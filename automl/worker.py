@@ -13,8 +13,9 @@ from automl.control.heartbeat import Heartbeat
 from automl.control.outcome import Progress
 from automl.errors import InputError, Obstacle
 from automl.hardware import cores, gpus
+from automl.planning import LEASE_SECONDS
 from automl.privacy import drop_key
-from automl.searches import LEASE_SECONDS, Options, run_search
+from automl.searches import Options, run_search
 from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
 from automl.winners import Search

@@ -78,9 +78,9 @@ def search(  # noqa: PLR0913
 
 def _shown(found: "Search", url: str, *, as_json: bool) -> int:
     """Print how a search ended and what was learnt from it; return what the command exits with."""
+    from automl.planning import space_of
     from automl.records import read_record
     from automl.report import findings, summary
-    from automl.searches import space_of
     from automl.tasks.document import document_from_mapping
 
     with opened(url) as database:

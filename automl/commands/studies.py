@@ -54,9 +54,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write what a search has learnt, of the latest where none is named, as one HTML page that needs nothing else."""
+    from automl.planning import space_of
     from automl.records import read_record
     from automl.report import findings, page
-    from automl.searches import space_of
     from automl.tasks.document import document_from_mapping
     from storage.events import list_events
 

@@ -32,6 +32,7 @@ from automl.control.ranking import Tried
 from automl.control.remaining import Remaining, computed_seconds, remaining
 from automl.control.scheduler import decide
 from automl.control.tally import Tally
+from automl.control.watchers import PROGRESS_SECONDS, Watchers
 from automl.control.weighing import weighed, weights_of
 from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
@@ -46,9 +47,7 @@ from storage.searches import SearchFields, SearchRow, set_fields, update_search
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
-MIRROR_SECONDS = 30.0
 FIRST_EVALUATION = 8.0
-PROGRESS_SECONDS = 0.25
 
 
 def wait_briefly(futures: Collection[Future[Result]]) -> None:
@@ -80,7 +79,6 @@ class Controller:
         self._executor = executor
         self._plan = plan
         self._clock = clock
-        self._on_change = on_change
         self._waiting = waiting
         self._proposals = plan.repetition or Proposals(plan.space, plan.seed, plan.admissible, plan.earlier)
         self._decide = plan.repetition.decide if plan.repetition else decide
@@ -104,8 +102,8 @@ class Controller:
         self._obstacle = ""
         self._losses = 0
         self._no_more_proposals = False
-        self._mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
-        self._shown = self._mirrored = self._began
+        mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
+        self._watchers = Watchers(on_change, mirror, self._tally, self._journal, self._began)
         for trial in self._trials.values():
             for segment in trial.segments:
                 self._plan.learn(trial.configuration, segment.scores)
@@ -157,7 +155,8 @@ class Controller:
             self._check_ends()
             self._fill_workers()
             self._launch()
-            self._show_progress()
+            self._journal.save_time()
+            self._watchers.tell(self._clock(), self._progress)
             if self._running:
                 if self._is_ending():
                     self._executor.stop()
@@ -445,33 +444,15 @@ class Controller:
     def _warn(self, message: str) -> None:
         self._journal.warn(message)
 
-    def _show_progress(self) -> None:
-        now = self._clock()
-        self._journal.save_time()
-        if now - self._mirrored >= MIRROR_SECONDS:
-            self._mirrored = now
-            self._update_mirror()
-        if now - self._shown < PROGRESS_SECONDS:
-            return
-        self._shown = now
-        time = self._plan.budget.time
-        found = self._tally.best
-        self._on_change(
-            Progress(
-                seconds_left=None if time is None else max(time - self._consumed(), 0.0),
-                trials=self._tally.counts,
-                best=found[1].scores.get(self._plan.criteria.metric.name) if found else None,
-                workers=tuple(self._executor.status()),
-                decision=self._journal.decision,
-            )
+    def _progress(self) -> Progress:
+        time, found = self._plan.budget.time, self._tally.best
+        return Progress(
+            seconds_left=None if time is None else max(time - self._consumed(), 0.0),
+            trials=self._tally.counts,
+            best=found[1].scores.get(self._plan.criteria.metric.name) if found else None,
+            workers=tuple(self._executor.status()),
+            decision=self._journal.decision,
         )
-
-    def _update_mirror(self) -> None:
-        changed = self._tally.take_changed()
-        warning = self._mirror.update(changed)
-        if warning:
-            self._tally.give_back(changed)
-            self._warn(warning)
 
     def _conclude(self) -> Outcome:
         self._flush()
@@ -481,7 +462,7 @@ class Controller:
         why = explain(trials, criteria, winner) if measured else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
         seconds, importance = self._consumed(), self._importance()
-        self._update_mirror()
+        self._watchers.mirror()
         self._flush()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from automl.planning import criteria_of, space_of
 from automl.records import Record, read_record
 from automl.report import Findings, findings
-from automl.searches import criteria_of, space_of
 from automl.server.documents import SearchDocument, State, UploadDocument
 from automl.server.shelves import Shelf
 from automl.tasks import TASKS

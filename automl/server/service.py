@@ -18,10 +18,11 @@ from automl.control import history
 from automl.data.corpus import corpus_folder
 from automl.errors import InputError
 from automl.export.exporting import export
+from automl.planning import space_of
 from automl.privacy import drop_key
 from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
-from automl.searches import Options, space_of
+from automl.searches import Options
 from automl.server.access import Caller, own_search
 from automl.server.datasets import Datasets, Located, spoken
 from automl.server.documents import UPLOAD, Example, Proposal

@@ -9,8 +9,8 @@ import pytest
 import automl
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
+from automl.planning import space_of
 from automl.refusals import without_idle_copying
-from automl.searches import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.spaces import Space
 

@@ -10,7 +10,8 @@ import pytest
 import automl
 from automl.boxes import read_text
 from automl.data.table import build_table
-from automl.searches import Options, run_search, space_of
+from automl.planning import space_of
+from automl.searches import Options, run_search
 from automl.segments import Workload
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.training.trainer import Trainer

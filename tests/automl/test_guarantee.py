@@ -16,8 +16,8 @@ from automl import privacy
 from automl.bundle import write_bundle
 from automl.errors import InputError
 from automl.guarantee import check_private
+from automl.planning import space_of
 from automl.privacy import Terms, epsilon_of, noise_multiplier, public_key, secret_key, terms
-from automl.searches import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from tests.automl.bundles import Drawn
 

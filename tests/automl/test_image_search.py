@@ -20,7 +20,8 @@ from automl.data.table import build_table
 from automl.errors import InputError
 from automl.export.exporting import Sample, export
 from automl.inference import Model
-from automl.searches import Options, run_search, space_of
+from automl.planning import space_of
+from automl.searches import Options, run_search
 from automl.segments import Workload
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.training.trainer import Trainer

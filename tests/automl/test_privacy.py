@@ -12,7 +12,7 @@ from automl.card import model_card
 from automl.cli import run
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
-from automl.searches import space_of
+from automl.planning import space_of
 from automl.tasks.document import document_from_mapping
 from automl.winners import Found, account_of
 from search_spaces.dials import from_dict, to_dict

@@ -13,8 +13,9 @@ from automl.data.batching import Run
 from automl.data.boxes import PER_OBJECT
 from automl.data.table import build_table
 from automl.data.tokenizers import EOS
+from automl.planning import space_of
 from automl.privacy import SAW
-from automl.searches import Options, run_search, space_of
+from automl.searches import Options, run_search
 from automl.segments import Mechanism, Workload
 from automl.training.arrays import gather
 from automl.training.course import Course

@@ -13,8 +13,9 @@ from automl.constraints import COSTS, Shapes
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
 from automl.metrics import PER_TOKEN
+from automl.planning import plan_of, space_of
 from automl.refusals import check_objective
-from automl.searches import Options, plan_of, run_search, space_of
+from automl.searches import Options, run_search
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.tokenizers import Unigram
 

@@ -7,7 +7,7 @@ import typer
 
 from automl.cli import app
 from automl.metrics import METRICS
-from automl.searches import space_of
+from automl.planning import space_of
 from automl.tasks.document import document_from_mapping
 from search_spaces.presets import PRESETS
 

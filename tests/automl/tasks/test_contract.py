@@ -9,8 +9,8 @@ import pytest
 from automl.data.corpus import SPLITS, Corpus, build_corpus
 from automl.data.splits import DUPLICATE
 from automl.metrics import METRICS
+from automl.planning import space_of
 from automl.refusals import check_objective
-from automl.searches import space_of
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, read_document
 from automl.tasks.draft import draft

@@ -5,7 +5,7 @@ import pytest
 from automl.data.corpus import NO_SOURCE, build_corpus
 from automl.data.sources import Columns
 from automl.errors import InputError
-from automl.searches import space_of
+from automl.planning import space_of
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.tasks.generation import read_texts
 from search_spaces.encoders import Identity
