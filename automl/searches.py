@@ -241,7 +241,14 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
         gone if agreed.seconds else max(ready.spent, gone),
     )
     passes = ground.passes or plan.passes
-    return with_privacy(replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition), agreed)
+    plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition, prepares=_prepares(ready))
+    return with_privacy(plan, agreed)
+
+
+def _prepares(ready: _Prepared) -> bool:
+    """Say whether one process may compile for another: time is what counts, and each trial does not have it alone."""
+    document, shares = ready.document, ready.options.place == "processes" and not has_accelerator()
+    return shares and document.limits.time is not None and document.privacy is None and not ready.ground.repetition
 
 
 def _checked(

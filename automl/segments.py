@@ -207,6 +207,14 @@ class Teaching:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """Compile what a trial trains with, so that whoever trains it finds the programs in the cache."""
+
+    trial: int
+    configuration: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Membership:
     """How much a model remembers of its training rows, by the losses that it gives them (Yeom et al., 2018).
 
@@ -247,8 +255,16 @@ class TeachingResult:
     tokens: int
 
 
-Job = Segment | Evaluation | Teaching
-Result = SegmentResult | EvaluationResult | TeachingResult
+@dataclass(frozen=True)
+class PreparationResult:
+    """How the programs of a preparation came to be there."""
+
+    trial: int
+    programs: ProgramCounts
+
+
+Job = Segment | Evaluation | Teaching | Preparation
+Result = SegmentResult | EvaluationResult | TeachingResult | PreparationResult
 
 Phase = Literal["starting", "tokenizing", "compiling", "training", "evaluating", "writing"]
 

@@ -17,6 +17,7 @@ from automl.control.encoding import encoder
 from automl.control.examination import Examination
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
 from automl.control.forecast import Forecaster
+from automl.control.head_start import HeadStart
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
 from automl.control.importance import importances
@@ -103,6 +104,7 @@ class Controller:
         self._losses = 0
         self._no_more_proposals = False
         mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
+        self._head_start = HeadStart(executor, self._journal, is_wanted=plan.prepares and not self._trials)
         self._watchers = Watchers(on_change, mirror, self._tally, self._journal, self._began)
         for trial in self._trials.values():
             for segment in trial.segments:
@@ -127,7 +129,7 @@ class Controller:
                 self._executor.stop()
                 raise
             if self._obstacle:
-                self._flush()
+                self._journal.commit()
                 changes = SearchFields(state="interrupted", seconds=self._consumed(), message=self._obstacle)
                 update_search(self._database, self._lease, **changes)
                 raise Obstacle(self._obstacle)
@@ -181,7 +183,7 @@ class Controller:
             while self._running:
                 self._waiting(list(self._running))
                 self._reap()
-                self._flush()
+                self._journal.commit()
         except KeyboardInterrupt:
             return
 
@@ -207,7 +209,7 @@ class Controller:
         self._journal.record("finish", reason)
 
     def _fill_workers(self) -> None:
-        while len(self._running) + len(self._planned) < self._executor.workers and not self._is_ending():
+        while self._taken() < self._executor.workers and not self._is_ending():
             offered = self._offer()
             seen = history.candidates(self._trials, self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
@@ -231,6 +233,9 @@ class Controller:
                     return
                 case other:
                     assert_never(other)
+
+    def _taken(self) -> int:
+        return len(self._running) + len(self._planned) + self._head_start.workers
 
     def _offer(self) -> list[Proposal]:
         """Return the configurations that could be begun; a trial whose first segment was lost goes first."""
@@ -284,11 +289,12 @@ class Controller:
 
     def _launch(self) -> None:
         """Begin what was decided, once the database knows of it."""
-        self._flush()
+        self._journal.commit()
         while self._planned:
             try:
                 begun = self._clock()
                 self._running[self._executor.submit(self._planned[0])] = (self._planned[0], begun)
+                self._head_start.follow(self._planned[0])
             except BaseException:
                 self._call_off()
                 raise
@@ -301,9 +307,6 @@ class Controller:
             self._journal.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False)
             self._tally.note(trial)
         self._planned.clear()
-
-    def _flush(self) -> None:
-        self._journal.commit()
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
@@ -362,7 +365,7 @@ class Controller:
         self._journal.add(end_trial, trial.row.number, reason, message)
         trial.fail(reason, message)
         self._tally.note(trial)
-        self._warn(f"trial {trial.row.number} failed: {reason}, {message}")
+        self._journal.warn(f"trial {trial.row.number} failed: {reason}, {message}")
 
     def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence) -> bool:
         """Let a trial go on from its last sound checkpoint; False if it has been lost too often."""
@@ -378,7 +381,7 @@ class Controller:
         trial.row = altered(trial.row, failures=failures)
         if follows == "go back":
             self._drop(trial, history.damaged(trial.segments, self._plan.checkpoints))
-        self._warn(f"trial {number} goes on from step {trial.row.step}: {failure.reason}, {failure}")
+        self._journal.warn(f"trial {number} goes on from step {trial.row.step}: {failure.reason}, {failure}")
         return True
 
     def _drop(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
@@ -389,7 +392,7 @@ class Controller:
             self._end_trial(branch, FailureReason.CORRUPT_CHECKPOINT, "the checkpoint that it began from is damaged")
 
     def _forget(self, trial: Trial, segments: Sequence[SegmentRow]) -> None:
-        self._flush()
+        self._journal.commit()
         trial.row = drop_segments(self._database, self._lease, trial.row.number, [s.index for s in segments])
         self._journal.forget()
         trial.segments = [segment for segment in trial.segments if segment not in segments]
@@ -441,9 +444,6 @@ class Controller:
             return 0
         return None if self._plan.budget.trials is None else max(self._plan.budget.trials - begun, 0)
 
-    def _warn(self, message: str) -> None:
-        self._journal.warn(message)
-
     def _progress(self) -> Progress:
         time, found = self._plan.budget.time, self._tally.best
         return Progress(
@@ -455,7 +455,7 @@ class Controller:
         )
 
     def _conclude(self) -> Outcome:
-        self._flush()
+        self._journal.commit()
         winner = self._examined_best()
         trials, criteria = self._trials.values(), self._plan.criteria
         measured = winner or any(trial.segments for trial in trials)
@@ -463,7 +463,7 @@ class Controller:
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
         seconds, importance = self._consumed(), self._importance()
         self._watchers.mirror()
-        self._flush()
+        self._journal.commit()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
@@ -477,19 +477,23 @@ class Controller:
         try:
             return importances(self._plan.space, self._tried())
         except Exception as error:
-            self._warn(f"which dials mattered is not known ({type(error).__name__})")
+            self._journal.warn(f"which dials mattered is not known ({type(error).__name__})")
             return {}
 
     def _examined_best(self) -> Winner | None:
         """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""
-        examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._warn)
+        examination = Examination(
+            self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._journal.warn
+        )
         while (found := self._tally.best) is not None:
             winner = examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish)
             if winner is not None:
                 return winner
             trial, segment = found
             self._drop(trial, [segment])
-            self._warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
+            self._journal.warn(
+                f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged"
+            )
         return None
 
     def _left_to_finish(self) -> float | None:

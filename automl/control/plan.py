@@ -36,6 +36,7 @@ class Plan:
         distils: Whether these are the teachers of a further model then, and the winner stays alone.
         private: Whether steps are paid for from a ledger, for the privacy of the pairs of train.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
+        prepares: Whether workers find what others have compiled, so that one may compile for another.
         repetition: What is trained in place of proposals; its winner is not scored on test.
         lease_seconds: The lease is renewed for so long, three times as often.
     """
@@ -62,6 +63,7 @@ class Plan:
     ensembles: bool = False
     distils: bool = False
     most_parameters: int | None = None
+    prepares: bool = False
     repetition: Repetition | None = None
     private: bool = False
 

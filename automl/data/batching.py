@@ -164,6 +164,12 @@ class BatchPlan:
                     yield run if skipped <= 0 else _rest(run, skipped)
             epoch += 1
 
+    def examples(self) -> Iterator[Run]:
+        """Yield a run of each shape, those of most rows first."""
+        of_each = {run.bucket: run for run in self._epoch(np.random.default_rng(0), 0)}
+        sizes = dict(zip(self.buckets, map(len, self.members), strict=True))
+        yield from sorted(of_each.values(), key=lambda run: -sizes[run.bucket])
+
     def _epoch(self, generator: np.random.Generator, first_step: int) -> Iterator[Run]:
         pieces = []
         for bucket, members, batches in zip(self.buckets, self.members, self.batches_per_step, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 from automl.errors import TrialFailure
 from automl.executors.limits import restrict
 from automl.executors.runner import load_runner, outcome
-from automl.segments import Evaluation, Job, Runner, Segment, Teaching, Workload
+from automl.segments import Evaluation, Job, Preparation, Runner, Segment, Teaching, Workload
 
 SET_PARENT_DEATH_SIGNAL = 1
 
@@ -105,7 +105,7 @@ def _received(pipe: "Connection[Any, Any]") -> Any:
 def _listen(pipe: "Connection[Any, Any]", jobs: "queue.SimpleQueue[Job]", stop: threading.Event) -> None:
     while True:
         match _received(pipe):
-            case (Segment() | Evaluation() | Teaching()) as job:
+            case (Segment() | Evaluation() | Teaching() | Preparation()) as job:
                 stop.clear()
                 jobs.put(job)
             case _:

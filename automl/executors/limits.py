@@ -4,7 +4,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from automl.segments import Evaluation, Job, Phase, Segment, Teaching
+from automl.segments import Evaluation, Job, Phase, Preparation, Segment, Teaching
 
 GIGABYTE = 1 << 30
 MACHINE_SHARE = 0.9
@@ -64,6 +64,8 @@ class Limits:
                 return min(self.segment, (training or 0.0) + around)
             case Evaluation() | Teaching():
                 return self.starting + self.evaluating
+            case Preparation():
+                return self.starting + self.segment
 
 
 DEFAULT_LIMITS = Limits()

@@ -4,13 +4,14 @@ What has not been written by a holder of the key is as if it were not there.
 """
 
 import errno
+import fcntl
 import hmac
 import os
 import secrets
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from automl.segments import ProgramFolder
@@ -21,7 +22,7 @@ SEAL_BYTES = 32
 KEY_BYTES = 32
 MOST_KEYS = 3
 SUFFIX = ".program"
-TEMPORARY = ".partial-"
+TEMPORARY, LOCK = ".partial-", ".compiling-"
 ABANDONED_SECONDS = 3600.0
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -74,6 +75,37 @@ class ProgramCache:
     def has(self, name: str) -> bool:
         """Say whether there is an entry; whether it is sound, only reading tells."""
         return (self.folder / (name + SUFFIX)).is_file()
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[bool]:
+        """Hold the right to make an entry, and say whether another process had it before and one waited for it.
+
+        It ends with its holder, however that ends. Where locks cannot be had, everybody has it.
+        """
+        with ExitStack() as held:
+            waited = False
+            with suppress(OSError, CacheUnusable):
+                folder = held.enter_context(self._opened())
+                lock = held.enter_context(_lock_file(LOCK + name, folder))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    waited = True
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                held.callback(_unlink, LOCK + name, folder)
+            yield waited
+
+    def is_in_the_making(self, name: str) -> bool:
+        """Say whether another process holds the right to make an entry."""
+        with suppress(OSError, CacheUnusable), self._opened() as folder:
+            handle = os.open(LOCK + name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(handle)
+        return False
 
     def write(self, name: str, body: bytes) -> None:
         """Keep an entry, and delete the least recently used ones beyond the size of the cache.
@@ -153,9 +185,18 @@ class ProgramCache:
                 status = file.stat(follow_symlinks=False)
                 if file.name.endswith(SUFFIX):
                     entries.append((status.st_mtime, status.st_size, file.name))
-                elif file.name.startswith(TEMPORARY) and status.st_mtime < time.time() - ABANDONED_SECONDS:
+                elif file.name.startswith((TEMPORARY, LOCK)) and status.st_mtime < time.time() - ABANDONED_SECONDS:
                     _unlink(file.name, folder)
         _delete_oldest(entries, self.most_bytes, folder)
+
+
+@contextmanager
+def _lock_file(name: str, folder: int) -> Iterator[int]:
+    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def owners_key(path: Path) -> bytes:

@@ -5,7 +5,7 @@ import pickle
 import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -99,11 +99,25 @@ class Programs:
         form = forms(arguments)
         return (key, form) in self._held or (self._cache is not None and self._cache.has(digest(key, form)))
 
+    def is_compiled_elsewhere(self, key: str, arguments: tuple[Any, ...]) -> bool:
+        """Say whether another process is about to bring a program into the cache."""
+        return self._cache is not None and self._cache.is_in_the_making(digest(key, forms(arguments)))
+
     def _obtained(self, name: str, build: Callable[[], Any], arguments: tuple[Any, ...]) -> Program:
-        kept = self._read(name)
-        program = self._loaded(kept) if kept and kept.payload else None
+        """Return a program from the cache, from another process that is compiling it, or else compile it."""
+        program, kept = self._found(name)
         if program is not None:
             return program
+        with nullcontext(False) if self._cache is None else self._cache.turn(name) as waited:
+            if waited:
+                program, kept = self._found(name)
+            return program or self._compiled(name, kept, build, arguments)
+
+    def _found(self, name: str) -> tuple[Program | None, Kept | None]:
+        kept = self._read(name)
+        return self._loaded(kept) if kept and kept.payload else None, kept
+
+    def _compiled(self, name: str, kept: Kept | None, build: Callable[[], Any], arguments: tuple[Any, ...]) -> Program:
         if kept and not kept.payload:
             self._rely_on_jax()
         found = self._compilations.found

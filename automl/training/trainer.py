@@ -26,6 +26,8 @@ from automl.segments import (
     EvaluationResult,
     Job,
     Member,
+    Preparation,
+    PreparationResult,
     Report,
     Result,
     Segment,
@@ -122,6 +124,8 @@ class Trainer:
                     return self._evaluation(job, report)
                 case Teaching():
                     return self._teaching(job, report, stop)
+                case Preparation():
+                    return self._preparation(job, report, stop)
                 case other:
                     assert_never(other)
         except jax.errors.JaxRuntimeError as error:
@@ -213,6 +217,25 @@ class Trainer:
         found = soft_targets.soft_targets(dataset, self._candidates(job.members), self.programs, over)
         taught = int(np.asarray(found.probabilities).any(axis=-1).sum())
         return TeachingResult(job.trial, soft_targets.write(self.checkpoints, found), taught)
+
+    def _preparation(self, job: Preparation, report: Report, stop: Stop) -> PreparationResult:
+        """Compile what a trial trains with beyond its first look, the shapes of most rows first."""
+        segment, before, watch = Segment(job.trial, job.configuration, seed=0), self.programs.counts, Stopwatch()
+        configuration = from_dict(Seq2Seq, job.configuration)
+        report(Beat("tokenizing"))
+        dataset, static = self.dataset(configuration), self._static(configuration)
+        state, added, place = self._placed(self._begin(segment, static), segment, static, dataset)
+        order = dataset.order(configuration)
+        course = Course(segment, configuration, order, 0, dataset.variation(configuration))
+        _, pairs = next(dataset.runs(order, segment.seed, 0, place))
+        for run in order.examples():
+            inputs = (state, pairs, course.chunk(run), *added)
+            key = self._own_key(static, run, course, inputs)
+            if stop():
+                break
+            if not self.programs.is_compiled_elsewhere(_name(key), inputs):
+                self._compiled(key, inputs, watch, report)
+        return PreparationResult(job.trial, self.programs.counts.since(before))
 
     def _scored(
         self, end: Checkpoint, segment: Segment, static: Signature, dataset: Dataset, last: Parameters | None
@@ -312,12 +335,9 @@ class Trainer:
         self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
     ) -> tuple[Checkpoint, Mapping[str, Any]]:
         """Return where training ended, and how it was computed."""
-        begin, base = self._begin(segment, static), self._base(segment, static)
-        configuration = from_dict(Seq2Seq, segment.configuration)
+        begin, configuration = self._begin(segment, static), from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
-        mesh = core_mesh(self._cores(dataset))
-        place: Callable[[Any], Any] = (lambda tree: tree) if mesh is None else partial(on_all, mesh=mesh)
-        state, *added = place((begin.state, *(() if base is None else (base,))))
+        state, added, place = self._placed(begin, segment, static, dataset)
         order = self._order(dataset, segment)
         course = Course(segment, configuration, order, begin.tokens, dataset.variation(configuration))
         feed = dataset.runs(order, segment.seed, segment.from_step, place)
@@ -334,14 +354,22 @@ class Trainer:
                 loss = None if self.mechanism else finite_mean(losses, len(run.rows))
             course.count(run, key[1])
             reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)
-        state = state if mesh is None else on_first(state)
-        cores = 1 if mesh is None else mesh.size
-        return Checkpoint(state, course.tokens), {
+        cores = self._cores(dataset)
+        return Checkpoint(state if cores == 1 else on_first(state), course.tokens), {
             "program": "alone",
             "slots": 1,
             "cores": cores,
             "padding": course.padding,
         }
+
+    def _placed(
+        self, begin: Checkpoint, segment: Segment, static: Signature, dataset: Dataset
+    ) -> tuple[TrainState, tuple[Parameters, ...], Callable[[Any], Any]]:
+        """Return a state and what it is added to where they are computed with, and what puts other arrays there."""
+        base, mesh = self._base(segment, static), core_mesh(self._cores(dataset))
+        place: Callable[[Any], Any] = (lambda tree: tree) if mesh is None else partial(on_all, mesh=mesh)
+        state, *added = place((begin.state, *(() if base is None else (base,))))
+        return state, tuple(added), place
 
     def _cores(self, dataset: Dataset) -> int:
         """Return the cores that share the rows of a batch; each has enough to be worth it."""
@@ -360,30 +388,34 @@ class Trainer:
 
         A new trial takes the rows of a shape in the largest that does not cost far more, unless their own was compiled
         in this process before: for a first look one compilation is enough as a rule, and padding changes no number but
-        by rounding. One that goes on does so on an accelerator until their own is compiled beside it.
+        by rounding. One that goes on does so as long as their own is being compiled by another process, or beside it.
         """
-        of, room = course.configuration, len(inputs[2].rows)
-        dataset = self.dataset(of)
-        rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
-        own, order = (static, run.bucket, *rest), course.order
+        own, order = self._own_key(static, run, course, inputs), course.order
         roomy = order.roomy(run.bucket) if self.compiler is None else order.hull  # compiling there costs most of all
         if own in self.compiled or run.bucket == roomy:
             return own
         waits = course.segment.from_step == 0 or self._is_awaited(own, inputs)
-        return (static, roomy, *rest) if waits else own
+        return (static, roomy, *own[2:]) if waits else own
+
+    def _own_key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
+        """Return what the program of a run in its own shape is known by."""
+        of, room = course.configuration, len(inputs[2].rows)
+        dataset = self.dataset(of)
+        rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
+        return (static, run.bucket, *rest)
 
     def _is_awaited(self, key: Any, inputs: tuple[Any, ...]) -> bool:
-        """Say whether a program is being compiled beside training; the first time it is asked for, it is begun."""
+        """Say whether a program is being compiled beside training; on an accelerator, asking for it begins that."""
         if self.compiler is None:
-            return False
+            return self.programs.is_compiled_elsewhere(_name(key), inputs)
         if key not in self.awaited:
             source = Source("automl.training.executables:train_program", key[:5])
-            self.awaited[key] = self.compiler.submit(repr(("train", *key[:5])), source, inputs)
+            self.awaited[key] = self.compiler.submit(_name(key), source, inputs)
         return not self.awaited[key].done()
 
     def _fits(self, course: Course, key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(repr(("train", *key[:5])), inputs)
+        at_hand = key in self.compiled or self.programs.at_hand(_name(key), inputs)
         return at_hand or course.seconds_left(watch) > self.slowest_compilation
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
@@ -392,10 +424,15 @@ class Trainer:
             with watch.part("compiling"):
                 begun = time.monotonic()
                 build = partial(train_program, *key[:5])
-                self.compiled[key] = self.programs.get(repr(("train", *key[:5])), build, inputs)
+                self.compiled[key] = self.programs.get(_name(key), build, inputs)
                 self.slowest_compilation = max(self.slowest_compilation, time.monotonic() - begun)
             report(Beat("training"))
         return self.compiled[key]
+
+
+def _name(key: Any) -> str:
+    """Return by what the cache knows the program of a key."""
+    return repr(("train", *key[:5]))
 
 
 def start_of(segment: Segment) -> str:
