@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.models.parameters import Form, Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
+from automl.training.layout import ENCODER
 from automl.training.matrices import Number, Sizes, Stack
 from automl.training.schedules import Pace
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
@@ -22,8 +23,6 @@ from search_spaces.seq2seq import Seq2Seq
 
 OPTIMIZERS: tuple[type[Optimizer], ...] = (AdamW, Lion, Adafactor, Muon)
 Arrays = dict[str, Array]
-ENCODER = "encoder."
-"""How the names of an encoder's parameters begin."""
 
 
 class Moments(NamedTuple):

@@ -19,6 +19,7 @@ from automl.models.seq2seq import Seq2Seq
 from automl.training.adaptation import adapted, factor_forms, factor_sizes
 from automl.training.arrays import Batch, DeviceSplit, gather
 from automl.training.augmentation import Variation, arranged, filled_up, varied
+from automl.training.layout import Layout
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.matrices import Sizes
 from automl.training.optimizers import Moments, Recipe, kept, stepped, updated
@@ -121,22 +122,51 @@ class Trained(NamedTuple):
     """What is trained: the parameters of a model, or the factors of what is added to them.
 
     Attributes:
-        forms: What each of them is to an optimizer.
+        layout: Which of them lie in which array.
+        of_model: Which of the model's parameters do.
         sizes: Their true sizes, where arrays are padded.
         whole: Returns the model's parameters from them.
     """
 
-    forms: Mapping[str, Form]
+    layout: Layout
+    of_model: Layout
     sizes: Sizes | None
     whole: Callable[[Parameters], Parameters]
 
     @staticmethod
-    def of(of_model: Mapping[str, Form], sizes: Sizes | None, base: Parameters | None, recipe: Recipe) -> "Trained":
+    def of(
+        state: TrainState,
+        of_model: Mapping[str, Form],
+        kinds: tuple[type[Optimizer], ...],
+        sizes: Sizes | None,
+        base: Parameters | None,
+        recipe: Recipe,
+    ) -> "Trained":
         """Return what is trained of a model, by its forms and sizes, and what factors are added to if they are it."""
+        model = Layout.of(state.average, of_model, kinds)
         if base is None:
-            return Trained(of_model, sizes, lambda parameters: parameters)
+            return Trained(model, model, sizes, lambda parameters: parameters)
+        own = Layout.of(state.parameters, factor_forms(of_model), kinds)
         own_sizes = factor_sizes(base, of_model, sizes, recipe.rank)
-        return Trained(factor_forms(of_model), own_sizes, lambda own: adapted(base, own, of_model, recipe.scale))
+        return Trained(own, model, own_sizes, lambda factors: adapted(base, factors, of_model, recipe.scale))
+
+    def packed(self, state: TrainState) -> TrainState:
+        """Return a state whose parameters lie in few arrays."""
+        first, second = map(self.layout.packed, state.optimizer)
+        own, average = self.layout.packed(state.parameters), self.of_model.packed(state.average)
+        return TrainState(own, Moments(first, second), average, state.step)
+
+    def unpacked(self, state: TrainState) -> TrainState:
+        """Return a state whose parameters have their names."""
+        first, second = map(self.layout.unpacked, state.optimizer)
+        own, average = self.layout.unpacked(state.parameters), self.of_model.unpacked(state.average)
+        return TrainState(own, Moments(first, second), average, state.step)
+
+    def latest(self, arrays: Parameters) -> Parameters:
+        """Return the model's parameters in their arrays, from those of what is trained."""
+        if self.layout is self.of_model:
+            return arrays
+        return self.of_model.packed(self.whole(self.layout.unpacked(arrays)))
 
 
 @dataclass(frozen=True)
@@ -165,25 +195,26 @@ class Steps:
 
     def taken(self, state: TrainState) -> tuple[TrainState, Float[Array, "steps"]]:
         """Return the state after the steps, and the loss of each."""
-        start = (state, jnp.zeros(self.chunk.tokens.shape))
-        ended: tuple[TrainState, Array] = jax.lax.fori_loop(0, self.chunk.steps, self.step, start)
-        return ended
+        start = (self.trained.packed(state), jnp.zeros(self.chunk.tokens.shape))
+        ended, losses = jax.lax.fori_loop(0, self.chunk.steps, self.step, start)
+        return self.trained.unpacked(ended), losses
 
     def step(self, index: Int[Array, ""], carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
-        """Return the state after one step, and the losses with its own."""
+        """Return the state after one step, and the losses with its own; parameters lie in the arrays of the layout."""
         now, losses = carry
         pace, recipe = jax.tree.map(lambda numbers: numbers[index], self.chunk.pace), self.chunk.recipe
         noise = further(self.noise, now.step)
+        layout, own = self.trained.layout, self.trained.layout.unpacked(now.parameters)
         if self.chunk.guard is None:
-            take, (loss, gradient) = updated, self.gradient(now.parameters, index, noise)
+            take, (loss, gradient) = updated, self.gradient(own, index, noise)
         else:  # the loss of the rows is theirs to keep, and what is clipped already is not clipped again
-            take, loss, gradient = stepped, jnp.zeros(()), self.private_gradient(now.parameters, index, noise)
-        held, (own_forms, sizes, whole) = as_held(gradient, recipe), self.trained
+            take, loss, gradient = stepped, jnp.zeros(()), layout.packed(self.private_gradient(own, index, noise))
+        held, sizes = as_held(gradient, recipe), self.trained.sizes
         moved, moments = take(
-            now.parameters, held, now.optimizer, pace, recipe, own_forms, sizes=sizes, kinds=self.kinds
+            now.parameters, held, now.optimizer, pace, recipe, layout.forms, sizes=sizes, kinds=self.kinds
         )
         parameters = kept(moved, now.parameters, recipe)
-        latest = whole(parameters)
+        latest = self.trained.latest(parameters)
         average = {name: old + pace.average * (latest[name] - old) for name, old in now.average.items()}
         return TrainState(parameters, moments, average, now.step + 1), losses.at[index].set(loss)
 
@@ -205,15 +236,16 @@ class Steps:
         )
 
     def gradient(self, parameters: Parameters, index: Int[Array, ""], noise: Noise) -> tuple[Array, Any]:
-        """Return the loss of a step and its gradient, over all its batches."""
-        chunk = self.chunk
+        """Return the loss of a step and its gradient in the arrays of the layout, over all its batches."""
+        chunk, packed = self.chunk, self.trained.layout.packed
 
         def part(number: Int[Array, ""]) -> tuple[Array, Any]:
             batch = gather(self.split, chunk.rows[number], self.bucket)
             own = further(noise, number - chunk.bounds[index])
-            return jax.value_and_grad(self.loss)(parameters, batch, own, chunk.tokens[index])
+            loss, gradient = jax.value_and_grad(self.loss)(parameters, batch, own, chunk.tokens[index])
+            return loss, packed(gradient)
 
-        nothing = (jnp.zeros(()), zeros_like(parameters))
+        nothing = (jnp.zeros(()), zeros_like(packed(parameters)))
         sums: tuple[Array, Any] = accumulated(part, nothing, chunk.bounds[index], chunk.bounds[index + 1])
         return summed(sums) if self.on_cores else sums
 
@@ -261,7 +293,7 @@ def training(
         sizes: Sizes | None = None,
         base: Parameters | None = None,
     ) -> tuple[TrainState, Float[Array, "steps"]]:
-        trained = Trained.of(of_model, sizes, base, chunk.recipe)
+        trained = Trained.of(state, of_model, optimizers, sizes, base, chunk.recipe)
         return Steps(model, given, trained, optimizers, bucket, split, chunk, on_cores).taken(state)
 
     return train

@@ -644,5 +644,5 @@ class TestACopyOfTheLeader:
         )
         controller = bench.controller()
         controller._drop(controller._trials[branch.row.number], controller._trials[branch.row.number].segments)
-        controller._flush()
+        controller._journal.commit()
         assert next(t for t in bench.trials() if t.number == branch.row.number).reason == "CORRUPT_CHECKPOINT"
