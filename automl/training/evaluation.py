@@ -156,6 +156,11 @@ class Evaluator:
         total = counted[1].sum() or 1.0
         return Counts(float(counted[2].sum() / total), float(counted[3].sum() / total), matched, likelihood)
 
+    def prepare(self, signature: Signature, parameters: Parameters) -> None:
+        """Get the programs of `counts` ready, by a row of each shape."""
+        for shape, rows in self.shapes:
+            forced_sums(self.programs, signature, parameters, self.device, rows[:1], shape)
+
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
         """Decode every source of the split; one that is too long to read has no output."""
         longest = self.table.meta["max_source_length"]

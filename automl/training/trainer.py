@@ -219,12 +219,15 @@ class Trainer:
         return TeachingResult(job.trial, soft_targets.write(self.checkpoints, found), taught)
 
     def _preparation(self, job: Preparation, report: Report, stop: Stop) -> PreparationResult:
-        """Compile what a trial trains with beyond its first look, the shapes of most rows first."""
+        """Compile what a trial is scored with, and trains with beyond its first look, shapes of most rows first."""
         segment, before, watch = Segment(job.trial, job.configuration, seed=0), self.programs.counts, Stopwatch()
         configuration = from_dict(Seq2Seq, job.configuration)
         report(Beat("tokenizing"))
         dataset, static = self.dataset(configuration), self._static(configuration)
-        state, added, place = self._placed(self._begin(segment, static), segment, static, dataset)
+        begin = self._begin(segment, static)
+        report(Beat("compiling"))
+        dataset.evaluator("valid", configuration.length_slack).prepare(static, begin.state.average)
+        state, added, place = self._placed(begin, segment, static, dataset)
         order = dataset.order(configuration)
         course = Course(segment, configuration, order, 0, dataset.variation(configuration))
         _, pairs = next(dataset.runs(order, segment.seed, 0, place))

@@ -5,7 +5,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from automl.errors import FailureReason, TrialFailure
-from automl.segments import Evaluation, EvaluationResult, Job, Result, Segment, SegmentResult, Teaching
+from automl.segments import (
+    Evaluation,
+    EvaluationResult,
+    Job,
+    Preparation,
+    PreparationResult,
+    ProgramCounts,
+    Result,
+    Segment,
+    SegmentResult,
+    Teaching,
+)
 from storage import objects
 from tests.automl.control.simulation import Curve
 
@@ -37,6 +48,7 @@ class PretendingExecutor:
     failures: dict[int, list[FailureReason | None]] = field(default_factory=dict)
     test_failures: list[FailureReason] = field(default_factory=list)
     overrun: float = 0.0
+    preparing: float = 10.0
     is_deaf: bool = False
     costs: Callable[[Job], dict[str, float]] = lambda job: {}
     at: dict[float, Callable[[], None]] = field(default_factory=dict)
@@ -49,7 +61,8 @@ class PretendingExecutor:
 
     def submit(self, job: Job) -> "Future[Result]":
         assert len(self.flights) < self.workers
-        assert job.trial not in [flight.job.trial for flight in self.flights]
+        trains = [flight.job.trial for flight in self.flights if isinstance(flight.job, Segment)]
+        assert isinstance(job, Preparation) or job.trial not in trains
         future: Future[Result] = Future()
         self.jobs.append(job)
         self.flights.append(Flight(job, future, self.now, self.now + self.duration(job)))
@@ -58,6 +71,8 @@ class PretendingExecutor:
     def duration(self, job: Job) -> float:
         if isinstance(job, Evaluation | Teaching):
             return 1.0
+        if isinstance(job, Preparation):
+            return self.preparing
         speed = self.curve(job).speed
         limits = [job.seconds] if job.seconds is not None else []
         limits += [(job.to_tokens - job.from_step * PACE) / speed] if job.to_tokens is not None else []
@@ -97,6 +112,8 @@ class PretendingExecutor:
         job = flight.job
         if isinstance(job, Evaluation):
             return EvaluationResult(job.trial, {"sequence_error_rate": 0.123}, rows=10)
+        if isinstance(job, Preparation):
+            return PreparationResult(job.trial, ProgramCounts())
         assert isinstance(job, Segment)
         curve, compiling = self.curve(job), 0.0 if job.from_step else COMPILING
         training = max(self.now - flight.began - compiling - EVALUATING, 0.01)

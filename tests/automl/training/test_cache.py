@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +183,24 @@ def test_files_of_interrupted_writes_are_deleted_after_a_while(place: ProgramFol
             os.utime(file, (age, age))
     kept.write(A, BODY)
     assert sorted(path.name for path in Path(place.folder).iterdir()) == [f"{cache.TEMPORARY}new", A + SUFFIX]
+
+
+def test_the_turn_of_a_process_that_was_killed_is_the_next_ones(place: ProgramFolder) -> None:
+    code = "import os, sys; from pathlib import Path; from automl.segments import ProgramFolder; "
+    code += "from automl.training.cache import ProgramCache; turn = ProgramCache(ProgramFolder(*sys.argv[1:])).turn; "
+    code += "held = turn('a'); held.__enter__(); print('held', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, place.folder, place.key], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    cache = ProgramCache(place)
+    assert cache.is_in_the_making("a")
+    process.kill()
+    process.communicate()
+    assert not cache.is_in_the_making("a")
+    with cache.turn("a") as waited:
+        assert not waited
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_behind(place: ProgramFolder, monkeypatch: pytest.MonkeyPatch) -> None:

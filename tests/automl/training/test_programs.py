@@ -2,7 +2,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jax
@@ -251,6 +251,36 @@ def test_threads_that_want_the_same_program_compile_it_once() -> None:
     for thread in threads:
         thread.join()
     assert len(built) == 1
+
+
+def test_of_two_processes_one_compiles_and_the_other_waits_for_it(place: ProgramFolder) -> None:
+    first, second, begun, goes_on = Programs(place), Programs(place), Event(), Event()
+
+    def build() -> Any:
+        begun.set()
+        goes_on.wait()
+        return double()
+
+    assert not second.is_compiled_elsewhere("double", (INPUT,))
+    compiling = Thread(target=run, args=(first, build))
+    compiling.start()
+    begun.wait()
+    assert second.is_compiled_elsewhere("double", (INPUT,))
+    assert not second.is_compiled_elsewhere("other", (INPUT,))
+    waiting = Thread(target=run, args=(second, never))
+    waiting.start()
+    goes_on.set()
+    for thread in (compiling, waiting):
+        thread.join()
+    assert (second.counts.loaded, run(second, never)) == (1, [0.0, 2.0, 4.0, 6.0])
+    assert not second.is_compiled_elsewhere("double", (INPUT,))
+    assert [file.name for file in Path(place.folder).iterdir()] == [only_entry(place).name]
+
+
+def test_whoever_waits_compiles_where_the_other_failed(place: ProgramFolder) -> None:
+    with pytest.raises(AssertionError):
+        run(Programs(place), never)
+    assert run(Programs(place)) == [0.0, 2.0, 4.0, 6.0]
 
 
 def test_every_compilation_of_the_process_is_counted() -> None:

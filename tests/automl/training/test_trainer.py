@@ -12,7 +12,16 @@ import pytest
 from automl.data.table import build_table
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import initialise
-from automl.segments import Beat, Evaluation, EvaluationResult, SegmentResult, Workload
+from automl.segments import (
+    Beat,
+    Evaluation,
+    EvaluationResult,
+    Preparation,
+    PreparationResult,
+    ProgramFolder,
+    SegmentResult,
+    Workload,
+)
 from automl.training.checkpoints import read_tensors
 from automl.training.executables import model_of
 from automl.training.stopwatch import PARTS
@@ -291,7 +300,7 @@ def two_shapes(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return on_words(tmp_path_factory.mktemp("shapes"), 7)
 
 
-def on_words(folder: Path, longest: int) -> Trainer:
+def on_words(folder: Path, longest: int, cache: ProgramFolder | None = None) -> Trainer:
     """Return a trainer on words of three letters, and a few of so many."""
     texts = ["".join(letters) for letters in product("abcdef", repeat=3)][:160]
     texts += [letter * longest for letter in "abcdef"]
@@ -299,7 +308,8 @@ def on_words(folder: Path, longest: int) -> Trainer:
         (folder / f"{name}.tsv").write_text("".join(f"{text}\t{text}\n" for text in part), encoding="utf-8")
     data = Data({name: folder / f"{name}.tsv" for name in ("train", "valid")})
     table = build_table(Document(data), folder / "cache")
-    return Trainer(Workload(str(table.folder), str(folder / "checkpoints"), ("exact_match",), threads=1))
+    workload = Workload(str(table.folder), str(folder / "checkpoints"), ("exact_match",), threads=1, cache=cache)
+    return Trainer(workload)
 
 
 def test_a_new_trial_compiles_one_shape_and_the_others_when_it_goes_on(two_shapes: Trainer) -> None:
@@ -319,6 +329,30 @@ def test_a_new_trial_pads_no_rows_to_several_times_their_length(tmp_path: Path) 
     order = far.dataset(CONFIGURATION).plan
     trained(far, segment(to_tokens=order.tokens_per_epoch))
     assert {key[1] for key in far.compiled} == set(order.buckets)
+
+
+def test_what_another_process_has_prepared_is_not_compiled_again(tmp_path: Path) -> None:
+    place = ProgramFolder(str(tmp_path / "programs"), str(tmp_path / "key"))
+    other, own = (on_words(tmp_path, 7, place) for _ in range(2))
+    order = own.dataset(CONFIGURATION).plan
+    result = other.run(Preparation(3, to_dict(CONFIGURATION)), silent, never)
+    assert isinstance(result, PreparationResult)
+    assert {key[1] for key in other.compiled} == set(order.buckets)
+    begin = trained(own, segment(to_tokens=order.tokens_per_epoch))
+    end = trained(own, onward(begin, to_tokens=2 * order.tokens_per_epoch))
+    assert [key[1] for key in own.compiled] == [order.hull, order.buckets[0]]
+    assert (begin.programs.compiled, end.programs.compiled) == (0, 0)
+
+
+def test_rows_take_the_largest_shape_as_long_as_another_process_compiles_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = on_words(tmp_path, 7)
+    order = own.dataset(CONFIGURATION).plan
+    begin = trained(own, segment(to_tokens=order.tokens_per_epoch))
+    monkeypatch.setattr(own.programs, "is_compiled_elsewhere", lambda *_: True)
+    trained(own, onward(begin, to_tokens=2 * order.tokens_per_epoch))
+    assert [key[1] for key in own.compiled] == [order.hull]
 
 
 @pytest.mark.parametrize("wins", ["last", "average"])
