@@ -1,6 +1,6 @@
-"""Parameters end to end: what an optimizer treats alike is one array, so that a program has few operations.
+"""Parameters end to end: those of a kind are one array, so that a program has few operations.
 
-Of the time that a recurrent model compiles, half went into updates of its two dozen parameters, one by one.
+Of the time that a recurrent model compiled, a third went into updates of its two dozen parameters, one by one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from automl.models.parameters import MATRIX, VECTOR, Form, Parameters
-from search_spaces.optimizers import AdamW, Lion, Optimizer
 
-ELEMENTWISE = (AdamW, Lion)
-"""Optimizers to which a parameter is the same whatever its axes are."""
 ENCODER = "encoder."
 """How the names of an encoder's parameters begin, and those of the arrays that hold them."""
 
@@ -25,26 +22,32 @@ class Layout:
 
     Attributes:
         shapes: Of the parameters.
+        forms: What each parameter is to an optimizer.
         members: The parameters of each array, in their order; one that is alone keeps its axes.
-        forms: What each array is to an optimizer.
+        kinds: What each array is to an optimizer, as far as its axes do not matter.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    members: Mapping[str, Sequence[str]]
     forms: Mapping[str, Form]
+    members: Mapping[str, Sequence[str]]
+    kinds: Mapping[str, Form]
 
     @staticmethod
-    def of(parameters: Parameters, forms: Mapping[str, Form], kinds: Sequence[type[Optimizer]]) -> "Layout":
-        """Return the layout for some optimizers: matrices and others, of the encoder and of the rest, or all alone."""
+    def of(parameters: Parameters, forms: Mapping[str, Form]) -> "Layout":
+        """Return the layout of few arrays: matrices and others, of the encoder and of the rest."""
         shapes = {name: value.shape for name, value in parameters.items()}
-        if not set(kinds) <= set(ELEMENTWISE):
-            return Layout(shapes, {name: (name,) for name in shapes}, {name: forms[name] for name in shapes})
         members: dict[str, list[str]] = {}
         for name in shapes:
             part = ENCODER if name.startswith(ENCODER) else ""
             members.setdefault(part + ("matrices" if forms[name].kind == "matrix" else "others"), []).append(name)
-        own = {array: MATRIX if array.endswith("matrices") else VECTOR for array in members}
-        return Layout(shapes, members, own)
+        kinds = {array: MATRIX if array.endswith("matrices") else VECTOR for array in members}
+        return Layout(shapes, forms, members, kinds)
+
+    @staticmethod
+    def apart(parameters: Parameters, forms: Mapping[str, Form]) -> "Layout":
+        """Return the layout in which each parameter is an array."""
+        shapes = {name: value.shape for name, value in parameters.items()}
+        return Layout(shapes, forms, {name: (name,) for name in shapes}, forms)
 
     def packed(self, parameters: Parameters) -> dict[str, Float[Array, "..."]]:
         """Return the arrays that hold parameters."""
@@ -52,13 +55,19 @@ class Layout:
 
     def unpacked(self, arrays: Parameters) -> dict[str, Float[Array, "..."]]:
         """Return the parameters that arrays hold."""
-        found, sizes = {}, {name: prod(shape) for name, shape in self.shapes.items()}
+        found = {}
         for array, names in self.members.items():
-            flat, begin = arrays[array].reshape(-1), 0
+            begin = 0
             for name in names:
-                found[name] = flat[begin : begin + sizes[name]].reshape(self.shapes[name])
-                begin += sizes[name]
+                end = begin + prod(self.shapes[name])
+                alone = len(names) == 1
+                found[name] = arrays[array] if alone else arrays[array][begin:end].reshape(self.shapes[name])
+                begin = end
         return found
+
+    def each(self, values: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
+        """Return for each parameter the value of its array."""
+        return {name: values[array] for array, names in self.members.items() for name in names}
 
 
 def _joined(values: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:

@@ -15,13 +15,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.models.parameters import Form, Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
-from automl.training.layout import ENCODER
+from automl.training.layout import ENCODER, Layout
 from automl.training.matrices import Number, Sizes, Stack
 from automl.training.schedules import Pace
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.seq2seq import Seq2Seq
 
 OPTIMIZERS: tuple[type[Optimizer], ...] = (AdamW, Lion, Adafactor, Muon)
+ELEMENTWISE = (AdamW, Lion)
 Arrays = dict[str, Array]
 
 
@@ -85,6 +86,7 @@ def updated(
     *,
     sizes: Sizes | None = None,
     kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
+    layout: Layout | None = None,
 ) -> tuple[Arrays, Moments]:
     """Return parameters and state after a step; gradients are clipped to a global norm (Pascanu et al., 2013).
 
@@ -94,13 +96,14 @@ def updated(
         moments: The state.
         pace: The numbers of this step.
         recipe: Dials; those of a model are not read.
-        forms: What each parameter is.
-        sizes: True sizes where arrays are padded.
+        forms: What each parameter is, or each array.
+        sizes: True sizes where parameters are padded.
         kinds: Those that the recipe may be of; of one alone, the program has no switch.
+        layout: Which parameters lie in which array, where they do not lie in arrays of their own.
     """
     clip = recipe.clipping / jnp.maximum(optax.tree.norm(dict(gradients)), recipe.clipping)
     clipped = {name: clip * gradient for name, gradient in gradients.items()}
-    return stepped(parameters, clipped, moments, pace, recipe, forms, sizes=sizes, kinds=kinds)
+    return stepped(parameters, clipped, moments, pace, recipe, forms, sizes=sizes, kinds=kinds, layout=layout)
 
 
 def stepped(
@@ -113,6 +116,7 @@ def stepped(
     *,
     sizes: Sizes | None = None,
     kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
+    layout: Layout | None = None,
 ) -> tuple[Arrays, Moments]:
     """Return what `updated` does, from gradients that are clipped already; the parameters may be some of a model's."""
     numbers = {name: pace.matrices if forms[name].kind == "matrix" else pace.rest for name in parameters}
@@ -122,9 +126,8 @@ def stepped(
         ways[name] = own.old * moments.first[name] + own.new * gradient
         first[name] = own.keep_first * moments.first[name] + (1 - own.keep_first) * gradient
         second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)
-    stacks = {name: Stack.of(forms[name], value.shape, _size(sizes, name)) for name, value in parameters.items()}
     seen = Seen(parameters, ways, second, {name: own.correction for name, own in numbers.items()})
-    directions = _directions(stacks, seen, recipe.kind, kinds)
+    directions = _directions(layout or Layout.apart(parameters, forms), sizes, seen, recipe.kind, kinds)
     moved = {}
     for name, value in parameters.items():
         decay = recipe.weight_decay if forms[name].kind == "matrix" else 0.0
@@ -137,7 +140,7 @@ def _size(sizes: Sizes | None, name: str) -> tuple[Number, Number] | None:
 
 
 class Seen(NamedTuple):
-    """What a direction depends on, by path.
+    """What a direction depends on, by parameter or by array.
 
     Attributes:
         parameters: Before the step.
@@ -151,12 +154,23 @@ class Seen(NamedTuple):
     second: Parameters
     corrections: Mapping[str, Float[Array, ""]]
 
+    def at(self, name: str) -> tuple[Array, Array, Array, Array]:
+        """Return what the direction of one of them depends on."""
+        return self.parameters[name], self.ways[name], self.second[name], self.corrections[name]
+
 
 def _directions(
-    stacks: Mapping[str, Stack], seen: Seen, kind: Int[Array, ""], kinds: Sequence[type[Optimizer]]
+    layout: Layout, sizes: Sizes | None, seen: Seen, kind: Int[Array, ""], kinds: Sequence[type[Optimizer]]
 ) -> Arrays:
     def of(kind: type[Optimizer], seen: Seen) -> Arrays:
-        return {name: _direction(kind, stack, *(part[name] for part in seen)) for name, stack in stacks.items()}
+        if kind in ELEMENTWISE:  # to which parameters are the same whatever their axes are
+            return {array: _elementwise(kind, *seen.at(array)[1:]) for array in seen.ways}
+        *arrays, corrections = seen
+        apart = Seen(*map(layout.unpacked, arrays), layout.each(corrections))
+        stacks = {
+            name: Stack.of(layout.forms[name], shape, _size(sizes, name)) for name, shape in layout.shapes.items()
+        }
+        return layout.packed({name: _direction(kind, stack, *apart.at(name)) for name, stack in stacks.items()})
 
     if len(kinds) == 1:
         return of(kinds[0], seen)
@@ -168,12 +182,12 @@ def _directions(
 def _direction(
     kind: type[Optimizer], stack: Stack, parameter: Array, way: Array, second: Array, correction: Array
 ) -> Array:
-    match kind.__name__:
-        case "Lion":
-            return lion(way)
-        case "Adafactor":
-            return adafactor(stack, parameter, way, second)
-        case "Muon" if stack.form.kind == "matrix":
-            return muon(stack, way)
-        case _:
-            return adamw(way, second, correction)
+    if kind is Adafactor:
+        return adafactor(stack, parameter, way, second)
+    if kind is Muon and stack.form.kind == "matrix":
+        return muon(stack, way)
+    return _elementwise(kind, way, second, correction)
+
+
+def _elementwise(kind: type[Optimizer], way: Array, second: Array, correction: Array) -> Array:
+    return lion(way) if kind is Lion else adamw(way, second, correction)

@@ -137,16 +137,15 @@ class Trained(NamedTuple):
     def of(
         state: TrainState,
         of_model: Mapping[str, Form],
-        kinds: tuple[type[Optimizer], ...],
         sizes: Sizes | None,
         base: Parameters | None,
         recipe: Recipe,
     ) -> "Trained":
         """Return what is trained of a model, by its forms and sizes, and what factors are added to if they are it."""
-        model = Layout.of(state.average, of_model, kinds)
+        model = Layout.of(state.average, of_model)
         if base is None:
             return Trained(model, model, sizes, lambda parameters: parameters)
-        own = Layout.of(state.parameters, factor_forms(of_model), kinds)
+        own = Layout.of(state.parameters, factor_forms(of_model))
         own_sizes = factor_sizes(base, of_model, sizes, recipe.rank)
         return Trained(own, model, own_sizes, lambda factors: adapted(base, factors, of_model, recipe.scale))
 
@@ -209,10 +208,9 @@ class Steps:
             take, (loss, gradient) = updated, self.gradient(own, index, noise)
         else:  # the loss of the rows is theirs to keep, and what is clipped already is not clipped again
             take, loss, gradient = stepped, jnp.zeros(()), layout.packed(self.private_gradient(own, index, noise))
-        held, sizes = as_held(gradient, recipe), self.trained.sizes
-        moved, moments = take(
-            now.parameters, held, now.optimizer, pace, recipe, layout.forms, sizes=sizes, kinds=self.kinds
-        )
+        held = as_held(gradient, recipe)
+        given: dict[str, Any] = {"sizes": self.trained.sizes, "kinds": self.kinds, "layout": layout}
+        moved, moments = take(now.parameters, held, now.optimizer, pace, recipe, layout.kinds, **given)
         parameters = kept(moved, now.parameters, recipe)
         latest = self.trained.latest(parameters)
         average = {name: old + pace.average * (latest[name] - old) for name, old in now.average.items()}
@@ -293,7 +291,7 @@ def training(
         sizes: Sizes | None = None,
         base: Parameters | None = None,
     ) -> tuple[TrainState, Float[Array, "steps"]]:
-        trained = Trained.of(state, of_model, optimizers, sizes, base, chunk.recipe)
+        trained = Trained.of(state, of_model, sizes, base, chunk.recipe)
         return Steps(model, given, trained, optimizers, bucket, split, chunk, on_cores).taken(state)
 
     return train

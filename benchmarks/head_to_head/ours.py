@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,26 @@ def run(folder: Path, tokens: tuple[str, str], seconds: float, seed: int) -> dic
             f'[metric]\nname = "sequence_error_rate"\n[seed]\nvalue = {seed}\n'
         )
         own = {"AUTOML_CACHE": f"{scratch}/cache", "AUTOML_CHECKPOINTS": f"{scratch}/checkpoints"}
-        began = time.monotonic()
+        began, moment = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
         command = [sys.executable, "-c", RUN, "search", str(task), "--time", f"{seconds:g}s", "--json"]
         places = ["--storage", f"sqlite:///{scratch}/automl.db", "--out", f"{scratch}/model"]
         done = subprocess.run([*command, *places], env=os.environ | own, stdout=subprocess.PIPE, check=True)
         took = time.monotonic() - began
         found = json.loads(done.stdout)
-        offset = took - found["seconds"]
-        curve = [(round(s["seconds"] + offset, 2), s["score"], None) for s in found["learnt"]["best_so_far"]]
-        tests = _tests(scratch, found["learnt"]["best_so_far"])
-        curve = [(moment, valid, test) for (moment, valid, _), test in zip(curve, tests, strict=True)]
+        steps = found["learnt"]["best_so_far"]
+        tests, scores = _tests(scratch, steps), [step["score"] for step in steps]
+        after = [round((each - moment).total_seconds(), 2) for each, _ in tests]
+        curve = [(*each, test) for *each, (_, test) in zip(after, scores, tests, strict=True)]
     test = found["best"]["test_scores"].get("sequence_error_rate")
     curve.append((round(took, 2), found["best"]["scores"]["sequence_error_rate"], test))
     return {"curve": curve, "trials": sum(found["trials"].values())}
 
 
-def _tests(scratch: str, steps: list[dict[str, Any]]) -> list[float]:
-    """Score test with the checkpoint of each step: the segment of that trial with that score on valid."""
+def _tests(scratch: str, steps: list[dict[str, Any]]) -> list[tuple[datetime, float]]:
+    """Return when each step was in the database, and score test with its checkpoint.
+
+    It is that of the segment of that trial with that score on valid.
+    """
     from automl.data.corpus import corpus_folder, open_corpus
     from automl.data.table import tokenized, tokens_of
     from automl.records import read_record
@@ -58,6 +62,7 @@ def _tests(scratch: str, steps: list[dict[str, Any]]) -> list[float]:
         trial = record.trials[step["trial"]]
         segment = next(s for s in trial.segments if s.scores["sequence_error_rate"] == step["score"])
         job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint)
-        found.append(trainer.run(job, lambda _: None, lambda: False).scores["sequence_error_rate"])
+        scores = trainer.run(job, lambda _: None, lambda: False).scores
+        found.append((segment.created, scores["sequence_error_rate"]))
     database.close()
     return found
