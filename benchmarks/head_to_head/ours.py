@@ -23,7 +23,7 @@ def run(folder: Path, tokens: tuple[str, str], seconds: float, seed: int) -> dic
             f'[metric]\nname = "sequence_error_rate"\n[seed]\nvalue = {seed}\n'
         )
         own = {"AUTOML_CACHE": f"{scratch}/cache", "AUTOML_CHECKPOINTS": f"{scratch}/checkpoints"}
-        began, moment = time.monotonic(), datetime.now(UTC).replace(tzinfo=None)
+        began, moment = time.monotonic(), datetime.now(UTC)
         command = [sys.executable, "-c", RUN, "search", str(task), "--time", f"{seconds:g}s", "--json"]
         places = ["--storage", f"sqlite:///{scratch}/automl.db", "--out", f"{scratch}/model"]
         done = subprocess.run([*command, *places], env=os.environ | own, stdout=subprocess.PIPE, check=True)
