@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -65,7 +66,8 @@ def test_the_arrays_are_few() -> None:
 def test_a_step_of_the_arrays_is_that_of_the_parameters(optimizer: Any, clipping: float) -> None:
     gradients = {name: jnp.asarray(random(*shape, seed=2), jnp.float32) for name, shape in SHAPES.items()}
     layout, of = Layout.of(PARAMETERS, FORMS), (type(optimizer),)
-    rest = pace_at(optimizer, 3), recipe_of(optimizer)._replace(clipping=jnp.float32(clipping))
+    recipe = jax.tree.map(jnp.asarray, recipe_of(optimizer)._replace(clipping=np.float32(clipping)))
+    rest = pace_at(optimizer, 3), recipe
     alone, _ = updated(PARAMETERS, gradients, initial_moments(PARAMETERS), *rest, FORMS, kinds=of)
     arrays, given = layout.packed(PARAMETERS), layout.packed(gradients)
     together, _ = updated(arrays, given, initial_moments(arrays), *rest, layout.kinds, kinds=of, layout=layout)
