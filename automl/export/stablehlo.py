@@ -10,7 +10,7 @@ from typing import Any
 from automl.bundle import Bundle
 from automl.description import Description, described
 from automl.export.arrays import ROWS, as_array, spoken
-from automl.export.runtimes import Form, Runtime, Spoken, in_batches
+from automl.export.runtimes import Form, Runtime, Spoken, in_batches, of_several
 from search_spaces import encoders
 from search_spaces.stems import Tokens
 
@@ -69,9 +69,4 @@ def open_folder(folder: Path) -> Runtime:
     return lambda sources: in_batches(sources, run, ROWS)
 
 
-def refusal(_: Description) -> str | None:
-    """Every model can have this form."""
-    return None
-
-
-STABLEHLO = Form(("jax", "flatbuffers"), refusal, write, open_folder)
+STABLEHLO = Form(("jax", "flatbuffers"), of_several, write, open_folder)

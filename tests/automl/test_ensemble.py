@@ -83,7 +83,7 @@ def test_members_that_are_none_are_refused(members: Any) -> None:
 
 
 def test_other_forms_cannot_hold_an_ensemble(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot hold an ensemble; int8 can"):
+    with pytest.raises(InputError, match=r"it is an ensemble, .*; bundle, int8 can"):
         export(ensemble(*DIFFERENT), tmp_path / "model", ["stablehlo"], Sample([], []))
 
 
