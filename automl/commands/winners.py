@@ -16,7 +16,8 @@ from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
     from automl.bundle import Bundle
-    from automl.inference import Model, TooLong
+    from automl.decoding.reading import TooLong
+    from automl.inference import Model
     from search_spaces.decoding import Decoding
 
 
