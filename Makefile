@@ -81,7 +81,7 @@ compatibility:
 	fi
 
 # Measurements against other ways to do the same; minutes each, best on a machine without other work.
-BENCHMARKS ?= heterogeneous slots warm stall step storage kills families recorded_curves head_to_head tasks finishes data decode service canaries
+BENCHMARKS ?= heterogeneous slots warm start stall step storage kills families recorded_curves head_to_head tasks finishes data decode service canaries
 bench: .venv/installed
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
