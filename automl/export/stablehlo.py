@@ -10,7 +10,7 @@ from typing import Any
 from automl.bundle import Bundle
 from automl.description import Description, described
 from automl.export.arrays import ROWS, as_array, spoken
-from automl.export.runtimes import Form, Runtime, Spoken, in_batches, of_several
+from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from search_spaces import encoders
 from search_spaces.stems import Tokens
 
@@ -40,11 +40,12 @@ def write(bundle: Bundle, folder: Path) -> None:
 def _lengths(description: Description) -> dict[str, int | None]:
     from automl.decoding.answers import LENGTHS, allotted
 
-    encoder, stem = description.configuration.encoder, description.configuration.stem
+    stem, members = description.configuration.stem, (description.configuration, *description.others)
     if not isinstance(stem, Tokens):
         values = stem.height * stem.width * stem.channels
         return {str(values): values}
-    if not (isinstance(encoder, encoders.Recurrent) and encoder.cell == "mingru"):
+    recurrent = [each.encoder for each in members if isinstance(each.encoder, encoders.Recurrent)]
+    if all(encoder.cell != "mingru" for encoder in recurrent):
         return {ANY: None}
     most = allotted(description.longest)
     return {str(length): length for length in (*(size for size in LENGTHS if size < most), most)}
@@ -69,4 +70,9 @@ def open_folder(folder: Path) -> Runtime:
     return lambda sources: in_batches(sources, run, ROWS)
 
 
-STABLEHLO = Form(("jax", "flatbuffers"), of_several, write, open_folder)
+def refusal(_: Description) -> str | None:
+    """Every model can have this form."""
+    return None
+
+
+STABLEHLO = Form(("jax", "flatbuffers"), refusal, write, open_folder)
