@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := check
-.PHONY: search test check torture lint format lock docs compatibility bench clean
+.PHONY: search test test-exports check torture lint format lock docs compatibility bench clean
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -40,6 +40,13 @@ torture: .venv/installed
 	$(BIN)/python -m pytest tests/storm -m slow -s
 	$(BIN)/python -m pytest tests/automl tests/search_spaces -m slow
 
+# Every form of a winner, written and run by every family that it can hold; in an environment of its own, with their packages.
+test-exports: .venv/installed
+	$(PYTHON) -m venv .venv-exports
+	$(UV) pip sync --quiet --python .venv-exports/bin/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python .venv-exports/bin/python --no-build-isolation --editable '.[onnx,ctranslate2]'
+	.venv-exports/bin/python -m pytest tests/automl/export -m "slow or not slow" -rs
+
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -74,9 +81,9 @@ compatibility:
 	fi
 
 # Measurements against other ways to do the same; minutes each, best on a machine without other work.
-BENCHMARKS ?= heterogeneous slots warm stall step storage kills families recorded_curves head_to_head tasks finishes data decode service canaries
+BENCHMARKS ?= heterogeneous slots warm start stall step storage kills families recorded_curves head_to_head tasks finishes data decode service canaries
 bench: .venv/installed
 	@for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf .venv .venv-compatibility models automl.db* automl.checkpoints examples/dates/*.tsv examples/dates/unseen.txt
+	rm -rf .venv .venv-compatibility .venv-exports models automl.db* automl.checkpoints examples/dates/*.tsv examples/dates/unseen.txt

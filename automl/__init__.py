@@ -13,7 +13,8 @@ from automl.errors import InputError
 
 if TYPE_CHECKING:
     from automl.client import Connection
-    from automl.inference import Model, TooLong
+    from automl.decoding.reading import TooLong
+    from automl.inference import Model
     from automl.winners import Search
 
 __all__ = ["InputError", "connect", "load", "search"]

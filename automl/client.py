@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -280,7 +281,7 @@ class RemoteSearch:
             formats: Further forms of the model in the same folder, such as `onnx`; each is compared with it there.
 
         Raises:
-            InputError: The folder is there already, or the model does not have a form.
+            InputError: The folder is there already or cannot be written, or the model does not have a form.
         """
         target = Path(folder)
         if target.exists():
@@ -293,10 +294,10 @@ class RemoteSearch:
             if any(files[name] != found[name] for name in files.keys() & found.keys() if name[-1].endswith(WEIGHTS)):
                 raise InputError(f"{target}: the search has found a better model meanwhile; export it again")
             files |= found
-        for name, data in files.items():
-            place = target.joinpath(*name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+        try:
+            _write(files, target)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written ({error.strerror}); name a folder that can") from error
         return target
 
     def delete(self, *, purge: bool = False) -> None:
@@ -346,6 +347,18 @@ def _files(data: bytes) -> dict[tuple[str, ...], bytes]:
     if any(not name or ".." in name for name in files):
         raise InputError("the service sends files that lie outside of a model's folder; it is not to be trusted")
     return files
+
+
+def _write(files: Mapping[tuple[str, ...], bytes], folder: Path) -> None:
+    """Write a folder under another name beside it, and rename it when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        whole = Path(scratch, "model")
+        for name, data in files.items():
+            place = whole.joinpath(*name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        whole.rename(folder)
 
 
 def _image(source: str | Path) -> tuple[str, bytes]:

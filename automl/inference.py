@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -18,25 +18,27 @@ from numpy.typing import NDArray
 from automl.boxes import scaled
 from automl.bundle import Bundle, read_bundle
 from automl.data.boxes import Boxes
-from automl.data.fields import Raw, source_of
+from automl.data.fields import Raw
 from automl.data.pixels import Pixels
-from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
+from automl.data.tokenizers import BOS, EOS, PAD, Tokenizer, copies, normalise
 from automl.decoding.answers import (
-    MOST_TOKENS,
-    ROWS,
     Answer,
+    Bounds,
     Lot,
-    Request,
     Thoughts,
     allotted,
     answered,
     batches,
     padded,
+    rows_for,
     side_by_side,
 )
 from automl.decoding.explained import Explained, explained
+from automl.decoding.footprint import Footprint
 from automl.decoding.generation import PLAIN, Generation
-from automl.decoding.texts import Pieces, cut_at, stop_rows
+from automl.decoding.reading import Reader, TooLong
+from automl.decoding.texts import Pieces, cut_at
+from automl.decoding.writing import Asked, Writer
 from automl.description import described, described_columns
 from automl.errors import InputError
 from automl.segments import ProgramFolder
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
 
 SOURCES_AT_ONCE = 1024
 PIECE_TOKENS = 8
-TooLong = Literal["refuse", "truncate"]
 
 
 class Candidate(NamedTuple):
@@ -92,24 +93,32 @@ class Model:
         self.metrics = bundle.metrics
         description = described(bundle.config)
         self.decoding = description.decoding
-        self._too_long, self._on_notice = too_long, on_notice
         self._source = Tokenizer.from_json(bundle.source_tokenizer)
         self._target = Tokenizer.from_json(bundle.target_tokenizer)
         self._copies = jax.device_put(copies(self._source, self._target))
         sizes = self._source.size, self._target.size
         if sizes != (description.source_vocabulary, description.target_vocabulary):
             raise InputError("config.json: describes other vocabularies than the tokenizers'; export the model again")
-        self._columns = described_columns(bundle.config)
         stem, canvas = description.configuration.stem, getattr(self._source, "canvas", None)
         if (None if isinstance(stem, Tokens) else (stem.height, stem.width, stem.channels)) != canvas:
             raise InputError("config.json: describes images of another size than the tokenizer's; export it again")
-        self._history = description.configuration.history_turns
         self._static = signature(description.configuration, *sizes, 0, description.others)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
         self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = description.longest
+        self._reader = Reader(
+            self._source,
+            not isinstance(description.configuration.encoder, encoders.Identity),
+            described_columns(bundle.config),
+            description.configuration.history_turns if bundle.config.get("kind") == "dialogue" else None,
+            description.longest,
+            too_long,
+            on_notice,
+        )
         check = _checker(bundle)
         doubts = self._target.kind is tokenizers.Boxes
+        self._writer = Writer(self._target, description.limits)
+        self._footprint = Footprint((description.configuration, *description.others), *sizes)
         self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts)
         if not self._decoders.at_hand(self._parameters, self._copies, self._longest):
             from automl.training.executables import model_of
@@ -119,43 +128,77 @@ class Model:
     @property
     def has_source(self) -> bool:
         """Whether it reads a source at all."""
-        return not isinstance(self._static.configuration.encoder, encoders.Identity)
+        return self._reader.has_source
 
     @property
     def reads_images(self) -> bool:
         """Whether its sources are images: paths, or arrays of pixels."""
         return isinstance(self._source, Pixels)
 
-    def predict(self, sources: Iterable[Any], decoding: Decoding | None = None) -> list[str]:
+    def predict(
+        self,
+        sources: Iterable[Any],
+        decoding: Decoding | None = None,
+        *,
+        prefix: str = "",
+        allowed: Sequence[str] | None = None,
+    ) -> list[str]:
         """Return one output for each source, decoded as the bundle says unless told otherwise.
 
         A source is a text; of a model that reads images, the path of one, or an array of its pixels. A source of
         several columns is a mapping of their names to texts, or one text: the columns in the order of the document with
-        tabs between, or a JSON object.
+        tabs between, or a JSON object. What is drawn for a source follows from it and the seed alone.
+
+        Args:
+            sources: The sources.
+            decoding: How outputs are made.
+            prefix: Text that every output begins with; it is part of the output.
+            allowed: Tokens that may be said after the prefix; any where absent.
 
         Raises:
             TypeError: `sources` is one text, or one mapping, whose parts would be taken for sources.
-            InputError: A source is longer than the model reads, and such are refused, or has other columns.
+            InputError: A source is longer than the model reads, and such are refused, or has other columns; decoding it
+                takes too much memory; prefix or an allowed token is none of the model's, or the prefix is too long.
         """
-        return list(self.predict_batch(sources, decoding))
+        return list(self.predict_batch(sources, decoding, prefix=prefix, allowed=allowed))
 
-    def predict_batch(self, sources: Iterable[Any], decoding: Decoding | None = None) -> Iterator[str]:
-        """Yield one output for each source of any number, of which few are held in memory at a time."""
+    def predict_batch(
+        self,
+        sources: Iterable[Any],
+        decoding: Decoding | None = None,
+        *,
+        prefix: str = "",
+        allowed: Sequence[str] | None = None,
+    ) -> Iterator[str]:
+        """Yield one output for each source of any number, of which few are held in memory at a time; see `predict`."""
         if isinstance(sources, str | Mapping):
             raise TypeError("predict takes a list of sources; put the one source in a list")
         stream = iter(sources)
         while chunk := list(islice(stream, SOURCES_AT_ONCE)):
-            encoded, sizes = self._sized(chunk)
-            answers = self.answers(encoded, decoding or self.decoding)
+            encoded, sizes = self._reader.sized(chunk)
+            bounds = self._bounds(encoded, prefix, allowed)
+            answers = self.answers(encoded, decoding or self.decoding, bounds=bounds)
             said = self._target.said((best.tokens, best.each) for best, *_ in answers)
             yield from (self._scaled(text, 1 / size) for text, size in zip(said, sizes, strict=True))
 
-    def candidates(self, sources: Sequence[Raw], count: int, beam: Beam | None = None) -> list[list[Candidate]]:
-        """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`."""
+    def candidates(
+        self,
+        sources: Sequence[Raw],
+        count: int,
+        beam: Beam | None = None,
+        *,
+        prefix: str = "",
+        allowed: Sequence[str] | None = None,
+    ) -> list[list[Candidate]]:
+        """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`.
+
+        There are fewer where a beam can find no more. Prefix and allowed tokens are those of `predict`.
+        """
         own = self.decoding if isinstance(self.decoding, Beam) else Beam()
         search = beam or own
         search = replace(search, beam=max(search.beam, count))
-        found = self.answers(self._encoded(sources), search, count)
+        encoded = self._reader.encoded(sources)
+        found = self.answers(encoded, search, count, self._bounds(encoded, prefix, allowed))
         return [
             [Candidate(self._target.decode_batch([answer.tokens])[0], answer.score) for answer in answers]
             for answers in found
@@ -169,7 +212,7 @@ class Model:
         """
         pairs = self._pairs(sources, targets)
         scores = [0.0] * len(pairs)
-        for members, rows, _ in batches([source for source, _ in pairs], self._longest):
+        for members, rows, _ in self._scored(pairs):
             inputs = self._forced([pairs[i] for i in members], rows)
             found = np.asarray(self._decoders.run("score", inputs))
             for row, index in enumerate(members):
@@ -195,7 +238,7 @@ class Model:
         if isinstance(self._source, Pixels):
             raise InputError("this model looks at places of images; attention is shown for texts alone")
         if targets is None:
-            encoded = self._read(sources)
+            encoded = self._reader.encoded(sources)
             said = self.answers(encoded, self.decoding)
             pairs = [(source, best.tokens) for source, (best, *_) in zip(encoded, said, strict=True)]
             targets = self._target.decode_batch([tokens for _, tokens in pairs])
@@ -203,7 +246,7 @@ class Model:
             pairs = self._pairs(sources, targets)
         found: dict[int, Explained] = {}
         source_names, names = _names(self._source) if self.has_source else None, _names(self._target)
-        for members, rows, _ in batches([source for source, _ in pairs], self._longest):
+        for members, rows, _ in self._scored(pairs):
             thoughts = self._decoders.run("thoughts", self._forced([pairs[i] for i in members], rows))
             for index, *row in zip(members, *map(np.asarray, thoughts), strict=False):
                 source, target = pairs[index]
@@ -213,9 +256,11 @@ class Model:
 
     def gist(self, sources: Sequence[str]) -> NDArray[np.float32]:
         """Return for each source the mean of the vectors that it is encoded as."""
-        encoded = self._read(sources)
+        encoded = self._reader.encoded(sources)
         gists: dict[int, NDArray[np.float32]] = {}
-        for members, rows, _ in batches(encoded, self._longest):
+        for members, rows, _ in batches(
+            encoded, self._longest, row_bytes=lambda length: self._footprint.scoring(length, 1)
+        ):
             inputs = self._parameters, jax.device_put(padded([encoded[i] for i in members], rows))
             gists |= dict(zip(members, np.asarray(self._decoders.run("gist", inputs)), strict=False))
         return np.array([gists[index] for index in range(len(encoded))])
@@ -224,29 +269,33 @@ class Model:
         """Return `count` outputs that are drawn for one source.
 
         Raises:
-            InputError: The prefix or an allowed token is none of the model's, or `count` is below 1.
+            InputError: The prefix or an allowed token is none of the model's, the prefix is too long, `count` is below
+                1, or an output takes too much memory.
         """
         if count < 1:
             raise InputError(f"count is {count}; it is a number of outputs from 1")
-        encoded, rows = self._read([source])[0], next((size for size in ROWS if size >= count), ROWS[-1])
-        (request, length), drawn_tokens = self._requested(how, encoded, rows), []
+        encoded = self._reader.encoded([source])[0]
+        (asked, taken), drawn_tokens = self._asked(how, encoded), []
+        rows = rows_for(count, taken)
+        request = jax.device_put(asked.request(rows))
         for begin in range(0, count, rows):
-            sources = jax.device_put(padded([encoded] * min(rows, count - begin), rows))
-            draw = drawn(how.sampling, np.arange(begin, begin + rows))
-            found = self._decoders.run("sampling", (self._parameters, sources, self._copies, request, draw), length)
+            sources = padded([encoded] * min(rows, count - begin), rows)
+            draw = drawn(how.sampling, [encoded] * rows, range(begin, begin + rows))
+            inputs = self._parameters, jax.device_put(sources), self._copies, request, draw
+            found = self._decoders.run("sampling", inputs, asked.length)
             drawn_tokens += [answers[0].tokens for answers in answered(found)]
         return [cut_at(text, how.stops) for text in self._target.decode_batch(drawn_tokens[:count])]
 
     def stream(self, source: str = "", how: Generation = PLAIN) -> Iterator[str]:
         """Yield an output that is drawn for a source in pieces, as soon as they are certain; equal to `generate`'s."""
-        encoded = self._read([source])
-        (request, length), draw = self._requested(how, encoded[0], 1), drawn(how.sampling, np.arange(1))
-        inputs = jax.device_put((padded(encoded, 1), self._copies))
-        stand = self._decoders.run("begin", (self._parameters, *inputs), length)
-        pieces, most = Pieces(how.stops), int(request.most)
+        encoded = self._reader.encoded([source])
+        (asked, _), draw = self._asked(how, encoded[0]), drawn(how.sampling, encoded, [0])
+        *inputs, request = jax.device_put((padded(encoded, 1), self._copies, asked.request(1)))
+        stand = self._decoders.run("begin", (self._parameters, *inputs), asked.length)
+        pieces, most = Pieces(how.stops), asked.most
         for until in range(PIECE_TOKENS, most + PIECE_TOKENS, PIECE_TOKENS):
             arguments = (self._parameters, stand, *inputs, request, draw, np.int32(until))
-            stand, tokens, ended = self._decoders.run("advance", arguments, length)
+            stand, tokens, ended = self._decoders.run("advance", arguments, asked.length)
             last = bool(np.asarray(ended)[0]) or until >= most
             said = [int(token) for token in np.asarray(tokens)[0] if token != PAD]
             if piece := pieces.take(self._target.decode_batch([said])[0], last=last):
@@ -272,7 +321,7 @@ class Model:
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         part, sources = self._file(data)
-        encoded, sizes = self._sized(sources, refuse=False)
+        encoded, sizes = self._reader.sized(sources, refuse=False)
         weights = [counts[0] for counts in part.weights.values()] or None
         acceptable = [
             [self._scaled(text, size) for text in texts]
@@ -314,7 +363,7 @@ class Model:
 
     def source_tokens(self, source: str) -> list[str]:
         """Split a source into tokens, whether the model knows them or not."""
-        return self._source.tokens(self._prepared(source))
+        return self._source.tokens(self._reader.prepared(source))
 
     def target_tokens(self, target: str) -> list[str]:
         """Split a target into tokens, whether the model knows them or not."""
@@ -340,75 +389,54 @@ class Model:
         counts = 1 if weights is None else np.array(weights)
         return Likelihood(*(float((counts * each[: split.rows]).sum()) for each in counted))
 
-    def _sized(self, sources: Iterable[Any], *, refuse: bool = True) -> tuple[list[Any], list[float]]:
-        """Return sources as tokens, and of images by how much they were made larger or smaller for that."""
-        if not isinstance(self._source, Pixels):
-            encoded = self._encoded(sources) if refuse else self._tokens(sources)
-            return encoded, [1.0] * len(encoded)
-        pairs = [self._source.sized(source) for source in sources]
-        return [row for row, _ in pairs], [size for _, size in pairs]
-
     def _scaled(self, text: str, size: float) -> str:
         if not isinstance(self._target, Boxes):
             return text
         return scaled(text, size)
 
-    def _tokens(self, sources: Iterable[Any]) -> list[Any]:
-        if not self.has_source:
-            return [[EOS] for _ in sources]  # a token that the model does not see
-        return self._source.encode_batch([self._prepared(source) for source in sources])
-
-    def _prepared(self, source: Any) -> Any:
-        """Return a source as train has them: of several columns one text, of a conversation what the model reads."""
-        if isinstance(self._source, Pixels):
-            return source
-        source = source if isinstance(source, Mapping) else text_of(source)
-        if self.config["kind"] != "dialogue":
-            return source_of(source, self._columns)
-        from automl.data.turns import recent
-        from automl.tasks.dialogue import prepare
-
-        text = source if isinstance(source, str) else source_of(source, self._columns)
-        return recent(prepare(text), self._history)
-
-    def _encoded(self, sources: Iterable[Any]) -> list[Any]:
-        """Return sources as tokens that the model reads."""
-        encoded = self._tokens(sources)
-        longest = max(map(len, encoded), default=0)
-        if longest <= self._longest:
-            return encoded
-        if self._too_long == "refuse":
-            raise InputError(f"a source has {longest:,} tokens; this model reads {self._longest:,} at most; split it")
-        count = sum(len(tokens) > self._longest for tokens in encoded)
-        self._on_notice(f"{count} sources of up to {longest:,} tokens are read up to token {self._longest:,}")
-        return [tokens[: self._longest] for tokens in encoded]
-
-    def _read(self, sources: Iterable[Any]) -> list[Any]:
-        """Return sources for generation; what reads none is given a token that it does not see."""
-        return self._encoded(sources) if self.has_source else [[EOS] for _ in sources]
-
-    def answers(self, encoded: Sequence[Any], decoding: Decoding, wanted: int = 1) -> list[list[Answer]]:
+    def answers(
+        self, encoded: Sequence[Any], decoding: Decoding, wanted: int = 1, bounds: Bounds | None = None
+    ) -> list[list[Answer]]:
         """Return target tokens and log-probabilities for sources as tokens, the best first."""
-        program = self._decoders.program(decoding, wanted)
+        program = self._decoders.program(decoding, wanted, bounds)
+        beam = decoding.beam if isinstance(decoding, Beam) else 1
         answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)
 
         def run(lot: Lot) -> list[list[Answer]]:
             batch = jax.device_put(padded([encoded[i] for i in lot.members], lot.rows, lot.length))
             return answered(program(self._parameters, batch, self._copies))
 
-        lots = list(batches(encoded, self._longest))
+        def taken(length: int) -> int:
+            return self._footprint.decoding(length, self._decoders.length(length), beam)
+
+        lots = list(batches(encoded, self._longest, row_bytes=taken))
         for lot, found in zip(lots, side_by_side(run, lots), strict=True):
             for index, of_row in zip(lot.members, found, strict=False):
                 answers[index] = of_row[:wanted]
         return answers
 
-    def _target_tokens(self, text: str) -> list[int]:
-        return self._target.encode_batch([normalise(text_of(text))])[0]
+    def _asked(self, how: Generation, encoded: Sequence[int]) -> tuple[Asked, int]:
+        """Return what is asked of outputs for a source, and the bytes that each takes."""
+        asked = self._writer.asked(how, encoded if self.has_source else None)
+        return asked, self._footprint.decoding(allotted(len(encoded)), asked.length)
+
+    def _bounds(self, encoded: Sequence[Any], prefix: str, allowed: Sequence[str] | None) -> Bounds | None:
+        """Return what outputs for all of some sources have to be; nothing where they are free."""
+        if not prefix and allowed is None:
+            return None
+        shortest = min(map(self._writer.most, encoded), default=self._writer.limits.usual)
+        return self._writer.bounds(prefix, allowed, shortest)
+
+    def _scored(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[Lot]:
+        """Yield batches of pairs of sources and targets."""
+        target = allotted(max((len(target) for _, target in pairs), default=0) + 1)
+        sources = [source for source, _ in pairs]
+        return batches(sources, self._longest, row_bytes=lambda length: self._footprint.scoring(length, target))
 
     def _pairs(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
         if len(sources) != len(targets):
             raise InputError(f"there are {len(sources)} sources and {len(targets)} targets; give one target a source")
-        return list(zip(self._read(sources), map(self._target_tokens, targets), strict=True))
+        return list(zip(self._reader.encoded(sources), map(self._writer.tokens, targets), strict=True))
 
     def _forced(self, pairs: Sequence[tuple[list[int], list[int]]], rows: int) -> tuple[Any, ...]:
         """Return parameters, sources, copies, and targets behind the begin and before the end."""
@@ -417,32 +445,6 @@ class Model:
         targets = padded([[*target, EOS] for _, target in pairs], rows, length)
         sources = padded([source for source, _ in pairs], rows)
         return self._parameters, *jax.device_put((sources, self._copies, inputs, targets))
-
-    def _requested(self, how: Generation, source: Sequence[int], rows: int) -> tuple[Request, int]:
-        """Return a request with every part, so that one program serves all, and the length of its arrays."""
-        prefix = self._target_tokens(how.prefix) if how.prefix else []
-        if UNK in prefix:
-            raise InputError(f"prefix {how.prefix!r} holds what is no token of this model; use tokens that it knows")
-        most: Any = np.int32(how.most or self._decoders.limits.of(len(source)))
-        if most > MOST_TOKENS:
-            raise InputError(f"{most:,} tokens are asked for; {MOST_TOKENS:,} at most are said at once")
-        length = allotted(max(int(most), len(prefix)))
-        learnt = self._target.kind in tokenizers.LEARNT
-        stops = stop_rows(iter([] if learnt else map(self._target_tokens, how.stops)))
-        arrays: tuple[Any, ...] = (
-            padded([prefix[:most]] * rows, rows, length),
-            self._allowed(how.allowed),
-            np.array(stops, np.int32),
-        )
-        return Request(most, *jax.device_put(arrays)), length
-
-    def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
-        known = self._target.vocabulary
-        if unknown := [token for token in tokens or () if token not in known]:
-            raise InputError(f"{unknown[0]!r} is no token of this model; allow tokens that it knows")
-        allowed = np.full(self._target.size, tokens is None)
-        allowed[[EOS, *(known[token] for token in tokens or ())]] = True
-        return allowed
 
 
 def load(folder: str | Path, *, too_long: TooLong = "refuse") -> Model:
@@ -464,22 +466,6 @@ def load_with_programs(bundle: Bundle, too_long: TooLong = "refuse") -> Model:
     from automl.training.cache import program_folder
 
     return Model(bundle, program_folder(Settings()), too_long=too_long)
-
-
-def text_of(given: object) -> str:
-    """Return what is given for a text if it is one.
-
-    Raises:
-        TypeError: It is something else.
-        InputError: It holds half of a character.
-    """
-    if not isinstance(given, str):
-        raise TypeError(f"a source is a text, not {type(given).__name__}")
-    try:
-        given.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"a source holds half of a character at place {error.start}; decode it as UTF-8") from None
-    return given
 
 
 def _names(tokenizer: Tokenizer) -> dict[int, str]:

@@ -1,8 +1,8 @@
 """Searches as the database records them, whether they run, have ended or were killed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
 from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
 from automl.data.pixels import ids
-from automl.data.table import tokenized, tokens_of
+from automl.data.table import Split, TokenTable, tokenized, tokens_of
 from automl.errors import InputError
 from automl.export.exporting import ROWS as SAMPLED
 from automl.export.exporting import Sample
@@ -33,6 +33,9 @@ from storage.segments import SegmentRow, list_segments
 from storage.studies import delete_study
 from storage.trials import list_trials
 from storage.workers import list_workers
+
+MOST_LOOKED_AT = 10_000
+"""Rows of a split that are looked at for a sample."""
 
 
 @dataclass(frozen=True)
@@ -212,19 +215,37 @@ def bundle_of_trial(
 
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:
-    """Return sources of valid, and of test where those are too few, with their acceptable targets."""
+    """Return real sources of a search by which forms of a bundle are compared."""
     corpus = _corpus(record.row, cache, checkpoints)
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, bundle.config["configuration"])))
+    return sample(table, bundle.config["max_source_length"])
+
+
+def sample(table: TokenTable, longest: int) -> Sample:
+    """Return sources of valid with their acceptable targets, then of test, and then of train where those are too few.
+
+    Of each, the first that have no more than `longest` tokens; of train, no source twice.
+    """
     sources: list[list[int]] = []
     references: list[list[str]] = []
     for name in ("valid", "test"):
-        split = table.split(name)
-        for place, acceptable in enumerate(table.references(name)):
-            begin, end = split.source_offsets[place : place + 2]
-            if 0 < end - begin <= bundle.config["max_source_length"] and len(sources) < SAMPLED:
-                sources.append(ids(split.source[begin:end]).tolist())
-                references.append(acceptable)
+        acceptable = table.references(name)
+        for place, source in islice(_fitting(table.split(name), longest), SAMPLED - len(sources)):
+            sources.append(source)
+            references.append(acceptable[place])
+    known = set(map(tuple, sources))
+    for _, source in _fitting(table.split("train"), longest):
+        if len(sources) < SAMPLED and tuple(source) not in known:
+            sources.append(source)
+            known.add(tuple(source))
     return Sample(sources, references)
+
+
+def _fitting(split: Split, longest: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield place and token ids of the sources that a model reads, of the first ones."""
+    for place, (begin, end) in enumerate(islice(pairwise(split.source_offsets), MOST_LOOKED_AT)):
+        if 0 < end - begin <= longest:
+            yield place, ids(split.source[begin:end]).tolist()
 
 
 def examples_of(row: SearchRow, cache: Path, checkpoints: objects.Place, count: int) -> list[tuple[str, Sequence[str]]]:

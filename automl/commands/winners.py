@@ -16,7 +16,8 @@ from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
     from automl.bundle import Bundle
-    from automl.inference import Model, TooLong
+    from automl.decoding.reading import TooLong
+    from automl.inference import Model
     from search_spaces.decoding import Decoding
 
 
@@ -46,8 +47,8 @@ def export(
 ) -> None:
     """Write the winner of a search, or one of its trials, as a folder that predicts.
 
-    Every further form is loaded by a fresh process and compared with the model on 200 sources; all of it is written,
-    or nothing.
+    Every further form is loaded by a fresh process and compared with the model on 200 sources, or on all that there
+    are; all of it is written, or nothing. What of it decodes fastest is said.
     """
     from automl.bundle import check_replaceable
     from automl.export.exporting import export as write_forms

@@ -24,7 +24,11 @@ MOST_TOKENS = 2**15
 """Source tokens of a batch, its padding included, at most: longer sources come in smaller batches."""
 MOST_VALUES = 2**21
 """The same of images, of which many values make a position."""
+MOST_BATCH_BYTES = 2**30
+"""What a batch of several rows makes meanwhile, about, at most; a row alone is held to `footprint.MOST_ROW_BYTES`."""
 ROWS = (1, 8, 64)
+POSSIBLE = -1e8
+"""Log-probabilities below it are of what cannot be said."""
 MANY = 1024
 """From so many sources on, full batches have lengths between `LENGTHS`, too: less padding pays for more programs."""
 
@@ -69,7 +73,7 @@ class Request(NamedTuple):
     Attributes:
         most: Most tokens, of each row or of all.
         prefix: Tokens that it begins with, then `PAD`.
-        allowed: Which tokens may be said; none says all but the special ones.
+        allowed: Which tokens may be said after the prefix; none says all but the special ones.
         stops: Sequences of tokens of which each ends a target, `PAD` before them.
         doubt: Whether the unknown token, which is not said either, keeps its share of probability; none says no.
     """
@@ -79,6 +83,13 @@ class Request(NamedTuple):
     allowed: Bool[Array, "vocabulary"] | None = None
     stops: Int[Array, "stops width"] | None = None
     doubt: Bool[Array, ""] | None = None
+
+
+class Bounds(NamedTuple):
+    """What all targets of a call have to be, whatever their sources: see `Request`."""
+
+    prefix: Sequence[int]
+    allowed: NDArray[np.bool_]
 
 
 class Draw(NamedTuple):
@@ -125,28 +136,35 @@ class Lot(NamedTuple):
     length: int
 
 
-def batches(sources: Sequence[Any], longest: int, rows: int | None = None) -> Iterator[Lot]:
+def batches(
+    sources: Sequence[Any], longest: int, rows: int | None = None, row_bytes: Callable[[int], int] = lambda _: 1
+) -> Iterator[Lot]:
     """Yield batches of sources sorted by length.
 
     Args:
         sources: Those of more than `longest` tokens are in no batch.
         longest: Most tokens that are read.
         rows: Rows of every batch; where absent one of `ROWS`, and fewer where sources are long.
+        row_bytes: What a row of so many source tokens takes, about.
     """
     order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: -len(sources[i]))
     many = rows is None and len(order) >= MANY
     while order:
         first = sources[order[0]]
         length = allotted(len(first))
-        size = rows or _rows(len(order), length, MOST_VALUES if is_image(first) else MOST_TOKENS)
+        most = (MOST_VALUES if is_image(first) else MOST_TOKENS) // length
+        size = rows or rows_for(len(order), row_bytes(length), most)
         wasteful = length > LENGTHS[0] and len(first) * 4 <= length * 3
         closely = many and wasteful and size == ROWS[-1] and not is_image(first)
         yield Lot(order[:size], size, length * 3 // 4 if closely else length)
         order = order[size:]
 
 
-def _rows(count: int, length: int, most: int) -> int:
-    within = [size for size in ROWS if size * length <= most] or [1]
+def rows_for(count: int, row_bytes: int, most: int = ROWS[-1]) -> int:
+    """Return the rows of a batch for some sources: one of `ROWS`, or a power of two where fewer fit."""
+    fitting = max(MOST_BATCH_BYTES // row_bytes, 1)
+    largest = min(1 << (fitting.bit_length() - 1), ROWS[-1])
+    within = sorted({size for size in (*ROWS, largest) if size <= min(max(most, 1), largest)})
     return next((size for size in within if size >= count), within[-1])
 
 
@@ -185,7 +203,7 @@ def side_by_side(run: Callable[[Lot], T], lots: Sequence[Lot]) -> Iterator[T]:
 
 
 def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
-    """Return the answers of each row, the best first; of `Decoded` there is one."""
+    """Return the answers of each row, the best first; of `Decoded` there is one, of `Hypotheses` what is possible."""
     if isinstance(decoded, Decoded) and decoded.each is not None:
         rows = zip(*map(np.asarray, decoded), strict=True)
         return [[_answer(*row)] for row in rows]
@@ -193,7 +211,11 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     if tokens.ndim == 2:
         tokens, scores = tokens[:, None], scores[:, None]
     return [
-        [Answer([token for token in one if token != PAD], score) for one, score in zip(many, of_row, strict=True)]
+        [
+            Answer([token for token in one if token != PAD], score)
+            for place, (one, score) in enumerate(zip(many, of_row, strict=True))
+            if place == 0 or score > POSSIBLE
+        ]
         for many, of_row in zip(tokens.tolist(), scores.tolist(), strict=True)
     ]
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from automl.data.tokenizers import BOS, EOS, PAD
 from automl.decoding.answers import Hypotheses, Penalty, Request
-from automl.decoding.steps import likely, rooms
+from automl.decoding.steps import forced, likely, rooms
 from automl.models.attention import MASKED, Memory
 from automl.models.ensemble import Memories, Speaker
 
@@ -57,8 +57,8 @@ def beam_search(
     def step(state: Search) -> Search:
         last = state.alive.last.reshape(-1)
         (after, _), logits = speaking.step(repeated, (state.changing, constant), last, state.position)
-        scores = _forced(likely(logits, request).reshape(rows, beam, -1), request, state.position)
-        alive, ended, origin = _extended(state, scores, penalty)
+        scores = likely(logits.reshape(rows, beam, -1), request, state.position)
+        alive, ended, origin = _extended(state, _prefixed(scores, request, state.position), penalty)
         flat = (jnp.arange(rows)[:, None] * beam + origin).reshape(-1)
         alive, ended = _where(state.position < most, (alive, ended), (state.alive, state.ended))
         return Search(state.position + 1, alive, ended, jax.tree.map(lambda leaf: _taken(leaf, flat), after))
@@ -76,13 +76,14 @@ def beam_search(
 
 
 def _begin(source: Int[Array, "batch source"], length: int, beam: int, changing: Any) -> Search:
-    """Return the search before the first token: of each row one target; of a row of padding, ended ones."""
+    """Return the search before the first token: of each row one target; of a row of padding, one that has ended."""
     rows, nothing = source.shape[0], (source == PAD).all(axis=1)[:, None]
     tokens = jnp.full((rows, beam, length), PAD, jnp.int32)
     only = jnp.broadcast_to(jnp.where(jnp.arange(beam) == 0, 0.0, IMPOSSIBLE), (rows, beam))
     ranks = jnp.where(jnp.broadcast_to(nothing, only.shape), 0.0, IMPOSSIBLE)
     alive = Alive(tokens, jnp.full((rows, beam), BOS, jnp.int32), jnp.where(nothing, IMPOSSIBLE, only))
-    return Search(jnp.zeros((), jnp.int32), alive, Hypotheses(tokens, ranks, ranks), changing)
+    ended = Hypotheses(tokens, jnp.where(nothing, only, IMPOSSIBLE), ranks)
+    return Search(jnp.zeros((), jnp.int32), alive, ended, changing)
 
 
 def _extended(
@@ -149,13 +150,13 @@ def _rank(scores: Float[Array, "*shape"], length: Int[Array, "*sizes"], penalty:
     return scores / jnp.maximum(length, 1).astype(scores.dtype) ** penalty.power
 
 
-def _forced(
+def _prefixed(
     scores: Float[Array, "batch beam vocabulary"], request: Request, position: Int[Array, ""]
 ) -> Float[Array, "batch beam vocabulary"]:
     """Rule out all but the token of the prefix, where there is one."""
     if request.prefix is None:
         return scores
-    token = jax.lax.dynamic_index_in_dim(request.prefix, position, axis=1)[:, :, None]
+    token = forced(request.prefix, position)[:, None, None]
     open_ = (token == PAD) | (jnp.arange(scores.shape[-1], dtype=token.dtype)[None, None] == token)
     return jnp.where(open_, scores, IMPOSSIBLE)
 

@@ -36,16 +36,30 @@ def sayable(logits: Float[Array, "*batch vocabulary"]) -> Float[Array, "*batch v
     return jnp.where(np.isin(np.arange(logits.shape[-1]), NEVER), MASKED, logits)
 
 
-def likely(logits: Float[Array, "batch vocabulary"], request: Request) -> Float[Array, "batch vocabulary"]:
-    """Return log-probabilities among the tokens that may be said, and the unknown one where there is doubt."""
+def likely(
+    logits: Float[Array, "*batch vocabulary"], request: Request, position: Int[Array, ""]
+) -> Float[Array, "*batch vocabulary"]:
+    """Return log-probabilities among the tokens that may be said, and the unknown one where there is doubt.
+
+    In a prefix whatever is no special token may be said.
+    """
     said = sayable(logits)
     if request.allowed is not None:
-        said = jnp.where(jnp.broadcast_to(request.allowed, said.shape), said, MASKED)
+        allowed = jnp.broadcast_to(request.allowed, said.shape)
+        if request.prefix is not None:
+            given = (forced(request.prefix, position) != PAD).reshape(-1, *(1,) * (said.ndim - 1))
+            allowed = allowed | jnp.broadcast_to(given, said.shape)
+        said = jnp.where(allowed, said, MASKED)
     if request.doubt is None:
         return jax.nn.log_softmax(said, axis=-1)
     unknown = jnp.broadcast_to((jnp.arange(logits.shape[-1]) == UNK) & request.doubt, logits.shape)
     scores = jax.nn.log_softmax(jnp.where(unknown, logits, said), axis=-1)
     return jnp.where(unknown, MASKED, scores)
+
+
+def forced(prefix: Int[Array, "batch target"], position: Int[Array, ""]) -> Int[Array, "batch"]:
+    """Return the tokens of prefixes at a position, `PAD` behind their end."""
+    return jax.lax.dynamic_index_in_dim(prefix, position, axis=1, keepdims=False)
 
 
 def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:
@@ -89,7 +103,7 @@ def walk(
 
     def step(state: Walk) -> Walk:
         carry, logits = speaking.step(memory, state.carry, state.last, state.position)
-        scores = likely(logits, request)
+        scores = likely(logits, request, state.position)
         chosen = _prefixed(choose(scores, state.position), request, state.position)
         gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
         ended = state.ended | (chosen == EOS)
@@ -125,8 +139,8 @@ def _prefixed(chosen: Int[Array, "batch"], request: Request, position: Int[Array
     """Take the token of the prefix in place of the chosen one, where there is one."""
     if request.prefix is None:
         return chosen
-    forced = jax.lax.dynamic_index_in_dim(request.prefix, position, axis=1, keepdims=False)
-    return jnp.where(forced == PAD, chosen, forced)
+    given = forced(request.prefix, position)
+    return jnp.where(given == PAD, chosen, given)
 
 
 def _stopped(

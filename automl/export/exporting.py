@@ -15,19 +15,27 @@ from typing import Any
 from automl.bundle import Bundle, check_replaceable, put_in_place, write_bundle
 from automl.data.pixels import ids
 from automl.data.tokenizers import Tokenizer
-from automl.description import described
+from automl.description import Description, described
 from automl.errors import InputError
 from automl.export.forms import FORMS
 from automl.export.runtimes import Form
 from automl.metrics import METRICS, TextMetric
 
 ROWS = 200
+OWN = "automl.load"
+MOST_SECONDS = 1800.0
+"""That writing a form may take, or running it."""
 EXTRAS = {"onnx": "onnx", "ctranslate2": "ctranslate2", "ctranslate2-int8": "ctranslate2"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Real sources by which forms are compared: their tokens, and the acceptable targets of each."""
+    """Real sources by which forms are compared.
+
+    Attributes:
+        sources: Their tokens.
+        references: The acceptable targets of the first of them. The others are of train: scores of these say little.
+    """
 
     sources: Sequence[Sequence[int]]
     references: Sequence[Sequence[str]]
@@ -41,6 +49,7 @@ class Compared:
         same: Share of sources with the same tokens.
         apart: Largest difference of log-probabilities where the tokens are the same.
         speed: How many times as fast it decoded them.
+        jax: Whether JAX was imported for it.
         scores: The objective of the model and of the form, where they can differ.
     """
 
@@ -48,6 +57,7 @@ class Compared:
     same: float
     apart: float
     speed: float
+    jax: bool
     scores: tuple[float, float] | None = None
 
 
@@ -89,21 +99,18 @@ def _export(
             _judge(name, form, found[name])
             say(_told(name, found[name]))
             if name == "int8":
-                _record(bundle, inside, found[name])
+                _record(bundle, inside, found[name], len(sample.references))
         put_in_place(whole, folder)
     if found:
-        say(_fastest(found))
+        say(_fastest(described(bundle.config), found))
     return found
 
 
 def _check(bundle: Bundle, name: str, form: Form) -> None:
     description = described(bundle.config)
-    if description.others and name != "int8":
-        raise InputError(f"--format {name}: cannot hold an ensemble; int8 can, or name one trial by --trial")
     why = form.refusal(description)
     if why is not None:
-        can = [other for other, each in FORMS.items() if each.refusal(description) is None]
-        raise InputError(f"--format {name}: cannot hold this model ({why}); {', '.join(can)} can")
+        raise InputError(f"--format {name}: cannot hold this model ({why}); {', '.join(_holding(description))} can")
     missing = [package for package in form.packages if find_spec(package) is None]
     if missing:
         extra = EXTRAS.get(name)
@@ -111,18 +118,29 @@ def _check(bundle: Bundle, name: str, form: Form) -> None:
         raise InputError(f"--format {name}: {missing[0]} is not installed; {remedy}")
 
 
+def _holding(description: Description) -> list[str]:
+    """Return the forms that can hold a model."""
+    return [name for name, form in FORMS.items() if form.refusal(description) is None]
+
+
 def _child(task: str, name: str, folder: Path, *rest: object, text: str = "") -> Any:
     command = [sys.executable, "-m", "automl.export.child", task, name, str(folder), *map(str, rest)]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)  # noqa: S603
+    what = f"--format {name}: this model could not be {'written' if task == 'write' else 'run'}"
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, input=text, capture_output=True, text=True, check=False, timeout=MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"{what} within {MOST_SECONDS:,g} s; use a faster machine, or a smaller --trial") from None
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise InputError(f"--format {name}: this model could not be {'written' if task == 'write' else 'run'} ({last})")
+        raise InputError(f"{what} ({last})")
     return json.loads(done.stdout)
 
 
 def _run(name: str, folder: Path, sample: Sample) -> Any:
     return _child(
-        "run", name, folder, "twice", text=json.dumps([list(map(int, ids(source))) for source in sample.sources])
+        "run", name, folder, "timed", text=json.dumps([list(map(int, ids(source))) for source in sample.sources])
     )
 
 
@@ -134,19 +152,18 @@ def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) 
     apart = max((each if math.isfinite(each) else math.inf for each in differences), default=0.0)
     scores = None if form.agreement == 1 else (_score(bundle, own, sample), _score(bundle, other, sample))
     speed = own["seconds"] / max(other["seconds"], 1e-9)
-    return Compared(rows, sum(same) / max(rows, 1), apart, speed, scores)
+    return Compared(rows, sum(same) / max(rows, 1), apart, speed, other["jax"], scores)
 
 
 def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
-    """Return the objective of what was said; that of exact matches where the objective is no score of texts."""
+    """Return the objective of what was said where there are references; of exact matches where it scores no texts."""
     metric = METRICS[bundle.config["metrics"][0]]
     if not isinstance(metric, TextMetric):
         metric = METRICS["exact_match"]
     assert isinstance(metric, TextMetric)
-    target = Tokenizer.from_json(bundle.target_tokenizer)
-    return float(
-        metric.function(target.decode_batch(said["tokens"]), list(map(list, sample.references)), target.tokens)
-    )
+    target, references = Tokenizer.from_json(bundle.target_tokenizer), list(map(list, sample.references))
+    outputs = target.decode_batch(said["tokens"][: len(references)])
+    return float(metric.function(outputs, references, target.tokens))
 
 
 def _judge(name: str, form: Form, found: Compared) -> None:
@@ -155,6 +172,8 @@ def _judge(name: str, form: Form, found: Compared) -> None:
         raise InputError(f"--format {name}: says something else than the model on {differing} of {found.rows} sources")
     if found.apart > form.tolerance:
         raise InputError(f"--format {name}: log-probabilities are up to {found.apart:.2g} apart from the model's")
+    if found.jax and "jax" not in form.packages:
+        raise InputError(f"--format {name}: running it imports JAX, which it has to do without; leave this form out")
 
 
 def _told(name: str, found: Compared) -> str:
@@ -162,16 +181,25 @@ def _told(name: str, found: Compared) -> str:
     return told if found.scores is None else f"{told}; score {found.scores[1]:.4g} instead of {found.scores[0]:.4g}"
 
 
-def _fastest(found: Mapping[str, Compared]) -> str:
-    name, best = max(found.items(), key=lambda item: item[1].speed)
-    if best.speed <= 1:
-        return "none of them decodes faster than automl.load"
-    return f"{name} decodes fastest here: {best.speed:.2g} times as fast as automl.load"
+def _fastest(description: Description, found: Mapping[str, Compared]) -> str:
+    """Say which of what was compared decodes fastest, and what was not compared."""
+    speeds = {OWN: 1.0} | {name: each.speed for name, each in found.items()}
+    best = max(speeds, key=lambda name: speeds[name])
+    times = "" if best == OWN else f", {speeds[best]:.2g} times as fast as {OWN}"
+    others = [name for name in _holding(description) if name not in ("bundle", *found)]
+    left = f"; not compared: {', '.join(others)}" if others else ""
+    return f"of {', '.join(speeds)}, {best} decodes fastest here{times}{left}"
 
 
-def _record(bundle: Bundle, folder: Path, found: Compared) -> None:
-    """Let a quantised bundle say what it costs."""
+def _record(bundle: Bundle, folder: Path, found: Compared, scored: int) -> None:
+    """Let a quantised bundle say what it costs, by the share of `rows` and by the objective of those `scored`."""
     assert found.scores is not None
-    cost = {"rows": found.rows, "same": found.same, "float32": found.scores[0], "int8": found.scores[1]}
+    cost = {
+        "rows": found.rows,
+        "scored": scored,
+        "same": found.same,
+        "float32": found.scores[0],
+        "int8": found.scores[1],
+    }
     config = {**bundle.config, "weights": "int8"}
     write_bundle(replace(bundle, config=config, metrics={**bundle.metrics, "int8": cost}), folder)

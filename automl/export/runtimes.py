@@ -25,7 +25,7 @@ class Form:
     """An exported form.
 
     Attributes:
-        packages: What has to be installed to write and to run it.
+        packages: What has to be installed to write and to run it; what does not name `jax` runs without it.
         refusal: Says why a model cannot have this form, or nothing.
         write: Writes a model into an empty folder.
         open: Returns the runtime of such a folder, which needs nothing else.
@@ -39,6 +39,11 @@ class Form:
     open: Callable[[Path], Runtime]
     agreement: float = 1.0
     tolerance: float = 1e-3
+
+
+def of_several(description: Description) -> str | None:
+    """Return why what holds one model cannot hold an ensemble, or nothing where there is one model."""
+    return "it is an ensemble, which no single trial of --trial is" if description.others else None
 
 
 def in_batches(sources: Sequence[Sequence[int]], run: Callable[[list[list[int]]], Spoken], rows: int) -> Spoken:

@@ -40,11 +40,12 @@ def write(bundle: Bundle, folder: Path) -> None:
 def _lengths(description: Description) -> dict[str, int | None]:
     from automl.decoding.answers import LENGTHS, allotted
 
-    encoder, stem = description.configuration.encoder, description.configuration.stem
+    stem, members = description.configuration.stem, (description.configuration, *description.others)
     if not isinstance(stem, Tokens):
         values = stem.height * stem.width * stem.channels
         return {str(values): values}
-    if not (isinstance(encoder, encoders.Recurrent) and encoder.cell == "mingru"):
+    recurrent = [each.encoder for each in members if isinstance(each.encoder, encoders.Recurrent)]
+    if all(encoder.cell != "mingru" for encoder in recurrent):
         return {ANY: None}
     most = allotted(description.longest)
     return {str(length): length for length in (*(size for size in LENGTHS if size < most), most)}

@@ -13,6 +13,7 @@ from automl.data.tokenizers import PAD, Tokenizer, copies
 from automl.decoding.answers import Request
 from automl.decoding.programs import greedy
 from automl.description import described
+from automl.models.ensemble import Ensemble
 from automl.models.facts import bind
 from automl.models.seq2seq import Seq2Seq
 from search_spaces.tokenizers import Boxes
@@ -30,7 +31,8 @@ def decoding_program(bundle: Bundle) -> Decoding:
     """
     description = described(bundle.config)
     vocabularies = description.source_vocabulary, description.target_vocabulary
-    model = Seq2Seq(description.configuration, *vocabularies)
+    members = description.configuration, *description.others
+    model = Seq2Seq(members[0], *vocabularies) if len(members) == 1 else Ensemble(members, *vocabularies)
     tokenizers = map(Tokenizer.from_json, (bundle.source_tokenizer, bundle.target_tokenizer))
     source, target = tokenizers
     copied, limits = copies(source, target), description.limits

@@ -1,16 +1,30 @@
 """Decoders: the compiled programs that decode one model; the model is built only where one is not found compiled."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from automl.data.pixels import ids
 from automl.data.tokenizers import PAD
-from automl.decoding.answers import LENGTHS, ROWS, Decoded, Draw, Hypotheses, Penalty, Program, Request, allotted
+from automl.decoding.answers import (
+    LENGTHS,
+    ROWS,
+    Bounds,
+    Decoded,
+    Draw,
+    Hypotheses,
+    Penalty,
+    Program,
+    Request,
+    allotted,
+    padded,
+)
 from automl.lengths import Limits
 from automl.training.programs import Programs
 from automl.training.signature import Signature
@@ -44,11 +58,16 @@ class Decoders:
         self._check = check
         self.limits = limits
 
-    def asked(self, source: Int[Array | np.ndarray, "batch source"]) -> Request:
-        """Return the request for targets of any length up to what each source allows."""
+    def asked(self, source: Int[Array | np.ndarray, "batch source"], bounds: Bounds | None = None) -> Request:
+        """Return the request for targets up to what each source allows, and within bounds if there are any."""
         lengths = (np.asarray(source) != PAD).sum(axis=1)
         most: Any = np.array([self.limits.of(int(length)) for length in lengths], np.int32)
-        return Request(most, doubt=self._doubt)
+        if bounds is None:
+            return Request(most, doubt=self._doubt)
+        rows = len(lengths)
+        prefix: Any = padded([bounds.prefix] * rows, rows, self.length(source.shape[1]))
+        allowed: Any = bounds.allowed
+        return Request(most, prefix, allowed, doubt=self._doubt)
 
     def length(self, source: int) -> int:
         """Return the length of the arrays that hold the targets of sources padded to a length."""
@@ -94,36 +113,51 @@ class Decoders:
             for rows, length in shapes
         )
 
-    def program(self, decoding: Decoding, wanted: int = 1) -> Program:
-        """Return the program of a way to decode; a beam gives its `wanted` best."""
+    def program(self, decoding: Decoding, wanted: int = 1, bounds: Bounds | None = None) -> Program:
+        """Return the program of a way to decode; a beam gives its `wanted` best, and all keep to the bounds."""
         match decoding:
             case Greedy():
-                return self._greedy
+                return partial(self._greedy, bounds)
             case Beam():
-                return partial(self._search, decoding, wanted)
+                return partial(self._search, decoding, wanted, bounds)
             case Sampling():
-                return partial(self._sample, decoding)
+                return partial(self._sample, decoding, bounds)
 
-    def _greedy(self, parameters: Parameters, source: Any, copies: Any) -> Decoded:
-        inputs = (parameters, source, copies, self.asked(source))
+    def _greedy(self, bounds: Bounds | None, parameters: Parameters, source: Any, copies: Any) -> Decoded:
+        inputs = (parameters, source, copies, self.asked(source, bounds))
         decoded: Decoded = self.run("greedy", inputs, self.length(source.shape[1]))
         return decoded
 
-    def _search(self, beam: Beam, wanted: int, parameters: Parameters, source: Any, copies: Any) -> Hypotheses:
+    def _search(
+        self, beam: Beam, wanted: int, bounds: Bounds | None, parameters: Parameters, source: Any, copies: Any
+    ) -> Hypotheses:
         numbers: tuple[Any, Any] = np.float32(beam.length_penalty), np.int32(wanted)
-        inputs = (parameters, source, copies, self.asked(source), Penalty(*numbers))
+        inputs = (parameters, source, copies, self.asked(source, bounds), Penalty(*numbers))
         found: Hypotheses = self.run("beam", inputs, self.length(source.shape[1]), beam.beam)
         return found
 
-    def _sample(self, sampling: Sampling, parameters: Parameters, source: Any, copies: Any) -> Decoded:
-        draw = drawn(sampling, np.arange(source.shape[0], dtype=np.uint32))
-        inputs = (parameters, source, copies, self.asked(source), draw)
+    def _sample(
+        self, sampling: Sampling, bounds: Bounds | None, parameters: Parameters, source: Any, copies: Any
+    ) -> Decoded:
+        draw = drawn(sampling, np.asarray(source), [0] * source.shape[0])
+        inputs = (parameters, source, copies, self.asked(source, bounds), draw)
         decoded: Decoded = self.run("sampling", inputs, self.length(source.shape[1]))
         return decoded
 
 
-def drawn(sampling: Sampling, rows: Any) -> Draw:
-    """Return the inputs by which rows are drawn; each number of a row gives another target."""
-    seeds: Any = (np.uint64(sampling.seed) * np.uint64(0x9E3779B1) + rows.astype(np.uint64)).astype(np.uint32)
+def drawn(sampling: Sampling, sources: Iterable[Any], places: Iterable[int]) -> Draw:
+    """Return the inputs by which rows are drawn: of a source the same for the same seed, whatever is in its batch.
+
+    Where a source has several rows, each has another place among them, and gives another target.
+    """
+    first = sampling.seed * 0x9E3779B1
+    pairs = zip(sources, places, strict=True)
+    seeds: Any = np.array([(first + _mark(source) + place) % 2**32 for source, place in pairs], np.uint32)
     numbers: tuple[Any, ...] = np.float32(sampling.temperature), np.int32(sampling.top_k), np.float32(sampling.top_p)
     return Draw(seeds, *numbers)
+
+
+def _mark(source: Any) -> int:
+    """Return a number that tells a source from others, however padded."""
+    tokens = np.asarray(ids(source), np.int32)
+    return crc32(tokens[tokens != PAD].astype("<i4").tobytes())

@@ -41,7 +41,7 @@ def step_operations(configuration: Seq2Seq, extent: Extent, batches: int = 1) ->
 
 def decoding_operations(configuration: Seq2Seq, extent: Extent) -> int:
     """Return those of one more token of each row, in a cache of the target's length; the source is encoded already."""
-    source = _looked_at(configuration, extent)
+    source = looked_at(configuration, extent)
     vector = decoding.step(configuration.decoder, extent.rows, source, extent.target)
     return round((vector + _logits(configuration, extent, 1)).forward)
 
@@ -55,13 +55,13 @@ def loss(configuration: Seq2Seq, extent: Extent) -> Work:
 def model(configuration: Seq2Seq, extent: Extent) -> Work:
     """Return the work of a batch's logits."""
     size = decoders.size_of(configuration.decoder)
-    source = _looked_at(configuration, extent)
+    source = looked_at(configuration, extent)
     memory = encoded(configuration.encoder, configuration.stem, extent.rows, extent.source, size)
     vectors = decoding.outputs(configuration.decoder, extent.rows, source, extent.target)
     return memory + vectors + _logits(configuration, extent, extent.target)
 
 
-def _looked_at(configuration: Seq2Seq, extent: Extent) -> int:
+def looked_at(configuration: Seq2Seq, extent: Extent) -> int:
     """Return the positions of the encoded source."""
     if isinstance(configuration.encoder, encoders.Identity):
         return 0

@@ -10,10 +10,11 @@ import pytest
 from automl.bundle import Bundle, read_bundle, write_bundle
 from automl.decoding.generation import Generation
 from automl.errors import InputError
-from automl.export.exporting import Sample, export
+from automl.export.exporting import Sample, _child, export
+from automl.export.forms import FORMS
 from automl.inference import Model
 from automl.weights import together
-from search_spaces.decoding import Beam, Sampling
+from search_spaces.decoding import Beam, Greedy, Sampling
 from tests.automl.bundles import SMALL, TRANSFORMER, Drawn
 from tests.automl.command_line import automl, write_task
 
@@ -82,9 +83,22 @@ def test_members_that_are_none_are_refused(members: Any) -> None:
         Model(replace(bundle, config={**bundle.config, "members": members}))
 
 
-def test_other_forms_cannot_hold_an_ensemble(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot hold an ensemble; int8 can"):
-        export(ensemble(*DIFFERENT), tmp_path / "model", ["stablehlo"], Sample([], []))
+@pytest.mark.parametrize("name", ["onnx", "ctranslate2"])
+def test_forms_of_one_model_cannot_hold_an_ensemble(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it is an ensemble, .*; bundle, int8, stablehlo can"):
+        export(ensemble(*DIFFERENT), tmp_path / "model", [name], Sample([], []))
+
+
+def test_an_ensemble_says_the_same_as_stablehlo(model: Model, tmp_path: Path) -> None:
+    form, bundle = tmp_path / "stablehlo", tmp_path / "bundle"
+    form.mkdir()
+    write_bundle(ensemble(*DIFFERENT), bundle)
+    _child("write", "stablehlo", form, bundle)
+    sources = [[4, 5, 6], [11, 10, 9, 8, 7, 6, 5, 4], [4, 4, 5], [5]]
+    found = FORMS["stablehlo"].open(form)(sources)
+    own = [answers[0] for answers in model.answers(sources, Greedy())]
+    assert found.tokens == [answer.tokens for answer in own]
+    np.testing.assert_allclose(found.scores, [answer.score for answer in own], atol=1e-3)
 
 
 def test_a_search_ends_with_an_ensemble_that_is_never_worse_on_valid(tmp_path: Path) -> None:

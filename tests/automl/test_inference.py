@@ -3,23 +3,27 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, islice
+from itertools import count, islice, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import automl
 from automl.bundle import write_bundle
+from automl.decoding import answers, footprint
 from automl.decoding.generation import Generation
 from automl.errors import InputError
 from automl.inference import Model, load
 from automl.segments import ProgramFolder
+from automl.training.compilations import compilations
 from search_spaces import decoders, encoders
 from search_spaces.decoding import Beam, Sampling
 from search_spaces.seq2seq import Seq2Seq
 from tests.automl.bundles import LETTERS, Drawn
 
+LANGUAGE = Seq2Seq(encoders.Identity(), decoders.Recurrent("gru", 16, 1))
 SOURCES = ["abc", "", "hgfedcba", "aab", "cab", "bbbb"]
 
 
@@ -36,7 +40,7 @@ def model(programs: ProgramFolder) -> Model:
 
 @pytest.fixture(scope="module")
 def language_model(programs: ProgramFolder) -> Model:
-    return Model(Drawn(Seq2Seq(encoders.Identity(), decoders.Recurrent("gru", 16, 1))).bundle(), programs)
+    return Model(Drawn(LANGUAGE).bundle(), programs)
 
 
 def test_one_source_or_many_give_the_same(model: Model) -> None:
@@ -179,6 +183,90 @@ def test_a_bundle_decodes_as_it_says(model: Model, programs: ProgramFolder) -> N
     likely = [candidates[0].output for candidates in model.candidates(SOURCES, 1, Beam(4, 0.0))]
     assert searching.predict(SOURCES) == likely
     assert all(math.isfinite(score) for score in searching.score(SOURCES, likely))
+
+
+def test_outputs_begin_with_a_prefix_and_go_on_with_what_is_allowed(model: Model) -> None:
+    sources, bounds = [source for source in SOURCES if source], {"prefix": "hg", "allowed": ("a", "b")}
+    likely = model.candidates(sources, 3, Beam(4), **bounds)  # type: ignore[arg-type]
+    assert {len(candidates) for candidates in likely} == {3}
+    best = model.predict(sources, Beam(4), **bounds)  # type: ignore[arg-type]
+    assert best == [candidates[0].output for candidates in likely]
+    greedy = model.predict(sources, **bounds)  # type: ignore[arg-type]
+    for output in (*greedy, *(candidate.output for candidates in likely for candidate in candidates)):
+        assert output[:2] == "hg"
+        assert set(output[2:]) <= {"a", "b"}
+    assert len(set(greedy)) > 1
+
+
+def test_for_an_empty_source_nothing_is_said_and_once(model: Model) -> None:
+    assert model.candidates([""], 3, Beam(4)) == [[("", 0.0)]]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reason"),
+    [
+        ({"prefix": "a" * 13}, "prefix has 13 tokens; an output has 12 at most"),
+        ({"prefix": "xyz"}, "'xyz' holds what is no token of this model"),
+        ({"allowed": ("a", "abc")}, "'abc' is no token of this model"),
+    ],
+)
+def test_what_no_output_can_hold_is_refused(model: Model, bounds: Any, reason: str) -> None:
+    for ask in (model.predict, lambda sources, **bounds: model.candidates(sources, 2, **bounds)):
+        with pytest.raises(InputError, match=reason):
+            ask(["a"], **bounds)
+
+
+def test_what_is_drawn_for_a_source_follows_from_it_and_the_seed(model: Model) -> None:
+    how = Sampling(3.0, seed=3)
+    together = model.predict(SOURCES, how)
+    assert together == [model.predict([source], how)[0] for source in SOURCES]
+    assert together == [model.generate(source, Generation(how))[0] for source in SOURCES]
+    assert model.predict(SOURCES[::-1] * 2, how) == together[::-1] * 2
+    assert len(set(together)) == len(SOURCES)
+    assert together != model.predict(SOURCES, Sampling(3.0, seed=4))
+
+
+def test_odd_inputs_within_the_buckets_compile_nothing_new() -> None:
+    counted, model = compilations(), Model(Drawn().bundle())
+    for length, rows in product((8, 16), (1, 8)):
+        model.predict(["a" * length] * rows)
+    model.predict(["a"], prefix="b")
+    before = counted.count
+    for lengths in ([1], [3, 7], [9, 16, 2], [5] * 8, [0, 11, 1, 6], [13]):
+        assert len(model.predict([LETTERS[length % 8] * length for length in lengths])) == len(lengths)
+    model.predict(["bcd"], prefix="hg", allowed=("a", "e"))
+    assert counted.count == before
+    model.predict(["a" * 17])
+    assert counted.count > before
+
+
+def test_sources_that_take_much_are_decoded_a_few_at_a_time_or_refused(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how, targets = Generation(Sampling(2.0)), ["ab"] * len(SOURCES)
+    whole = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets)
+    monkeypatch.setattr(answers, "MOST_BATCH_BYTES", 1)
+    alone = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets)
+    assert alone[:2] == whole[:2]
+    assert alone[2] == pytest.approx(whole[2], abs=1e-4)
+    monkeypatch.setattr(footprint, "MOST_ROW_BYTES", 1)
+    for ask in (
+        lambda: model.predict(["abc"]),
+        lambda: model.candidates(["abc"], 3),
+        lambda: model.generate("abc"),
+        lambda: next(model.stream("abc")),
+        lambda: model.score(["abc"], ["a"]),
+        lambda: model.attention("abc", "a"),
+    ):
+        with pytest.raises(InputError, match=r"a source of 8 and a target of .* tokens .*would take"):
+            ask()
+
+
+def test_what_is_drawn_without_a_source_may_be_as_long_as_for_the_longest_of_train(programs: ProgramFolder) -> None:
+    lengths = {"sources": [8, 64], "most": [5, 12], "grows": True}
+    decoding = {"method": "greedy", "max_length": 12, "lengths": lengths}
+    speaking = Drawn(LANGUAGE, end=-100.0).bundle(decoding=decoding)
+    assert len(Model(speaking, programs).generate()[0]) == 12
 
 
 def test_outputs_may_be_longer_for_longer_sources_than_train_had(programs: ProgramFolder) -> None:

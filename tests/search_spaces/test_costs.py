@@ -9,10 +9,12 @@ from automl.models.seq2seq import Seq2Seq as Model
 from search_spaces import attention, decoders, embeddings, encoders, outputs, presets
 from search_spaces.costs import (
     Extent,
+    decoding_memory,
     decoding_operations,
     fewest_and_most_parameters,
     forward_operations,
     parameters,
+    scoring_memory,
     step_memory,
     step_operations,
 )
@@ -139,6 +141,34 @@ def test_memory_is_so_over_a_sample_of_all_configurations_and_shapes() -> None:
         vocabularies = draw.choice([30, 200, 1000]), draw.choice([30, 200, 1000])
         rows, source, target = draw.choice([8, 32, 64]), draw.choice([8, 24, 48]), draw.choice([8, 24, 48])
         assert_bounded(configuration, Extent(*vocabularies, rows, source, target))
+
+
+COPYING = Seq2Seq(
+    encoders.Transformer(64, 1, 4, SHARED, embeddings.Rotary(), "rms", False, "swiglu"),
+    decoders.Transformer(64, 2, 4, SHARED, embeddings.RelativeBias(), "rms", False, "swiglu"),
+    POINTER,
+)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "beam"),
+    [
+        (COPYING, 4),
+        *(
+            pytest.param(configuration, beam, marks=pytest.mark.slow)
+            for beam in (1, 4)
+            for configuration in CASES
+            if configuration != COPYING
+        ),
+    ],
+)
+def test_memory_of_decoding_and_scoring_is_about_what_xla_allots(configuration: Seq2Seq, beam: int) -> None:
+    extent = Extent(200, 200, rows=16, source=96, target=128)
+    for counted, allotted in (
+        (decoding_memory(configuration, extent, beam), compiled.decoding_memory(configuration, extent, beam)),
+        (scoring_memory(configuration, extent), compiled.scoring_memory(configuration, extent)),
+    ):
+        assert 0.9 * allotted < counted < 3.5 * allotted
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)

@@ -11,14 +11,26 @@ from automl.data.tokenizers import EOS, PAD
 from automl.decoding.answers import Decoded, Draw, Hypotheses, Penalty, Request, answered
 from automl.decoding.programs import beam_program, sampling_program
 from automl.decoding.sampling import among
-from tests.automl.decoding.slow import COPIES, LENGTH, SOURCE, opinionated, slow_beam, slow_walk
+from tests.automl.decoding.slow import (
+    ANY,
+    COPIES,
+    DECODED,
+    LENGTH,
+    SOURCE,
+    opinionated,
+    slow_beam,
+    slow_walk,
+    source_of,
+)
 from tests.automl.models.cases import CASES, VOCABULARY
 
 pytestmark = pytest.mark.usefixtures("strict_types")
 
-DRAWING = {name: sampling_program(case.model, LENGTH) for name, case in CASES.items()}
-SEARCHING = {name: beam_program(case.model, LENGTH, 3) for name, case in CASES.items()}
+DRAWING = {name: sampling_program(case.model, LENGTH) for name, case in DECODED.items()}
+SEARCHING = {name: beam_program(case.model, LENGTH, 3) for name, case in DECODED.items()}
 FREE = np.full((3, LENGTH), PAD, np.int32)
+BEGUN = np.array([[6, 5, PAD, PAD, PAD], [PAD] * LENGTH, [9, *[PAD] * (LENGTH - 1)]], np.int32)
+SOME = np.isin(np.arange(VOCABULARY), [EOS, 5, 7, 8, 11])
 SEEDS = np.array([7, 8, 9], np.uint32)
 
 
@@ -27,12 +39,25 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=DECODED)
+def any_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def drawn(
-    name: str, temperature: float, top_k: int = 0, top_p: float = 1.0, prefix: Any = FREE, stops: Any = ((PAD, PAD),)
+    name: str,
+    temperature: float,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    prefix: Any = FREE,
+    allowed: Any = ANY,
+    stops: Any = ((PAD, PAD),),
+    **biases: float,
 ) -> Any:
-    request = Request(jnp.int32(LENGTH), jnp.asarray(prefix), None, jnp.asarray(stops, jnp.int32))
+    request = Request(jnp.int32(LENGTH), *map(jnp.asarray, (prefix, allowed, np.array(stops, np.int32))))
     draw = Draw(jnp.asarray(SEEDS), jnp.float32(temperature), jnp.int32(top_k), jnp.float32(top_p))
-    found: Decoded = DRAWING[name](opinionated(CASES[name]), SOURCE, COPIES, request, draw)
+    case = DECODED[name]
+    found: Decoded = DRAWING[name](opinionated(case, **biases), source_of(case), COPIES, request, draw)
     return [answers[0].tokens for answers in answered(found)], np.asarray(found.scores)
 
 
@@ -53,14 +78,11 @@ def by_chance(temperature: float, top_k: int = 0, top_p: float = 1.0) -> Any:
     return choose
 
 
-def test_without_warmth_the_likeliest_is_drawn_behind_a_prefix_and_until_a_stop(name: str) -> None:
-    parameters = opinionated(CASES[name])
-    prefix = FREE.copy()
-    prefix[0, :2], prefix[2, 0] = (6, 5), 9
-    outputs, scores = drawn(name, 0.0, prefix=prefix, stops=((5, 5), (PAD, 11), (PAD, PAD)))
-    expected, totals = slow_walk(
-        CASES[name], parameters, lambda likely, _: likely.argmax(axis=1), prefix, ((5, 5), (11,))
-    )
+def test_without_warmth_the_likeliest_that_is_allowed_is_drawn_behind_a_prefix_and_until_a_stop(any_name: str) -> None:
+    case, stops = DECODED[any_name], ((5, 5), (11,))
+    outputs, scores = drawn(any_name, 0.0, prefix=BEGUN, allowed=SOME, stops=((5, 5), (PAD, 11), (PAD, PAD)))
+    greedily = lambda likely, _: likely.argmax(axis=1)  # noqa: E731
+    expected, totals = slow_walk(case, opinionated(case), greedily, BEGUN, stops, SOME)
     assert outputs == expected
     np.testing.assert_allclose(scores, totals, atol=1e-3)
     assert outputs[0][:2] == [6, 5]
@@ -77,10 +99,10 @@ def test_what_is_drawn_follows_from_the_seed_and_the_probabilities(
     np.testing.assert_allclose(scores, totals, atol=1e-3)
 
 
-def searched(name: str, power: float, wanted: int = 3, **biases: float) -> Any:
-    penalty = Penalty(jnp.float32(power), jnp.int32(wanted))
-    parameters = opinionated(CASES[name], **biases)
-    found: Hypotheses = SEARCHING[name](parameters, SOURCE, COPIES, Request(jnp.int32(LENGTH)), penalty)
+def searched(name: str, power: float, wanted: int = 3, prefix: Any = FREE, allowed: Any = ANY, **biases: float) -> Any:
+    penalty, case = Penalty(jnp.float32(power), jnp.int32(wanted)), DECODED[name]
+    request = Request(jnp.int32(LENGTH), *map(jnp.asarray, (prefix, allowed)))
+    found: Hypotheses = SEARCHING[name](opinionated(case, **biases), source_of(case), COPIES, request, penalty)
     return answered(found)
 
 
@@ -91,6 +113,22 @@ def test_a_beam_finds_what_the_slow_search_finds(name: str, power: float, bias: 
         expected = slow_beam(CASES[name], opinionated(CASES[name], eos=bias), SOURCE[row], power)
         assert [answer.tokens for answer in answers] == [said for said, _ in expected]
         assert [answer.score for answer in answers] == pytest.approx([total for _, total in expected], abs=1e-3)
+
+
+def test_a_beam_keeps_to_a_prefix_and_to_tokens_that_are_allowed(any_name: str) -> None:
+    case = DECODED[any_name]
+    for row, answers in enumerate(searched(any_name, 1.0, prefix=BEGUN, allowed=SOME, eos=2.0)):
+        begun = [token for token in BEGUN[row] if token != PAD]
+        expected = slow_beam(case, opinionated(case, eos=2.0), source_of(case)[row], 1.0, begun, SOME)
+        assert [answer.tokens for answer in answers] == [said for said, _ in expected]
+        assert [answer.score for answer in answers] == pytest.approx([total for _, total in expected], abs=1e-3)
+
+
+def test_a_beam_gives_no_more_than_there_is() -> None:
+    name = "recurrent -> recurrent, additive"
+    nothing = np.isin(np.arange(VOCABULARY), [EOS])
+    found = searched(name, 1.0, prefix=BEGUN, allowed=nothing)
+    assert [[answer.tokens for answer in answers] for answers in found] == [[[6, 5]], [[]], [[9]]]
 
 
 def test_asking_for_the_best_alone_gives_the_same_best(name: str) -> None:
@@ -115,27 +153,10 @@ def test_a_beam_as_wide_as_all_there_is_finds_the_likeliest_target_of_all() -> N
         assert found[row][0].tokens == list(max(scores, key=lambda target: scores[target]))[:-1]
 
 
-def test_tokens_that_are_not_allowed_are_never_said() -> None:
-    case = CASES["recurrent -> recurrent, additive"]
-    allowed = np.isin(np.arange(VOCABULARY), [EOS, 7, 8])
-    request = Request(jnp.int32(LENGTH), None, jnp.asarray(allowed))
-    draw = Draw(jnp.asarray(SEEDS), jnp.float32(3.0), jnp.int32(0), jnp.float32(1.0))
-    parameters = opinionated(case, eos=-100.0)
-    drawn = answered(DRAWING["recurrent -> recurrent, additive"](parameters, SOURCE, COPIES, request, draw))
-    penalty = Penalty(jnp.float32(1.0), jnp.int32(3))
-    searched = answered(SEARCHING["recurrent -> recurrent, additive"](parameters, SOURCE, COPIES, request, penalty))
-    for answers in (*drawn, *searched):
-        assert {token for answer in answers for token in answer.tokens} <= {7, 8}
-    assert all(answers[0].tokens for answers in drawn)
-
-
-def test_a_beam_begins_with_the_prefix() -> None:
-    case, prefix = CASES["recurrent -> recurrent, additive"], FREE.copy()
-    prefix[:, :2] = (6, 5)
-    request = Request(jnp.int32(LENGTH), jnp.asarray(prefix))
-    penalty = Penalty(jnp.float32(1.0), jnp.int32(3))
-    found = SEARCHING["recurrent -> recurrent, additive"](opinionated(case), SOURCE, COPIES, request, penalty)
-    assert all(answer.tokens[:2] == [6, 5] for answers in answered(found) for answer in answers)
+def test_tokens_that_are_not_allowed_are_never_drawn() -> None:
+    outputs, _ = drawn("recurrent -> recurrent, additive", 3.0, allowed=SOME, eos=-100.0)
+    assert {token for output in outputs for token in output} <= set(np.flatnonzero(SOME).tolist())
+    assert all(outputs)
 
 
 def test_the_likeliest_token_always_stays() -> None:

@@ -12,6 +12,7 @@ from automl.decoding import steps
 from automl.decoding.answers import (
     LENGTHS,
     MANY,
+    MOST_BATCH_BYTES,
     MOST_TOKENS,
     Decoded,
     Lot,
@@ -21,8 +22,12 @@ from automl.decoding.answers import (
     padded,
     side_by_side,
 )
+from automl.decoding.footprint import MOST_ROW_BYTES, Footprint
 from automl.decoding.programs import greedy_program
 from automl.decoding.steps import rooms, sayable
+from automl.errors import InputError
+from search_spaces import attention, decoders, encoders
+from search_spaces.seq2seq import Seq2Seq
 from tests.automl.decoding.slow import COPIES, LENGTH, SOURCE, opinionated
 from tests.automl.models.cases import CASES, tokens
 
@@ -100,6 +105,24 @@ def test_long_sources_come_in_smaller_batches() -> None:
     assert [(len(lot.members), lot.rows) for lot in taken] == [(1, 1), *[(8, 8)] * 8, (7, 8)]
     assert sorted(index for lot in taken for index in lot.members) == list(range(72))
     assert all(lot.rows * lot.length <= MOST_TOKENS for lot in taken)
+
+
+@pytest.mark.parametrize(("share", "rows"), [(64, 64), (63, 32), (8, 8), (7, 4), (0.5, 1)])
+def test_batches_are_smaller_where_rows_take_more(share: float, rows: int) -> None:
+    taken = list(batches([[4] * 9] * 64, 99, row_bytes=lambda length: int(MOST_BATCH_BYTES / share)))
+    assert [(len(lot.members), lot.rows) for lot in taken] == [(rows, rows)] * (64 // rows)
+
+
+def test_a_row_that_alone_takes_too_much_is_refused_with_what_would_be_less() -> None:
+    kind = decoders.Transformer(512, 6, 4, attention.MultiHead(8))
+    large = Footprint((Seq2Seq(encoders.Identity(), kind),), 100, 100)
+    assert large.decoding(8, 4096) < MOST_ROW_BYTES
+    with pytest.raises(
+        InputError, match=r"of 4,096 tokens by a beam of 64 would take 1\d\.\d GiB; 4 at most: .* a smaller"
+    ):
+        large.decoding(8, 4096, 64)
+    with pytest.raises(InputError, match=r"would take .* GiB; 4 at most: ask for fewer tokens"):
+        large.scoring(8, 32768)
 
 
 def test_full_batches_of_many_sources_are_padded_less() -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from automl.bundle import read_bundle, write_bundle
 from automl.commands.winners import FormName
+from automl.data.table import TokenTable
 from automl.description import described
 from automl.errors import InputError
 from automl.export import exporting
-from automl.export.exporting import Sample, export
+from automl.export.exporting import ROWS, Sample, export
 from automl.export.forms import FORMS
+from automl.records import sample
 from automl.weights import quantised
 from search_spaces import attention, decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
@@ -49,7 +51,10 @@ def test_several_forms_lie_inside_the_bundle(runs: Any, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "onnx" / "tokenizer.source.json").is_file()
     assert read_bundle(tmp_path / "model").config["kind"] == "sequence_to_sequence"
     assert (found["onnx"].same, found["onnx"].apart, found["onnx"].speed) == (1, 0, 1)
-    assert told[-1] == "none of them decodes faster than automl.load"
+    assert told[-1] == (
+        "of automl.load, onnx, ctranslate2, automl.load decodes fastest here; "
+        "not compared: int8, stablehlo, ctranslate2-int8"
+    )
     assert told[0] == "onnx: 100.0% of 3 sources as the model says them, 1 times as fast"
 
 
@@ -59,6 +64,7 @@ def test_several_forms_lie_inside_the_bundle(runs: Any, tmp_path: Path) -> None:
         ({"tokens": [[4], [5], [7]]}, "says something else than the model on 1 of 3 sources"),
         ({"scores": [-1.0, -2.5, -3.0]}, "log-probabilities are up to 0.5 apart"),
         ({"scores": [-1.0, float("nan"), -3.0]}, "apart from the model's"),
+        ({"jax": True}, "imports JAX, which it has to do without"),
     ],
 )
 def test_a_form_that_says_something_else_leaves_nothing_of_any(
@@ -71,16 +77,38 @@ def test_a_form_that_says_something_else_leaves_nothing_of_any(
 
 
 def test_what_int8_costs_is_said_and_kept(runs: Any, tmp_path: Path) -> None:
-    several = Sample(SAMPLE.sources * 4, [["a"], ["b"], ["c"]] * 4)
-    own = {**SAID, "tokens": [[4], [5], [6]] * 4, "scores": [-1.0] * 12}
+    several = Sample([*SAMPLE.sources * 4, [9]], [["a"], ["b"], ["c"]] * 4)  # the last one is of train
+    own = {**SAID, "tokens": [*[[4], [5], [6]] * 4, [7]], "scores": [-1.0] * 13}
     runs("bundle", own)
     told: list[str] = []
     runs("int8", {**own, "tokens": [[5], *own["tokens"][1:]], "seconds": 1.0})
     export(BUNDLE, tmp_path / "model", ["int8"], several, told.append)
     assert told[0].endswith("score 0.08333 instead of 0")
-    assert told[1] == "int8 decodes fastest here: 2 times as fast as automl.load"
+    assert told[1].startswith("of automl.load, int8, int8 decodes fastest here, 2 times as fast as automl.load; ")
     cost = read_bundle(tmp_path / "model" / "int8").metrics["int8"]
-    assert cost == {"rows": 12, "same": 11 / 12, "float32": 0.0, "int8": pytest.approx(1 / 12)}
+    assert cost == {"rows": 13, "scored": 12, "same": 12 / 13, "float32": 0.0, "int8": pytest.approx(1 / 12)}
+
+
+def test_what_needs_jax_may_import_it(runs: Any, tmp_path: Path) -> None:
+    runs("stablehlo", {"jax": True})
+    assert export(BUNDLE, tmp_path / "model", ["stablehlo"], SAMPLE)["stablehlo"].jax
+
+
+def test_a_process_that_takes_too_long_is_ended_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "MOST_SECONDS", 0.01)
+    with pytest.raises(InputError, match=r"--format bundle: .* not be run within 0.01 s; use a faster machine"):
+        export(BUNDLE, tmp_path / "model", ["int8"], SAMPLE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_has_sources_of_test_and_train_where_valid_has_too_few(reversals: TokenTable) -> None:
+    found = sample(reversals, 30)
+    assert len(found.sources) == len(set(map(tuple, found.sources))) == ROWS
+    assert found.references == [*reversals.references("valid"), *reversals.references("test")]
+    assert found.sources[70] == reversals.source_tokenizer.encode_batch(["abc"])[0]
+    assert len(sample(reversals, 3).sources) == 1  # all others are longer
 
 
 def test_the_command_line_knows_every_form() -> None:

@@ -37,7 +37,7 @@ TRANSFORMERS = {
 
 def needs(*packages: str) -> pytest.MarkDecorator:
     missing = [package for package in packages if find_spec(package) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not installed")
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed: make test-exports")
 
 
 def own(bundle: Bundle) -> Spoken:
@@ -81,7 +81,13 @@ def test_every_family_says_the_same_as_stablehlo(name: str, tmp_path: Path) -> N
 @needs("flatbuffers")
 def test_mingru_has_a_program_for_each_length_as_stablehlo(tmp_path: Path) -> None:
     check("stablehlo", Seq2Seq(encoders.Recurrent("mingru", 8, 1, True), SMALL.decoder), tmp_path)
-    assert {file.stem for file in tmp_path.glob("stablehlo/*.stablehlo")} == {"8", "16", "32"}
+    programs = {
+        file.stem: jax.export.deserialize(bytearray(file.read_bytes())) for file in tmp_path.glob("*/*.stablehlo")
+    }
+    assert {program.platforms for program in programs.values()} == {("cpu", "cuda", "tpu")}
+    assert {name: str(program.in_avals[-1].shape[1]) for name, program in programs.items()} == {
+        name: name for name in ("8", "16", "32")
+    }
 
 
 @needs("jax2onnx", "onnxruntime")
@@ -110,4 +116,6 @@ def test_a_fresh_process_says_what_the_model_says(tmp_path: Path, monkeypatch: p
     sample = Sample(SOURCES, [["a"] for _ in SOURCES])
     found = export(Drawn(SMALL, end=2.0).bundle(), tmp_path / "model", ["stablehlo"], sample)
     assert found["stablehlo"].same == 1
-    assert (tmp_path / "model" / "stablehlo" / "any.stablehlo").is_file()
+    written = jax.export.deserialize(bytearray((tmp_path / "model" / "stablehlo" / "any.stablehlo").read_bytes()))
+    assert written.platforms == ("cpu", "cuda", "tpu")
+    assert written.in_avals[-1].shape[0] != written.in_avals[-1].shape[1]  # both are free

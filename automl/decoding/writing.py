@@ -1,0 +1,89 @@
+"""Writing: what is asked of outputs in words, as the tokens of a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.tokenizers import EOS, UNK, Tokenizer, normalise
+from automl.decoding.answers import MOST_TOKENS, Bounds, Request, allotted, padded
+from automl.decoding.generation import Generation
+from automl.decoding.reading import text_of
+from automl.decoding.texts import stop_rows
+from automl.errors import InputError
+from automl.lengths import Limits
+from search_spaces import tokenizers
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every output that is drawn for a source: most tokens, prefix and tokens allowed, stops."""
+
+    most: int
+    bounds: Bounds
+    stops: Sequence[Sequence[int]]
+
+    @property
+    def length(self) -> int:
+        """Length of the arrays that hold the outputs."""
+        return allotted(self.most)
+
+    def request(self, rows: int) -> Request:
+        """Return the request with every part, so that one program serves all, for a batch of so many rows."""
+        most: Any = np.int32(self.most)
+        stops: Any = np.array(self.stops, np.int32)
+        prefix: Any = padded([self.bounds.prefix] * rows, rows, self.length)
+        allowed: Any = self.bounds.allowed
+        return Request(most, prefix, allowed, stops)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a model writes: the tokenizer of its targets, and how many tokens these may have."""
+
+    tokenizer: Tokenizer
+    limits: Limits
+
+    def tokens(self, text: str) -> list[int]:
+        """Return a text as tokens."""
+        return self.tokenizer.encode_batch([normalise(text_of(text))])[0]
+
+    def bounds(self, prefix: str, allowed: Sequence[str] | None, most: int) -> Bounds:
+        """Return what a prefix and tokens that are allowed mean for outputs of so many tokens at most.
+
+        Raises:
+            InputError: The prefix is longer than that, or it or what is allowed holds what is no token.
+        """
+        begun = self.tokens(prefix) if prefix else []
+        if UNK in begun:
+            raise InputError(f"prefix {prefix!r} holds what is no token of this model; use tokens that it knows")
+        if len(begun) > most:
+            raise InputError(f"prefix has {len(begun):,} tokens; an output has {most:,} at most, these included")
+        return Bounds(begun, self._allowed(allowed))
+
+    def most(self, source: Sequence[int] | None) -> int:
+        """Return the most tokens of an output for a source; where none is read, as many as for the longest of train."""
+        return self.limits.usual if source is None else self.limits.of(len(source))
+
+    def asked(self, how: Generation, source: Sequence[int] | None) -> Asked:
+        """Return what is asked of outputs for a source, or of outputs without any.
+
+        Raises:
+            InputError: There are too many tokens, or the prefix or what is allowed holds what is none.
+        """
+        most = how.most or self.most(source)
+        if most > MOST_TOKENS:
+            raise InputError(f"{most:,} tokens are asked for; {MOST_TOKENS:,} at most are said at once")
+        learnt = self.tokenizer.kind in tokenizers.LEARNT
+        stops = stop_rows(iter([] if learnt else map(self.tokens, how.stops)))
+        return Asked(most, self.bounds(how.prefix, how.allowed, most), stops)
+
+    def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
+        known = self.tokenizer.vocabulary
+        if unknown := [token for token in tokens or () if token not in known]:
+            raise InputError(f"{unknown[0]!r} is no token of this model; allow tokens that it knows")
+        allowed = np.full(self.tokenizer.size, tokens is None)
+        allowed[[EOS, *(known[token] for token in tokens or ())]] = True
+        return allowed
