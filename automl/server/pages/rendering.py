@@ -26,8 +26,10 @@ def duration(seconds: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """Write a score."""
-    return "–" if value is None else f"{value:.4g}"
+    """Write a score, or a cost."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def setting(value: Any) -> str:
