@@ -12,13 +12,13 @@ from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 
 STYLE = """
-:root{--ink:#0f172a;--soft:#475569;--paper:#f8fafc;--card:#fff;--line:#e2e8f0;--mark:#eff6ff;--right:#047857;--wrong:#b91c1c;
+:root{--ink:#0f172a;--soft:#475569;--paper:#f8fafc;--card:#fff;--line:#e2e8f0;--mark:#eff6ff;--accent:#1d4ed8;--right:#047857;--wrong:#b91c1c;
 --edge:#94a3b8;--tokens:#f1f5f9;--embedding:#fef3c7;--layer:#dbeafe;--output:#dcfce7}
 @media (prefers-color-scheme:dark){:root{--ink:#e2e8f0;--soft:#a3b1c6;--paper:#0b1220;--card:#131c2e;--line:#334155;
---mark:#1e2a44;--right:#6ee7b7;--wrong:#fca5a5;--edge:#a3b1c6;--tokens:#1e293b;--embedding:#4a3a0c;--layer:#1e3a6b;
+--mark:#1e2a44;--accent:#93c5fd;--right:#6ee7b7;--wrong:#fca5a5;--edge:#a3b1c6;--tokens:#1e293b;--embedding:#4a3a0c;--layer:#1e3a6b;
 --output:#14432a}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0}
-main{max-width:1060px;margin:0 auto;padding:24px}
+main{max-width:1060px;margin:0 auto;padding:24px}a{color:var(--accent)}
 h1{margin:0 0 4px;overflow-wrap:anywhere}h2{margin:36px 0 8px;font-size:19px}
 section,figure{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;margin:0}
 section,figure{overflow-x:auto}
@@ -47,9 +47,10 @@ function coloured(layout) {
 """Figures have the colours of the page, by day and by night."""
 
 
-def page(found: Findings) -> str:
-    """Return the report as HTML, with Plotly in it."""
-    parts = "\n".join([_head(found), _winner(found)]), _tables(found)
+def page(found: Findings, back: str | None = None) -> str:
+    """Return the report as HTML, with Plotly in it, and a link to the address `back` where there is one."""
+    link = [] if back is None else [f'<p><a href="{escape(back)}">Back to the search</a></p>']
+    parts = "\n".join([*link, _head(found), _winner(found)]), _tables(found)
     footer = "Scores are on valid unless they say test."
     return document(f"{found.search['search']}: what the search has learnt", parts, figures(found), footer)
 

@@ -63,7 +63,8 @@ async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id
 @ROUTER.get("/searches/{name}/report.html")
 async def show_report(request: Request, row: SeenPage) -> HTMLResponse:
     """Return what was learnt as one page."""
-    text = await slowly(request, lambda: page(service_of(request).library.findings(row)))
+    library, back = service_of(request).library, f"/searches/{row.name}"
+    text = await slowly(request, lambda: page(library.findings(row), back))
     return HTMLResponse(text, headers={"Content-Security-Policy": ALONE})
 
 

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
@@ -112,16 +111,20 @@ async def try_model(
     if reads_images(row):
         return await _see(request, caller, row, number, b"" if image is None else await image.read())
     lines = [line for line in sources.splitlines() if line.strip()]
-    service, drawn = service_of(request), {}
+    service = service_of(request)
     try:
         outputs = await slowly(request, service.predict, row, number, lines)
     except (InputError, Problem) as error:
         return _tried(request, caller, row, number, sources=sources, wrong=error)
-    pairs = list(zip(lines, outputs[1], strict=True))
-    if pairs and looks:
-        with suppress(InputError, Problem):  # a model that reads no source looks at none
-            drawn = attention((await slowly(request, service.look, row, number, lines[0]))[1])
-    return _tried(request, caller, row, number, sources=sources, pairs=pairs, figures=drawn)
+    shown: dict[str, Any] = {"sources": sources, "pairs": list(zip(lines, outputs[1], strict=True))}
+    if lines and looks:
+        try:
+            looked = await slowly(request, service.look, row, number, lines[0])
+        except (InputError, Problem) as error:  # a model that reads no source looks at none
+            shown["unseen"] = error
+        else:
+            shown["figures"] = attention(looked[1])
+    return _tried(request, caller, row, number, **shown)
 
 
 async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | None, image: bytes) -> Response:

@@ -101,6 +101,8 @@ def test_from_a_file_to_a_prediction(visit, tmp_path, scheme, window):
     for name in ("", "reference", "searches/words/report.html"):
         page.goto(f"{visit.base}/{name}")
         visit.look(f"{name.removeprefix('searches/words/').removesuffix('.html') or 'searches'}-{kind}")
+    page.get_by_role("link", name="Back to the search").click()
+    page.wait_for_url("**/searches/words")
     page.goto(f"{visit.base}/searches/nothing")
     visit.look(f"problem-{kind}")
     visit.complaints = [complaint for complaint in visit.complaints if "404" not in complaint]
