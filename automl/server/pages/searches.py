@@ -22,6 +22,7 @@ from automl.tasks.document import BudgetSection
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.searches import SearchRow, list_searches
+from storage.wishes import wish_of
 from storage.workers import list_workers
 
 ROUTER = APIRouter()
@@ -110,6 +111,7 @@ def standing(request: Request, row: SearchRow) -> dict[str, Any]:
         "found": found,
         "figures": figures(found),
         "left": left,
+        "wish": wish_of(service.database, row.id) if search.state == "running" else None,
         "workers": len(list_workers(service.database)),
         "objectives": objectives,
         "columns": [name for name in dict.fromkeys([*objectives, "loss"]) if name != "parameters"],

@@ -59,6 +59,7 @@ def test_a_search_of_two_objectives_is_told_part_by_part(place, monkeypatch):
     assert f"{TRIALS} at most" in live
     assert re.search(r'Running now</h2><ul><li><a href="/searches/words/trials/\d+">Trial \d+</a>: \w+ → \w+, ', live)
     page = browser.get("/searches/words").text
+    assert 'class="state finished"' in page
     for part in ("Best score so far", "Learning curves", "The Pareto front", "What each family reached", "Leaderboard"):
         assert (part in titles(live), part in titles(page)) == (True, True), part
     assert {"Which dials mattered", "Failures", "What was decided, and why"} <= set(titles(page))
@@ -83,6 +84,17 @@ def test_a_search_that_waits_says_for_what(place):
     assert browser.post("/searches/words/cancel", data=csrf).status_code == 303
     page = browser.get("/searches/words").text
     assert ("cancelled before anything was found" in page, 'href="/new"' in page) == (True, True)
+
+
+def test_a_pause_that_waits_for_what_runs_is_said(place, monkeypatch):
+    browser = place.browser()
+    csrf = {"csrf": place.form_token(browser)}
+    look = lambda: browser.post("/searches/words/pause", data=csrf) and browser.get("/searches/words").text  # noqa: E731
+    trainer = Onlooker(place.options.checkpoints, look, 2)
+    train_by(monkeypatch, trainer)
+    place.submit(place.person())
+    place.work()
+    assert "It pauses as soon as what runs is saved" in trainer.seen[0]
 
 
 def test_a_search_that_failed_says_why_and_what_can_be_done(place, monkeypatch):
@@ -123,6 +135,12 @@ def test_a_trial_is_compared_with_the_winner(searched):
     page = browser.get(unescape(link[1])).text
     assert {"How they stand", "Dials that differ"} <= set(titles(page))
     assert "/compare" not in browser.get("/searches/words/trials/0").text
+
+
+def test_lists_name_the_states_of_trials_as_one_search_does(searched):
+    ada = searched.person()
+    listed = ada.get("/v1/searches").json()["items"][0]["trials"]
+    assert listed == ada.get("/v1/searches/words").json()["trials"] == {"finished": 1, "failed": 1, "paused": 2}
 
 
 @pytest.mark.parametrize(("scope", "said"), [("run", "Begin the first"), ("read", "may look, and not begin one")])
