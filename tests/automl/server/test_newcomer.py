@@ -64,6 +64,7 @@ def test_dates_are_learnt_in_a_minute_by_who_has_a_mouse_and_a_keyboard(chromium
         page.get_by_role("heading", name="Running now").wait_for(timeout=60_000 * MINUTES)
         page.locator("#live .state.finished").wait_for(timeout=60_000 * MINUTES)
         page.get_by_role("link", name="Try the winner").click()
+        page.get_by_label("One source a line").click()
         page.keyboard.type("\n".join(unseen))
         page.get_by_role("button", name="Predict", exact=True).click()
         page.locator("output").first.wait_for(timeout=60_000 * MINUTES)
