@@ -5,6 +5,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,17 @@ import pytest
 CHROMIUM = shutil.which("chromium")
 NEEDED = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 DESK, PHONE = {"width": 1200, "height": 800}, {"width": 360, "height": 740}
+
+
+@contextmanager
+def launched() -> Iterator:
+    """Yield a browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Visit:

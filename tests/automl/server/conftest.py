@@ -13,7 +13,7 @@ from automl.executors import EXECUTORS, InlineExecutor
 from automl.server.app import guarded
 from automl.server.connections import Server, protocol
 from automl.server.options import Limits
-from tests.automl.server.browser import CHROMIUM
+from tests.automl.server.browser import launched
 from tests.automl.server.service import Place, PretendedTrainer, opened
 from tests.servers import administer, fresh_database, with_driver
 
@@ -119,9 +119,5 @@ def running(
 
 @pytest.fixture
 def chromium() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
