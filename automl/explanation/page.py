@@ -16,9 +16,9 @@ from automl.report.page import document, table
 STYLE = """
 table.map{width:auto;border-collapse:separate;border-spacing:1px}
 table.map th,table.map td{border:0;padding:2px 6px;text-align:center;min-width:22px}
-table.map th.target{text-align:right}table.map td.number{color:#475569;padding-right:12px}
+table.map th.target{text-align:right}table.map td.number{color:var(--soft);padding-right:12px}
 table.map td.copied{outline:2px solid #d97706;outline-offset:-2px}
-.said{margin:2px 0 8px}.right{color:#047857}.wrong{color:#b91c1c}bdi{white-space:pre}
+.said{margin:2px 0 8px}.right{color:var(--right)}.wrong{color:var(--wrong)}bdi{white-space:pre}
 """
 INVISIBLE = {" ": "␣", "\t": "⇥", "\n": "⏎", "\r": "␍", "": "∅"}
 UNKNOWN = ' class="wrong" title="no token of this model"'

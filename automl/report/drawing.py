@@ -31,7 +31,7 @@ def drawing(configuration: Seq2Seq) -> str:
     parts = [_column(source, LEFT, bottom), _column(target, RIGHT, bottom), _memory(source, target, bottom)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {RIGHT + WIDTH + 20} {height}" role="img" '
-        f'aria-label="The winning architecture" class="architecture">'
+        f'aria-label="The architecture" class="architecture">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" class="tip"/></marker></defs>' + "".join(parts) + "</svg>"
     )

@@ -12,28 +12,45 @@ from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#0f172a;background:#f8fafc;margin:0}
-main{max-width:1060px;margin:0 auto;padding:24px}
-h1{margin:0 0 4px}h2{margin:36px 0 8px;font-size:19px}
-section,figure{background:#fff;border:1px solid #e2e8f0;border-radius:8px;padding:16px;margin:0;overflow-x:auto}
+:root{--ink:#0f172a;--soft:#475569;--paper:#f8fafc;--card:#fff;--line:#e2e8f0;--mark:#eff6ff;--accent:#1d4ed8;--right:#047857;--wrong:#b91c1c;
+--edge:#94a3b8;--tokens:#f1f5f9;--embedding:#fef3c7;--layer:#dbeafe;--output:#dcfce7}
+@media (prefers-color-scheme:dark){:root{--ink:#e2e8f0;--soft:#a3b1c6;--paper:#0b1220;--card:#131c2e;--line:#334155;
+--mark:#1e2a44;--accent:#93c5fd;--right:#6ee7b7;--wrong:#fca5a5;--edge:#a3b1c6;--tokens:#1e293b;--embedding:#4a3a0c;--layer:#1e3a6b;
+--output:#14432a}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0}
+main{max-width:1060px;margin:0 auto;padding:24px}a{color:var(--accent)}
+h1{margin:0 0 4px;overflow-wrap:anywhere}h2{margin:36px 0 8px;font-size:19px}
+section,figure{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;margin:0}
+section,figure{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:4px 10px;border-bottom:1px solid #e2e8f0;white-space:nowrap}
-td.number,th.number{text-align:right}td.long{white-space:normal}tr.winner{font-weight:600;background:#eff6ff}
+th,td{text-align:left;padding:4px 10px;border-bottom:1px solid var(--line);white-space:nowrap}
+td.number,th.number{text-align:right}td.long{white-space:normal}tr.winner{font-weight:600;background:var(--mark)}
 .figures{display:flex;gap:14px;flex-wrap:wrap;margin-top:14px}
-.figures div{background:#fff;border:1px solid #e2e8f0;border-radius:8px;padding:8px 16px}
+.figures div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:8px 16px}
 .figures b{display:block;font-size:20px}
-.architecture{max-width:720px;width:100%;display:block;margin:auto}.architecture rect{stroke:#94a3b8;fill:#fff}
-.architecture rect.tokens{fill:#f1f5f9;stroke-dasharray:4 3}.architecture rect.embedding{fill:#fef3c7}
-.architecture rect.layer{fill:#dbeafe}.architecture rect.output{fill:#dcfce7}
-.architecture text{text-anchor:middle;font-size:13px}.architecture text.detail{font-size:11px;fill:#475569}
-.architecture .line{stroke:#64748b;fill:none;stroke-width:1.5}.architecture .tip{fill:#64748b}
-details{margin-top:10px}summary{cursor:pointer}footer{color:#64748b;margin:32px 0}
+.architecture{max-width:720px;width:100%;display:block;margin:auto}
+.architecture rect{stroke:var(--edge);fill:var(--card)}
+.architecture rect.tokens{fill:var(--tokens);stroke-dasharray:4 3}.architecture rect.embedding{fill:var(--embedding)}
+.architecture rect.layer{fill:var(--layer)}.architecture rect.output{fill:var(--output)}
+.architecture text{text-anchor:middle;font-size:13px;fill:var(--ink)}
+.architecture text.detail{font-size:11px;fill:var(--soft)}
+.architecture .line{stroke:var(--edge);fill:none;stroke-width:1.5}.architecture .tip{fill:var(--edge)}
+details{margin-top:10px}summary{cursor:pointer}footer{color:var(--soft);margin:32px 0}
 """
+COLOURED = """
+function coloured(layout) {
+  const style = getComputedStyle(document.documentElement), line = style.getPropertyValue("--line");
+  for (const name of ["xaxis", "yaxis"]) layout[name] = {...layout[name], gridcolor: line};
+  return {...layout, plot_bgcolor: "rgba(0,0,0,0)", font: {...layout.font, color: style.getPropertyValue("--ink")}};
+}
+"""
+"""Figures have the colours of the page, by day and by night."""
 
 
-def page(found: Findings) -> str:
-    """Return the report as HTML, with Plotly in it."""
-    parts = "\n".join([_head(found), _winner(found)]), _tables(found)
+def page(found: Findings, back: str | None = None) -> str:
+    """Return the report as HTML, with Plotly in it, and a link to the address `back` where there is one."""
+    link = [] if back is None else [f'<p><a href="{escape(back)}">Back to the search</a></p>']
+    parts = "\n".join([*link, _head(found), _winner(found)]), _tables(found)
     footer = "Scores are on valid unless they say test."
     return document(f"{found.search['search']}: what the search has learnt", parts, figures(found), footer)
 
@@ -54,7 +71,8 @@ def document(title: str, parts: tuple[str, str], drawn: Mapping[str, Any], foote
     body = "\n".join([parts[0], _figures(drawn), parts[1]])
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:\">"
         f"<style>{STYLE}{style}</style>{script}</head><body><main>{body}"
         f"<footer>{escape(footer)}</footer></main>{_plots(drawn)}</body></html>\n"
@@ -97,11 +115,11 @@ def _figures(drawn: Mapping[str, Any]) -> str:
 
 def _plots(drawn: Mapping[str, Any]) -> str:
     calls = [
-        f'Plotly.newPlot("figure{number}",{_json(figure["data"])},{_json(figure["layout"])},'
+        f'Plotly.newPlot("figure{number}",{_json(figure["data"])},coloured({_json(figure["layout"])}),'
         "{responsive:true,displayModeBar:false});"
         for number, figure in enumerate(drawn.values())
     ]
-    return f"<script>{''.join(calls)}</script>" if calls else ""
+    return f"<script>{COLOURED}{''.join(calls)}</script>" if calls else ""
 
 
 def _tables(found: Findings) -> str:
@@ -136,7 +154,7 @@ def _tables(found: Findings) -> str:
         steps = [(f"{s.seconds:,.1f}", s.kind, s.message) for s in found.decisions]
         listed = table(("second", "decision", "why"), steps)
         parts.append(("Decisions", f"<details><summary>All {len(steps)}</summary>{listed}</details>"))
-    return "".join(f"<h2>{title}</h2><section>{part}</section>" for title, part in parts)
+    return "".join(f'<h2>{title}</h2><section tabindex="0">{part}</section>' for title, part in parts)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], marked: Sequence[bool] = ()) -> str:

@@ -23,6 +23,8 @@ from storage.wishes import Wish, list_wishes, wish_of
 
 RECORD_SECONDS, FINDINGS_SECONDS = 1.0, 2.0
 MOST_EVENTS = 10_000
+SAID = {"COMPLETE": "finished"}
+"""States of trials that are called otherwise where people read."""
 FILES = ("train", "valid", "test", "unlabelled", "from")
 """What of a task document names files."""
 
@@ -64,7 +66,8 @@ class Library:
         return [_document(row, self._brief(row), wishes.get(row.id), owners) for row in rows]
 
     def _brief(self, row: SearchRow) -> dict[str, Any]:
-        counts = {state.lower(): count for state, count in count_trials(self._database, row.id).items() if count}
+        found = count_trials(self._database, row.id)
+        counts = {SAID.get(state, state.lower()): count for state, count in found.items() if count}
         return describe(row, counts).to_mapping() | {"best": _plain_best((row.summary or {}).get("best"))}
 
     def _owners(self) -> dict[int | None, str]:

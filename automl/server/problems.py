@@ -42,6 +42,11 @@ def not_found(what: str) -> Problem:
     return Problem(404, f"there is no {what}")
 
 
+def status_of(error: Problem | InputError) -> int:
+    """Return the status of the answer to what is wrong with a request."""
+    return error.status if isinstance(error, Problem) else 422
+
+
 def answer(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem as a response."""
     title = HTTPStatus(status).phrase

@@ -1,13 +1,18 @@
 """The pages: the service in a browser, rendered here; they work without scripts, and better with them."""
 
+import re
 from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
+from automl.server.documents import SEARCH
 from automl.server.pages import assets, creation, reference, searches, session, sign_on, trials
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import SignedOut
+
+WITHIN = re.compile(rf"/searches/(?P<name>{SEARCH})/")
+"""Addresses of what belongs to a search."""
 
 
 def router() -> APIRouter:
@@ -29,4 +34,7 @@ def _sign_in(_request: Request, _error: Exception) -> Response:
 
 
 def _problem_page(request: Request, status: int, detail: str) -> Response:
-    return render(request, "problem.html", None, status, title=HTTPStatus(status).phrase, detail=detail)
+    found = WITHIN.match(request.url.path)
+    within = None if found is None else found["name"]
+    title = HTTPStatus(status).phrase
+    return render(request, "problem.html", None, status, title=title, detail=detail, within=within)

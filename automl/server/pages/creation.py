@@ -1,7 +1,9 @@
 """A new search: drop a file, see what it holds, adjust, start."""
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Request, UploadFile
@@ -10,11 +12,12 @@ from pydantic import ValidationError
 
 from automl.errors import InputError
 from automl.server.access import service_of
+from automl.server.documents import UPLOAD, Proposal
 from automl.server.lanes import slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Doer
-from automl.server.problems import Problem
+from automl.server.problems import Problem, status_of
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, explained
 from search_spaces.presets import PRESETS
@@ -57,7 +60,7 @@ async def upload_and_propose(
         splits = {name: upload for name, upload in uploads.items() if name in SPLITS}
         proposal = await slowly(request, service.propose, caller, splits)
     except (Problem, InputError) as error:
-        return render(request, "new.html", caller, 422, wrong=str(error))
+        return render(request, "new.html", caller, status_of(error), wrong=str(error))
     document = proposal.document
     fields = {
         "name": document["name"],
@@ -67,7 +70,7 @@ async def upload_and_propose(
         **document["data"],
         **({"unlabelled": uploads["unlabelled"]} if "unlabelled" in uploads else {}),
     }
-    return _adjust(request, caller, fields, proposal.why, proposal.warnings, proposal.profile)
+    return _adjust(request, caller, fields, proposal)
 
 
 @ROUTER.post("/new/start")
@@ -78,10 +81,13 @@ async def start_search(request: Request, caller: Doer) -> Response:
         task = TaskDocument.model_validate(document_of(fields))
         row = await slowly(request, service_of(request).submit, caller, task)
     except ValidationError as error:
-        return _adjust(request, caller, fields, None, [], None, "; ".join(map(explained, error.errors())))
+        status, wrong = 422, "; ".join(map(explained, error.errors()))
     except (Problem, InputError) as error:
-        return _adjust(request, caller, fields, None, [], None, str(error))
-    return RedirectResponse(f"/searches/{row.name}", 303)
+        status, wrong = status_of(error), str(error)
+    else:
+        return RedirectResponse(f"/searches/{row.name}", 303)
+    seen = await slowly(request, _seen_before, request, caller, fields)
+    return _adjust(request, caller, fields, seen, status, wrong)
 
 
 def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -92,8 +98,8 @@ def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
     document: dict[str, Any] = {"name": fields.get("name", ""), "data": data}
     document |= {"kind": fields["kind"]} if "kind" in fields else {}
     document["budget"] = {"time": fields["time"]} if "time" in fields else {}
-    if fields.get("trials", "").isdigit():
-        document["budget"]["trials"] = int(fields["trials"])
+    if "trials" in fields:
+        document["budget"]["trials"] = int(fields["trials"]) if fields["trials"].isdecimal() else fields["trials"]
     document |= {"metric": {"name": fields["metric"]}} if "metric" in fields else {}
     document |= {"space": {"preset": fields["preset"]}} if "preset" in fields else {}
     begun = {name: fields[name] for name in BEGUN if name in fields}
@@ -111,13 +117,21 @@ def _columns(said: str) -> Any:
         return said
 
 
+def _seen_before(request: Request, caller: Doer, fields: Mapping[str, str]) -> Proposal | None:
+    """Return what was seen of the files of a form; nothing where they are not there."""
+    uploads = {split: fields[split] for split in SPLITS if re.fullmatch(UPLOAD, fields.get(split, ""))}
+    if "train" in uploads:
+        with suppress(Problem, InputError):
+            return service_of(request).propose(caller, uploads)
+    return None
+
+
 def _adjust(
     request: Request,
     caller: Doer,
     fields: Mapping[str, Any],
-    why: str | None,
-    warnings: list[str],
-    profile: Mapping[str, Any] | None,
+    seen: Proposal | None,
+    status: int = 200,
     wrong: str | None = None,
 ) -> Response:
     kind = TASKS.get(str(fields.get("kind")))
@@ -126,8 +140,7 @@ def _adjust(
     metrics = sorted({name for known in kinds for name in TASKS[known].metrics})
     choices: dict[str, Any] = {"kinds": kinds, "tokens": TOKENS, "presets": list(PRESETS), "metrics": metrics}
     choices |= {"is_of_images": is_of_images, "finished": [] if is_of_images else _finished(request, caller)}
-    values = {"fields": fields, "why": why, "warnings": warnings, "profile": profile, "wrong": wrong}
-    return render(request, "adjust.html", caller, 422 if wrong else 200, **choices, **values)
+    return render(request, "adjust.html", caller, status, **choices, fields=fields, seen=seen, wrong=wrong)
 
 
 def _finished(request: Request, caller: Doer) -> list[str]:

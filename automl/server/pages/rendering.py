@@ -26,16 +26,31 @@ def duration(seconds: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """Write a score."""
-    return "–" if value is None else f"{value:.4g}"
+    """Write a score, or a cost."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-TEMPLATES.env.filters |= {"duration": duration, "score": score}
-TEMPLATES.env.globals["zip"] = zip
+def setting(value: Any) -> str:
+    """Write what a dial is set to."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return score(value)
+    return str(value)
+
+
+TEMPLATES.env.filters |= {"duration": duration, "score": score, "setting": setting}
 
 
 def render(request: Request, template: str, caller: Caller | None, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page."""
-    shared = {"csrf": form_token(request), "shows_dashboard": request.app.state.shows_dashboard}
+    state = request.app.state
+    most = state.service.options.limits.upload_bytes
+    shared = {"csrf": form_token(request), "shows_dashboard": state.shows_dashboard, "most": most}
     context = {"caller": caller, **shared, **values}
     return TEMPLATES.TemplateResponse(request, template, context, status_code=status)

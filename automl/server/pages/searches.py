@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from automl.budget import parse_duration
+from automl.errors import InputError
 from automl.report import page
 from automl.report.drawing import described, drawing
 from automl.report.figures import figures
@@ -16,15 +17,18 @@ from automl.server.api.trials import ALONE
 from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, ChangedPage, Doer, Looker, SeenPage
-from automl.server.problems import Problem
+from automl.server.problems import Problem, status_of
 from automl.tasks.document import BudgetSection
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
 from storage.searches import SearchRow, list_searches
+from storage.wishes import wish_of
 from storage.workers import list_workers
 
 ROUTER = APIRouter()
 SHOWN_SEARCHES, SHOWN_DECISIONS, SHOWN_TRIALS = 100, 40, 100
+ENDING = ("delete", "purge")
+ACTIONS = ("pause", "cancel", "resume", "extend", *ENDING)
 
 
 @ROUTER.get("/")
@@ -60,7 +64,8 @@ async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id
 @ROUTER.get("/searches/{name}/report.html")
 async def show_report(request: Request, row: SeenPage) -> HTMLResponse:
     """Return what was learnt as one page."""
-    text = await slowly(request, lambda: page(service_of(request).library.findings(row)))
+    library, back = service_of(request).library, f"/searches/{row.name}"
+    text = await slowly(request, lambda: page(library.findings(row), back))
     return HTMLResponse(text, headers={"Content-Security-Policy": ALONE})
 
 
@@ -69,6 +74,17 @@ def act(
     request: Request, caller: Doer, row: ChangedPage, action: str, time: Annotated[str, Form(max_length=40)] = ""
 ) -> Response:
     """Pause, resume, cancel, extend, delete or purge a search."""
+    if action not in ACTIONS:
+        raise Problem(404, f"nothing is called {action[:40]!r}")
+    try:
+        _do(request, caller, row, action, time)
+    except (Problem, InputError) as error:
+        values = standing(request, row) | {"wrong": str(error), "said": time}
+        return render(request, "search.html", caller, status_of(error), **values)
+    return RedirectResponse("/" if action in ENDING else f"/searches/{row.name}", 303)
+
+
+def _do(request: Request, caller: Doer, row: SearchRow, action: str, time: str) -> None:
     service = service_of(request)
     match action:
         case "pause" | "cancel":
@@ -80,10 +96,6 @@ def act(
             service.set_budget(caller, row, BudgetSection(time=time))
         case "delete" | "purge":
             service.delete(row, purge=action == "purge")
-            return RedirectResponse("/", 303)
-        case _:
-            raise Problem(404, f"nothing is called {action[:40]!r}")
-    return RedirectResponse(f"/searches/{row.name}", 303)
 
 
 def standing(request: Request, row: SearchRow) -> dict[str, Any]:
@@ -93,11 +105,16 @@ def standing(request: Request, row: SearchRow) -> dict[str, Any]:
     time = search.budget.get("time")
     left = None if time is None else max(parse_duration(time) - search.seconds, 0.0)
     winner = None if search.best is None else from_dict(Seq2Seq, search.best.configuration)
+    objectives = [objective.name for objective in found.criteria.objectives]
     return {
         "search": search,
         "found": found,
         "figures": figures(found),
         "left": left,
+        "wish": wish_of(service.database, row.id) if search.state == "running" else None,
+        "workers": len(list_workers(service.database)),
+        "objectives": objectives,
+        "columns": [name for name in dict.fromkeys([*objectives, "loss"]) if name != "parameters"],
         "rows": found.leaderboard[:SHOWN_TRIALS],
         "running": [trial for trial in found.leaderboard if trial.state == "running"],
         "decisions": found.decisions[::-1][:SHOWN_DECISIONS],

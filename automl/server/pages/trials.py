@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
@@ -20,7 +19,7 @@ from automl.server.lanes import slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
-from automl.server.problems import Problem, not_found
+from automl.server.problems import Problem, not_found, status_of
 from automl.tasks.object_detection import ObjectDetection
 from automl.terminal.leaderboard import leaderboard
 from storage.searches import SearchRow
@@ -38,8 +37,11 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
     record = service_of(request).library.record(row)
     trial = _trial(record, number)
     shared = row.document.get("share_samples") is True and bool(trial.segments)
+    best = None if record.best is None else record.best[0].row.number
     values: dict[str, Any] = {
         "standing": leaderboard([trial], record.criteria)[0],
+        "objectives": [objective.name for objective in record.criteria.objectives],
+        "best": best,
         "figures": curves([trial], record),
         "drawing": drawing(trial.configuration),
         "described": described(trial.configuration),
@@ -50,7 +52,6 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
         caller,
         name=row.name,
         trial=trial,
-        metric=record.criteria.metric.name,
         shared=shared,
         **values,
     )
@@ -65,24 +66,34 @@ async def show_samples(request: Request, caller: Looker, row: SeenPage, number: 
 
 @ROUTER.get("/searches/{name}/compare")
 def compare_trials(
-    request: Request, caller: Looker, row: SeenPage, trial: Annotated[list[int], Query(max_length=100)]
+    request: Request,
+    caller: Looker,
+    row: SeenPage,
+    trial: Annotated[list[int], Query(max_length=100, default_factory=list)],
 ) -> Response:
     """Show two trials side by side."""
     if len(trial) != 2:
-        raise Problem(422, "choose two trials to compare")
+        raise Problem(422, "mark two trials of the leaderboard, neither one nor three, to compare them")
     record = service_of(request).library.record(row)
     pair = [_trial(record, number) for number in trial]
     left, right = (dict(flattened(each.row.configuration)) for each in pair)
-    dials = [(dial, left.get(dial, "–"), right.get(dial, "–")) for dial in {**left, **right}]
-    standings = [leaderboard([each], record.criteria)[0] for each in pair]
-    values: dict[str, Any] = {"dials": dials, "standings": standings, "figures": curves(pair, record)}
-    return render(request, "compare.html", caller, name=row.name, metric=record.criteria.metric.name, **values)
+    dials = [(dial, left.get(dial), right.get(dial)) for dial in {**left, **right}]
+    values: dict[str, Any] = {
+        "differing": [each for each in dials if each[1] != each[2]],
+        "shared": [(dial, value) for dial, value, other in dials if value == other],
+        "objectives": [objective.name for objective in record.criteria.objectives],
+        "standings": [leaderboard([each], record.criteria)[0] for each in pair],
+        "figures": curves(pair, record),
+    }
+    return render(request, "compare.html", caller, name=row.name, **values)
 
 
 @ROUTER.get("/searches/{name}/try")
 def show_try(request: Request, caller: Looker, row: SeenPage, trial: Chosen = None) -> Response:
     """Ask for something to predict from."""
-    return _tried(request, caller, row, trial)
+    record = service_of(request).library.record(row)
+    waits = record.best is None if trial is None else not _trial(record, trial).segments
+    return _tried(request, caller, row, trial, waits=waits)
 
 
 @ROUTER.post("/searches/{name}/try")
@@ -100,16 +111,20 @@ async def try_model(
     if reads_images(row):
         return await _see(request, caller, row, number, b"" if image is None else await image.read())
     lines = [line for line in sources.splitlines() if line.strip()]
-    service, drawn = service_of(request), {}
+    service = service_of(request)
     try:
         outputs = await slowly(request, service.predict, row, number, lines)
     except (InputError, Problem) as error:
-        return _tried(request, caller, row, number, sources=sources, wrong=str(error))
-    pairs = list(zip(lines, outputs[1], strict=True))
-    if pairs and looks:
-        with suppress(InputError, Problem):  # a model that reads no source looks at none
-            drawn = attention((await slowly(request, service.look, row, number, lines[0]))[1])
-    return _tried(request, caller, row, number, sources=sources, pairs=pairs, figures=drawn)
+        return _tried(request, caller, row, number, sources=sources, wrong=error)
+    shown: dict[str, Any] = {"sources": sources, "pairs": list(zip(lines, outputs[1], strict=True))}
+    if lines and looks:
+        try:
+            looked = await slowly(request, service.look, row, number, lines[0])
+        except (InputError, Problem) as error:  # a model that reads no source looks at none
+            shown["unseen"] = error
+        else:
+            shown["figures"] = attention(looked[1])
+    return _tried(request, caller, row, number, **shown)
 
 
 async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | None, image: bytes) -> Response:
@@ -120,7 +135,7 @@ async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | No
             raise Problem(422, "choose an image, .png or .jpg")
         _, [seen] = await slowly(request, service_of(request).see, row, trial, [image])
     except (InputError, Problem) as error:
-        return _tried(request, caller, row, trial, wrong=str(error))
+        return _tried(request, caller, row, trial, wrong=error)
     picture = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
     is_scene = row.document["kind"] == ObjectDetection.kind
     boxes = read_text(seen.output) if is_scene else []
@@ -129,8 +144,8 @@ async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | No
 
 def _tried(request: Request, caller: Looker, row: SearchRow, trial: int | None, **shown: Any) -> Response:
     nothing: dict[str, Any] = {"sources": "", "pairs": [], "wrong": None, "figures": {}, "picture": None}
-    values = {**nothing, "reads_images": reads_images(row), **shown}
-    status = 422 if values["wrong"] else 200
+    values = {**nothing, "waits": False, "reads_images": reads_images(row), **shown}
+    status = 200 if values["wrong"] is None else status_of(values["wrong"])
     return render(request, "try.html", caller, status, name=row.name, trial=trial, **values)
 
 
@@ -196,13 +211,13 @@ def attention(looked: Mapping[str, Any]) -> dict[str, Any]:
     return {"Where it looked for the first output": {"data": [heat], "layout": layout}}
 
 
-def flattened(mapping: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def flattened(mapping: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each dial of a configuration by its path."""
     for name, value in mapping.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{before}{name}.")
         else:
-            yield f"{before}{name}", str(value)
+            yield f"{before}{name}", value
 
 
 def _trial(record: Record, number: int) -> Trial:

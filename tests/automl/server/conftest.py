@@ -13,6 +13,7 @@ from automl.executors import EXECUTORS, InlineExecutor
 from automl.server.app import guarded
 from automl.server.connections import Server, protocol
 from automl.server.options import Limits
+from tests.automl.server.browser import launched
 from tests.automl.server.service import Place, PretendedTrainer, opened
 from tests.servers import administer, fresh_database, with_driver
 
@@ -114,3 +115,9 @@ def running(
     start.stop = stop  # type: ignore[attr-defined]
     yield start
     stop()
+
+
+@pytest.fixture
+def chromium() -> Iterator[object]:
+    with launched() as browser:
+        yield browser

@@ -101,9 +101,10 @@ class Place:
     def client(self) -> TestClient:
         return TestClient(guarded(self.app), raise_server_exceptions=False)
 
-    def token(self, name: str = "ada", scope: str = "run", days: float | None = None) -> str:
+    def token(self, name: str = "ada", scope: str = "run", days: float | None = None, *, session: bool = False) -> str:
         account = find_account(self.database, name) or add_account(self.database, name)
-        return add_key(self.database, account.id, scope, lifetime=None if days is None else timedelta(days=days))[1]
+        lifetime = None if days is None else timedelta(days=days)
+        return add_key(self.database, account.id, scope, lifetime=lifetime, session=session)[1]
 
     def person(self, name: str = "ada", scope: str = "run") -> TestClient:
         client = self.client()

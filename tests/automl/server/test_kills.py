@@ -5,7 +5,6 @@
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +20,13 @@ from automl import client as clients
 from storage.events import list_events
 from storage.integrity import violations
 from storage.searches import get_search
+from tests.automl.server.browser import CHROMIUM, launched
 from tests.automl.server.service import Place, opened
 
 pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("AUTOML_KILLS", "10"))
 SECONDS = float(os.environ.get("AUTOML_KILL_SECONDS", "inf"))
 WATCHERS = 5
-CHROMIUM = shutil.which("chromium")
 
 
 class Pair:
@@ -99,12 +98,8 @@ def page():
     if CHROMIUM is None:
         yield None
         return
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 def look(page, place, port):

@@ -97,3 +97,19 @@ def test_what_is_to_be_known_before_a_winner_is_relied_on_is_said(place):
     told = place.person().get("/v1/searches/words").json()
     assert {name: told[name] for name in said} == said
     assert "Take care: two trials are &lt;as good&gt;" in place.browser().get("/searches/words").text
+
+
+def test_a_form_with_a_mistake_keeps_what_was_typed_and_seen(place):
+    ada = place.browser()
+    csrf = {"csrf": place.form_token(ada)}
+    ada.post("/new", data=csrf, files={"train": ("words.tsv", WORDS)})
+    typed = {"name": "a b", "train": "upload-1", "time": "soon", "trials": "many", "metric": "ter", "preset": "tiny"}
+    answer = ada.post("/new/start", data=csrf | typed)
+    assert answer.status_code == 422
+    for said in ("[budget] time: ", "[budget] trials: "):
+        assert said in answer.text, said
+    for value in ('value="a b"', 'value="soon"', 'value="many"', "selected>ter", "selected>tiny", "<details open>"):
+        assert value in answer.text, value
+    assert "rows of train" in answer.text
+    answer = ada.post("/new/start", data=csrf | typed | {"train": "upload-9", "name": "a", "time": "1m", "trials": "1"})
+    assert (answer.status_code, "there is no upload-9" in answer.text) == (404, True)

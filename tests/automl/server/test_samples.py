@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 
+from automl.errors import InputError
 from tests.automl.server.test_pages import hidden
 
 
@@ -48,3 +49,14 @@ def test_samples_that_are_shared_are_shown_to_who_sees_the_search(shared):
     assert "/searches/words/trials/0/samples" in ada.get("/searches/words/trials/0").text
     assert samples[0]["source"] in ada.get("/searches/words/trials/0/samples").text
     assert shared.person("bob").get("/v1/searches/words/trials/0/samples").status_code == 404
+
+
+def test_where_a_model_cannot_look_is_said(searched, monkeypatch):
+    def refuse(*_):
+        raise InputError("this model reads no source")
+
+    monkeypatch.setattr(type(searched.app.state.service), "look", refuse)
+    ada = searched.browser()
+    fields = hidden(ada.get("/searches/words/try").text) | {"sources": "ab", "looks": "true"}
+    page = ada.post("/searches/words/try", data=fields).text
+    assert ("<output>AB</output>" in page, "not shown: this model reads no source." in page) == (True, True)
