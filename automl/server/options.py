@@ -96,7 +96,7 @@ class ServerOptions:
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
         try:
-            return ip_address(self.host).is_loopback
+            return ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host == "localhost"
 
