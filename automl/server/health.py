@@ -41,10 +41,10 @@ def is_ready(request: Request) -> Health:
     "/metrics",
     response_class=PlainTextResponse,
     responses={**documented(401, 403)},
-    dependencies=[Depends(Needs("read"))],
+    dependencies=[Depends(Needs("admin"))],
 )
 def count_all(request: Request) -> PlainTextResponse:
-    """Return counts in the text format of Prometheus."""
+    """Return counts in the text format of Prometheus; they are of all accounts, and so for administrators."""
     service = service_of(request)
     states = Counter(service.state(row) for row in list_searches(service.database))
     workers = list_workers(service.database)

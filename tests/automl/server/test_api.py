@@ -222,7 +222,8 @@ def test_the_service_says_how_it_is(place):
     assert client.get("/readyz").json() == {"status": "ok"}
     assert client.get("/metrics").status_code == 401
     place.submit(place.person())
-    text = place.person("bob", "read").get("/metrics").text
+    assert place.person("bob", "run").get("/metrics").status_code == 403
+    text = place.person("root", "admin").get("/metrics").text
     assert 'automl_searches{of="queued"} 1' in text
     assert 'automl_requests_total{method="GET",route="/healthz",status="200"} 1' in text
     assert 'automl_request_seconds_bucket{le="+Inf"}' in text
