@@ -69,10 +69,11 @@ def find_account(database: Database, name: str) -> AccountRow | None:
         return None if account is None else detach(AccountRow, account)
 
 
-def list_accounts(database: Database) -> list[AccountRow]:
-    """All accounts, oldest first."""
+def list_accounts(database: Database, after: int = 0, limit: int | None = None) -> list[AccountRow]:
+    """The first accounts with an id above `after`, or all, oldest first."""
+    statement = select(Account).where(Account.id > after).order_by(Account.id).limit(limit)
     with database.read() as session:
-        return [detach(AccountRow, account) for account in session.scalars(select(Account).order_by(Account.id))]
+        return [detach(AccountRow, account) for account in session.scalars(statement)]
 
 
 def disable_account(database: Database, name: str) -> bool:

@@ -259,6 +259,13 @@ class AccountDocument(BaseModel):
     quotas: dict[str, float]
 
 
+class Accounts(BaseModel):
+    """Accounts, oldest first; `next` is `after` of the next page."""
+
+    items: list[AccountDocument]
+    next: int | None
+
+
 class NewKey(Given):
     """A key to make: for oneself, or by an administrator for another account."""
 
@@ -277,6 +284,13 @@ class KeyDocument(BaseModel):
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+
+
+class Keys(BaseModel):
+    """Keys, oldest first; `next` is `after` of the next page."""
+
+    items: list[KeyDocument]
+    next: int | None
 
 
 class MadeKey(KeyDocument):

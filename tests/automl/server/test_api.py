@@ -129,6 +129,18 @@ def test_lists_come_in_pages(place):
     assert (len(uploads["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
 
 
+def test_keys_and_accounts_come_in_pages(place):
+    root = place.person("root", "admin")
+    for name in ("ada", "bob"):
+        root.post("/v1/accounts", json={"name": name})
+        root.post("/v1/keys", json={"label": name})
+    for path, field in (("/v1/accounts", "name"), ("/v1/keys", "label")):
+        first = root.get(path, params={"limit": 2}).json()
+        rest = root.get(path, params={"limit": 2, "after": first["next"]}).json()
+        assert len(first["items"]) == 2
+        assert ([item[field] for item in rest["items"]], rest["next"]) == (["bob"], None)
+
+
 def test_results_are_ranked_and_told(searched):
     ada = searched.person()
     board = ada.get("/v1/searches/words/trials", params={"limit": 3}).json()
