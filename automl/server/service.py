@@ -33,6 +33,7 @@ from automl.server.options import Limits, ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
 from automl.server.rows import Rows
+from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
 from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
@@ -70,6 +71,7 @@ class Service:
     feed: Feed
     predictors: Predictors
     rows: Rows
+    upkeep: Upkeep
 
     @property
     def datasets(self) -> Datasets:
