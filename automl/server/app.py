@@ -21,6 +21,7 @@ from automl.server.lanes import narrow, slow_lane
 from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
+from automl.server.proxies import Forwarded
 from automl.server.retention import HOUR, keep_house
 from automl.server.rows import Rows
 from automl.server.service import Service
@@ -70,7 +71,9 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
 
 def guarded(app: FastAPI) -> ASGIApp:
     """Return an application with what stands before every request, errors included."""
-    return Guard(app, app.state.service.options, app.state.gauges)
+    options: ServerOptions = app.state.service.options
+    guard = Guard(app, options, app.state.gauges)
+    return Forwarded(guard, options.proxies) if options.proxies else guard
 
 
 @asynccontextmanager

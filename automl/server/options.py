@@ -71,7 +71,7 @@ class ServerOptions:
 
     Attributes:
         hosts: Names by which clients may call it.
-        proxy: Whether a proxy in front of it, that is trusted, does TLS.
+        proxies: How many proxies stand in front of it, each trusted, of which the outermost does TLS.
         certificate: File of the certificate chain, and `private_key` of its key.
         dashboard: Whether administrators see optuna-dashboard.
         keep_days: After how many days ended searches and older uploads are purged; none for never.
@@ -84,7 +84,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8470
     hosts: tuple[str, ...] = LOCAL_HOSTS
-    proxy: bool = False
+    proxies: int = 0
     certificate: Path | None = None
     private_key: Path | None = None
     dashboard: bool = True
@@ -103,7 +103,7 @@ class ServerOptions:
     @property
     def is_secure(self) -> bool:
         """Whether browsers reach it by TLS."""
-        return self.proxy or self.certificate is not None
+        return self.proxies > 0 or self.certificate is not None
 
     def check(self) -> None:
         """Refuse to be reached from other machines in clear text.

@@ -121,7 +121,7 @@ def test_this_machine_needs_no_certificate(place, host):
 def test_outside_of_this_machine_there_is_no_clear_text(place, tmp_path):
     with pytest.raises(InputError, match="clear text"):
         replace(place.options, host="0.0.0.0").check()
-    replace(place.options, host="0.0.0.0", proxy=True).check()
+    replace(place.options, host="0.0.0.0", proxies=1).check()
     with pytest.raises(InputError, match="no such file"):
         replace(place.options, certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem").check()
     with pytest.raises(InputError, match="both"):
