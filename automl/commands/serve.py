@@ -136,7 +136,7 @@ def run_server(options: "ServerOptions", database: "Database", listener: socket.
         guarded(app),
         host=options.host,
         port=options.port,
-        http=protocol(options.limits.header_seconds),
+        http=protocol(options.limits),
         ws="none",
         log_config=None,
         access_log=False,
@@ -152,7 +152,7 @@ def run_server(options: "ServerOptions", database: "Database", listener: socket.
     # uvicorn raises the signal again at its end, which would end us before the worker has saved what runs
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    Server(config, app.state.service.feed.close).run(sockets=[listener])
+    Server(config, options.limits, app.state.service.feed.close).run(sockets=[listener])
 
 
 def _greet(place: str, token: str | None) -> None:

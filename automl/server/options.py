@@ -29,8 +29,9 @@ class Limits:
         depth: Of nested JSON.
         sources: That one request has predicted.
         source_characters: Of one of them.
-        body_seconds: Between two pieces of a body.
-        header_seconds: Until a connection has sent a whole request's head.
+        body_seconds: Between two pieces of a body, and of all of it beside what its bytes take at `body_rate` a second.
+        header_seconds: Until a connection has sent a whole request's head; likewise for what TLS begins and ends with.
+        answer_seconds: Until a client has taken a piece of an answer, of `automl.server.guard.PIECE` bytes.
         rate: Requests a second with one key, over some time; `burst` at once. Of one address ten times as many.
         watchers: Connections that watch searches at a time.
         searches: Of one account that wait or run at a time.
@@ -48,7 +49,9 @@ class Limits:
     sources: int = MOST_SOURCES
     source_characters: int = LONGEST_SOURCE
     body_seconds: float = 10.0
+    body_rate: int = 16_384
     header_seconds: float = 10.0
+    answer_seconds: float = 30.0
     rate: float = 100.0
     burst: int = 300
     watchers: int = 500

@@ -82,20 +82,21 @@ def running(
     monkeypatch.setenv("AUTOML_CHECKPOINTS", str(tmp_path / "automl.checkpoints"))
     started: list[tuple[Server, threading.Thread, Place]] = []
 
-    def start(limits: Limits | None = None, port: int = 0) -> tuple[Place, int]:
+    def start(limits: Limits | None = None, port: int = 0, **tls: Path) -> tuple[Place, int]:
         place = Place(tmp_path, limits, storage)
-        seconds = place.options.limits.header_seconds
         config = uvicorn.Config(
             guarded(place.app),
             host="127.0.0.1",
             port=port,
-            http=protocol(seconds),
+            http=protocol(place.options.limits),
             ws="none",
             log_config=None,
             timeout_graceful_shutdown=1,
+            **tls,
         )
         sock = config.bind_socket()
-        server = Server(config, place.app.state.service.feed.close)
+        sock.listen()
+        server = Server(config, place.options.limits, place.app.state.service.feed.close)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         while not server.started:
