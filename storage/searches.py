@@ -17,13 +17,14 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.accounts import Account
+from storage.accounts import ACCOUNTS, Account
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_clock
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
@@ -310,6 +311,8 @@ def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFiel
 def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
     """Delete a search with everything that belongs to it but the checkpoints; False if there was none.
 
+    What it has computed stays charged to its account.
+
     Raises:
         LeaseHeld: A live process other than `owner` holds it.
     """
@@ -320,10 +323,26 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
             return False
         if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
+        if search.account_id is not None and search.options is not None:
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == search.account_id)
+            spent = ACCOUNTS.c.spent_seconds + search.seconds
+            transaction.connection.execute(charged.values(spent_seconds=spent))
         transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
         return True
 
     return database.transact(work)
+
+
+def computed_seconds(database: Database, account_id: int) -> float:
+    """Seconds that the searches of an account have consumed, those that were deleted among them.
+
+    A search that pre-trains for another was not queued itself: the other has counted its seconds.
+    """
+    mine = (SEARCHES.c.account_id == account_id, SEARCHES.c.options.is_not(None))
+    kept = select(func.coalesce(func.sum(SEARCHES.c.seconds), 0.0)).where(*mine)
+    deleted = select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)
+    with database.read() as session:
+        return float(session.scalar(kept) or 0.0) + float(session.scalar(deleted) or 0.0)
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()

@@ -43,6 +43,7 @@ from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
 from storage.searches import (
     SearchRow,
+    computed_seconds,
     delete_search,
     get_search,
     list_searches,
@@ -452,7 +453,7 @@ class Service:
         return {
             "searches": sum(self.state(row) in OPEN_STATES for row in mine if row.state in OPEN_STATES),
             "storage_bytes": uploaded_bytes(self.database, account_id),
-            "compute_seconds": round(sum(map(_charged, mine)), 1),
+            "compute_seconds": round(computed_seconds(self.database, account_id), 1),
         }
 
     def _check_quota(self, caller: Caller, but: str) -> None:
@@ -461,7 +462,7 @@ class Service:
         others = [row.name for row in mine if row.name != but and row.state in OPEN_STATES]
         if len(others) >= limits.searches:
             raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
-        spent = sum(map(_charged, mine))
+        spent = computed_seconds(self.database, caller.account.id)
         if limits.compute_seconds is not None and spent >= limits.compute_seconds:
             raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
 
@@ -476,11 +477,6 @@ class Service:
                     rmtree(copy, ignore_errors=True)
                 else:
                     copy.unlink(missing_ok=True)
-
-
-def _charged(row: SearchRow) -> float:
-    """Return the seconds of a search; those of a pre-training are among those of the search that it is for."""
-    return row.seconds if row.options is not None else 0.0
 
 
 def name_of_file(name: str) -> str:

@@ -6,13 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
+from storage.accounts import (
+    AccountRow,
+    add_account,
+    disable_account,
+    find_account,
+    get_account,
+    list_accounts,
+    set_quotas,
+)
 from storage.audit import forget_entries, list_entries, write_entry
 from storage.checkpoints import referenced
 from storage.database import Database, StorageError
 from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_key
 from storage.leases import Lease
 from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
+from storage.searches import claim, computed_seconds, create_search, delete_search, queue_search, update_search
 from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes
 from storage.wishes import ask, forget_wish, list_wishes, wish_of
 
@@ -55,6 +64,23 @@ def test_a_key_opens_nothing_once_it_has_expired_or_its_account_is_disabled(
     assert disable_account(database, account.name)
     assert find_key(database, token) is None
     assert not disable_account(database, "nobody")
+
+
+def test_what_a_queued_search_has_computed_stays_charged_when_it_is_deleted(
+    database: Database, account: AccountRow
+) -> None:
+    for name, options in (("dates", {}), ("dates.denoising", None)):  # the latter counts within the former
+        create_search(database, name, {}, "d" * 64, account_id=account.id)
+        if options is not None:
+            queue_search(database, name, options)
+        update_search(database, claim(database, name, "first", 60), seconds=7.5)
+    assert computed_seconds(database, account.id) == 7.5
+    for name in ("dates", "dates.denoising"):
+        delete_search(database, name, "first")
+    assert computed_seconds(database, account.id) == 7.5
+    kept = get_account(database, account.id)
+    assert kept is not None
+    assert kept.spent_seconds == 7.5
 
 
 def test_an_upload_is_pointed_to_until_it_is_deleted(database: Database, account: AccountRow) -> None:
