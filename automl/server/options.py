@@ -35,7 +35,7 @@ class Limits:
         rate: Requests a second with one key, over some time; `burst` at once. Of one address ten times as many.
         watchers: Connections that watch searches at a time.
         searches: Of one account that wait or run at a time.
-        storage_bytes: Of all uploads of one account.
+        storage_bytes: Of all uploads of one account, and what its searches keep.
         compute_seconds: Of all searches of one account; none for as many as it likes.
     """
 

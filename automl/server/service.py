@@ -29,9 +29,10 @@ from automl.server.documents import UPLOAD, Example, Proposal
 from automl.server.feed import Feed
 from automl.server.keyring import Keyring
 from automl.server.library import Library, reads_images, state_of
-from automl.server.options import Limits, ServerOptions
+from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
+from automl.server.quotas import OPEN_STATES, Quotas
 from automl.server.rows import Rows
 from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
@@ -43,7 +44,6 @@ from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
 from storage.searches import (
     SearchRow,
-    computed_seconds,
     delete_search,
     get_search,
     list_searches,
@@ -55,7 +55,6 @@ from storage.studies import delete_study
 from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
-OPEN_STATES = ("queued", "running")
 SAMPLES = 8
 ADMINISTRATOR = "admin"
 """The account of the token that the first start prints; nobody signs in to it otherwise."""
@@ -79,6 +78,11 @@ class Service:
         """What uploads hold."""
         return Datasets(self.options)
 
+    @property
+    def quotas(self) -> Quotas:
+        """What accounts use."""
+        return Quotas(self.options, self.database)
+
     # Uploads
 
     def upload(self, caller: Caller, name: str, data: bytes) -> UploadRow:
@@ -87,13 +91,16 @@ class Service:
         Raises:
             Problem: It is empty, or more than the account may keep.
         """
-        limits = self.limits(caller)
         if not data:
             raise Problem(422, "the file is empty; upload one with rows")
-        if uploaded_bytes(self.database, caller.account.id) + len(data) > limits.storage_bytes:
-            raise Problem(403, f"uploads may have {limits.storage_bytes:,} bytes in all; delete some first")
+        account, most = caller.account.id, self.quotas.for_uploads(caller)
+        if uploaded_bytes(self.database, account) + len(data) > most:
+            raise self.quotas.full(caller)
         digest = objects.write(private_place(self.options.checkpoints), data)
-        row = add_upload(self.database, caller.account.id, name_of_file(name), digest, len(data))
+        row = add_upload(self.database, account, name_of_file(name), digest, len(data), most)
+        if row is None:  # others came first
+            self._sweep({digest})
+            raise self.quotas.full(caller)
         objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
         return row
 
@@ -193,7 +200,7 @@ class Service:
         known = get_search(self.database, document.name)
         if known is not None and known.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
-        self._check_quota(caller, but=document.name)
+        self.quotas.check_search(caller, but=document.name)
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
@@ -245,7 +252,7 @@ class Service:
             return
         if state not in ("paused", "interrupted", "failed") or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
-        self._check_quota(caller, but=row.name)
+        self.quotas.check_search(caller, but=row.name)
         forget_wish(self.database, row.id)
         queue_search(self.database, row.name)
         self.rows.forget()
@@ -265,7 +272,7 @@ class Service:
         if document_from_mapping({**row.document, "budget": wanted}, Path()).is_endless:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         options = replace(before, budget=wanted).to_mapping()
-        self._check_quota(caller, but=row.name)
+        self.quotas.check_search(caller, but=row.name)
         ask(self.database, row.id, "restart")
         set_options(self.database, row.id, options)
         self.rows.forget()
@@ -440,31 +447,6 @@ class Service:
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
         return [source.encode("utf-8", "replace").decode() for source in sources]
-
-    # Quotas
-
-    def limits(self, caller: Caller) -> Limits:
-        """Return what an account may use."""
-        return self.options.limits.of(caller.account.quotas)
-
-    def used(self, account_id: int) -> dict[str, float]:
-        """Return what an account uses, by the names of quotas."""
-        mine = [row for row in list_searches(self.database) if row.account_id == account_id]
-        return {
-            "searches": sum(self.state(row) in OPEN_STATES for row in mine if row.state in OPEN_STATES),
-            "storage_bytes": uploaded_bytes(self.database, account_id),
-            "compute_seconds": round(computed_seconds(self.database, account_id), 1),
-        }
-
-    def _check_quota(self, caller: Caller, but: str) -> None:
-        limits = self.limits(caller)
-        mine = [row for row in list_searches(self.database) if row.account_id == caller.account.id]
-        others = [row.name for row in mine if row.name != but and row.state in OPEN_STATES]
-        if len(others) >= limits.searches:
-            raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
-        spent = computed_seconds(self.database, caller.account.id)
-        if limits.compute_seconds is not None and spent >= limits.compute_seconds:
-            raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
 
     def _sweep(self, digests: set[str]) -> None:
         gone = digests - referenced(self.database)

@@ -22,7 +22,7 @@ from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_ke
 from storage.leases import Lease
 from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
 from storage.searches import claim, computed_seconds, create_search, delete_search, queue_search, update_search
-from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes
+from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes, uploaded_digests
 from storage.wishes import ask, forget_wish, list_wishes, wish_of
 
 
@@ -85,14 +85,21 @@ def test_what_a_queued_search_has_computed_stays_charged_when_it_is_deleted(
 
 def test_an_upload_is_pointed_to_until_it_is_deleted(database: Database, account: AccountRow) -> None:
     upload = add_upload(database, account.id, "words.tsv", "e" * 64, 7)
+    assert upload is not None
     assert get_upload(database, upload.id) == upload
     assert list_uploads(database, account.id) == [upload]
     assert list_uploads(database, account.id, after=upload.id) == []
-    assert uploaded_bytes(database, account.id) == 7
+    assert (uploaded_bytes(database, account.id), uploaded_digests(database, account.id)) == (7, {"e" * 64})
     assert "e" * 64 in referenced(database)
     assert delete_upload(database, upload.id)
     assert "e" * 64 not in referenced(database)
     assert not delete_upload(database, upload.id)
+
+
+def test_of_uploads_at_once_no_more_are_added_than_fit(database: Database, account: AccountRow) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: add_upload(database, account.id, "a", "f" * 64, 10, most=25), range(8)))
+    assert (len([row for row in found if row]), uploaded_bytes(database, account.id)) == (2, 20)
 
 
 def test_the_last_wish_holds_until_it_is_forgotten(database: Database, lease: Lease) -> None:

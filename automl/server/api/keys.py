@@ -44,9 +44,9 @@ def _account(row: AccountRow) -> AccountDocument:
 @ROUTER.get("/me")
 def get_me(request: Request, caller: Reader) -> Me:
     """Say who calls, and what is used of what may be used."""
-    service = service_of(request)
-    limits = {name: getattr(service.limits(caller), name) for name in QUOTAS}
-    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=service.used(caller.account.id))
+    quotas = service_of(request).quotas
+    limits = {name: getattr(quotas.limits(caller), name) for name in QUOTAS}
+    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=quotas.used(caller.account.id))
 
 
 @ROUTER.get("/keys")
