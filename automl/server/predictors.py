@@ -111,7 +111,6 @@ class Predictors:
         self._patience = patience
         self._oracles: OrderedDict[str, Oracle] = OrderedDict()
         self._changed = threading.Condition()
-        self._writing = threading.Lock()
 
     def predict(self, name: str, bundle: Callable[[], Path], sources: Sequence[str]) -> list[str]:
         """Return one output for each source by the model of that name; `bundle` returns its folder.
@@ -151,9 +150,7 @@ class Predictors:
     def _lent(self, name: str, bundle: Callable[[], Path]) -> Iterator[Oracle]:
         oracle = self._found(name)
         if oracle is None:
-            with self._writing:  # two would write the same folder
-                folder = bundle()
-            oracle = self._begun(name, folder)
+            oracle = self._begun(name, bundle())
         try:
             yield oracle
         finally:
