@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -34,6 +34,7 @@ from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
 from automl.server.quotas import OPEN_STATES, Quotas
 from automl.server.rows import Rows
+from automl.server.turns import Turns
 from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
 from automl.submissions import Submission, pretraining_documents, submit
@@ -72,6 +73,7 @@ class Service:
     predictors: Predictors
     rows: Rows
     upkeep: Upkeep
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def datasets(self) -> Datasets:
@@ -339,20 +341,18 @@ class Service:
 
     def _bundle(self, record: Record, trial: int | None) -> Path:
         folder = self._served(record, trial)
-        if not (folder / MANIFEST).is_file():
-            write_bundle(bundle_of_trial(record, trial, self.options.cache, self.options.checkpoints), folder)
+        with self.turns.of(folder.name):
+            if not (folder / MANIFEST).is_file():
+                write_bundle(bundle_of_trial(record, trial, self.options.cache, self.options.checkpoints), folder)
         return folder
-
-    def exported(self, row: SearchRow, trial: int | None, form: str) -> Path:
-        """Return the folder of a trial with a further form beside its bundle, compared as `automl export` does."""
-        return self._exported(self.library.record(row), trial, form)
 
     def _exported(self, record: Record, trial: int | None, form: str) -> Path:
         folder = self._served(record, trial, f"-{form}")
-        if not (folder / MANIFEST).is_file():
-            cache, checkpoints = self.options.cache, self.options.checkpoints
-            bundle = bundle_of_trial(record, trial, cache, checkpoints)
-            export(bundle, folder, [form], sample_of(record, bundle, cache, checkpoints))
+        with self.turns.of(folder.name):
+            if not (folder / MANIFEST).is_file():
+                cache, checkpoints = self.options.cache, self.options.checkpoints
+                bundle = bundle_of_trial(record, trial, cache, checkpoints)
+                export(bundle, folder, [form], sample_of(record, bundle, cache, checkpoints))
         return folder
 
     def _served(self, record: Record, trial: int | None, form: str = "") -> Path:
