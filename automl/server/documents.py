@@ -207,6 +207,16 @@ class Seen(BaseModel):
     sizes: Annotated[list[tuple[int, int]], Field(description="Width and height of each image.")]
 
 
+class ExportDocument(BaseModel):
+    """How far a form of a model is: asked for by nobody yet, being made, ready to be downloaded, or failed and why."""
+
+    search: str
+    trial: int
+    format: str
+    state: Literal["absent", "making", "ready", "failed"]
+    why: str | None = None
+
+
 class Source(Given):
     """A raw source to look at; the winner, or another trial of the search, looks."""
 

@@ -24,8 +24,9 @@ from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options
 from automl.server.access import Caller, own_search
-from automl.server.datasets import Datasets, Located, spoken
-from automl.server.documents import UPLOAD, Example, Proposal
+from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken
+from automl.server.documents import UPLOAD, Example, ExportDocument, Proposal
+from automl.server.exports import Exports
 from automl.server.feed import Feed
 from automl.server.keyring import Keyring
 from automl.server.library import Library, reads_images, state_of
@@ -73,6 +74,7 @@ class Service:
     predictors: Predictors
     rows: Rows
     upkeep: Upkeep
+    exports: Exports = field(default_factory=Exports)
     turns: Turns = field(default_factory=Turns)
 
     @property
@@ -133,7 +135,7 @@ class Service:
             found = {split: self.datasets.split(row, split) for split, row in rows.items()}
         named = {split: splits.get(split, splits["train"]) for split in found}
         try:
-            proposed = proposal(_name_for(rows["train"].name), {split: each.path for split, each in found.items()})
+            proposed = proposal(name_for(rows["train"].name), {split: each.path for split, each in found.items()})
         except InputError as error:
             raise _spoken(error, found) from None
         document = proposed.to_mapping()
@@ -359,10 +361,38 @@ class Service:
         number, digest = self._model(record, trial)
         return private_folder(self.options.cache / "served") / f"{record.row.id}-{number}-{digest}{form}"
 
-    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
-        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it."""
+    def export(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
+        """Let a further form of a trial's model be made beside its bundle, where it is not there yet."""
         record = self.library.record(row)
-        folder = self._bundle(record, trial) if form == "bundle" else self._exported(record, trial, form)
+        folder = self._served(record, trial, f"-{form}")
+        if not (folder / MANIFEST).is_file():
+            self.exports.begin(folder.name, lambda: self._exported(record, trial, form))
+        return self._exporting(record, trial, form)
+
+    def exporting(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
+        """Say how far a form is."""
+        return self._exporting(self.library.record(row), trial, form)
+
+    def _exporting(self, record: Record, trial: int | None, form: str) -> ExportDocument:
+        folder = self._served(record, trial, f"-{form}")
+        said = {"search": record.row.name, "trial": self._model(record, trial)[0], "format": form}
+        if self.exports.is_making(folder.name):
+            return ExportDocument(**said, state="making")
+        if (folder / MANIFEST).is_file():
+            return ExportDocument(**said, state="ready")
+        why = self.exports.failure(folder.name)
+        return ExportDocument(**said, state="absent" if why is None else "failed", why=why)
+
+    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
+        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it.
+
+        Raises:
+            Problem: The form was not made yet (409).
+        """
+        record = self.library.record(row)
+        if form != "bundle" and self._exporting(record, trial, form).state != "ready":
+            raise Problem(409, f"{form} is not made yet; POST /v1/searches/{row.name}/exports?format={form} makes it")
+        folder = self._bundle(record, trial) if form == "bundle" else self._served(record, trial, f"-{form}")
         number = self._model(record, trial)[0]
         name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
         buffer = io.BytesIO()
@@ -461,19 +491,9 @@ class Service:
                     copy.unlink(missing_ok=True)
 
 
-def name_of_file(name: str) -> str:
-    """Return what a file is called, without folders and whatever could hurt."""
-    last = re.split(r"[/\\]", name)[-1]
-    return re.sub(r"[^A-Za-z0-9._ -]", "-", last).lstrip("._- ")[-200:] or "data"
-
-
 def request_digest(*parts: str) -> str:
     """Return what tells one request from another with the same idempotency key."""
     return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def _name_for(file: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).lstrip("._-")[:100] or "task"
 
 
 def _spoken(error: InputError, found: Mapping[str, Located]) -> Problem:
