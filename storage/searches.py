@@ -17,12 +17,11 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
-    func,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from storage.accounts import ACCOUNTS, Account
 from storage.database import Database, StorageError, Transaction
@@ -323,26 +322,40 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
             return False
         if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
-        if search.account_id is not None and search.options is not None:
-            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == search.account_id)
-            spent = ACCOUNTS.c.spent_seconds + search.seconds
-            transaction.connection.execute(charged.values(spent_seconds=spent))
+        account_id = search.account_id
+        before = 0.0 if account_id is None else _computed(transaction.session, account_id)
         transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
+        if account_id is not None:
+            gone = before - _computed(transaction.session, account_id)
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
+            transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
         return True
 
     return database.transact(work)
 
 
 def computed_seconds(database: Database, account_id: int) -> float:
-    """Seconds that the searches of an account have consumed, those that were deleted among them.
-
-    A search that pre-trains for another was not queued itself: the other has counted its seconds.
-    """
-    mine = (SEARCHES.c.account_id == account_id, SEARCHES.c.options.is_not(None))
-    kept = select(func.coalesce(func.sum(SEARCHES.c.seconds), 0.0)).where(*mine)
-    deleted = select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)
+    """Seconds that the searches of an account have consumed, those that were deleted among them."""
     with database.read() as session:
-        return float(session.scalar(kept) or 0.0) + float(session.scalar(deleted) or 0.0)
+        return _computed(session, account_id)
+
+
+def _computed(session: Session, account_id: int) -> float:
+    """`computed_seconds` within a transaction.
+
+    A search that pre-trains for another is called NAME.more and was not queued itself. As soon as the other has begun,
+    its seconds are among those of the other.
+    """
+    columns = select(SEARCHES.c.name, SEARCHES.c.seconds, SEARCHES.c.options.is_not(None))
+    rows = session.execute(columns.where(SEARCHES.c.account_id == account_id)).all()
+    own = {name: seconds for name, seconds, is_queued in rows if is_queued}
+    before = dict.fromkeys(own, 0.0)
+    for name, seconds, is_queued in rows:
+        if not is_queued:
+            whose = name.rpartition(".")[0]
+            before[whose] = before.get(whose, 0.0) + seconds
+    deleted = session.scalar(select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)) or 0.0
+    return float(deleted + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items()))
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()

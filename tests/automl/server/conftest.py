@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from sqlalchemy import URL
 
+from automl.bundle import write_bundle
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.server.app import guarded
 from automl.server.connections import Server, protocol
@@ -24,6 +25,7 @@ def pretend(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("AUTOML_CHECKPOINTS", raising=False)
     trainer = PretendedTrainer(folder / "automl.checkpoints")
     patch.setitem(EXECUTORS, "inline", lambda *_: InlineExecutor(lambda: trainer))
+    patch.setattr("automl.server.service.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
