@@ -133,17 +133,22 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve at sockets."""
         await super().startup(sockets=[])
-        patience = {"ssl_handshake_timeout": self._seconds, "ssl_shutdown_timeout": self._seconds}
+        loop, backlog, context = asyncio.get_running_loop(), self.config.backlog, self.config.ssl
+        patience = None if context is None else self._seconds
         for each in sockets or ():
-            others = {} if self.config.ssl is None else {"ssl": self.config.ssl, **patience}
-            server = await asyncio.get_running_loop().create_server(
-                self._connection, sock=each, backlog=self.config.backlog, **others
+            server = await loop.create_server(
+                self._connection,
+                sock=each,
+                backlog=backlog,
+                ssl=context,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=patience,
             )
             self.servers.append(server)
 
     def _connection(self) -> asyncio.Protocol:
-        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
-        made: asyncio.Protocol = self.config.http_protocol_class(config=self.config, **state)
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(self.config, self.server_state, self.lifespan.state)
         return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -375,7 +375,7 @@ class Service:
 
     def _exporting(self, record: Record, trial: int | None, form: str) -> ExportDocument:
         folder = self._served(record, trial, f"-{form}")
-        said = {"search": record.row.name, "trial": self._model(record, trial)[0], "format": form}
+        said: dict[str, Any] = {"search": record.row.name, "trial": self._model(record, trial)[0], "format": form}
         if self.exports.is_making(folder.name):
             return ExportDocument(**said, state="making")
         if (folder / MANIFEST).is_file():
