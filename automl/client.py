@@ -290,6 +290,8 @@ class RemoteSearch:
         wanted = [{**asked, "format": form} for form in formats or ("bundle",)]
         files: dict[tuple[str, ...], bytes] = {}
         for each in wanted:
+            if each["format"] != "bundle":
+                self._make(each)
             found = _files(self._connection.request("GET", self._path("model"), params=each))
             if any(files[name] != found[name] for name in files.keys() & found.keys() if name[-1].endswith(WEIGHTS)):
                 raise InputError(f"{target}: the search has found a better model meanwhile; export it again")
@@ -299,6 +301,17 @@ class RemoteSearch:
         except OSError as error:
             raise InputError(f"{target}: cannot be written ({error.strerror}); name a folder that can") from error
         return target
+
+    def _make(self, asked: Mapping[str, Any]) -> None:
+        """Let the service make a form of a model, and wait until it is there."""
+        path, state = self._path("exports"), "absent"
+        while state != "ready":
+            said = self._connection.request("POST" if state == "absent" else "GET", path, params=asked)
+            state = said["state"]
+            if state == "failed":
+                raise InputError(said["why"])
+            if state != "ready":
+                time.sleep(PAUSE_SECONDS)
 
     def delete(self, *, purge: bool = False) -> None:
         """Delete it; with `purge` also its checkpoints and its data."""

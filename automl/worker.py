@@ -20,10 +20,12 @@ from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
 from automl.winners import Search
 from storage import objects
+from storage.accounts import get_account
 from storage.database import Database, StorageError, open_database
+from storage.events import append_event
 from storage.leases import Lease, LeaseLost, current_owner
-from storage.searches import SearchRow, claim_next, release, update_search
-from storage.wishes import Wish, forget_wish, wish_of
+from storage.searches import SearchRow, claim_next, computed_seconds, release, update_search
+from storage.wishes import Wish, ask, forget_wish, wish_of
 from storage.workers import forget_worker, see_worker
 
 POLL_SECONDS = 2.0
@@ -120,12 +122,17 @@ class Presence:
 class Wishes:
     """Ends the run of a search in good order when somebody asks so, while the context is open.
 
+    A search is paused, too, as soon as its account has computed for as long as it may.
+
     Attributes:
         heard: What was asked.
+        why: In a sentence, where nobody has asked.
     """
 
-    def __init__(self, database: Database, search: int) -> None:
+    def __init__(self, database: Database, search: int, account: int | None = None) -> None:
         self.heard: Wish | None = None
+        self.why = ""
+        self._account = account
         self._database = database
         self._search = search
         self._controller: Controller | None = None
@@ -150,13 +157,30 @@ class Wishes:
         while not self._ended.is_set():
             if self._controller is not None:
                 with suppress(StorageError):  # the next time will do
-                    self.heard = wish_of(self._database, self._search)
+                    self.heard = wish_of(self._database, self._search) or self._pause()
                 if self.heard is not None:
                     self._controller.interrupt()
                     while self.heard == "cancel" and not self._ended.wait(CANCEL_SECONDS):
                         self._controller.give_up()
                     return
             self._ended.wait(WISH_SECONDS)
+
+    def _pause(self) -> Wish | None:
+        """Ask for a pause where the account has computed for as long as it may."""
+        self.why = "" if self._account is None else overspent(self._database, self._account)
+        if not self.why:
+            return None
+        ask(self._database, self._search, "pause")
+        return "pause"
+
+
+def overspent(database: Database, account_id: int) -> str:
+    """Say that an account has computed for as long as it may; nothing where it may go on."""
+    account = get_account(database, account_id)
+    most = None if account is None else (account.quotas or {}).get("compute_seconds")
+    if account is None or most is None or computed_seconds(database, account_id) < most:
+        return ""
+    return f"account {account.name!r} has spent its {most:,.0f} s of computing; it can go on when it is given more"
 
 
 class Worker:
@@ -197,7 +221,7 @@ class Worker:
         try:
             with (
                 Heartbeat(self._database, lease, self._options.lease_seconds, lambda: None),
-                Wishes(self._database, row.id) as wishes,
+                Wishes(self._database, row.id, row.account_id) as wishes,
             ):
                 found = self._search(row, lease, wishes)
         except LeaseLost:
@@ -212,20 +236,22 @@ class Worker:
         finally:
             self._presence.show(None)
             self._options.watch(None)
-        return self._end(row, lease, found, wishes.heard)
+        return self._end(row, lease, found, wishes)
 
-    def _end(self, row: SearchRow, lease: Lease, found: Search, wish: Wish | None) -> bool:
-        interrupted = found.state == "interrupted"
+    def _end(self, row: SearchRow, lease: Lease, found: Search, wishes: Wishes) -> bool:
+        interrupted, wish = found.state == "interrupted", wishes.heard
         held_back = interrupted and wish in ("pause", "cancel")
         if wish is not None and not held_back:
             forget_wish(self._database, row.id)
         if held_back:  # what was interrupted may have been its pre-training alone
             with suppress(LeaseLost):
-                update_search(self._database, lease, state="interrupted")
+                update_search(self._database, lease, state="interrupted", message=wishes.why or found.why)
+                if wishes.why:
+                    append_event(self._database, lease, "warning", wishes.why)
         release(self._database, lease, queue=interrupted and not held_back)
         self._unfinished, self._obstacles = None, 0
         state = f"ended by {wish!r}" if held_back else "queued again" if interrupted else found.state
-        self._options.say(f"search {row.name!r} is {state}: {found.why}")
+        self._options.say(f"search {row.name!r} is {state}: {wishes.why or found.why}")
         return not interrupted or wish is not None
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""The service under load beside a search: 200 watchers of one search, and 50 requests a second on an even clock.
+"""The service under load beside a search: 200 watchers of one search, and 50 requests a second on an even clock; then
+under clients that mean no good: 100 connections held half open, and a body of 64 MiB where 1 MiB is allowed.
 
 Time runs from when a request should have been sent, so that one that waits hides no other. Watchers and requests
 come from this process; what the service takes, and what the search takes with and without it, is read from `/proc`.
@@ -7,6 +8,7 @@ trials are of one shape, so that tokens of all cost the same. Clients take their
 """
 
 import asyncio
+import math
 import os
 import random
 import re
@@ -21,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+import httpx
 
 import automl
 from benchmarks.measurement import Result, arguments, load
@@ -59,6 +63,8 @@ PATHS = (
 PATIENCE, TRIALS = 40.0, 3
 ROOM = 64
 """Connections that send requests at a time."""
+HALF_OPEN, BODY_MEBIBYTES, BESIEGED = 100, 64, 15.0
+"""Connections that are never done asking, a body that is too large, and seconds that honest clients ask beside them."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,15 @@ def main() -> None:
         measured, windows = asyncio.run(in_turns(port, token, server, size))
         time.sleep(min(longest_segment(Path(folder)) + 2, PATIENCE))  # what trains when the last time ends
         measured |= lost(windows, segments_of(Path(folder)))
+        measured |= asyncio.run(besieged(port, token, 20 if options.quick else RATE))
     goals = {
         "p99_milliseconds": "<= 250",
         "service_share_of_processors": "<= 0.15",
         "search_loses": "<= what service and clients take",
         "events_missed_or_doubled": "0",
+        "half_open_longest_seconds": "<= 15",
+        "large_body_status": "413",
+        "answers_to_honest_clients": "200 alone",
     }
     Result("service", {}, measured, goals, (before, load())).show(as_json=options.json)
 
@@ -292,6 +302,55 @@ async def clients(port: int, token: str, watchers: int, rate: float, seconds: fl
     return tally
 
 
+async def besieged(port: int, token: str, rate: float) -> dict[str, Any]:
+    """Be clients that mean no good, and honest ones beside them; returns what both saw."""
+    holding = asyncio.gather(*(held(port, token, number) for number in range(HALF_OPEN)))
+    sending = asyncio.to_thread(send_too_much, port, token)
+    honest, closed, (status, sent) = await asyncio.gather(clients(port, token, 0, rate, BESIEGED), holding, sending)
+    every = sorted(second for found in honest.seconds.values() for second in found)
+    return {
+        "half_open": HALF_OPEN,
+        "half_open_longest_seconds": max(closed),
+        "large_body_status": status,
+        "large_body_mebibytes_sent": sent,
+        "answers_to_honest_clients": dict(honest.statuses),
+        "p99_milliseconds_of_honest_clients": 1000 * every[int(0.99 * len(every))],
+    }
+
+
+async def held(port: int, token: str, number: int) -> float:
+    """Send nothing, half a head or half a body over a connection; returns after how many seconds it is closed."""
+    body = head("/v1/proposals", token, "POST", "Content-Type: application/json", "Content-Length: 1000") + b"{"
+    began = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write((b"", head("/healthz", token)[:40], body)[number % 3])
+        async with asyncio.timeout(PATIENCE):
+            await reader.read()
+    except TimeoutError:
+        return math.inf
+    except OSError:  # closed in the rudest way
+        pass
+    finally:
+        writer.close()
+    return time.monotonic() - began
+
+
+def send_too_much(port: int, token: str) -> tuple[int, int]:
+    """Send a body without saying how large it is; returns the status of the answer, and MiB that were taken of it."""
+    sent = 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(BODY_MEBIBYTES):
+            yield b" " * 2**20
+            sent += 1
+
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/proposals", content=pieces(), headers=headers, timeout=PATIENCE)
+    return answer.status_code, sent
+
+
 async def ask(room: asyncio.Queue[Any], port: int, token: str, path: str, due: float, tally: Tally) -> None:
     """Send one request over a connection that is free."""
     reader, writer = await room.get()
@@ -320,9 +379,10 @@ async def watch(port: int, token: str, number: int, tally: Tally) -> None:
         writer.close()
 
 
-def head(path: str, token: str) -> bytes:
-    """Return a request."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+def head(path: str, token: str, method: str = "GET", *headers: str) -> bytes:
+    """Return a request, or its head where a body follows."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}", *headers]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
 async def answered(reader: asyncio.StreamReader) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import JSON, String, select, update
+from sqlalchemy import JSON, Double, String, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,6 +23,7 @@ class Account(Base):
     created: Mapped[datetime]
     disabled: Mapped[datetime | None]
     quotas: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True))
+    spent_seconds: Mapped[float] = mapped_column(Double, server_default="0")
 
 
 ACCOUNTS = Account.rows()
@@ -34,6 +35,7 @@ class AccountRow:
 
     Attributes:
         quotas: What it may use, where that is not what all may.
+        spent_seconds: What searches have computed that were deleted; `storage.searches.computed_seconds` counts all.
     """
 
     id: int
@@ -41,6 +43,7 @@ class AccountRow:
     created: datetime
     disabled: datetime | None
     quotas: Mapping[str, float] | None
+    spent_seconds: float
 
 
 def add_account(database: Database, name: str, quotas: Mapping[str, float] | None = None) -> AccountRow:
@@ -51,7 +54,8 @@ def add_account(database: Database, name: str, quotas: Mapping[str, float] | Non
     """
 
     def work(transaction: Transaction) -> AccountRow:
-        account = Account(name=name, created=utc_now(), quotas=None if quotas is None else dict(quotas))
+        given = None if quotas is None else dict(quotas)
+        account = Account(name=name, created=utc_now(), quotas=given, spent_seconds=0.0)
         transaction.session.add(account)
         try:
             transaction.session.flush()
@@ -69,10 +73,18 @@ def find_account(database: Database, name: str) -> AccountRow | None:
         return None if account is None else detach(AccountRow, account)
 
 
-def list_accounts(database: Database) -> list[AccountRow]:
-    """All accounts, oldest first."""
+def get_account(database: Database, account_id: int) -> AccountRow | None:
+    """The account of that id."""
     with database.read() as session:
-        return [detach(AccountRow, account) for account in session.scalars(select(Account).order_by(Account.id))]
+        account = session.get(Account, account_id)
+        return None if account is None else detach(AccountRow, account)
+
+
+def list_accounts(database: Database, after: int = 0, limit: int | None = None) -> list[AccountRow]:
+    """The first accounts with an id above `after`, or all, oldest first."""
+    statement = select(Account).where(Account.id > after).order_by(Account.id).limit(limit)
+    with database.read() as session:
+        return [detach(AccountRow, account) for account in session.scalars(statement)]
 
 
 def disable_account(database: Database, name: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, Insert, String, bindparam, delete, select, union
+from sqlalchemy import BigInteger, BindParameter, Insert, String, bindparam, delete, func, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -58,6 +58,23 @@ def referenced(database: Database, search_id: int | None = None) -> set[str]:
     with database.read() as session:
         carried = [options.get("data", {}) for options in session.scalars(queued)]
         return {*session.scalars(pointed), *(file[0] for data in carried for file in data.values())}
+
+
+def kept_bytes(database: Database, account_id: int) -> int:
+    """Bytes of the checkpoints that the searches of an account point to, each counted once."""
+    from storage.searches import SEARCHES
+    from storage.segments import SEGMENTS
+    from storage.trials import TRIALS
+
+    mine = select(TRIALS.c.id).join(SEARCHES, SEARCHES.c.id == TRIALS.c.search_id)
+    mine = mine.where(SEARCHES.c.account_id == account_id)
+    pointed = union(
+        select(TRIALS.c.checkpoint).where(TRIALS.c.id.in_(mine)),
+        select(SEGMENTS.c.checkpoint).where(SEGMENTS.c.trial_id.in_(mine)),
+    )
+    statement = select(func.coalesce(func.sum(CHECKPOINTS.c.bytes), 0)).where(CHECKPOINTS.c.digest.in_(pointed))
+    with database.read() as session:
+        return int(session.scalar(statement) or 0)
 
 
 def sizes(database: Database) -> dict[str, int]:

@@ -99,9 +99,11 @@ def find_key(database: Database, token: str, *, session: bool = False) -> tuple[
         return None if found is None else (detach(KeyRow, found[0]), detach(AccountRow, found[1]))
 
 
-def list_keys(database: Database, account_id: int | None = None) -> list[KeyRow]:
-    """The keys of an account, or of all, oldest first; sessions are left out."""
-    statement = select(Key).where(Key.session.is_(False)).order_by(Key.id)
+def list_keys(
+    database: Database, account_id: int | None = None, after: int = 0, limit: int | None = None
+) -> list[KeyRow]:
+    """The first keys of an account, or of all, with an id above `after`, oldest first; sessions are left out."""
+    statement = select(Key).where(Key.session.is_(False), Key.id > after).order_by(Key.id).limit(limit)
     if account_id is not None:
         statement = statement.where(Key.account_id == account_id)
     with database.read() as reading:

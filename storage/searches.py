@@ -21,9 +21,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from storage.accounts import Account
+from storage.accounts import ACCOUNTS, Account
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_clock
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
@@ -310,6 +310,8 @@ def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFiel
 def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
     """Delete a search with everything that belongs to it but the checkpoints; False if there was none.
 
+    What it has computed stays charged to its account.
+
     Raises:
         LeaseHeld: A live process other than `owner` holds it.
     """
@@ -320,10 +322,40 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
             return False
         if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
+        account_id = search.account_id
+        before = 0.0 if account_id is None else _computed(transaction.session, account_id)
         transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
+        if account_id is not None:
+            gone = before - _computed(transaction.session, account_id)
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
+            transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
         return True
 
     return database.transact(work)
+
+
+def computed_seconds(database: Database, account_id: int) -> float:
+    """Seconds that the searches of an account have consumed, those that were deleted among them."""
+    with database.read() as session:
+        return _computed(session, account_id)
+
+
+def _computed(session: Session, account_id: int) -> float:
+    """`computed_seconds` within a transaction.
+
+    A search that pre-trains for another is called NAME.more and was not queued itself. As soon as the other has begun,
+    its seconds are among those of the other.
+    """
+    columns = select(SEARCHES.c.name, SEARCHES.c.seconds, SEARCHES.c.options.is_not(None))
+    rows = session.execute(columns.where(SEARCHES.c.account_id == account_id)).all()
+    own = {name: seconds for name, seconds, is_queued in rows if is_queued}
+    before = dict.fromkeys(own, 0.0)
+    for name, seconds, is_queued in rows:
+        if not is_queued:
+            whose = name.rpartition(".")[0]
+            before[whose] = before.get(whose, 0.0) + seconds
+    deleted = session.scalar(select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)) or 0.0
+    return float(deleted + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items()))
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()

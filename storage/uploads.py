@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, delete, func, select
+from sqlalchemy import BigInteger, ForeignKey, Select, String, delete, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.accounts import Account
@@ -40,10 +40,23 @@ class UploadRow:
     created: datetime
 
 
-def add_upload(database: Database, account_id: int, name: str, digest: str, size: int) -> UploadRow:
-    """Add a file whose bytes are among the checkpoints already."""
+def add_upload(
+    database: Database, account_id: int, name: str, digest: str, size: int, most: int | None = None
+) -> UploadRow | None:
+    """Add a file whose bytes are among the checkpoints already.
 
-    def work(transaction: Transaction) -> UploadRow:
+    Args:
+        most: Bytes that all uploads of the account may have; of several at once those are added that come first.
+
+    Returns:
+        The upload; none where it would be too much.
+    """
+
+    def work(transaction: Transaction) -> UploadRow | None:
+        if most is not None:
+            transaction.session.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+            if int(transaction.session.scalar(_uploaded(account_id)) or 0) + size > most:
+                return None
         upload = Upload(account_id=account_id, name=name, digest=digest, bytes=size, created=utc_now())
         transaction.session.add(upload)
         transaction.session.flush()
@@ -68,9 +81,18 @@ def list_uploads(database: Database, account_id: int, after: int = 0, limit: int
 
 def uploaded_bytes(database: Database, account_id: int) -> int:
     """Bytes of all that an account has uploaded."""
-    statement = select(func.coalesce(func.sum(Upload.bytes), 0)).where(Upload.account_id == account_id)
     with database.read() as session:
-        return int(session.scalar(statement) or 0)
+        return int(session.scalar(_uploaded(account_id)) or 0)
+
+
+def _uploaded(account_id: int) -> Select[tuple[int]]:
+    return select(func.coalesce(func.sum(Upload.bytes), 0)).where(Upload.account_id == account_id)
+
+
+def uploaded_digests(database: Database, account_id: int) -> set[str]:
+    """Digests of all that an account has uploaded."""
+    with database.read() as session:
+        return set(session.scalars(select(Upload.digest).where(Upload.account_id == account_id)))
 
 
 def delete_upload(database: Database, upload_id: int) -> bool:

@@ -44,6 +44,9 @@ def serve(  # noqa: PLR0913
         list[str] | None, typer.Option(metavar="NAME", help="Name by which clients call it; may be repeated.")
     ] = None,
     behind_proxy: Annotated[bool, typer.Option("--behind-proxy", help="A trusted proxy in front does TLS.")] = False,
+    proxies: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="N trusted proxies, one behind another, are in front.")
+    ] = None,
     certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate chain in PEM, for TLS.")] = None,
     private_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key in PEM.")] = None,
     keep_days: Annotated[
@@ -66,7 +69,7 @@ def serve(  # noqa: PLR0913
         host=host,
         port=port,
         hosts=tuple(name.lower() for name in [*(allowed_host or ()), *LOCAL_HOSTS, host]),
-        proxy=behind_proxy,
+        proxies=proxies or int(behind_proxy),
         certificate=certificate,
         private_key=private_key,
         dashboard=dashboard,
@@ -133,13 +136,12 @@ def run_server(options: "ServerOptions", database: "Database", listener: socket.
         guarded(app),
         host=options.host,
         port=options.port,
-        http=protocol(options.limits.header_seconds),
+        http=protocol(options.limits),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=options.proxy,
-        forwarded_allow_ips="*" if options.proxy else None,
+        proxy_headers=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
         ssl_certfile=options.certificate,
@@ -150,7 +152,7 @@ def run_server(options: "ServerOptions", database: "Database", listener: socket.
     # uvicorn raises the signal again at its end, which would end us before the worker has saved what runs
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    Server(config, app.state.service.feed.close).run(sockets=[listener])
+    Server(config, options.limits, app.state.service.feed.close).run(sockets=[listener])
 
 
 def _greet(place: str, token: str | None) -> None:

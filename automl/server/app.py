@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
@@ -20,9 +21,11 @@ from automl.server.lanes import narrow, slow_lane
 from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
-from automl.server.retention import keep_house
+from automl.server.proxies import Forwarded
+from automl.server.retention import HOUR, keep_house
 from automl.server.rows import Rows
 from automl.server.service import Service
+from automl.server.upkeep import Upkeep
 from storage.database import Database
 
 
@@ -38,15 +41,16 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
         lifespan=_lifespan,
         generate_unique_id_function=_operation,
     )
-    rows = Rows(database)
+    rows, upkeep = Rows(database), Upkeep()
     app.state.service = Service(
         options=options,
         database=database,
         library=Library(database),
         keyring=Keyring(database),
-        feed=Feed(database, on_news=rows.forget),
+        feed=Feed(database, on_news=rows.forget, upkeep=upkeep),
         predictors=predictors or Predictors(),
         rows=rows,
+        upkeep=upkeep,
     )
     app.state.gauges = Gauges()
     app.state.slow = slow_lane()
@@ -67,14 +71,16 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
 
 def guarded(app: FastAPI) -> ASGIApp:
     """Return an application with what stands before every request, errors included."""
-    return Guard(app, app.state.service.options, app.state.gauges)
+    options: ServerOptions = app.state.service.options
+    guard = Guard(app, options, app.state.gauges)
+    return Forwarded(guard, options.proxies) if options.proxies else guard
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     narrow()
-    house = asyncio.create_task(keep_house(service))
+    house = asyncio.create_task(service.upkeep.repeat("keeping house", partial(keep_house, service), HOUR))
     yield
     house.cancel()
     service.feed.close()

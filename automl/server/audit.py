@@ -1,4 +1,4 @@
-"""Writes the audit log: every request that changes something, and every one that is refused for who asks."""
+"""Writes the audit log: every request that changes something or signs in, and every one refused for who asks."""
 
 import asyncio
 from contextlib import suppress
@@ -10,6 +10,8 @@ from storage.database import Database, StorageError
 
 READING = ("GET", "HEAD", "OPTIONS")
 REFUSED = (401, 403)
+SIGNING_IN = "/login/provider/back"
+"""A page that is loaded, and begins a session."""
 
 
 class Audit:
@@ -42,8 +44,9 @@ class Audit:
 
 def _is_of_interest(scope: Scope, status: int) -> bool:
     route = scope.get("route")
-    changes = scope["method"] not in READING and not str(getattr(route, "path", "")).endswith(("/predict", "/stream"))
-    return route is not None and (changes or status in REFUSED)
+    path = str(getattr(route, "path", ""))
+    changes = scope["method"] not in READING and not path.endswith(("/predict", "/stream"))
+    return route is not None and (changes or path == SIGNING_IN or status in REFUSED)
 
 
 def _entry(scope: Scope, status: int) -> tuple[str | None, str, str, int, str]:

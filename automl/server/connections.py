@@ -1,12 +1,15 @@
-"""Connections that end when they take too long to ask for anything, and a server that lets watchers go at its end."""
+"""Connections that end when they take too long to ask or to be answered, and a server that lets watchers go at last."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from automl.server.options import Limits
 
 LONGEST_HEAD = 32_768
 """Bytes of what is no body: a request's head, and trailers."""
@@ -15,18 +18,22 @@ LONGEST_HEAD = 32_768
 class Patient(HttpToolsProtocol):
     """HTTP/1.1; a connection that has not sent a whole request's head in `seconds`, or sends a long one, is closed.
 
-    Trailers are not read, and an answer to a request that was not read to its end is the last of a connection.
+    Trailers are not read, and an answer to a request that was not read to its end is the last of a connection. What the
+    client has not taken in `answer_seconds`, it takes no more.
     """
 
-    seconds = 10.0
+    seconds = Limits.header_seconds
+    answer_seconds = Limits.answer_seconds
 
     _waiting: asyncio.TimerHandle | None = None
+    _unsent: asyncio.TimerHandle | None = None
     _fields = 0
     _unread = 0
     _has_head = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=1)  # writing pauses until what was written is with the system
         self._expect()
 
     def data_received(self, data: bytes) -> None:
@@ -66,8 +73,17 @@ class Patient(HttpToolsProtocol):
         if has_rest and not self.transport.is_closing():
             self.transport.close()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self.loop.call_later(self.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._taken()
         super().connection_lost(exc)
 
     def _count(self, part: bytes) -> None:
@@ -87,23 +103,53 @@ class Patient(HttpToolsProtocol):
             self._waiting.cancel()
             self._waiting = None
 
+    def _taken(self) -> None:
+        if self._unsent is not None:
+            self._unsent.cancel()
+            self._unsent = None
+
     def _give_up(self) -> None:
         self._waiting = None
         if self._is_idle() and not self.transport.is_closing():
             self.transport.close()
 
 
-def protocol(seconds: float) -> type[asyncio.Protocol]:
+def protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Return a protocol with that much patience."""
-    return type("Patient", (Patient,), {"seconds": seconds})
+    return type("Patient", (Patient,), {"seconds": limits.header_seconds, "answer_seconds": limits.answer_seconds})
 
 
 class Server(uvicorn.Server):
-    """A server that tells its watchers when it is to end: they reconnect to the next one."""
+    """A server that tells its watchers when it is to end: they reconnect to the next one.
 
-    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+    TLS has `limits.header_seconds` to begin, and as long to end.
+    """
+
+    def __init__(self, config: uvicorn.Config, limits: Limits, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
+        self._seconds = limits.header_seconds
         self._on_exit = on_exit
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve at sockets."""
+        await super().startup(sockets=[])
+        loop, backlog, context = asyncio.get_running_loop(), self.config.backlog, self.config.ssl
+        patience = None if context is None else self._seconds
+        for each in sockets or ():
+            server = await loop.create_server(
+                self._connection,
+                sock=each,
+                backlog=backlog,
+                ssl=context,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=patience,
+            )
+            self.servers.append(server)
+
+    def _connection(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(self.config, self.server_state, self.lifespan.state)
+        return made
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Answer a signal."""

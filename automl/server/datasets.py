@@ -1,5 +1,6 @@
 """Data of tasks on this machine: the files of uploads, and what is packed in them."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,17 @@ class Datasets:
     @property
     def _room(self) -> Room:
         return Room(self._options.limits.unpacked_files, self._options.limits.unpacked_bytes)
+
+
+def name_of_file(name: str) -> str:
+    """Return what a file is called, without folders and whatever could hurt."""
+    last = re.split(r"[/\\]", name)[-1]
+    return re.sub(r"[^A-Za-z0-9._ -]", "-", last).lstrip("._- ")[-200:] or "data"
+
+
+def name_for(file: str) -> str:
+    """Return what a search of a file may be called."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).lstrip("._-")[:100] or "task"
 
 
 def root_of(folder: Path) -> Path:

@@ -207,6 +207,16 @@ class Seen(BaseModel):
     sizes: Annotated[list[tuple[int, int]], Field(description="Width and height of each image.")]
 
 
+class ExportDocument(BaseModel):
+    """How far a form of a model is: asked for by nobody yet, being made, ready to be downloaded, or failed and why."""
+
+    search: str
+    trial: int
+    format: str
+    state: Literal["absent", "making", "ready", "failed"]
+    why: str | None = None
+
+
 class Source(Given):
     """A raw source to look at; the winner, or another trial of the search, looks."""
 
@@ -259,6 +269,13 @@ class AccountDocument(BaseModel):
     quotas: dict[str, float]
 
 
+class Accounts(BaseModel):
+    """Accounts, oldest first; `next` is `after` of the next page."""
+
+    items: list[AccountDocument]
+    next: int | None
+
+
 class NewKey(Given):
     """A key to make: for oneself, or by an administrator for another account."""
 
@@ -277,6 +294,13 @@ class KeyDocument(BaseModel):
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+
+
+class Keys(BaseModel):
+    """Keys, oldest first; `next` is `after` of the next page."""
+
+    items: list[KeyDocument]
+    next: int | None
 
 
 class MadeKey(KeyDocument):

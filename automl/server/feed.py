@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from automl.server.library import state_of
+from automl.server.upkeep import Upkeep
 from storage.database import Database, StorageError
 from storage.events import EventRow, list_events, newest_event
 from storage.searches import SearchRow, get_search
@@ -55,9 +56,14 @@ class Feed:
     """Tells watchers; used in one event loop."""
 
     def __init__(
-        self, database: Database, seconds: float = POLL_SECONDS, on_news: Callable[[], None] = lambda: None
+        self,
+        database: Database,
+        seconds: float = POLL_SECONDS,
+        on_news: Callable[[], None] = lambda: None,
+        upkeep: Upkeep | None = None,
     ) -> None:
         """Look every so many seconds; before watchers are told that a search stands otherwise, `on_news` is."""
+        self._upkeep = upkeep or Upkeep()
         self._database = database
         self._on_news = on_news
         self._seconds = seconds
@@ -100,7 +106,8 @@ class Feed:
                 after = events[-1].id
                 yield [*events]
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._poll())
+                work = self._upkeep.repeat("watching", self._look_at_all, self._seconds, self._is_watched)
+                self._task = asyncio.create_task(work)
             async for batch in self._live(search.id, channel, after):
                 yield batch
         finally:
@@ -146,13 +153,21 @@ class Feed:
             if told.state in ENDED and channel.version == version:
                 return
 
-    async def _poll(self) -> None:
-        while self._channels and not self.closed:
-            for number, channel in list(self._channels.items()):
+    def _is_watched(self) -> bool:
+        return bool(self._channels) and not self.closed
+
+    async def _look_at_all(self) -> None:
+        """Look at each search that is watched; what is wrong with one keeps no news from those who watch others."""
+        wrong: Exception | None = None
+        for number, channel in list(self._channels.items()):
+            try:
                 with suppress(StorageError):  # the next time will do
                     await self._look(number, channel)
-            self._wake()
-            await asyncio.sleep(self._seconds)
+            except Exception as error:
+                wrong = error
+        self._wake()
+        if wrong is not None:
+            raise wrong
 
     async def _look(self, number: int, channel: Channel) -> None:
         change, events = await asyncio.to_thread(self._read, number, channel)

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -35,6 +35,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+PIECE = 65_536
+"""Bytes of an answer that are sent at a time, so that a client is seen to take them, or not to."""
 SIGNS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
 UPLOADING = re.compile(r"/v1/uploads|/new|/v1/searches/[^/]+/predict/images|/searches/[^/]+/try")
 
@@ -129,6 +131,7 @@ class Call:
         self._receive = receive
         self._send = send
         self._began = time.monotonic()
+        self._waits_since: float | None = None
         self._size = 0
         self._whole = False
         self._depth = Depth(options.limits.depth) if _is_json(scope) else None
@@ -152,7 +155,7 @@ class Call:
 
     async def _piece(self) -> Message:
         try:
-            message = await asyncio.wait_for(self._receive(), self._options.limits.body_seconds)
+            message = await asyncio.wait_for(self._receive(), self._patience())
         except TimeoutError:
             raise Refused(408, "the body did not come in time") from None
         body = message.get("body", b"")
@@ -164,8 +167,16 @@ class Call:
         self._whole = not message.get("more_body", False)
         return message
 
+    def _patience(self) -> float:
+        """Return for how many seconds the next piece is waited for: one that is small buys little time for the rest."""
+        limits, now = self._options.limits, time.monotonic()
+        if self._waits_since is None:
+            self._waits_since = now
+        left = self._waits_since + limits.body_seconds + self._size / limits.body_rate - now
+        return min(left, limits.body_seconds)
+
     async def send(self, message: Message) -> None:
-        """Send a piece of the answer, with the headers that all have."""
+        """Send a part of the answer, with the headers that all have."""
         if self.refused is not None and self._status == 0:
             return
         if message["type"] == "http.response.start":
@@ -177,7 +188,8 @@ class Call:
             headers["X-Request-Id"] = self.id
             if self._options.is_secure:
                 headers["Strict-Transport-Security"] = "max-age=31536000"
-        await self._send(message)
+        for piece in pieces(message):
+            await self._send(piece)
 
     async def refuse(self, error: Refused) -> None:
         """Answer that a request is refused, unless an answer has begun, and let the connection go."""
@@ -210,6 +222,14 @@ class Call:
 
     def _is_asset(self) -> bool:
         return str(self._scope["path"]).startswith("/assets/")
+
+
+def pieces(message: Message) -> Iterator[Message]:
+    """Yield a part of an answer as it is sent."""
+    body = message.get("body", b"")
+    for begin in range(0, len(body) - PIECE, PIECE):
+        yield {**message, "body": body[begin : begin + PIECE], "more_body": True}
+    yield message if len(body) <= PIECE else {**message, "body": body[(len(body) - 1) // PIECE * PIECE :]}
 
 
 class Depth:

@@ -25,7 +25,7 @@ def is_alive() -> Health:
 
 @ROUTER.get("/readyz")
 def is_ready(request: Request) -> Health:
-    """Say that the database answers and checkpoints can be written."""
+    """Say that the database answers, checkpoints can be written, and nothing fails that is done beside requests."""
     service = service_of(request)
     try:
         list_workers(service.database)
@@ -34,6 +34,8 @@ def is_ready(request: Request) -> Health:
     place = service.options.checkpoints
     if isinstance(place, Path) and not os.access(place, os.W_OK | os.X_OK):
         raise Problem(503, "the folder of checkpoints cannot be written")
+    if service.upkeep.failing:
+        raise Problem(503, f"{' and '.join(service.upkeep.failing)} failed, and is tried again; the log says where")
     return Health()
 
 
@@ -41,10 +43,10 @@ def is_ready(request: Request) -> Health:
     "/metrics",
     response_class=PlainTextResponse,
     responses={**documented(401, 403)},
-    dependencies=[Depends(Needs("read"))],
+    dependencies=[Depends(Needs("admin"))],
 )
 def count_all(request: Request) -> PlainTextResponse:
-    """Return counts in the text format of Prometheus."""
+    """Return counts in the text format of Prometheus; they are of all accounts, and so for administrators."""
     service = service_of(request)
     states = Counter(service.state(row) for row in list_searches(service.database))
     workers = list_workers(service.database)

@@ -29,12 +29,13 @@ class Limits:
         depth: Of nested JSON.
         sources: That one request has predicted.
         source_characters: Of one of them.
-        body_seconds: Between two pieces of a body.
-        header_seconds: Until a connection has sent a whole request's head.
+        body_seconds: Between two pieces of a body, and of all of it beside what its bytes take at `body_rate` a second.
+        header_seconds: Until a connection has sent a whole request's head; likewise for what TLS begins and ends with.
+        answer_seconds: Until a client has taken a piece of an answer, of `automl.server.guard.PIECE` bytes.
         rate: Requests a second with one key, over some time; `burst` at once. Of one address ten times as many.
         watchers: Connections that watch searches at a time.
         searches: Of one account that wait or run at a time.
-        storage_bytes: Of all uploads of one account.
+        storage_bytes: Of all uploads of one account, and what its searches keep.
         compute_seconds: Of all searches of one account; none for as many as it likes.
     """
 
@@ -48,7 +49,9 @@ class Limits:
     sources: int = MOST_SOURCES
     source_characters: int = LONGEST_SOURCE
     body_seconds: float = 10.0
+    body_rate: int = 16_384
     header_seconds: float = 10.0
+    answer_seconds: float = 30.0
     rate: float = 100.0
     burst: int = 300
     watchers: int = 500
@@ -71,7 +74,7 @@ class ServerOptions:
 
     Attributes:
         hosts: Names by which clients may call it.
-        proxy: Whether a proxy in front of it, that is trusted, does TLS.
+        proxies: How many proxies stand in front of it, each trusted, of which the outermost does TLS.
         certificate: File of the certificate chain, and `private_key` of its key.
         dashboard: Whether administrators see optuna-dashboard.
         keep_days: After how many days ended searches and older uploads are purged; none for never.
@@ -84,7 +87,7 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8470
     hosts: tuple[str, ...] = LOCAL_HOSTS
-    proxy: bool = False
+    proxies: int = 0
     certificate: Path | None = None
     private_key: Path | None = None
     dashboard: bool = True
@@ -96,14 +99,14 @@ class ServerOptions:
     def is_local(self) -> bool:
         """Whether it listens to this machine alone."""
         try:
-            return ip_address(self.host).is_loopback
+            return ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     @property
     def is_secure(self) -> bool:
         """Whether browsers reach it by TLS."""
-        return self.proxy or self.certificate is not None
+        return self.proxies > 0 or self.certificate is not None
 
     def check(self) -> None:
         """Refuse to be reached from other machines in clear text.

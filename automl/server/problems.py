@@ -68,6 +68,14 @@ def returned(description: str, media_type: str, schema: Mapping[str, Any]) -> di
     return {200: {"description": description, "content": {media_type: {"schema": dict(schema)}}}}
 
 
+def raised_at(error: Exception) -> str:
+    """Return the file and the line where an error was raised, which hold nothing of what it was about."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+
+
 def install(app: FastAPI) -> None:
     """Let an application answer every error with a problem."""
     app.add_exception_handler(Problem, _problem)
@@ -122,9 +130,6 @@ def _storage(request: Request, error: Exception) -> Response:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-    LOG.error("unexpected error", extra={"kind": type(error).__name__, "place": place, "path": request.url.path})
+    where = {"place": raised_at(error), "path": request.url.path}
+    LOG.error("unexpected error", extra={"kind": type(error).__name__, **where})
     return _respond(request, 500, "an error of ours; the log says where")

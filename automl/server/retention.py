@@ -23,11 +23,9 @@ HOUR = 3600.0
 
 
 async def keep_house(service: Service) -> None:
-    """Forget what is too old, again and again."""
-    while True:
-        with suppress(StorageError, OSError):  # the next time will do
-            await asyncio.to_thread(tidy, service, utc_now())
-        await asyncio.sleep(HOUR)
+    """Forget what is too old now; where the database or the disk is away, the next time will do."""
+    with suppress(StorageError, OSError):
+        await asyncio.to_thread(tidy, service, utc_now())
 
 
 def tidy(service: Service, now: datetime) -> None:

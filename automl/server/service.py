@@ -24,16 +24,19 @@ from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options
 from automl.server.access import Caller, own_search
-from automl.server.datasets import Datasets, Located, spoken
-from automl.server.documents import UPLOAD, Example, Proposal
+from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken
+from automl.server.documents import UPLOAD, Example, ExportDocument, Proposal
+from automl.server.exports import Exports
 from automl.server.feed import Feed
 from automl.server.keyring import Keyring
 from automl.server.library import Library, reads_images, state_of
-from automl.server.options import Limits, ServerOptions
+from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
+from automl.server.quotas import OPEN_STATES, Quotas
 from automl.server.rows import Rows
 from automl.server.turns import Turns
+from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
 from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
@@ -54,7 +57,6 @@ from storage.studies import delete_study
 from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
-OPEN_STATES = ("queued", "running")
 SAMPLES = 8
 ADMINISTRATOR = "admin"
 """The account of the token that the first start prints; nobody signs in to it otherwise."""
@@ -71,12 +73,19 @@ class Service:
     feed: Feed
     predictors: Predictors
     rows: Rows
+    upkeep: Upkeep
+    exports: Exports = field(default_factory=Exports)
     turns: Turns = field(default_factory=Turns)
 
     @property
     def datasets(self) -> Datasets:
         """What uploads hold."""
         return Datasets(self.options)
+
+    @property
+    def quotas(self) -> Quotas:
+        """What accounts use."""
+        return Quotas(self.options, self.database)
 
     # Uploads
 
@@ -86,13 +95,16 @@ class Service:
         Raises:
             Problem: It is empty, or more than the account may keep.
         """
-        limits = self.limits(caller)
         if not data:
             raise Problem(422, "the file is empty; upload one with rows")
-        if uploaded_bytes(self.database, caller.account.id) + len(data) > limits.storage_bytes:
-            raise Problem(403, f"uploads may have {limits.storage_bytes:,} bytes in all; delete some first")
+        account, most = caller.account.id, self.quotas.for_uploads(caller)
+        if uploaded_bytes(self.database, account) + len(data) > most:
+            raise self.quotas.full(caller)
         digest = objects.write(private_place(self.options.checkpoints), data)
-        row = add_upload(self.database, caller.account.id, name_of_file(name), digest, len(data))
+        row = add_upload(self.database, account, name_of_file(name), digest, len(data), most)
+        if row is None:  # others came first
+            self._sweep({digest})
+            raise self.quotas.full(caller)
         objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
         return row
 
@@ -123,7 +135,7 @@ class Service:
             found = {split: self.datasets.split(row, split) for split, row in rows.items()}
         named = {split: splits.get(split, splits["train"]) for split in found}
         try:
-            proposed = proposal(_name_for(rows["train"].name), {split: each.path for split, each in found.items()})
+            proposed = proposal(name_for(rows["train"].name), {split: each.path for split, each in found.items()})
         except InputError as error:
             raise _spoken(error, found) from None
         document = proposed.to_mapping()
@@ -192,7 +204,7 @@ class Service:
         known = get_search(self.database, document.name)
         if known is not None and known.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
-        self._check_quota(caller, but=document.name)
+        self.quotas.check_search(caller, but=document.name)
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
@@ -244,7 +256,7 @@ class Service:
             return
         if state not in ("paused", "interrupted", "failed") or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
-        self._check_quota(caller, but=row.name)
+        self.quotas.check_search(caller, but=row.name)
         forget_wish(self.database, row.id)
         queue_search(self.database, row.name)
         self.rows.forget()
@@ -264,7 +276,7 @@ class Service:
         if document_from_mapping({**row.document, "budget": wanted}, Path()).is_endless:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         options = replace(before, budget=wanted).to_mapping()
-        self._check_quota(caller, but=row.name)
+        self.quotas.check_search(caller, but=row.name)
         ask(self.database, row.id, "restart")
         set_options(self.database, row.id, options)
         self.rows.forget()
@@ -349,10 +361,38 @@ class Service:
         number, digest = self._model(record, trial)
         return private_folder(self.options.cache / "served") / f"{record.row.id}-{number}-{digest}{form}"
 
-    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
-        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it."""
+    def export(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
+        """Let a further form of a trial's model be made beside its bundle, where it is not there yet."""
         record = self.library.record(row)
-        folder = self._bundle(record, trial) if form == "bundle" else self._exported(record, trial, form)
+        folder = self._served(record, trial, f"-{form}")
+        if not (folder / MANIFEST).is_file():
+            self.exports.begin(folder.name, lambda: self._exported(record, trial, form))
+        return self._exporting(record, trial, form)
+
+    def exporting(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
+        """Say how far a form is."""
+        return self._exporting(self.library.record(row), trial, form)
+
+    def _exporting(self, record: Record, trial: int | None, form: str) -> ExportDocument:
+        folder = self._served(record, trial, f"-{form}")
+        said: dict[str, Any] = {"search": record.row.name, "trial": self._model(record, trial)[0], "format": form}
+        if self.exports.is_making(folder.name):
+            return ExportDocument(**said, state="making")
+        if (folder / MANIFEST).is_file():
+            return ExportDocument(**said, state="ready")
+        why = self.exports.failure(folder.name)
+        return ExportDocument(**said, state="absent" if why is None else "failed", why=why)
+
+    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
+        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it.
+
+        Raises:
+            Problem: The form was not made yet (409).
+        """
+        record = self.library.record(row)
+        if form != "bundle" and self._exporting(record, trial, form).state != "ready":
+            raise Problem(409, f"{form} is not made yet; POST /v1/searches/{row.name}/exports?format={form} makes it")
+        folder = self._bundle(record, trial) if form == "bundle" else self._served(record, trial, f"-{form}")
         number = self._model(record, trial)[0]
         name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
         buffer = io.BytesIO()
@@ -438,31 +478,6 @@ class Service:
             )
         return [source.encode("utf-8", "replace").decode() for source in sources]
 
-    # Quotas
-
-    def limits(self, caller: Caller) -> Limits:
-        """Return what an account may use."""
-        return self.options.limits.of(caller.account.quotas)
-
-    def used(self, account_id: int) -> dict[str, float]:
-        """Return what an account uses, by the names of quotas."""
-        mine = [row for row in list_searches(self.database) if row.account_id == account_id]
-        return {
-            "searches": sum(self.state(row) in OPEN_STATES for row in mine if row.state in OPEN_STATES),
-            "storage_bytes": uploaded_bytes(self.database, account_id),
-            "compute_seconds": round(sum(map(_charged, mine)), 1),
-        }
-
-    def _check_quota(self, caller: Caller, but: str) -> None:
-        limits = self.limits(caller)
-        mine = [row for row in list_searches(self.database) if row.account_id == caller.account.id]
-        others = [row.name for row in mine if row.name != but and row.state in OPEN_STATES]
-        if len(others) >= limits.searches:
-            raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
-        spent = sum(map(_charged, mine))
-        if limits.compute_seconds is not None and spent >= limits.compute_seconds:
-            raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
-
     def _sweep(self, digests: set[str]) -> None:
         gone = digests - referenced(self.database)
         objects.delete(self.options.checkpoints, gone)
@@ -476,24 +491,9 @@ class Service:
                     copy.unlink(missing_ok=True)
 
 
-def _charged(row: SearchRow) -> float:
-    """Return the seconds of a search; those of a pre-training are among those of the search that it is for."""
-    return row.seconds if row.options is not None else 0.0
-
-
-def name_of_file(name: str) -> str:
-    """Return what a file is called, without folders and whatever could hurt."""
-    last = re.split(r"[/\\]", name)[-1]
-    return re.sub(r"[^A-Za-z0-9._ -]", "-", last).lstrip("._- ")[-200:] or "data"
-
-
 def request_digest(*parts: str) -> str:
     """Return what tells one request from another with the same idempotency key."""
     return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def _name_for(file: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", Path(file).stem).lstrip("._-")[:100] or "task"
 
 
 def _spoken(error: InputError, found: Mapping[str, Located]) -> Problem:

@@ -6,14 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
+from storage.accounts import (
+    AccountRow,
+    add_account,
+    disable_account,
+    find_account,
+    list_accounts,
+    set_quotas,
+)
 from storage.audit import forget_entries, list_entries, write_entry
 from storage.checkpoints import referenced
 from storage.database import Database, StorageError
 from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_key
 from storage.leases import Lease
 from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
-from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes
+from storage.searches import claim, computed_seconds, create_search, delete_search, queue_search, update_search
+from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes, uploaded_digests
 from storage.wishes import ask, forget_wish, list_wishes, wish_of
 
 
@@ -57,16 +65,40 @@ def test_a_key_opens_nothing_once_it_has_expired_or_its_account_is_disabled(
     assert not disable_account(database, "nobody")
 
 
+@pytest.mark.parametrize("begun", [0.0, 9.5])
+@pytest.mark.parametrize("names", [("dates", "dates.denoising"), ("dates.denoising", "dates")])
+def test_what_searches_have_computed_stays_charged_whichever_is_deleted_first(
+    database: Database, account: AccountRow, begun: float, names: tuple[str, str]
+) -> None:
+    for name, seconds in (("dates", begun), ("dates.denoising", 7.5)):  # what pre-trains counts within what is begun
+        create_search(database, name, {}, "d" * 64, account_id=account.id)
+        if name == "dates":
+            queue_search(database, name, {})
+        update_search(database, claim(database, name, "first", 60), seconds=seconds)
+    told = [computed_seconds(database, account.id)]
+    for name in names:
+        delete_search(database, name, "first")
+        told.append(computed_seconds(database, account.id))
+    assert told == [max(begun, 7.5)] * 3
+
+
 def test_an_upload_is_pointed_to_until_it_is_deleted(database: Database, account: AccountRow) -> None:
     upload = add_upload(database, account.id, "words.tsv", "e" * 64, 7)
+    assert upload is not None
     assert get_upload(database, upload.id) == upload
     assert list_uploads(database, account.id) == [upload]
     assert list_uploads(database, account.id, after=upload.id) == []
-    assert uploaded_bytes(database, account.id) == 7
+    assert (uploaded_bytes(database, account.id), uploaded_digests(database, account.id)) == (7, {"e" * 64})
     assert "e" * 64 in referenced(database)
     assert delete_upload(database, upload.id)
     assert "e" * 64 not in referenced(database)
     assert not delete_upload(database, upload.id)
+
+
+def test_of_uploads_at_once_no_more_are_added_than_fit(database: Database, account: AccountRow) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: add_upload(database, account.id, "a", "f" * 64, 10, most=25), range(8)))
+    assert (len([row for row in found if row]), uploaded_bytes(database, account.id)) == (2, 20)
 
 
 def test_the_last_wish_holds_until_it_is_forgotten(database: Database, lease: Lease) -> None:

@@ -8,12 +8,14 @@ from fastapi import APIRouter, Path, Request
 
 from automl.server.access import Admin, Reader, Runner, service_of
 from automl.server.api.searches import Before
-from automl.server.api.uploads import Limit
+from automl.server.api.uploads import Cursor, Limit
 from automl.server.documents import (
     AccountDocument,
+    Accounts,
     Audit,
     AuditDocument,
     KeyDocument,
+    Keys,
     MadeKey,
     Me,
     NewAccount,
@@ -42,15 +44,17 @@ def _account(row: AccountRow) -> AccountDocument:
 @ROUTER.get("/me")
 def get_me(request: Request, caller: Reader) -> Me:
     """Say who calls, and what is used of what may be used."""
-    service = service_of(request)
-    limits = {name: getattr(service.limits(caller), name) for name in QUOTAS}
-    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=service.used(caller.account.id))
+    quotas = service_of(request).quotas
+    limits = {name: getattr(quotas.limits(caller), name) for name in QUOTAS}
+    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=quotas.used(caller.account.id))
 
 
 @ROUTER.get("/keys")
-def list_own_keys(request: Request, caller: Runner) -> list[KeyDocument]:
+def list_own_keys(request: Request, caller: Runner, after: Cursor = 0, limit: Limit = 50) -> Keys:
     """List the keys of the caller."""
-    return [_key(row) for row in list_keys(service_of(request).database, caller.account.id)]
+    rows = list_keys(service_of(request).database, caller.account.id, after, limit + 1)
+    following = rows[limit - 1].id if len(rows) > limit else None
+    return Keys(items=[_key(row) for row in rows[:limit]], next=following)
 
 
 @ROUTER.post("/keys", status_code=201)
@@ -81,9 +85,11 @@ def revoke_one_key(request: Request, caller: Runner, key: Annotated[int, Path(ge
 
 
 @ROUTER.get("/accounts")
-def list_all_accounts(request: Request, _caller: Admin) -> list[AccountDocument]:
+def list_all_accounts(request: Request, _caller: Admin, after: Cursor = 0, limit: Limit = 50) -> Accounts:
     """List all accounts."""
-    return [_account(row) for row in list_accounts(service_of(request).database)]
+    rows = list_accounts(service_of(request).database, after, limit + 1)
+    following = rows[limit - 1].id if len(rows) > limit else None
+    return Accounts(items=[_account(row) for row in rows[:limit]], next=following)
 
 
 @ROUTER.post("/accounts", status_code=201)

@@ -3,18 +3,23 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
 from automl.server.access import SeenSearch, service_of
-from automl.server.documents import Looked, Outputs, Seen, Source, Sources
+from automl.server.api.searches import LOCATION
+from automl.server.documents import ExportDocument, Looked, Outputs, Seen, Source, Sources
 from automl.server.lanes import slowly
 from automl.server.problems import documented, returned
 
 ROUTER = APIRouter(tags=["models"])
 STREAMED = 16
-Format = Literal["bundle", "int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8"]
+Form = Literal["int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8"]
+Format = Literal["bundle", Form]
+Trial = Annotated[int | None, Query(ge=0, le=10**9)]
+Wanted = Annotated[Form, Query(alias="format", description="What to make beside the bundle.")]
 ZIP = returned("A ZIP file.", "application/zip", {"type": "string", "format": "binary"})
 LINES = returned("One JSON document a line.", "application/x-ndjson", {"type": "string"})
 
@@ -31,7 +36,7 @@ async def predict_from_images(
     request: Request,
     row: SeenSearch,
     images: Annotated[list[UploadFile], File(description="Images, .png or .jpg.", min_length=1, max_length=16)],
-    trial: Annotated[int | None, Query(ge=0, le=10**9)] = None,
+    trial: Trial = None,
 ) -> Seen:
     """Predict from images by the winner, or by another trial, of a search of images."""
     data = [await image.read() for image in images]
@@ -64,17 +69,34 @@ async def look(request: Request, row: SeenSearch, body: Source) -> Looked:
     return Looked(trial=trial, **looked)
 
 
+def query_of(form: str, trial: int | None) -> str:
+    """Return how a form is named in an address."""
+    return urlencode({"format": form, **({} if trial is None else {"trial": trial})})
+
+
+@ROUTER.post("/searches/{name}/exports", status_code=202, responses={**LOCATION})
+async def make_export(
+    request: Request, response: Response, row: SeenSearch, form: Wanted = "onnx", trial: Trial = None
+) -> ExportDocument:
+    """Let a form of the winner, or of another trial, be made; it is compared with the model, which takes a minute."""
+    response.headers["Location"] = f"/v1/searches/{row.name}/exports?{query_of(form, trial)}"
+    return await slowly(request, service_of(request).export, row, trial, form)
+
+
+@ROUTER.get("/searches/{name}/exports")
+async def get_export(request: Request, row: SeenSearch, form: Wanted = "onnx", trial: Trial = None) -> ExportDocument:
+    """Say how far a form is; a winner that another has replaced meanwhile has none yet."""
+    return await slowly(request, service_of(request).exporting, row, trial, form)
+
+
 @ROUTER.get("/searches/{name}/model", response_class=Response, responses={**ZIP})
 async def download_model(
     request: Request,
     row: SeenSearch,
-    trial: Annotated[int | None, Query(ge=0, le=10**9)] = None,
-    format: Annotated[Format, Query(description="What to write.")] = "bundle",
+    trial: Trial = None,
+    format: Annotated[Format, Query(description="What to send; a form must have been made.")] = "bundle",
 ) -> Response:
-    """Download the winner, or another trial, as a folder that predicts, with a further form beside it if one is named.
-
-    A form is loaded and compared with the model before it is sent, which takes a minute.
-    """
+    """Download the winner, or another trial, as a folder that predicts, with a form beside it that was made before."""
     name, data = await slowly(request, service_of(request).archive, row, trial, format)
     return Response(
         data, media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'}

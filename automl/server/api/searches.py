@@ -17,7 +17,7 @@ Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 LOCATION: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "It is queued, or will be done; Location says where to look.",
-        "headers": {"Location": {"schema": {"type": "string"}, "description": "The search."}},
+        "headers": {"Location": {"schema": {"type": "string"}, "description": "Where to look."}},
     }
 }
 

@@ -3,12 +3,12 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from automl.server.access import service_of
 from automl.server.pages.rendering import render
-from automl.server.pages.visitors import COOKIE, Looker
+from automl.server.pages.visitors import COOKIE, Looker, check_origin
 from automl.server.service import Service
 from storage.keys import Scope, add_key, find_key, revoke_key
 from storage.schema import utc_now
@@ -21,17 +21,18 @@ UNKNOWN = "The key is not known, has expired or was revoked."
 @ROUTER.get("/login")
 def show_login(request: Request) -> Response:
     """Ask for a key."""
-    return render(request, "login.html", None, wrong=None, provider=_provided(request))
+    return _asking(request, 200, None)
 
 
-@ROUTER.post("/login")
+@ROUTER.post("/login", dependencies=[Depends(check_origin)])
 def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Response:
     """Begin a session with the scope of a key."""
     service = service_of(request)
     found = find_key(service.database, token.strip())
     if found is None:
-        return render(request, "login.html", None, 401, wrong=UNKNOWN, provider=_provided(request))
+        return _asking(request, 401, UNKNOWN)
     key, account = found
+    request.state.account = account.name
     left = LIFETIME if key.expires is None else min(LIFETIME, key.expires - utc_now())
     response = RedirectResponse("/", 303)
     begun(service, response, account.id, key.scope, key.label, left)
@@ -59,5 +60,7 @@ def sign_out(request: Request, caller: Looker) -> Response:
     return response
 
 
-def _provided(request: Request) -> bool:
-    return request.app.state.provider is not None
+def _asking(request: Request, status: int, wrong: str | None) -> Response:
+    page = render(request, "login.html", None, status, wrong=wrong, provider=request.app.state.provider is not None)
+    page.headers["Referrer-Policy"] = "same-origin"  # with less, browsers say of its form that it comes from nowhere
+    return page

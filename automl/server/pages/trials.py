@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
 from automl.boxes import read_text
 from automl.control.history import Trial
@@ -14,7 +14,7 @@ from automl.records import Record
 from automl.report.drawing import described, drawing
 from automl.report.figures import COLOURS
 from automl.server.access import service_of
-from automl.server.api.models import Format
+from automl.server.api.models import Format, Wanted, query_of
 from automl.server.lanes import slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
@@ -25,6 +25,8 @@ from automl.terminal.leaderboard import leaderboard
 from storage.searches import SearchRow
 
 ROUTER = APIRouter()
+LOOKING_AGAIN = "3"
+"""Seconds until a page is loaded again that waits for something."""
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
 """How files of images begin, of the kinds that are shown again."""
 Number = Annotated[int, Path(ge=0, le=10**9)]
@@ -149,6 +151,27 @@ def _tried(request: Request, caller: Looker, row: SearchRow, trial: int | None, 
     return render(request, "try.html", caller, status, name=row.name, trial=trial, **values)
 
 
+@ROUTER.get("/searches/{name}/exports")
+async def show_export(
+    request: Request, caller: Looker, row: SeenPage, form: Wanted = "onnx", trial: Chosen = None
+) -> Response:
+    """Show how far a form is; while it is made, the page is loaded again."""
+    export = await slowly(request, service_of(request).exporting, row, trial, form)
+    page = render(request, "export.html", caller, name=row.name, export=export, query=query_of(form, trial))
+    if export.state == "making":
+        page.headers["Refresh"] = LOOKING_AGAIN
+    return page
+
+
+@ROUTER.post("/searches/{name}/exports")
+async def make_form(
+    request: Request, _caller: Looker, row: SeenPage, form: Wanted = "onnx", trial: Chosen = None
+) -> Response:
+    """Let a form be made."""
+    await slowly(request, service_of(request).export, row, trial, form)
+    return RedirectResponse(f"/searches/{row.name}/exports?{query_of(form, trial)}", 303)
+
+
 @ROUTER.get("/searches/{name}/model")
 async def take_home(
     request: Request,
@@ -157,8 +180,11 @@ async def take_home(
     trial: Chosen = None,
     form: Annotated[Format, Query(alias="format")] = "bundle",
 ) -> Response:
-    """Download the winner, or another trial, in one of its forms."""
-    name, data = await slowly(request, service_of(request).archive, row, trial, form)
+    """Download the winner, or another trial, in one of its forms; one that is not there is made first."""
+    service = service_of(request)
+    if form != "bundle" and (await slowly(request, service.exporting, row, trial, form)).state != "ready":
+        return RedirectResponse(f"/searches/{row.name}/exports?{query_of(form, trial)}", 303)
+    name, data = await slowly(request, service.archive, row, trial, form)
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(data, media_type="application/zip", headers=disposition)
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
@@ -23,6 +24,20 @@ def form_token(request: Request) -> str:
     """Return what forms of this browser carry."""
     session = request.cookies.get(COOKIE, "")
     return hashlib.sha256(b"form\x00" + session.encode("utf-8", "replace")).hexdigest()
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a form of another site where there is no session yet whose forms could carry what that does not know.
+
+    Browsers say where a form comes from; what is no browser says nothing, and has no cookies that could be replaced.
+
+    Raises:
+        Problem: It comes from elsewhere (403).
+    """
+    origin, fetched = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    ours = origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    if not ours if fetched is None else fetched not in ("same-origin", "none"):
+        raise Problem(403, "this form is of another site; sign in at /login")
 
 
 @dataclass(frozen=True)

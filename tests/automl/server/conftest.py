@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from sqlalchemy import URL
 
+from automl.bundle import write_bundle
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.server.app import guarded
 from automl.server.connections import Server, protocol
@@ -25,6 +26,7 @@ def pretend(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("AUTOML_CHECKPOINTS", raising=False)
     trainer = PretendedTrainer(folder / "automl.checkpoints")
     patch.setitem(EXECUTORS, "inline", lambda *_: InlineExecutor(lambda: trainer))
+    patch.setattr("automl.server.service.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -83,20 +85,21 @@ def running(
     monkeypatch.setenv("AUTOML_CHECKPOINTS", str(tmp_path / "automl.checkpoints"))
     started: list[tuple[Server, threading.Thread, Place]] = []
 
-    def start(limits: Limits | None = None, port: int = 0) -> tuple[Place, int]:
+    def start(limits: Limits | None = None, port: int = 0, **tls: Path) -> tuple[Place, int]:
         place = Place(tmp_path, limits, storage)
-        seconds = place.options.limits.header_seconds
         config = uvicorn.Config(
             guarded(place.app),
             host="127.0.0.1",
             port=port,
-            http=protocol(seconds),
+            http=protocol(place.options.limits),
             ws="none",
             log_config=None,
             timeout_graceful_shutdown=1,
+            **tls,
         )
         sock = config.bind_socket()
-        server = Server(config, place.app.state.service.feed.close)
+        sock.listen()
+        server = Server(config, place.options.limits, place.app.state.service.feed.close)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         while not server.started:

@@ -2,17 +2,10 @@
 
 import io
 import json
-import threading
-import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
 
 from sqlalchemy import update
 
-from automl.bundle import write_bundle
-from automl.export.forms import FORMS
-from automl.server.api.models import Format
 from storage import objects
 from storage.checkpoints import referenced
 from storage.searches import SEARCHES, get_search
@@ -132,6 +125,18 @@ def test_lists_come_in_pages(place):
     assert (len(uploads["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
 
 
+def test_keys_and_accounts_come_in_pages(place):
+    root = place.person("root", "admin")
+    for name in ("ada", "bob"):
+        root.post("/v1/accounts", json={"name": name})
+        root.post("/v1/keys", json={"label": name})
+    for path, field in (("/v1/accounts", "name"), ("/v1/keys", "label")):
+        first = root.get(path, params={"limit": 2}).json()
+        rest = root.get(path, params={"limit": 2, "after": first["next"]}).json()
+        assert len(first["items"]) == 2
+        assert ([item[field] for item in rest["items"]], rest["next"]) == (["bob"], None)
+
+
 def test_results_are_ranked_and_told(searched):
     ada = searched.person()
     board = ada.get("/v1/searches/words/trials", params={"limit": 3}).json()
@@ -158,37 +163,6 @@ def test_a_model_that_fails_says_so_and_the_next_request_gets_another(searched):
     assert ada.post("/v1/searches/words/predict", json={"sources": []}).json()["outputs"] == []
     assert ada.post("/v1/searches/words/predict", json={"sources": ["a"], "trial": 1}).status_code == 409
     assert ada.post("/v1/searches/words/predict", json={"sources": ["a"] * 1001}).status_code == 422
-
-
-def test_every_form_of_a_model_can_be_asked_for(searched, monkeypatch):
-    def pretended(bundle, folder, names, sample):
-        write_bundle(bundle, folder)
-        (folder / names[0]).mkdir()
-        (folder / names[0] / "model.bin").write_bytes(b"weights")
-
-    monkeypatch.setattr("automl.server.service.export", pretended)
-    assert set(get_args(Format)) == set(FORMS)
-    answer = searched.person().get("/v1/searches/words/model", params={"format": "onnx"})
-    assert "words-0-onnx/onnx/model.bin" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
-
-
-def test_of_two_who_ask_for_a_form_at_once_one_lets_it_be_written_and_both_get_it(searched, monkeypatch):
-    written, first = [], threading.Event()
-
-    def pretended(bundle, folder, names, sample):
-        written.append(folder.name)
-        first.set()
-        time.sleep(0.2)
-        write_bundle(bundle, folder)
-
-    monkeypatch.setattr("automl.server.service.export", pretended)
-    service, row = searched.app.state.service, get_search(searched.database, "words")
-    with ThreadPoolExecutor(2) as pool:
-        one = pool.submit(service.archive, row, None, "int8")
-        assert first.wait(30)
-        other = pool.submit(service.archive, row, None, "int8")
-        assert one.result()[0] == other.result()[0] == "words-0-int8.zip"
-    assert len(written) == 1
 
 
 def test_the_winner_is_what_the_search_left_as_such_and_a_trial_that_is_named_is_alone(place):
@@ -244,7 +218,8 @@ def test_the_service_says_how_it_is(place):
     assert client.get("/readyz").json() == {"status": "ok"}
     assert client.get("/metrics").status_code == 401
     place.submit(place.person())
-    text = place.person("bob", "read").get("/metrics").text
+    assert place.person("bob", "run").get("/metrics").status_code == 403
+    text = place.person("root", "admin").get("/metrics").text
     assert 'automl_searches{of="queued"} 1' in text
     assert 'automl_requests_total{method="GET",route="/healthz",status="200"} 1' in text
     assert 'automl_request_seconds_bucket{le="+Inf"}' in text

@@ -113,11 +113,15 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_said(place):
     assert sent[0]["status"] == 408
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]"])
+def test_this_machine_needs_no_certificate(place, host):
+    replace(place.options, host=host).check()
+
+
 def test_outside_of_this_machine_there_is_no_clear_text(place, tmp_path):
-    place.options.check()
     with pytest.raises(InputError, match="clear text"):
         replace(place.options, host="0.0.0.0").check()
-    replace(place.options, host="0.0.0.0", proxy=True).check()
+    replace(place.options, host="0.0.0.0", proxies=1).check()
     with pytest.raises(InputError, match="no such file"):
         replace(place.options, certificate=tmp_path / "c.pem", private_key=tmp_path / "k.pem").check()
     with pytest.raises(InputError, match="both"):

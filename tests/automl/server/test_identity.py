@@ -129,6 +129,8 @@ def test_who_has_an_account_comes_in_and_may_run(knowing, provider):
     page = browser.get("/")
     assert ("Sign out ada@lab.example" in page.text, "/new" in page.text) == (True, True)
     assert provider.checks[0][0] == "S256"
+    [entry] = place.person("root", "admin").get("/v1/audit").json()["items"]
+    assert (entry["account"], entry["action"]) == ("ada@lab.example", "come_back")
     assert "Sign in with your organisation" in browser.get("/login").text
 
 

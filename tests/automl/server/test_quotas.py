@@ -1,0 +1,67 @@
+"""What an account may use, also while its searches run, and after they were deleted."""
+
+from storage.checkpoints import sizes
+
+
+def allow(place, **quotas):
+    assert place.person("root", "admin").put("/v1/accounts/ada/quotas", json=quotas).status_code == 200
+
+
+def used(person, name):
+    return person.get("/v1/me").json()["used"][name]
+
+
+def test_a_search_is_paused_with_a_reason_when_its_account_has_computed_enough(place, monkeypatch):
+    monkeypatch.setattr("automl.worker.WISH_SECONDS", 0.01)
+    ada = place.person()
+    place.submit(ada, trials=100_000)
+    allow(place, compute_seconds=0.05)
+    place.work()
+    found = ada.get("/v1/searches/words").json()
+    assert (found["state"], found["why"].partition(" of ")[0]) == ("paused", "account 'ada' has spent its 0 s")
+    assert ada.get("/v1/searches/words/decisions?limit=1000").json()[-1]["message"] == found["why"]
+    assert ada.post("/v1/searches/words/resume").status_code == 403
+    allow(place, compute_seconds=1e6)
+    assert ada.post("/v1/searches/words/resume").json()["state"] == "queued"
+
+
+def test_what_deleted_searches_have_computed_is_spent(place):
+    ada = place.person()
+    place.submit(ada)
+    place.work()
+    before = used(ada, "compute_seconds")
+    assert ada.delete("/v1/searches/words?purge=true").status_code == 204
+    assert used(ada, "compute_seconds") == before > 0
+    allow(place, compute_seconds=before / 2)
+    answer = ada.post("/v1/searches", json={"task": place.task(place.upload(place.person()), "more")})
+    assert (answer.status_code, "of computing are spent" in answer.json()["detail"]) == (403, True)
+
+
+def test_storage_is_what_uploads_and_searches_keep_each_counted_once(place):
+    ada = place.person()
+    place.submit(ada)
+    [upload] = ada.get("/v1/uploads").json()["items"]
+    assert used(ada, "storage_bytes") == upload["bytes"]
+    place.work()
+    checkpoints = sum(sizes(place.database).values())
+    assert used(ada, "storage_bytes") == upload["bytes"] + checkpoints > upload["bytes"]
+    ada.delete(f"/v1/uploads/{upload['id']}")  # the search keeps its data
+    assert used(ada, "storage_bytes") == upload["bytes"] + checkpoints
+    ada.get("/v1/searches/words/model")
+    assert used(ada, "storage_bytes") > upload["bytes"] + checkpoints
+    allow(place, storage_bytes=checkpoints)
+    assert ada.post("/v1/uploads", files={"file": ("b.tsv", "x")}).status_code == 403
+    assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
+    ada.delete("/v1/searches/words?purge=true")
+    assert used(ada, "storage_bytes") == 0
+
+
+def test_an_upload_that_comes_second_keeps_no_bytes(place, monkeypatch):
+    ada = place.person()
+    allow(place, storage_bytes=10)
+    monkeypatch.setattr("automl.server.service.uploaded_bytes", lambda *_: 0)  # as before the first has come
+    statuses = [
+        ada.post("/v1/uploads", files={"file": ("a.tsv", text)}).status_code for text in ("a\tfirst", "b\tsecond")
+    ]
+    assert statuses == [201, 403]
+    assert [path.read_text() for path in place.options.checkpoints.rglob("*") if path.is_file()] == ["a\tfirst"]
