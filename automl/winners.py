@@ -23,7 +23,7 @@ from automl.weights import averaged, together
 from search_spaces.costs import trained
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from storage import objects
 from storage.database import Database, StorageError
 from storage.searches import SearchRow, get_search
@@ -273,7 +273,7 @@ def account_of(
         members=[_families(each) for each in config.get("members", ())],
         spread=_spread_of(row, found),
         privacy=_privacy(summary),
-        is_begun_elsewhere=configuration.start != "drawn",
+        is_begun_elsewhere=configuration.start != DRAWN,
         origins=summary.get("origins", ()),
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,

@@ -62,10 +62,9 @@ from automl.weights import averaged, together
 from search_spaces.decoding import Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from storage import objects
 
-DRAWN = "drawn"
 MOST_DATASETS = 4
 MOST_BASES = 2
 LEAST_ROWS = 8
