@@ -401,7 +401,7 @@ class Trainer:
 
     def _own_key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run in its own shape is known by."""
-        of, room = course.configuration, len(inputs[2].rows)
+        of, room = course.configuration, (len(inputs[2].rows), len(inputs[1].weights))
         dataset = self.dataset(of)
         rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
         return (static, run.bucket, *rest)
