@@ -48,6 +48,7 @@ class Account:
         samples: Pairs of the data, of a task that allows to show them.
         privacy: What was promised and spent, where it was trained privately (see `automl.privacy.Terms.account`).
         is_begun_elsewhere: Whether training began with parameters of another.
+        seen: Sha256 of files that it has learnt from without noise.
         origins: Private searches that these parameters owe something to: `search`, `epsilon`, `delta`.
     """
 
@@ -79,6 +80,7 @@ class Account:
     samples: Sequence[tuple[str, str]] = ()
     privacy: Mapping[str, Any] | None = None
     is_begun_elsewhere: bool = False
+    seen: Sequence[str] = ()
     origins: Sequence[Mapping[str, Any]] = ()
 
 
@@ -278,9 +280,17 @@ def _private(account: Account, terms: Mapping[str, Any]) -> Iterator[str]:
             "there is no guarantee."
         )
     yield "What else has seen the data:"
-    begun = ["what training began from, which the task calls public"] if account.is_begun_elsewhere else []
+    begun = [_begun(account.seen)] if account.is_begun_elsewhere else []
     yield "\n".join(f"- {line}" for line in [*terms["saw"], *begun])
     yield "How much it remembers of train was not measured: that would read its rows without noise."
+
+
+def _begun(seen: Sequence[str]) -> str:
+    files = ", ".join(f"`{digest}`" for digest in seen)
+    return (
+        "what training began from, which the task calls public and nobody has looked through: it has learnt without "
+        f"noise from files of sha256 {files}; a pair of train that stands there too is not protected"
+    )
 
 
 def _line(text: str) -> str:

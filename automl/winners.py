@@ -274,6 +274,7 @@ def account_of(
         spread=_spread_of(row, found),
         privacy=_privacy(summary),
         is_begun_elsewhere=configuration.start != DRAWN,
+        seen=summary.get("seen", ()),
         origins=summary.get("origins", ()),
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,

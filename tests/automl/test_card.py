@@ -126,9 +126,10 @@ def test_the_card_does_not_claim_more_than_is_known(changes: dict[str, object], 
 
 
 def test_the_card_says_that_training_began_with_what_is_called_public() -> None:
-    assert "which the task calls public" in model_card(
-        replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True)
-    )
+    begun = replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True, seen=["cd" * 32])
+    said = f"learnt without noise from files of sha256 `{'cd' * 32}`; a pair of train that stands there too is not"
+    assert "which the task calls public" in model_card(begun)
+    assert said in model_card(begun)
 
 
 def test_the_card_says_which_private_search_its_beginning_owes_something_to() -> None:
