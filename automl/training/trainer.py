@@ -47,6 +47,7 @@ from automl.training.decoders import Decoders
 from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
 from automl.training.executables import added_program, model_of, train_program
+from automl.training.exposure import exposures
 from automl.training.latency import median_seconds, of_median_length
 from automl.training.losses import SoftTargets
 from automl.training.membership import membership
@@ -191,8 +192,9 @@ class Trainer:
         program = self.decoders(static, evaluator.limits).program(decoding)
         scores = evaluator.final_scores(static, average, program)
         known = membership(dataset.evaluator("valid"), static, average) if job.membership else None
+        exposed = exposures(dataset.table, self.programs, static, average) if job.exposure else ()
         others = tuple(place - 1 for place in places[1:])
-        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
+        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, exposed, others)
 
     def _candidates(self, members: Sequence[Member]) -> list[Candidate]:
         """Return models as they stand at their checkpoints."""

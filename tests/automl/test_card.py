@@ -57,6 +57,20 @@ def test_a_card_says_what_the_model_is_and_how_it_was_made() -> None:
         assert said in card
 
 
+def test_a_card_says_how_exposed_canaries_are_by_the_pairs_that_say_them() -> None:
+    bits = [(0, 1.5, False), (1, 10.0, True), (1, 7.0, False)]
+    found = [{"copies": copies, "bits": each, "most": 10.0, "said": said} for copies, each, said in bits]
+    card = model_card(replace(ACCOUNT, exposure=found))
+    assert "10 at most as measured" in card
+    assert "| none | 1 | 1.5 (1.5 to 1.5) | 0 of 1 |\n| 1 | 2 | 8.5 (7.0 to 10.0) | 1 of 2 |" in card
+    assert card.count("8.5 (7.0 to 10.0)") == 1
+
+
+def test_a_card_says_that_no_canary_stood_in_train_unless_there_could_be_none() -> None:
+    assert "no canary stood in train" in model_card(ACCOUNT)
+    assert "canary" not in model_card(replace(ACCOUNT, says_texts=False))
+
+
 def test_the_hub_reads_the_data_of_a_card() -> None:
     data = ModelCard(model_card(ACCOUNT)).data
     assert (data.license, data.pipeline_tag, data.model_name) == ("cc-by-4.0", "translation", "letters")

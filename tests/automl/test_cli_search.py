@@ -125,11 +125,12 @@ def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path
 
 def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Finished) -> None:
     loser = str(1 - found.json["best"]["trial"])
-    exported = automl(
-        folder, "export", "copy", "other", "--trial", loser, variables=[("AUTOML_CACHE", str(folder / "cache2"))]
-    )
+    other = ("export", "copy", "other", "--trial", loser, "--json")
+    exported = automl(folder, *other, variables=[("AUTOML_CACHE", str(folder / "cache2"))])
     evaluated = automl(folder, "evaluate", "other", "test.tsv", "--json")
-    assert exported.out == "other\n"
+    assert (exported.json["bundle"], exported.json["forms"]) == ("other", {})
+    assert 0 < exported.json["membership"]["told"] < 1
+    assert f"in {exported.json['membership']['told']:.1%} of pairs" in (folder / "other" / "README.md").read_text()
     assert list(evaluated.json["metrics"]) == ["sequence_error_rate"]
 
 
