@@ -12,7 +12,7 @@ from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
-from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
+from automl.data.corpus import NO_SOURCE, Corpus, corpus_folder
 from automl.data.pixels import ids
 from automl.data.table import tokenized, tokens_of
 from automl.errors import InputError, TrialFailure
@@ -208,7 +208,7 @@ def bundle_of_trial(
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
-    corpus = _corpus(record.row, cache, checkpoints)
+    corpus = corpus_of(record.row, cache, checkpoints)
     wanted = record.found(trial, segment, alone=number is not None)
     if wanted.finish == "distilled" and not objects.is_sound(checkpoints, wanted.checkpoint):
         say("the checkpoint of the distilled model is gone or damaged: the trial that it was distilled from is taken")
@@ -246,7 +246,7 @@ def _remembering(row: SearchRow, found: Found, corpus: Corpus, workload: Workloa
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:
     """Return sources of valid, and of test where those are too few, with their acceptable targets."""
-    corpus = _corpus(record.row, cache, checkpoints)
+    corpus = corpus_of(record.row, cache, checkpoints)
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, bundle.config["configuration"])))
     sources: list[list[int]] = []
     references: list[list[str]] = []
@@ -262,7 +262,7 @@ def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.
 
 def examples_of(row: SearchRow, cache: Path, checkpoints: objects.Place, count: int) -> list[tuple[str, Sequence[str]]]:
     """Return the first sources of valid, each with its acceptable targets."""
-    corpus = _corpus(row, cache, checkpoints)
+    corpus = corpus_of(row, cache, checkpoints)
     return list(islice(zip(corpus.sources("valid"), corpus.references("valid"), strict=True), count))
 
 
@@ -290,7 +290,16 @@ def _record(database: Database, row: SearchRow) -> Record:
     return Record(row, criteria_of(row.document), trials)
 
 
-def _corpus(row: SearchRow, cache: Path, checkpoints: objects.Place) -> Corpus:
+def acceptable(corpus: Corpus, split: str) -> dict[str, list[str]]:
+    """Return the acceptable targets of each source of a split but canaries; a text stands for itself."""
+    canaries = corpus.canaries.each if corpus.canaries else ()
+    planted = {text for canary in canaries for text in (*canary.sources, canary.secret)}
+    pairs = zip(corpus.sources(split), corpus.references(split), strict=True)
+    named = {said[0] if source == NO_SOURCE else source: said for source, said in pairs}
+    return {name: said for name, said in named.items() if name not in planted}
+
+
+def corpus_of(row: SearchRow, cache: Path, checkpoints: objects.Place) -> Corpus:
     """Open the corpus of a search; without the cache it is built again from the same data."""
     try:
         return open_corpus(corpus_folder(cache, row.data_digest))

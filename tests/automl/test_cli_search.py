@@ -118,8 +118,10 @@ def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path
     place = [("AUTOML_CHECKPOINTS", str(folder / "automl.checkpoints"))]
     exported = automl(folder, "export", "copy", "noted", "--storage", "sqlite:///noted.db", variables=place)
     assert exported.code == 0, exported.err
-    explained = automl(folder, "explain", "noted", "--out", "why", "--json", text="abc\n")
+    explained = automl(folder, "explain", "noted", "--valid", "--out", "why", "--json")
     assert explained.json["importance"] == noted
+    assert explained.json["predictions"] == explained.json["outputs"]["count"] == 5  # of 50, held out of train
+    assert explained.json["errors"]["counted"] == "train"
     assert "dropout</td><td>75.0%" in (folder / "why" / "explanation.html").read_text()
 
 
