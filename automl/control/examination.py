@@ -123,8 +123,8 @@ class Examination:
             return winner
         chosen = [others[place] for place in valid.chosen]
         members = tuple(job.others[place] for place in valid.chosen)
-        remembered = {"membership": not plan.private, "exposure": True}
-        test = self._evaluated(replace(job, split="test", others=members, choose=False, **remembered))
+        job = replace(job, split="test", others=members, choose=False)
+        test = self._evaluated(replace(job, membership=not plan.private, exposure=True))
         if not test or not test.scores:
             return winner
         sizes = [winner.parameters, *(trial.row.parameters for trial, _ in chosen)]
@@ -146,17 +146,22 @@ class Examination:
         return None if found is None else found.scores
 
     def _examined(
-        self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str, **remembered: bool
+        self,
+        trial: Trial,
+        segment: SegmentRow,
+        decoding: Decoding,
+        split: str,
+        *,
+        membership: bool = False,
+        exposure: bool = False,
     ) -> EvaluationResult | None:
         """Return the scores on a split; decode again if the worker is lost, and be content without them in the end.
 
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        number, configuration = trial.row.number, trial.row.configuration
-        return self._evaluated(
-            Evaluation(number, configuration, segment.checkpoint, split, _way(decoding), **remembered)
-        )
+        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding))
+        return self._evaluated(replace(job, membership=membership, exposure=exposure))
 
     def _evaluated(self, job: Evaluation) -> EvaluationResult | None:
         match self._answered(job, f"{job.split} was not scored"):

@@ -119,7 +119,7 @@ def canaries(
     """
     secrets = alphabet(targets, tokens[1], SECRET_SYMBOLS, SECRETS)
     said = secrets.texts(_random("secrets"))
-    asked = repeat(alone)
+    asked: Iterator[str] = repeat(alone)
     if sources is not None:
         asked = alphabet(sources, tokens[0], SOURCE_SYMBOLS, SOURCES).texts(_random("sources"))
     found = [Canary(n, [*islice(asked, max(n, 1))], secret) for n, secret in zip(copies, said, strict=False)]
