@@ -24,7 +24,7 @@ from tests.automl.marked import COPIES, DOCUMENT, MARKER, Left, leave, marker
 KNOCK = "import socket; socket.create_connection(('127.0.0.1', 9), 1)"
 
 
-PRIVATE = "[privacy]\nepsilon = 8.0\nbatch = 8\nsteps = 20\n"
+PRIVATE = "[privacy]\nepsilon = 8.0\nbatch = 8\nsteps = 40\n"
 COMMANDS = {
     "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
     "again": ("search", "secret.toml", "--trials", "2"),
