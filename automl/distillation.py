@@ -34,7 +34,7 @@ REPORTED = ("scores", "test_scores", "parameters")
 """What is said of each finish."""
 SAME = ("kind", "metric", "constraints", "space", "pretraining")
 """What a search and the one that distils it have in common."""
-TAKEN = (*REPORTED, "step", "tokens", "checkpoint", "decoding", "membership")
+TAKEN = (*REPORTED, "step", "tokens", "checkpoint", "decoding", "membership", "exposure")
 """What a student that is better takes the place of."""
 
 

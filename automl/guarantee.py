@@ -1,6 +1,6 @@
 """The guarantee of a private search: refused where it could not hold, settled before the first step, kept after."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 from automl.bundle import read_metrics
 from automl.control.ledger import SUMMARY
 from automl.control.plan import Plan
-from automl.data.artifact import sha256_of
-from automl.data.corpus import Corpus, file_digests
+from automl.data.artifact import DIGESTS, Digests
+from automl.data.corpus import Corpus
 from automl.errors import InputError
 from automl.privacy import UNIT, Terms, check_installed, drop_key, key_name, public_key, secret_key, terms
 from automl.segments import Mechanism
@@ -34,7 +34,7 @@ def check_private(document: TaskDocument, place: str) -> None:
 
     Raises:
         InputError: Trials would train in one program or on other machines, a student would follow, a package is
-            missing, or what is called public is not.
+            missing, or the bundle that is called public is not, or does not say so.
     """
     if document.privacy is None:
         return
@@ -45,13 +45,13 @@ def check_private(document: TaskDocument, place: str) -> None:
             '[privacy] and [budget] finish = "distill" exclude each other: a student would spend once more'
         )
     check_installed()
-    _check_public(document)
+    _check_bundle(document)
 
 
-def _check_public(document: TaskDocument) -> None:
-    """Do not take the document's word where what it begins from says otherwise."""
+def _check_bundle(document: TaskDocument) -> None:
+    """Do not take the document's word where the bundle that it begins from says otherwise, or says nothing."""
     wish = document.pretraining
-    if wish is None:
+    if wish is None or wish.from_ is None:
         return
     for origin in origins_of(document):
         raise InputError(
@@ -59,9 +59,42 @@ def _check_public(document: TaskDocument) -> None:
             f"(its metrics.json says epsilon {origin['epsilon']} at delta {origin['delta']}), and would hold its pairs "
             "beyond the epsilon of this one; name another bundle, or leave [pretraining] out"
         )
-    own, text = file_digests(document.data, document.form), wish.unlabelled
-    if text is not None and text.is_file() and sha256_of(text) in own.values():
-        raise InputError(f"[pretraining] public = true: {text} holds what a file of [data] holds; name another text")
+    if not _seen(wish.from_):
+        raise InputError(
+            f"[pretraining] public = true: {wish.from_} names no file that it has learnt from, so that nothing tells "
+            "whether the private pairs were there; export it again, or name another bundle"
+        )
+
+
+def owed(document: TaskDocument, corpus: Corpus, cache: Path) -> dict[str, Any]:
+    """Return what a winner owes: `origins`, to which private searches, and what it has `seen`, by sha256.
+
+    The files that its ancestors have learnt from are among these, those of a private search are not. They are read no
+    more than once, by what the cache remembers of them.
+
+    Raises:
+        InputError: The text or the bundle that is called public has learnt from private files, or is not whole.
+    """
+    digests = Digests(cache / DIGESTS)
+    text = None if document.pretraining is None else document.pretraining.unlabelled
+    read = [digests.of(text)] if text is not None and text.is_file() else []
+    digests.keep()
+    if document.privacy is not None:
+        _check_public(document, corpus, read)
+    own = [] if document.privacy else [corpus.contents[split] for split in LEARNT_FROM if split in corpus.contents]
+    begun = None if document.pretraining is None else document.pretraining.from_
+    return {"origins": origins_of(document), "seen": sorted({*own, *read, *_seen(begun)})}
+
+
+def _check_public(document: TaskDocument, corpus: Corpus, read: Sequence[str]) -> None:
+    """Do not take the document's word where files of it have the contents of private ones; some were `read`."""
+    wish, own = document.pretraining, corpus.contents
+    if wish is None:
+        return
+    if set(read) & set(own.values()):
+        raise InputError(
+            f"[pretraining] public = true: {wish.unlabelled} holds what a file of [data] holds; name another text"
+        )
     for split in (split for split in LEARNT_FROM if own.get(split) in _seen(wish.from_)):
         raise InputError(
             f"[pretraining] public = true: {wish.from_} was trained on what {document.data.files[split]} holds, "
@@ -85,19 +118,6 @@ def origins_of(document: TaskDocument) -> list[dict[str, Any]]:
     return [{name: _mapping(each).get(name) for name in ORIGIN} for each in found]
 
 
-def seen_by(document: TaskDocument, corpus: Corpus) -> list[str]:
-    """Return the sha256 of the files that a winner has learnt from, its ancestors' included; none of private ones.
-
-    Raises:
-        InputError: The bundle that it begins from is not a whole one.
-    """
-    wish = document.pretraining
-    text = None if wish is None else wish.unlabelled
-    own = [] if document.privacy else [corpus.contents[split] for split in LEARNT_FROM if split in corpus.contents]
-    read = [sha256_of(text)] if text is not None and text.is_file() else []
-    return sorted({*own, *read, *_seen(wish.from_ if wish else None)})
-
-
 def _seen(bundle: Path | None) -> list[str]:
     found = None if bundle is None else read_metrics(bundle).get("seen")
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
@@ -105,6 +125,13 @@ def _seen(bundle: Path | None) -> list[str]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def with_owed(database: Database, lease: Lease, row: SearchRow, found: Mapping[str, Any]) -> SearchRow:
+    """Return a search with what its winner will owe, which whatever is exported meanwhile says too."""
+    summary = {**(row.summary or {}), **found}
+    update_search(database, lease, summary=summary)
+    return replace(row, summary=summary)
 
 
 def with_terms(

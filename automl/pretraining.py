@@ -23,7 +23,7 @@ from automl.tasks.document import TaskDocument, document_from_mapping, with_budg
 from automl.winners import Search
 from search_spaces.dials import SpaceError
 from search_spaces.encoders import Identity
-from search_spaces.seq2seq import ALPHAS, BEGUN, RANKS, Seq2Seq
+from search_spaces.seq2seq import ALPHAS, BEGUN, DRAWN, RANKS, Seq2Seq
 from search_spaces.spaces import Space, fields_of, refuse_idle, space
 from storage.database import Database
 from storage.searches import get_search
@@ -116,7 +116,7 @@ def begun_space(of: Space, shape: Seq2Seq) -> Space:
 
 def pretraining_space(of: Space, shape: Seq2Seq) -> Space:
     """Return the space of a pre-training: the shape and the recipe of a configuration, and nothing is free."""
-    return of.around(replace(shape, start="drawn", tuned="whole"), ())
+    return of.around(replace(shape, start=DRAWN, tuned="whole"), ())
 
 
 def start_narrowing(document: TaskDocument) -> dict[str, Any]:

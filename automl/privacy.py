@@ -31,8 +31,9 @@ FIXED: Mapping[str, Any] = {"batch_tokens": Seq2Seq().batch_tokens}
 """Dials that say nothing of a private search: a step has as many pairs as its terms say."""
 UNIT = "one pair of train"
 SAW = (
-    "train, without noise: the tokenizers and their vocabularies, the lengths of texts, the sizes of images, how many "
-    "objects they have, and the number of rows, by which it is decided what pairs are too long or held out",
+    "train, without noise: the tokenizers and their vocabularies, which symbols canaries are made of, the lengths of "
+    "texts, the sizes of images, how many objects they have, and the number of rows, by which it is decided what pairs "
+    "are too long or held out",
     "valid, without noise and outside of the guarantee: the scores, which chose configuration, step and decoding",
     "test, without noise and outside of the guarantee: the scores",
 )

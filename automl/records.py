@@ -12,13 +12,16 @@ from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
-from automl.data.corpus import Corpus, build_corpus, corpus_folder, open_corpus
+from automl.data.corpus import NO_SOURCE, Corpus, corpus_folder
 from automl.data.pixels import ids
 from automl.data.table import Split, TokenTable, tokenized, tokens_of
-from automl.errors import InputError
+from automl.errors import InputError, TrialFailure
+from automl.executors import EXECUTORS
 from automl.export.exporting import ROWS as SAMPLED
 from automl.export.exporting import Sample
+from automl.guarantee import terms_of
 from automl.planning import criteria_of, space_of
+from automl.segments import Evaluation, EvaluationResult, Member, ProgramFolder, Workload
 from automl.settings import SQLITE
 from automl.submissions import document_at_hand
 from automl.tasks.document import document_from_mapping
@@ -186,10 +189,12 @@ def bundle_of_trial(
     cache: Path,
     checkpoints: objects.Place,
     say: Callable[[str], None] = lambda _: None,
+    programs: ProgramFolder | None = None,
 ) -> Bundle:
     """Return a trial at its best step as a bundle; where no number is given the winner.
 
-    A winner whose bytes are gone or damaged is passed over for the next best, and `say` is told.
+    A winner whose bytes are gone or damaged is passed over for the next best, and `say` is told. What it remembers of
+    train is measured if the search has not done that and `programs` says where compiled ones are kept.
 
     Raises:
         InputError: There is no such trial, it has no result, or the data is gone.
@@ -206,17 +211,45 @@ def bundle_of_trial(
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
-    corpus = _corpus(record.row, cache, checkpoints)
+    corpus = corpus_of(record.row, cache, checkpoints)
     wanted = record.found(trial, segment, alone=number is not None)
     if wanted.finish == "distilled" and not objects.is_sound(checkpoints, wanted.checkpoint):
         say("the checkpoint of the distilled model is gone or damaged: the trial that it was distilled from is taken")
         wanted = record.found(trial, segment, alone=True)
+    if programs is not None:
+        wanted = _remembering(record.row, wanted, corpus, _workload(wanted, corpus, checkpoints, programs), say)
     return bundle_of(record.row, corpus, checkpoints, wanted)
+
+
+def _workload(found: Found, corpus: Corpus, checkpoints: objects.Place, programs: ProgramFolder) -> Workload:
+    """Return what a trainer has to know that is to score nothing."""
+    table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, found.configuration)))
+    return Workload(str(table.folder.absolute()), objects.address(checkpoints), (), cache=programs)
+
+
+def _remembering(row: SearchRow, found: Found, corpus: Corpus, workload: Workload, say: Callable[[str], None]) -> Found:
+    """Return what a bundle is made of with what it remembers, unless that is known, or may not be measured."""
+    private = terms_of(row) is not None
+    if found.membership or found.exposure or (private and corpus.canaries is None):
+        return found
+    executor = EXECUTORS["processes"](workload, 1)
+    others = tuple(Member(member["configuration"], member["checkpoint"]) for member in found.members)
+    job = Evaluation(0, found.configuration, found.checkpoint, "valid", membership=not private, exposure=True)
+    try:
+        known = executor.submit(replace(job, others=others)).result()
+    except TrialFailure as failure:
+        say(f"what it remembers of train was not measured: {failure.reason}, {failure}")
+        return found
+    finally:
+        executor.shutdown()
+    assert isinstance(known, EvaluationResult)
+    membership = None if known.membership is None else asdict(known.membership)
+    return replace(found, membership=membership, exposure=[asdict(each) for each in known.exposure])
 
 
 def sample_of(record: Record, bundle: Bundle, cache: Path, checkpoints: objects.Place) -> Sample:
     """Return real sources of a search by which forms of a bundle are compared."""
-    corpus = _corpus(record.row, cache, checkpoints)
+    corpus = corpus_of(record.row, cache, checkpoints)
     table = tokenized(corpus, tokens_of(from_dict(Seq2Seq, bundle.config["configuration"])))
     return sample(table, bundle.config["max_source_length"])
 
@@ -250,7 +283,7 @@ def _fitting(split: Split, longest: int) -> Iterator[tuple[int, list[int]]]:
 
 def examples_of(row: SearchRow, cache: Path, checkpoints: objects.Place, count: int) -> list[tuple[str, Sequence[str]]]:
     """Return the first sources of valid, each with its acceptable targets."""
-    corpus = _corpus(row, cache, checkpoints)
+    corpus = corpus_of(row, cache, checkpoints)
     return list(islice(zip(corpus.sources("valid"), corpus.references("valid"), strict=True), count))
 
 
@@ -278,7 +311,16 @@ def _record(database: Database, row: SearchRow) -> Record:
     return Record(row, criteria_of(row.document), trials)
 
 
-def _corpus(row: SearchRow, cache: Path, checkpoints: objects.Place) -> Corpus:
+def acceptable(corpus: Corpus, split: str) -> dict[str, list[str]]:
+    """Return the acceptable targets of each source of a split but canaries; a text stands for itself."""
+    canaries = corpus.canaries.each if corpus.canaries else ()
+    planted = {text for canary in canaries for text in (*canary.sources, canary.secret)}
+    pairs = zip(corpus.sources(split), corpus.references(split), strict=True)
+    named = {said[0] if source == NO_SOURCE else source: said for source, said in pairs}
+    return {name: said for name, said in named.items() if name not in planted}
+
+
+def corpus_of(row: SearchRow, cache: Path, checkpoints: objects.Place) -> Corpus:
     """Open the corpus of a search; without the cache it is built again from the same data."""
     try:
         return open_corpus(corpus_folder(cache, row.data_digest))

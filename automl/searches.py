@@ -20,7 +20,7 @@ from automl.distillation import distilled
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
-from automl.guarantee import check_private, mechanism_of, origins_of, seen_by, settled, with_privacy, with_terms
+from automl.guarantee import check_private, mechanism_of, owed, settled, with_owed, with_privacy, with_terms
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
@@ -179,7 +179,6 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     space = without_idle_copying(document, space, table)
     for notice in table.notices:
         options.on_notice(notice)
-    owed = {"origins": origins_of(document), "seen": seen_by(document, corpus)}
     return _Prepared(
         document=document,
         options=options,
@@ -191,7 +190,7 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
         table=table,
         space=space,
         ground=ground,
-        owed=owed,
+        owed=owed(document, corpus, private_folder(settings.cache)),
         began=began,
     )
 
@@ -210,7 +209,8 @@ def _is_over(ready: _Prepared, row: SearchRow) -> bool:
 def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) -> None:
     """Search until the budget is spent or it is interrupted, and write down what was found."""
     document, options, settings, rows = ready.document, ready.options, ready.settings, ready.table.split("train").rows
-    agreed = with_terms(database, lease, row, document, rows, secret=not options.deterministic, say=options.on_notice)
+    owing = with_owed(database, lease, row, ready.owed)
+    agreed = with_terms(database, lease, owing, document, rows, secret=not options.deterministic, say=options.on_notice)
     plan = _planned(ready, database, agreed)
     workload = replace(
         workload_of(ready.table, plan, settings, options),

@@ -175,6 +175,7 @@ class Evaluation:
     Attributes:
         decoding: What `search_spaces.decoding.decoding_from` reads.
         membership: Whether that is measured too.
+        exposure: Whether that of the canaries in train is, if there are any.
         others: Models of the same tokens that speak together with the trial, as an ensemble.
         choose: Whether those of them are chosen first that the ensemble is best with; none may be.
         most: Parameters that the ensemble may have in all; any number where absent.
@@ -186,6 +187,7 @@ class Evaluation:
     split: str = "test"
     decoding: Mapping[str, Any] | None = None
     membership: bool = False
+    exposure: bool = False
     others: tuple[Member, ...] = ()
     choose: bool = False
     most: int | None = None
@@ -233,6 +235,24 @@ class Membership:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """How exposed a canary is by what a model gives to its secret (Carlini et al., 2019, section 4.2).
+
+    Attributes:
+        copies: Pairs of train that say it.
+        bits: The logarithm to base 2 of the number of secrets of its form that were compared, its own included, less
+            that of its rank among them, ties as half: 1.4 in the mean where nothing is remembered.
+        most: The same of the first in rank.
+        said: Whether the model says it word for word when it is asked by a source of train.
+    """
+
+    copies: int
+    bits: float
+    most: float
+    said: bool
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Scores of `Evaluation` by metric name, and the number of sources scored.
 
@@ -243,6 +263,7 @@ class EvaluationResult:
     scores: Mapping[str, float]
     rows: int
     membership: Membership | None = None
+    exposure: tuple[Exposure, ...] = ()
     chosen: tuple[int, ...] = ()
 
 

@@ -19,11 +19,12 @@ from automl.description import described
 from automl.metrics import METRICS, signatures
 from automl.privacy import FIXED, Terms
 from automl.tasks import TASKS
+from automl.tasks.document import UNSAID
 from automl.weights import averaged, together
 from search_spaces.costs import trained
 from search_spaces.dials import from_dict
 from search_spaces.presets import preset
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from storage import objects
 from storage.database import Database, StorageError
 from storage.searches import SearchRow, get_search
@@ -145,6 +146,7 @@ class Found:
         scores: By split.
         decoding: How it decodes; greedily where it says nothing.
         membership: How much it remembers of its training rows.
+        exposure: How much of each canary (see `automl.segments.Exposure`).
         members: The further models of an ensemble: `configuration`, `checkpoint`, `trial`.
         single: How the best trial does alone, of an ensemble.
         finish: What it is of `finishes`: the best trial, or what was distilled from it.
@@ -156,6 +158,7 @@ class Found:
     scores: Mapping[str, Mapping[str, float]]
     decoding: Mapping[str, Any] | None = None
     membership: Mapping[str, float] | None = None
+    exposure: Sequence[Mapping[str, Any]] = ()
     members: Sequence[Mapping[str, Any]] = ()
     single: Mapping[str, Any] | None = None
     finish: str | None = None
@@ -165,8 +168,11 @@ class Found:
     def of(best: Mapping[str, Any]) -> "Found":
         """Return what the summary of a search says of its winner."""
         scores = {"valid": best["scores"], "test": best["test_scores"]}
-        parts = {name: best.get(name) for name in ("decoding", "membership", "single", "finish", "finishes")}
-        return Found(best["configuration"], best["checkpoint"], scores, members=best.get("members") or (), **parts)
+        parts: dict[str, Any] = {
+            name: best.get(name) for name in ("decoding", "membership", "single", "finish", "finishes")
+        }
+        several: dict[str, Any] = {name: best.get(name) or () for name in ("members", "exposure")}
+        return Found(best["configuration"], best["checkpoint"], scores, **several, **parts)
 
 
 def bundle_of(row: SearchRow, corpus: Corpus, checkpoints: objects.Place, found: Found) -> Bundle:
@@ -216,7 +222,7 @@ def _config_of(row: SearchRow, table: TokenTable, found: Found) -> dict[str, Any
 
 def _metrics_of(row: SearchRow, corpus: Corpus, names: Sequence[str], found: Found) -> dict[str, Any]:
     """Return how a model does, how that was measured, and what else is known of it."""
-    known = {name: getattr(found, name) for name in ("membership", "single", "finish", "finishes")}
+    known = {name: getattr(found, name) or None for name in ("membership", "exposure", "single", "finish", "finishes")}
     summary = row.summary or {}
     known |= {name: summary.get(name) or None for name in ("origins", "seen", "importance")}
     known |= {"spread": _spread_of(row, found) or None, "privacy": _privacy(summary)}
@@ -267,13 +273,16 @@ def account_of(
         versions=_versions(),
         licence=row.document.get("license"),
         membership=found.membership,
+        exposure=found.exposure,
+        says_texts=row.document["data"].get("target_tokens") not in UNSAID,
         single=found.single,
         finish=found.finish,
         finishes=found.finishes,
         members=[_families(each) for each in config.get("members", ())],
         spread=_spread_of(row, found),
         privacy=_privacy(summary),
-        is_begun_elsewhere=configuration.start != "drawn",
+        is_begun_elsewhere=configuration.start != DRAWN,
+        seen=summary.get("seen", ()),
         origins=summary.get("origins", ()),
         warning=summary.get("warning", ""),
         reads=TASKS[row.document["kind"]].form.has_sources,

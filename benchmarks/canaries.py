@@ -1,20 +1,17 @@
-"""What a winner remembers of single rows of its training data: secrets planted in 1, 4 and 16 rows of a real set.
+"""What a winner remembers of single pairs of its training data: canaries in 1, 4 and 16 pairs of a real set.
 
-`python -m benchmarks.canaries --data DIR [--set NAME] [--time 3m] [--rows N] [--epsilon 8]... [--json]` adds secrets of
-4 of 10 target symbols to the train of a set (a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are
-symbols divided by spaces), searches, and prints the exposure of the secrets (Carlini et al., 2019) and the share that
-the winner says when it is asked; beside them secrets that were not planted. With each `--epsilon` it searches again, by
-`[privacy]`. Each search ends as a line of `benchmarks/results/canaries.jsonl`, from which `--table` prints the table of
-`docs/privacy.md`.
+`python -m benchmarks.canaries --data DIR [--set NAME] [--time 3m] [--rows N] [--epsilon 8]... [--json]` searches a set
+(a folder of DIR with `train.tsv`, `valid.tsv`, `test.tsv`; targets are symbols divided by spaces) with canaries, and
+prints how exposed their secrets are and how many the winner says when it is asked; beside them such as stand nowhere.
+With each `--epsilon` it searches again, by `[privacy]`. Each search ends as a line of
+`benchmarks/results/canaries.jsonl`, from which `--table` prints the table of `docs/privacy.md`.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -25,44 +22,31 @@ from benchmarks.searches import commit, keep, read_lines
 RESULTS = Path(__file__).parent / "results" / "canaries.jsonl"
 QUICK_TIME, QUICK_ROWS = "40s", 200
 """Of `--quick`, whose lines are not kept."""
-COPIES, EACH, LENGTH, SYMBOLS = (1, 4, 16), 3, 4, 10
-TOKENS = {"source_tokens": "characters", "target_tokens": "whitespace"}
-
-
-def plant(folder: Path, into: Path, most: int | None) -> tuple[list[Any], list[Any], list[str]]:
-    """Write a set with planted secrets; return these, others that are not planted, and the symbols of both."""
-    from automl.explanation.canaries import canaries
-
-    rows = (folder / "train.tsv").read_text(encoding="utf-8").splitlines()[:most]
-    counts = Counter(symbol for row in rows for symbol in row.split("\t")[1].split())
-    symbols = [symbol for symbol, _ in counts.most_common(SYMBOLS)]
-    *planted, absent = (canaries([count], EACH, symbols, LENGTH, seed) for seed, count in enumerate((*COPIES, 1)))
-    inside = [canary for group in planted for canary in group]
-    rows += [f"{source}\t{canary.secret}" for canary in inside for source in canary.sources]
-    (into / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    for name in ("valid.tsv", "test.tsv"):
-        (into / name).write_bytes((folder / name).read_bytes())
-    return inside, absent, symbols
+COPIES, EACH = (0, 1, 4, 16), 3
+"""Pairs that say a secret, and secrets of each number."""
+DATA = {
+    "source_tokens": "characters",
+    "target_tokens": "whitespace",
+    "canaries": [copies for copies in COPIES for _ in range(EACH)],
+}
 
 
 def measured(data: Path, name: str, time: str, most: int | None, epsilon: float | None = None) -> dict[str, Any]:
-    """Search a set with planted secrets, privately if an epsilon is given, and say how exposed they are."""
+    """Search a set with canaries, privately if an epsilon is given, and say how exposed they are."""
     import automl
-    from automl.explanation.canaries import exposure
 
     with tempfile.TemporaryDirectory() as scratch:
-        into = Path(scratch)
-        inside, absent, symbols = plant(data / name, into, most)
-        files = {split: str(into / f"{split}.tsv") for split in ("train", "valid", "test")}
-        task: dict[str, Any] = {"name": name, "data": {**files, **TOKENS}}
+        into, whole = Path(scratch), data / name
+        rows = (whole / "train.tsv").read_text(encoding="utf-8").splitlines()[:most]
+        (into / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        files = {"train": str(into / "train.tsv"), **{part: str(whole / f"{part}.tsv") for part in ("valid", "test")}}
+        task: dict[str, Any] = {"name": name, "data": {**files, **DATA}}
         if epsilon is not None:
             task["privacy"] = {"epsilon": epsilon}
         begun = load()
         search = automl.search(task, budget=time, storage=f"sqlite:///{into / 'a.db'}", out=into / "model")
-        model = automl.load(into / "model")
-        found = [asdict(exposure(model, canary, symbols)) for canary in inside]
-        others = [asdict(exposure(model, canary, symbols)) | {"copies": 0} for canary in absent]
         best = search.best
+        metrics = {} if best is None else best.bundle.metrics
         return {
             "set": name,
             "time": time,
@@ -72,8 +56,8 @@ def measured(data: Path, name: str, time: str, most: int | None, epsilon: float 
             "test": None if best is None else dict(best.test_scores),
             "privacy": search.privacy,
             "seconds": search.seconds,
-            "membership": None if best is None else best.bundle.metrics.get("membership"),
-            "canaries": others + found,
+            "membership": metrics.get("membership"),
+            "canaries": list(metrics.get("exposure", ())),
             "commit": commit(),
         }
 
@@ -101,7 +85,7 @@ def numbers(line: Mapping[str, Any]) -> list[int]:
 def of_copies(line: Mapping[str, Any], copies: int) -> tuple[list[Mapping[str, Any]], list[float], int]:
     """Return the canaries of a search with so many copies, their exposures, and how many were said."""
     some = [each for each in line["canaries"] if each["copies"] == copies]
-    return some, [each["bits"] for each in some], sum(each["extracted"] for each in some)
+    return some, [each["bits"] for each in some], sum(each["said"] for each in some)
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -38,10 +38,12 @@ RECIPE = (
     "lora_alpha",
 )
 """The fields that say how a model is trained; the others say what it is, and what it reads."""
+DRAWN = "drawn"
+"""The `start` of parameters that nobody has trained before."""
 LATER: Mapping[str, Value] = {
     "history_turns": 0,
     "length_slack": 2.0,
-    "start": "drawn",
+    "start": DRAWN,
     "tuned": "whole",
     "lora_rank": 8,
     "lora_alpha": 16,
@@ -93,7 +95,7 @@ class Seq2Seq:
     )
     history_turns: int = later(0, 0, 1, 2, 4, 8)
     length_slack: float = later(2.0, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
-    start: str = later("drawn", "drawn", "bundle", "denoising", "masked", "causal")
+    start: str = later(DRAWN, DRAWN, "bundle", "denoising", "masked", "causal")
     tuned: str = later("whole", "whole", "decoder", "lora")
     lora_rank: int = later(8, *RANKS)
     lora_alpha: int = later(16, *ALPHAS)

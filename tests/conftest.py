@@ -44,6 +44,7 @@ class Data:
     columns: Columns = Columns()
     source_tokens: str = "characters"
     target_tokens: str = "characters"
+    planted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

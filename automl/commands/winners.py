@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from io import BufferedReader
 from pathlib import Path
@@ -44,16 +45,19 @@ def export(
         typer.Option("--format", help="A further form, in a folder of its name inside; may be repeated."),
     ] = None,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Write the winner of a search, or one of its trials, as a folder that predicts.
 
     Every further form is loaded by a fresh process and compared with the model on 200 sources, or on all that there
-    are; all of it is written, or nothing. What of it decodes fastest is said.
+    are; all of it is written, or nothing. What of it decodes fastest is said. What it remembers of train stands on its
+    card.
     """
     from automl.bundle import check_replaceable
     from automl.export.exporting import export as write_forms
     from automl.records import bundle_of_trial, read_record, sample_of
     from automl.settings import checkpoint_folder
+    from automl.training.cache import program_folder
 
     settings = read_settings()
     url = storage or settings.storage
@@ -61,10 +65,15 @@ def export(
         record = read_record(database, name)
     check_replaceable(folder)
     checkpoints = checkpoint_folder(url, settings)
-    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say)
+    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say, program_folder(settings))
     sample = sample_of(record, bundle, settings.cache, checkpoints)
-    write_forms(bundle, folder, forms or ["bundle"], sample, say)
-    typer.echo(folder)
+    compared = write_forms(bundle, folder, forms or ["bundle"], sample, say)
+    if not as_json:
+        typer.echo(folder)
+        return
+    remembered = {name: bundle.metrics.get(name) for name in ("membership", "exposure")}
+    forms_said = {form: asdict(found) for form, found in compared.items()}
+    print_json({"bundle": str(folder), **remembered, "forms": forms_said})
 
 
 def loaded(bundle: "Bundle", too_long: "TooLong" = "refuse") -> "Model":

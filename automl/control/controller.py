@@ -39,7 +39,7 @@ from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
 from automl.segments import Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from storage.attempts import end_open_attempt, open_attempt
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
@@ -276,7 +276,7 @@ class Controller:
 
     def _submit(self, trial: Trial, decision: Start | Thaw | TrainOut | Branch) -> None:
         row, cools = trial.row, isinstance(decision, TrainOut | Branch)
-        knows = self._plan.repetition is not None or trial.configuration.start != "drawn"
+        knows = self._plan.repetition is not None or trial.configuration.start != DRAWN
         decodes = cools or knows or is_late(decision.to_tokens, self._rung_tokens)
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools, decodes=decodes)
         segment = self._ledger.charge(segment, row.tokens, self._journal)

@@ -68,10 +68,10 @@ class Examination:
             if found is None:
                 return None
             decoding, scores = Greedy(), {**segment.scores, **found}
-        test = self._examined(trial, segment, decoding, "test", membership=not plan.private)
+        test = self._examined(trial, segment, decoding, "test", membership=not plan.private, exposure=True)
         if test is None:
             return None
-        winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership)
+        winner = replace(Winner.of(trial, segment, test.scores), membership=test.membership, exposure=test.exposure)
         winner = replace(winner, scores=scores, decoding=_way(decoding))
         alone = plan.criteria.metric.name not in scores or not might_be_better(plan.criteria.metric, scores)
         if not plan.ensembles or alone:
@@ -123,7 +123,8 @@ class Examination:
             return winner
         chosen = [others[place] for place in valid.chosen]
         members = tuple(job.others[place] for place in valid.chosen)
-        test = self._evaluated(replace(job, split="test", others=members, choose=False, membership=not plan.private))
+        job = replace(job, split="test", others=members, choose=False)
+        test = self._evaluated(replace(job, membership=not plan.private, exposure=True))
         if not test or not test.scores:
             return winner
         sizes = [winner.parameters, *(trial.row.parameters for trial, _ in chosen)]
@@ -132,6 +133,7 @@ class Examination:
             scores=valid.scores,
             test_scores=test.scores,
             membership=test.membership,
+            exposure=test.exposure,
             parameters=sum(size or 0 for size in sizes),
             members=tuple(
                 {"trial": trial.row.number, **asdict(own)} for (trial, _), own in zip(chosen, members, strict=True)
@@ -144,17 +146,22 @@ class Examination:
         return None if found is None else found.scores
 
     def _examined(
-        self, trial: Trial, segment: SegmentRow, decoding: Decoding, split: str, *, membership: bool = False
+        self,
+        trial: Trial,
+        segment: SegmentRow,
+        decoding: Decoding,
+        split: str,
+        *,
+        membership: bool = False,
+        exposure: bool = False,
     ) -> EvaluationResult | None:
         """Return the scores on a split; decode again if the worker is lost, and be content without them in the end.
 
         Returns:
             Nothing if the checkpoint is damaged.
         """
-        number, configuration = trial.row.number, trial.row.configuration
-        return self._evaluated(
-            Evaluation(number, configuration, segment.checkpoint, split, _way(decoding), membership=membership)
-        )
+        job = Evaluation(trial.row.number, trial.row.configuration, segment.checkpoint, split, _way(decoding))
+        return self._evaluated(replace(job, membership=membership, exposure=exposure))
 
     def _evaluated(self, job: Evaluation) -> EvaluationResult | None:
         match self._answered(job, f"{job.split} was not scored"):

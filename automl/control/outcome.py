@@ -8,7 +8,7 @@ from automl.budget import Target, reached
 from automl.control import history
 from automl.control.criteria import Criteria
 from automl.control.history import Trial
-from automl.segments import Membership
+from automl.segments import Exposure, Membership
 from storage.segments import SegmentRow
 
 Ending = Literal["finished", "interrupted", "failed"]
@@ -39,10 +39,10 @@ class Winner:
     """The best trial at its best step; `scores` are on valid, `parameters` is the size of the model.
 
     `decoding` says how it decodes (see `search_spaces.decoding`); greedily where it says nothing. `membership` says how
-    much it remembers of its training rows, where that was measured. Of an ensemble, `members` are the further models
-    (`trial`, `configuration`, `checkpoint`), and `single` says how the best trial does alone (`scores`, `test_scores`,
-    `parameters`). Where a further model is to be distilled, `teacher` says of what: the same, the numbers of its
-    `trials`, and the sha256 of its `soft_targets`.
+    much it remembers of its training rows, where that was measured, and `exposure` how much of each canary. Of an
+    ensemble, `members` are the further models (`trial`, `configuration`, `checkpoint`), and `single` says how the best
+    trial does alone (`scores`, `test_scores`, `parameters`). Where a further model is to be distilled, `teacher` says
+    of what: the same, the numbers of its `trials`, and the sha256 of its `soft_targets`.
     """
 
     trial: int
@@ -55,6 +55,7 @@ class Winner:
     parameters: int | None
     decoding: Mapping[str, Any] | None = None
     membership: Membership | None = None
+    exposure: tuple[Exposure, ...] = ()
     members: tuple[Mapping[str, Any], ...] = ()
     single: Mapping[str, Any] | None = None
     teacher: Mapping[str, Any] | None = None

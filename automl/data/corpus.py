@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from automl.data import artifact
 from automl.data.advance import tell
 from automl.data.artifact import DIGESTS, Digests, Meta
+from automl.data.canaries import Canaries, canaries
 from automl.data.forms import PAIRS, Form
 from automl.data.images import Image, canvas_of, fit, fitted, said_of
 from automl.data.lines import unreadable
@@ -57,6 +58,10 @@ class DataDescription(Protocol):
     @property
     def target_tokens(self) -> str:
         """A key of `search_spaces.tokenizers.KINDS`, or `auto`."""
+
+    @property
+    def planted(self) -> Sequence[int]:
+        """In how many pairs of train each canary stands."""
 
 
 class Given(NamedTuple):
@@ -125,6 +130,11 @@ class Corpus:
         """What is left of the dials of a space for its tokens and its images."""
         images = {} if self.canvas is None else stems.narrowing(*self.canvas)
         return {**narrowing(*self.tokens), **images}
+
+    @property
+    def canaries(self) -> Canaries | None:
+        """The canaries that stand in train, if any."""
+        return Canaries.of(self.meta["canaries"]) if "canaries" in self.meta else None
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer] | None:
@@ -255,6 +265,8 @@ def data_digest(
     choices = [DIGEST_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     if given is not None:
         choices.append(given.digest)
+    if data.planted:
+        choices.append([*data.planted])
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
@@ -285,12 +297,18 @@ def _write(
 ) -> Meta:
     data, form = document.data, document.form
     sized = _write_images(folder, splits, images) if images else {}
-    for name, part in splits.parts.items():
-        records = _scaled(part.records(), images, Canvas(*sized["canvas"]), form) if images else part.records()
-        _write_texts(folder / f"{name}.jsonl", records, len(part), has_sources=form.has_sources)
     wishes = {"source": data.source_tokens, "target": data.target_tokens}
     train = splits.parts["train"]
-    words = [_automatic_tokens(train, side) if wish == "auto" else wish for side, wish in wishes.items()]
+    words = [automatic_tokens(_looked_at(train, side)) if wish == "auto" else wish for side, wish in wishes.items()]
+    planted = None
+    if data.planted:
+        read = _looked_at(train, "source") if form.has_sources else None
+        planted = canaries(data.planted, _looked_at(train, "target"), read, words, NO_SOURCE)
+    for name, part in splits.parts.items():
+        records = _scaled(part.records(), images, Canvas(*sized["canvas"]), form) if images else part.records()
+        if planted is not None and name == "train":
+            records = chain(records, planted.records(weighted=data.columns.weight is not None))
+        _write_texts(folder / f"{name}.jsonl", records, len(part), has_sources=form.has_sources)
     said = [
         f"{side}: running text, so that subwords are searched; [data] {side}_tokens pins others"
         for (side, wish), word in zip(wishes.items(), words, strict=True)
@@ -301,15 +319,23 @@ def _write(
         "weighted": data.columns.weight is not None,
         "dropped": {name: dict(reasons) for name, reasons in splits.dropped.items()},
         "tokens": {"source": words[0], "target": words[1]},
-        "notices": [*notices, *said],
+        "notices": [*notices, *said, *_planted_said(planted)],
         **sized,
+        **({} if planted is None else {"canaries": planted.to_mapping()}),
     }
 
 
-def _automatic_tokens(train: Part, side: str) -> str:
+def _looked_at(train: Part, side: str) -> Iterator[str]:
+    """Yield the texts by which a side is judged."""
     targets = (target for record in train.records() for target in record.references)
     texts, count = (train.sources(), len(train)) if side == "source" else (targets, train.targets)
-    return automatic_tokens(islice(texts, 0, None, -(-count // MOST_LOOKED_AT)))
+    return islice(texts, 0, None, -(-count // MOST_LOOKED_AT))
+
+
+def _planted_said(planted: Canaries | None) -> list[str]:
+    if planted is None:
+        return []
+    return [f"train: {planted.pairs:,} pairs of {len(planted.each)} canaries are planted, to see what is remembered"]
 
 
 def _scaled(records: Iterable[Record], images: Mapping[str, Image], canvas: Canvas, form: Form) -> Iterator[Record]:

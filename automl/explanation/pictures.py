@@ -50,7 +50,7 @@ def heat_map(each: Prediction) -> bytes:
     if any(share > 0 for share in each.copied):
         copied = [share * confidence for share, confidence in zip(each.copied, each.confidence, strict=True)]
         sure.barh(range(rows), copied, color=AMBER, height=0.6, label="of that copied")
-        sure.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.07))
+        figure.legend(fontsize=7, loc="outside lower right")
     sure.set_xlim(0, 1)
     sure.set_title("sure", fontsize=9)
     sure.tick_params(left=False)

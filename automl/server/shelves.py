@@ -90,5 +90,5 @@ class Stamp:
     @staticmethod
     def of(row: SearchRow) -> "Stamp":
         """Return that of a search."""
-        run = (row.state, row.epoch, row.held, row.summary is None)
+        run = (row.state, row.epoch, row.held, "best" in (row.summary or {}))
         return Stamp(row.updated, run, row.held and row.state == "running")

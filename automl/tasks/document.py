@@ -33,6 +33,11 @@ Kind = Literal[
     "object_detection",
 ]
 Objective = Literal["denoising", "masked", "causal"]
+MOST_CANARIES = 100
+CANARIES = 8
+"""Of a private search that says nothing of them."""
+UNSAID = ("whole", "boxes")
+"""Target tokens that are no texts, of which no secret is made."""
 Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole", "pixels", "boxes"]
 
 
@@ -81,6 +86,7 @@ def _score_target(value: str) -> None:
 
 File = Annotated[Path, BeforeValidator(_resolve)]
 Index = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=0, le=MOST_CANARIES)]
 ColumnNames = Annotated[
     str | Index | list[str | Index] | None, Field(description="a column name, an index from 0, or a list of them")
 ]
@@ -99,6 +105,7 @@ class DataSection(Section):
     """`[data]`: files, columns and tokens.
 
     Several columns of a source are read as one text, each behind a mark of its own, in the order of their names here.
+    So many canaries are planted in train, in one pair each, or a list says in how many (see `automl.data.canaries`).
     """
 
     train: File
@@ -110,6 +117,9 @@ class DataSection(Section):
     source_tokens: Tokens = "auto"
     target_tokens: Tokens = "auto"
     pairs: Objective | None = Field(default=None, description="denoising, masked or causal: how texts become pairs")
+    canaries: Number | Annotated[list[Number], Field(min_length=1, max_length=MOST_CANARIES)] | None = Field(
+        default=None, description=f"a number of secrets up to {MOST_CANARIES}, or a list of the pairs that say each"
+    )
 
     @property
     def files(self) -> dict[str, Path]:
@@ -122,6 +132,12 @@ class DataSection(Section):
         """Where rows keep source, targets and weight."""
         source, target = _listed(self.source), _listed(self.target)
         return Columns(source if len(source) > 1 else next(iter(source), None), target or None, self.weight)
+
+    @property
+    def planted(self) -> tuple[int, ...]:
+        """In how many pairs of train each canary stands."""
+        copies = self.canaries or 0
+        return (1,) * copies if isinstance(copies, int) else tuple(copies)
 
 
 def _listed(columns: ColumnNames) -> tuple[Column, ...]:
@@ -346,7 +362,14 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
         raise InputError(f"{where}: {problem}")
     for feature in _unavailable(document):
         raise InputError(f"{where}: {feature} is not available yet; leave it out or change it")
-    return _with_tokens(document, where)
+    return _with_canaries(_with_tokens(document, where))
+
+
+def _with_canaries(document: TaskDocument) -> TaskDocument:
+    """Return a document with canaries where it is private: they are what of its memory can be measured for nothing."""
+    if document.privacy is None or document.data.canaries is not None or document.data.target_tokens in UNSAID:
+        return document
+    return document.model_copy(update={"data": document.data.model_copy(update={"canaries": CANARIES})})
 
 
 def _with_tokens(document: TaskDocument, where: str) -> TaskDocument:
@@ -411,6 +434,9 @@ def _impossible(document: TaskDocument) -> str | None:
     wish, kind = document.pretraining, document.kind
     if document.data.pairs is not None and kind != "sequence_to_sequence":
         return f'[data] pairs is for kind = "sequence_to_sequence", and the kind is "{kind}"; leave it out'
+    tokens = TASKS[kind].tokens.get("target_tokens", document.data.target_tokens)
+    if document.data.planted and tokens in UNSAID:
+        return f'[data] canaries are texts that are said, and target_tokens = "{tokens}" are none; leave them out'
     if document.privacy is not None and (problem := _indiscreet(document)):
         return problem
     return None if wish is None else _impossible_pretraining(wish, kind)

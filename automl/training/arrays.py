@@ -25,7 +25,7 @@ class DeviceSplit(NamedTuple):
 
     `copies` holds for each source token the target token of the same text, or `PAD`; `weights` how much rows count. Of
     images, `source` holds the bytes of a row each. Of `soft` targets, if there are any, each row has one for each
-    target token and one for its end, end to end.
+    target token and one for its end, end to end. `numbers` say which rows of the data they are, where that matters.
     """
 
     source: Int[Array, "source_tokens"] | UInt8[Array, "rows values"]
@@ -37,6 +37,15 @@ class DeviceSplit(NamedTuple):
     copies: Int[Array, "rounded_vocabulary"]
     weights: Float[Array, "rows"]
     soft: SoftTargets | None = None
+    numbers: Int[Array, "rows"] | None = None
+
+    def numbered(self, rows: Int[Array, "batch"]) -> Int[Array, "batch"]:
+        """Return which rows of the data some rows are."""
+        return rows if self.numbers is None else self.numbers[rows]
+
+    def known_by(self, numbers: NDArray[np.int32]) -> "DeviceSplit":
+        """Return the split, each of its rows being so numbered a row of the data."""
+        return self._replace(numbers=jax.device_put(filled(numbers, len(self.weights))))
 
 
 class Room(NamedTuple):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 
+import numpy as np
+
 from automl.data.batching import BATCH_TOKENS, FEW, BatchPlan, Run, Shapes, filling, plan, rows_of
 from automl.data.table import TokenTable
 from automl.data.tokenizers import SPECIAL_TOKENS
@@ -77,10 +79,12 @@ class Dataset:
         place: Callable[[DeviceSplit], DeviceSplit] = _here,
     ) -> Iterator[tuple[Run, DeviceSplit]]:
         """Yield the runs of an order from a step on, each with the pairs that its rows are of, put in a place."""
-        if self.is_streamed and isinstance(order, BatchPlan):
+        if self.is_streamed:
             train = self.table.split("train")
             return ((run, place(own)) for run, own in streamed(order, train, self.table.copies, seed, from_step))
         pairs = place(self.data)
+        if isinstance(order, PoissonPlan):  # the program is then that of streamed pairs, to the bit
+            pairs = pairs.known_by(np.arange(order.rows, dtype=np.int32))
         return ((run, pairs) for run in order.runs(seed, from_step))
 
     @cached_property

@@ -253,12 +253,12 @@ class Steps:
         assert guard is not None
 
         def of_one(parameters: Parameters, example: tuple[Batch, Array]) -> Array:
-            batch, rows = example
-            return self.loss(parameters, batch, further(noise, rows[0]))
+            batch, numbers = example
+            return self.loss(parameters, batch, further(noise, numbers[0]))
 
         def part(number: Array) -> Any:
             rows = chunk.rows[number]
-            examples = (gather(self.split, rows, self.bucket), rows)
+            examples = (gather(self.split, rows, self.bucket), self.split.numbered(rows))
             return clipped_sum(
                 of_one, parameters, examples, rows < 0, guard.clipping, lambda own: as_held(own, chunk.recipe)
             )

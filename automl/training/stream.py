@@ -1,6 +1,7 @@
 """Pairs that do not fit the device: what each run trains on goes there from disk, a few runs ahead.
 
-The order is that of the plan: a trial is the same to the bit wherever its pairs lie, and goes on from any step.
+The order is that of the plan: a trial is the same to the bit wherever its pairs lie, and goes on from any step. What is
+dropped of a private pair follows from its number among all, which is brought along.
 """
 
 import os
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from automl.data.batching import BatchPlan, Run
 from automl.data.table import Split
 from automl.training.arrays import DeviceSplit, Room, on_device
+from automl.training.sampling import PoissonPlan
 from automl.training.steps import Chunk
 
 DEVICE_SHARE, MACHINE_SHARE = 0.25, 0.05
 """Share of an accelerator's memory that ids may take, and of a machine's, whose processes have copies each."""
 AHEAD, RUNS = 4, 1024
-"""Runs that are on the device before they are trained, and that are handed to the reader at once."""
+"""Runs that are on the device before they are trained, and that are handed to the reader at once; of a private search,
+where each is drawn among all pairs, no more than are ahead."""
 
 
 def most_bytes() -> int:
@@ -31,30 +34,34 @@ def most_bytes() -> int:
     return int(MACHINE_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
-def room_of(order: BatchPlan) -> Room:
-    """Return the room that the pairs of any run need."""
-    rows = order.run_length * order.batch_size
-    return Room(rows * max(max(shape.source, shape.target) for shape in order.buckets) + 1, rows)
+def room_of(order: BatchPlan | PoissonPlan, run: Run) -> Room:
+    """Return the room that the pairs of any run need, or of this one where that is more."""
+    rows = order.capacity(int(np.any(run.rows >= 0, axis=2).sum())) * order.batch_size
+    return Room(rows * max(order.hull.source, order.hull.target) + 1, rows)
 
 
 def streamed(
-    order: BatchPlan, split: Split, copies: NDArray[np.int32], seed: int, from_step: int
+    order: BatchPlan | PoissonPlan, split: Split, copies: NDArray[np.int32], seed: int, from_step: int
 ) -> Iterator[tuple[Run, DeviceSplit]]:
     """Yield the runs of an order without end, their rows numbered anew, each with the pairs of those alone."""
     import grain
 
-    room, runs = room_of(order), order.runs(seed, from_step)
+    runs, is_private = order.runs(seed, from_step), isinstance(order, PoissonPlan)
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
 
     def placed(run: Run) -> tuple[Run, DeviceSplit]:
         present = run.rows >= 0
         numbers = np.full_like(run.rows, -1)
         numbers[present] = np.arange(present.sum())
-        pairs = on_device(split.some(run.rows[present].astype(np.int64)), copies, room)
+        own, room = run.rows[present], room_of(order, run)
+        pairs = on_device(split.some(own.astype(np.int64)), copies, room)
+        if is_private:
+            pairs = pairs.known_by(own)
         return Run(run.bucket, numbers, run.first_step, run.tokens), pairs
 
     while True:
-        yield from grain.MapDataset.source([*islice(runs, RUNS)]).map(placed).to_iter_dataset(options)
+        some = [*islice(runs, AHEAD if is_private else RUNS)]
+        yield from grain.MapDataset.source(some).map(placed).to_iter_dataset(options)
 
 
 def together(

@@ -47,6 +47,7 @@ from automl.training.decoders import Decoders
 from automl.training.ensembles import Candidate, chosen
 from automl.training.evaluation import Forced
 from automl.training.executables import added_program, model_of, train_program
+from automl.training.exposure import exposures
 from automl.training.latency import median_seconds, of_median_length
 from automl.training.losses import SoftTargets
 from automl.training.membership import membership
@@ -62,10 +63,9 @@ from automl.weights import averaged, together
 from search_spaces.decoding import Greedy, decoding_from
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from storage import objects
 
-DRAWN = "drawn"
 MOST_DATASETS = 4
 MOST_BASES = 2
 LEAST_ROWS = 8
@@ -192,8 +192,9 @@ class Trainer:
         program = self.decoders(static, evaluator.limits).program(decoding)
         scores = evaluator.final_scores(static, average, program)
         known = membership(dataset.evaluator("valid"), static, average) if job.membership else None
+        exposed = exposures(dataset.table, self.programs, static, average) if job.exposure else ()
         others = tuple(place - 1 for place in places[1:])
-        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, others)
+        return EvaluationResult(job.trial, scores, evaluator.arrays.rows, known, exposed, others)
 
     def _candidates(self, members: Sequence[Member]) -> list[Candidate]:
         """Return models as they stand at their checkpoints."""
@@ -402,7 +403,7 @@ class Trainer:
 
     def _own_key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run in its own shape is known by."""
-        of, room = course.configuration, len(inputs[2].rows)
+        of, room = course.configuration, (len(inputs[2].rows), len(inputs[1].weights))
         dataset = self.dataset(of)
         rest = (alike(of.optimizer), self._cores(dataset), of.tuned == "lora", dataset.table.digest, room)
         return (static, run.bucket, *rest)

@@ -65,7 +65,7 @@ def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tu
         input=text,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     return Finished(finished.returncode, finished.stdout, finished.stderr)
 

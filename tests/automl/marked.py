@@ -14,7 +14,9 @@ from tests.automl.command_line import Finished, automl
 MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
 COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
 """The data themselves, and the private folders of texts and token ids that a search reads."""
-DOCUMENT = SMALL.replace('test = "test.tsv"\n', "")
+SOON = '[budget]\ntarget = "sequence_error_rate<=0.99"\n'
+"""Ends a search with its first right output, some rungs after its beginning."""
+DOCUMENT = SMALL.replace('test = "test.tsv"\n', "") + SOON
 WATCH = """
 import os, socket, sys
 def watched(event, arguments, path=os.environ["CONNECTIONS"]):

@@ -57,6 +57,20 @@ def test_a_card_says_what_the_model_is_and_how_it_was_made() -> None:
         assert said in card
 
 
+def test_a_card_says_how_exposed_canaries_are_by_the_pairs_that_say_them() -> None:
+    bits = [(0, 1.5, False), (1, 10.0, True), (1, 7.0, False)]
+    found = [{"copies": copies, "bits": each, "most": 10.0, "said": said} for copies, each, said in bits]
+    card = model_card(replace(ACCOUNT, exposure=found))
+    assert "10 at most as measured" in card
+    assert "| none | 1 | 1.5 (1.5 to 1.5) | 0 of 1 |\n| 1 | 2 | 8.5 (7.0 to 10.0) | 1 of 2 |" in card
+    assert card.count("8.5 (7.0 to 10.0)") == 1
+
+
+def test_a_card_says_that_no_canary_stood_in_train_unless_there_could_be_none() -> None:
+    assert "no canary stood in train" in model_card(ACCOUNT)
+    assert "canary" not in model_card(replace(ACCOUNT, says_texts=False))
+
+
 def test_the_hub_reads_the_data_of_a_card() -> None:
     data = ModelCard(model_card(ACCOUNT)).data
     assert (data.license, data.pipeline_tag, data.model_name) == ("cc-by-4.0", "translation", "letters")
@@ -126,9 +140,10 @@ def test_the_card_does_not_claim_more_than_is_known(changes: dict[str, object], 
 
 
 def test_the_card_says_that_training_began_with_what_is_called_public() -> None:
-    assert "which the task calls public" in model_card(
-        replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True)
-    )
+    begun = replace(ACCOUNT, privacy=TERMS.account(), is_begun_elsewhere=True, seen=["cd" * 32])
+    said = f"learnt without noise from files of sha256 `{'cd' * 32}`; a pair of train that stands there too is not"
+    assert "which the task calls public" in model_card(begun)
+    assert said in model_card(begun)
 
 
 def test_the_card_says_which_private_search_its_beginning_owes_something_to() -> None:

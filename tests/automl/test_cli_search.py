@@ -118,18 +118,21 @@ def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path
     place = [("AUTOML_CHECKPOINTS", str(folder / "automl.checkpoints"))]
     exported = automl(folder, "export", "copy", "noted", "--storage", "sqlite:///noted.db", variables=place)
     assert exported.code == 0, exported.err
-    explained = automl(folder, "explain", "noted", "--out", "why", "--json", text="abc\n")
+    explained = automl(folder, "explain", "noted", "--valid", "--out", "why", "--json")
     assert explained.json["importance"] == noted
+    assert explained.json["predictions"] == explained.json["outputs"]["count"] == 5  # of 50, held out of train
+    assert explained.json["errors"]["counted"] == "train"
     assert "dropout</td><td>75.0%" in (folder / "why" / "explanation.html").read_text()
 
 
 def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Finished) -> None:
     loser = str(1 - found.json["best"]["trial"])
-    exported = automl(
-        folder, "export", "copy", "other", "--trial", loser, variables=[("AUTOML_CACHE", str(folder / "cache2"))]
-    )
+    other = ("export", "copy", "other", "--trial", loser, "--json")
+    exported = automl(folder, *other, variables=[("AUTOML_CACHE", str(folder / "cache2"))])
     evaluated = automl(folder, "evaluate", "other", "test.tsv", "--json")
-    assert exported.out == "other\n"
+    assert (exported.json["bundle"], exported.json["forms"]) == ("other", {})
+    assert 0 < exported.json["membership"]["told"] <= 1
+    assert f"in {exported.json['membership']['told']:.1%} of pairs" in (folder / "other" / "README.md").read_text()
     assert list(evaluated.json["metrics"]) == ["sequence_error_rate"]
 
 

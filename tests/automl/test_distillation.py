@@ -27,7 +27,7 @@ def scores(valid: float, test: float) -> dict[str, Any]:
 
 
 def winner(valid: float, checkpoint: str, **more: Any) -> dict[str, Any]:
-    parts = {"trial": 3, "step": 7, "tokens": 70, "decoding": None, "membership": None}
+    parts = {"trial": 3, "step": 7, "tokens": 70, "decoding": None, "membership": None, "exposure": ()}
     return {**scores(valid, valid), **parts, "checkpoint": checkpoint, "configuration": to_dict(Seq2Seq()), **more}
 
 

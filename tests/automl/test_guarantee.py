@@ -3,6 +3,8 @@
 import math
 import re
 import stat
+from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +16,17 @@ from scipy.stats import norm
 
 from automl import privacy
 from automl.bundle import write_bundle
+from automl.data import artifact
+from automl.data.corpus import Corpus
 from automl.errors import InputError
-from automl.guarantee import check_private
+from automl.guarantee import check_private, owed, with_owed
 from automl.planning import space_of
+from automl.pretraining import NOTHING
 from automl.privacy import Terms, epsilon_of, noise_multiplier, public_key, secret_key, terms
+from automl.searches import Options, _prepared
 from automl.tasks.document import TaskDocument, document_from_mapping
+from storage.database import open_database
+from storage.searches import claim, create_search, get_search
 from tests.automl.bundles import Drawn
 
 accounting = pytest.importorskip("dp_accounting", reason="the extra privacy is not installed")
@@ -94,21 +102,66 @@ def test_what_a_bundle_says_in_another_way_is_refused_too(metrics: dict[str, obj
 
 def begun_from(tmp_path: Path, seen: list[str]) -> TaskDocument:
     """Return a private task with a train of its own, that begins from a bundle which has learnt from such files."""
-    (tmp_path / "train.tsv").write_text("a\tb\n")
     write_bundle(replace(Drawn().bundle(), metrics={"seen": seen}), tmp_path / "model")
     pretraining = {"from": str(tmp_path / "model"), "public": True}
     return document(data={"train": str(tmp_path / "train.tsv")}, pretraining=pretraining)
 
 
-def test_a_bundle_that_owes_nothing_may_be_begun_from(tmp_path: Path) -> None:
-    check_private(begun_from(tmp_path, ["0" * 64]), "inline")
+def read_from(text: str) -> Corpus:
+    """Return a corpus whose train held a text; its other parts were held out of that."""
+    return Corpus(Path(), {"contents": {"train": sha256(text.encode()).hexdigest()}})
+
+
+def test_a_bundle_that_owes_nothing_may_be_begun_from_and_what_it_has_seen_is_passed_on(tmp_path: Path) -> None:
+    begun = begun_from(tmp_path, ["0" * 64])
+    check_private(begun, "inline")
+    assert owed(begun, read_from("a\tb\n"), tmp_path) == {"origins": [], "seen": ["0" * 64]}
+
+
+def test_a_bundle_that_does_not_say_what_it_has_learnt_from_is_not_public(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape("names no file that it has learnt from")):
+        check_private(begun_from(tmp_path, []), "inline")
+
+
+def test_a_usual_search_names_the_files_that_it_learns_from_and_a_private_one_does_not(tmp_path: Path) -> None:
+    corpus = read_from("a\tb\n")
+    assert owed(document(), corpus, tmp_path)["seen"] == []
+    assert owed(document(privacy=None), corpus, tmp_path)["seen"] == list(corpus.contents.values())
 
 
 def test_a_bundle_that_has_learnt_from_the_same_pairs_is_not_public(tmp_path: Path) -> None:
     begun = begun_from(tmp_path, ["0" * 64, sha256(b"a\tb\n").hexdigest()])
     with pytest.raises(InputError, match=re.escape("was trained on what")) as refused:
-        check_private(begun, "inline")
+        owed(begun, read_from("a\tb\n"), tmp_path)
     assert str(tmp_path / "train.tsv") in str(refused.value)
+
+
+def test_what_is_owed_is_in_the_database_before_the_first_step(tmp_path: Path) -> None:
+    with closing(open_database(f"sqlite:///{tmp_path / 'a.db'}")) as database:
+        row = create_search(database, "words", document().to_mapping(), "0" * 64)
+        with_owed(database, claim(database, "words", "a test", 60.0), row, {"origins": [], "seen": ["1" * 64]})
+        now = get_search(database, "words")
+    assert now is not None
+    assert now.summary == {"origins": [], "seen": ["1" * 64]}
+
+
+def test_a_private_search_reads_its_files_no_more_often_than_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.tsv").write_text("".join(f"{number}\t{number}\n" for number in range(40)))
+    (tmp_path / "text.txt").write_text("one\ntwo\n")
+    read, digest = Counter[str](), artifact.file_digest
+    monkeypatch.setattr(artifact, "file_digest", lambda file, kind: read.update([file.name]) or digest(file, kind))
+    found = []
+    for name, terms_of in (("usual", None), ("private", {"epsilon": 8.0})):
+        monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / name))
+        read.clear()
+        pretraining = {"unlabelled": str(tmp_path / "text.txt"), "public": True}
+        task = document(data={"train": str(tmp_path / "train.tsv")}, pretraining=pretraining, privacy=terms_of)
+        _prepared(task, Options(f"sqlite:///{tmp_path / 'a.db'}", "inline", tmp_path / "out"), NOTHING)
+        found.append([read[str(tmp_path / file)] for file in ("train.tsv", "text.txt")])
+    assert found[0] == found[1]
+    assert all(found[0])
 
 
 @pytest.mark.parametrize("text", ["train.tsv", "copy.txt"])
@@ -118,7 +171,7 @@ def test_the_private_file_itself_is_no_public_text(text: str, tmp_path: Path) ->
     pretraining = {"unlabelled": str(tmp_path / text), "public": True}
     begun = document(data={"train": str(tmp_path / "train.tsv")}, pretraining=pretraining)
     with pytest.raises(InputError, match=re.escape("holds what a file of [data] holds")):
-        check_private(begun, "inline")
+        owed(begun, read_from("a\tb\n"), tmp_path)
 
 
 @pytest.mark.parametrize("place", ["slots", "ray"])

@@ -24,16 +24,17 @@ from tests.automl.marked import COPIES, DOCUMENT, MARKER, Left, leave, marker
 KNOCK = "import socket; socket.create_connection(('127.0.0.1', 9), 1)"
 
 
-PRIVATE = "[privacy]\nepsilon = 8.0\nsteps = 40\n"
+PRIVATE = "[privacy]\nepsilon = 8.0\nbatch = 8\nsteps = 40\n"
 COMMANDS = {
     "search": ("search", "secret.toml", "--trials", "2", "--workers", "1", "--json"),
     "again": ("search", "secret.toml", "--trials", "2"),
     "status": ("status", "secret", "--json"),
     "report": ("report", "secret"),
-    "export": ("export", "secret", "exported", "--format", "stablehlo"),
+    "export": ("export", "secret", "exported", "--json"),
     "export-study": ("export-study", "secret", "study.bin"),
-    "explain": ("explain", "models/secret"),
 }
+USUAL = {"explain": ("explain", "models/secret")}
+"""Reads the winner's folder alone, that of a private search as any other."""
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
@@ -44,15 +45,15 @@ def left(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param:
         pytest.importorskip("jax_privacy", reason="the extra `privacy` is not installed")
     told = [argument for name in TRACKERS for argument in ("--track", name)]
-    commands = {**COMMANDS, "search": (*COMMANDS["search"], *told)}
+    commands = {**COMMANDS, "search": (*COMMANDS["search"], *told), **({} if request.param else USUAL)}
     return leave(tmp_path_factory.mktemp("private"), DOCUMENT + request.param, commands)
 
 
 def test_everything_was_done(left: Left) -> None:
     assert {name: each.code for name, each in left.said.items()} == dict.fromkeys(left.said, 0)
-    assert (left.folder / "exported" / "stablehlo").is_dir()
+    assert (left.folder / "exported" / "model.safetensors").is_file()
     assert (left.folder / "secret.html").is_file()
-    assert (left.folder / "explanation" / "explanation.html").is_file()
+    assert (left.folder / "explanation" / "explanation.html").is_file() == ("explain" in left.said)
 
 
 def test_trackers_were_told_of_every_trial_and_of_no_marker(left: Left) -> None:

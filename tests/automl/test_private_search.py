@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from automl.tasks.document import CANARIES
 from tests.automl.command_line import DOCUMENT, Finished, write_task
 from tests.automl.command_line import automl as shared
 
@@ -45,6 +46,7 @@ def test_a_private_search_finds_a_winner_and_spends_no_more_than_it_promised(fol
     metrics = json.loads((folder / "models/copy/metrics.json").read_text())
     assert metrics["privacy"] == private
     assert "membership" not in metrics
+    assert [each["copies"] for each in metrics["exposure"]] == [1] * CANARIES
     assert "private: epsilon 6" in found.err
 
 
@@ -58,6 +60,7 @@ def test_the_card_says_what_is_promised_and_what_else_has_seen_the_data(folder: 
         f"{private['noise_multiplier']:.4g}",
         "Poisson",
         *private["saw"],
+        f"| 1 | {CANARIES} | ",
     ):
         assert said in card
     assert "without differential privacy" not in card
@@ -90,6 +93,7 @@ def test_what_a_search_without_privacy_makes_of_a_private_winner_is_not_public_e
 ) -> None:
     (folder / "tuned.toml").write_text(
         '[data]\ntrain = "test.tsv"\nvalid = "train.tsv"\n[pretraining]\nfrom = "models/copy"\n'
+        '[budget]\ntarget = "sequence_error_rate<=1"\n'  # so that it ends with its first score
     )
     tuned = automl(folder, "search", "tuned.toml", "--trials", "1", "--workers", "1")
     assert tuned.code == 0, tuned.err

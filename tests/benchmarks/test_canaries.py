@@ -10,7 +10,7 @@ from benchmarks import canaries
 
 
 def line(epsilon: float | None, *bits: tuple[int, float, bool], **changes: Any) -> dict[str, Any]:
-    found = [{"copies": copies, "bits": each, "most": 13.3, "extracted": said} for copies, each, said in bits]
+    found = [{"copies": copies, "bits": each, "most": 13.3, "said": said} for copies, each, said in bits]
     privacy = None if epsilon is None else {"epsilon": epsilon}
     ran = {"seconds": 85.2, "load": ["0.5 on 2 cores", "1.0 on 2 cores"], "commit": "abc"}
     return {"set": "fre", "rows": 400, "privacy": privacy, "canaries": found, **ran, **changes}

@@ -97,6 +97,7 @@ def test_no_row_of_train_is_read_again_when_the_winner_is_tested(bench):
     tested = [job for job in bench.executor.jobs if hasattr(job, "split")]
     assert tested
     assert not any(job.membership for job in tested)
+    assert tested[-1].exposure  # of canaries, which are nobody's
 
 
 def test_a_search_that_is_not_private_has_steps_without_end(tmp_path, monkeypatch):

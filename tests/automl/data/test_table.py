@@ -23,6 +23,7 @@ class Data:
     columns: Columns = field(default_factory=Columns)
     source_tokens: str = "characters"
     target_tokens: str = "auto"
+    planted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ input: there the files are named that may, and no other may.
 """
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from automl.models.seq2seq import Seq2Seq as Module
 from search_spaces.tokenizers import Whitespace
 from tests.automl.bundles import TRANSFORMER, Drawn
 from tests.automl.export.test_forms import needs
-from tests.automl.marked import MARKER, Left, leave, marked, marker, watched
+from tests.automl.marked import MARKER, Left, leave, marked, marker
 
 DOCUMENT = """
 [data]
@@ -35,6 +36,8 @@ output = "Softmax"
 window = 0
 model_size = 32
 num_layers = 1
+[budget]
+target = "sequence_error_rate<=0.1"
 """
 NAMED = [pytest.param(name, marks=needs(*form.packages)) for name, form in FORMS.items() if name != "bundle"]
 TOKENIZERS = {"tokenizer.source.json", "tokenizer.target.json"}
@@ -44,19 +47,27 @@ VOCABULARIES = {"source_vocabulary.json", "target_vocabulary.json", "shared_voca
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    """A search whose winner can have every form."""
+    """A search whose winner can have every form, and all forms of it whose packages are installed."""
     search = ("search", "secret.toml", "--trials", "1", "--workers", "1")
-    return leave(tmp_path_factory.mktemp("forms"), DOCUMENT, {"search": search})
+    export = ("export", "secret", "model", *(part for name in installed() for part in ("--format", name)))
+    return leave(tmp_path_factory.mktemp("forms"), DOCUMENT, {"search": search, "export": export})
+
+
+def installed() -> list[str]:
+    return [name for name, form in FORMS.items() if name != "bundle" and all(map(find_spec, form.packages))]
+
+
+def test_the_forms_were_written_and_nothing_that_was_said_holds_a_marker(left: Left) -> None:
+    for name, each in left.said.items():
+        assert each.code == 0, (name, each.err)
+        assert not MARKER.search((each.out + each.err).encode())
+    assert marked(left.folder / "model") == set()
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_of_characters_no_form_holds_a_marker(left: Left, name: str) -> None:
-    assert left.said["search"].code == 0, left.said["search"].err
-    exported = watched(left.folder, "export", "secret", name, "--format", name)
-    assert exported.code == 0, exported.err
-    assert {path.name for path in (left.folder / name / name).iterdir()} >= TOKENIZERS
-    assert marked(left.folder / name) == set()
-    assert not MARKER.search((exported.out + exported.err).encode())
+    assert {path.name for path in (left.folder / "model" / name).iterdir()} >= TOKENIZERS
+    assert marked(left.folder / "model" / name) == set()
 
 
 def spoken_words() -> Bundle:
@@ -69,12 +80,20 @@ def spoken_words() -> Bundle:
     return replace(drawn, weights=weights, source_tokenizer=tokenizer.to_json(), target_tokenizer=tokenizer.to_json())
 
 
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All forms of such a model."""
+    folder = tmp_path_factory.mktemp("words")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOML_CACHE", str(folder / "cache"))
+        export(spoken_words(), folder / "model", installed(), Sample([[4, 5], [6], [7, 8, 9]], [["a"]] * 3))
+    return folder / "model"
+
+
 @pytest.mark.parametrize("name", NAMED)
-def test_of_words_a_form_holds_those_of_its_vocabulary_and_only_there(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
-    export(spoken_words(), tmp_path / "model", [name], Sample([[4, 5], [6], [7, 8, 9]], [["a"]] * 3))
-    found = {Path(file).name for file in marked(tmp_path / "model")}
+def test_of_words_a_form_holds_those_of_its_vocabulary_and_only_there(spoken: Path, name: str) -> None:
+    files = marked(spoken)
+    assert {file for file in files if "/" not in file} == TOKENIZERS  # of the bundle itself
+    found = {Path(file).name for file in files if file.startswith(f"{name}/")}
     assert found >= TOKENIZERS
     assert found - TOKENIZERS <= (VOCABULARIES if name.startswith("ctranslate2") else set())

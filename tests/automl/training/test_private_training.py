@@ -169,6 +169,18 @@ def test_a_trial_that_was_interrupted_ends_as_one_that_was_not_to_the_bit(
     assert (rest.checkpoint, rest.scores, rest.tokens) == (whole.checkpoint, whole.scores, whole.tokens)
 
 
+def test_pairs_that_do_not_fit_the_device_are_trained_on_as_privately_and_to_the_same_bits(
+    whole: SegmentResult, workload: Workload
+) -> None:
+    stream = Trainer(dataclasses.replace(workload, privacy=MECHANISM, resident=0))
+    assert stream.dataset(CONFIGURATION).is_streamed
+    first = trained(stream, segment(to_tokens=10**6, most_steps=STEPS), stop=After(1))
+    assert 0 < first.step < STEPS
+    rest = trained(stream, onward(first, to_tokens=10**6, most_steps=STEPS - first.step))
+    assert (rest.checkpoint, rest.tokens) == (whole.checkpoint, whole.tokens)
+    assert "data" not in vars(stream.dataset(CONFIGURATION))
+
+
 def test_another_key_draws_and_adds_other_noise(whole: SegmentResult, workload: Workload) -> None:
     other = Trainer(dataclasses.replace(workload, privacy=dataclasses.replace(MECHANISM, key=b"x" * 32)))
     assert trained(other, segment(to_tokens=10**6, most_steps=STEPS)).checkpoint != whole.checkpoint
