@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from automl.models.parameters import Form, Parameters
+from automl.models.parameters import Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
 from automl.training.layout import ENCODER, Layout
 from automl.training.matrices import Number, Sizes, Stack
@@ -82,28 +82,26 @@ def updated(
     moments: Moments,
     pace: Pace,
     recipe: Recipe,
-    forms: Mapping[str, Form],
+    layout: Layout,
     *,
     sizes: Sizes | None = None,
     kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
-    layout: Layout | None = None,
 ) -> tuple[Arrays, Moments]:
     """Return parameters and state after a step; gradients are clipped to a global norm (Pascanu et al., 2013).
 
     Args:
-        parameters: Arrays by path.
+        parameters: The arrays of the layout.
         gradients: Those of the mean loss of a token.
         moments: The state.
         pace: The numbers of this step.
         recipe: Dials; those of a model are not read.
-        forms: What each parameter is, or each array.
+        layout: Which parameters lie in which array.
         sizes: True sizes where parameters are padded.
         kinds: Those that the recipe may be of; of one alone, the program has no switch.
-        layout: Which parameters lie in which array, where they do not lie in arrays of their own.
     """
     clip = recipe.clipping / jnp.maximum(optax.tree.norm(dict(gradients)), recipe.clipping)
     clipped = {name: clip * gradient for name, gradient in gradients.items()}
-    return stepped(parameters, clipped, moments, pace, recipe, forms, sizes=sizes, kinds=kinds, layout=layout)
+    return stepped(parameters, clipped, moments, pace, recipe, layout, sizes=sizes, kinds=kinds)
 
 
 def stepped(
@@ -112,13 +110,13 @@ def stepped(
     moments: Moments,
     pace: Pace,
     recipe: Recipe,
-    forms: Mapping[str, Form],
+    layout: Layout,
     *,
     sizes: Sizes | None = None,
     kinds: Sequence[type[Optimizer]] = OPTIMIZERS,
-    layout: Layout | None = None,
 ) -> tuple[Arrays, Moments]:
     """Return what `updated` does, from gradients that are clipped already; the parameters may be some of a model's."""
+    forms = layout.kinds
     numbers = {name: pace.matrices if forms[name].kind == "matrix" else pace.rest for name in parameters}
     first, second, ways = {}, {}, {}
     for name, own in numbers.items():
@@ -127,7 +125,7 @@ def stepped(
         first[name] = own.keep_first * moments.first[name] + (1 - own.keep_first) * gradient
         second[name] = own.keep_second * moments.second[name] + (1 - own.keep_second) * jnp.square(gradient)
     seen = Seen(parameters, ways, second, {name: own.correction for name, own in numbers.items()})
-    directions = _directions(layout or Layout.apart(parameters, forms), sizes, seen, recipe.kind, kinds)
+    directions = _directions(layout, sizes, seen, recipe.kind, kinds)
     moved = {}
     for name, value in parameters.items():
         decay = recipe.weight_decay if forms[name].kind == "matrix" else 0.0

@@ -209,8 +209,8 @@ class Steps:
         else:  # the loss of the rows is theirs to keep, and what is clipped already is not clipped again
             take, loss, gradient = stepped, jnp.zeros(()), layout.packed(self.private_gradient(own, index, noise))
         held = as_held(gradient, recipe)
-        given: dict[str, Any] = {"sizes": self.trained.sizes, "kinds": self.kinds, "layout": layout}
-        moved, moments = take(now.parameters, held, now.optimizer, pace, recipe, layout.kinds, **given)
+        given: dict[str, Any] = {"sizes": self.trained.sizes, "kinds": self.kinds}
+        moved, moments = take(now.parameters, held, now.optimizer, pace, recipe, layout, **given)
         parameters = kept(moved, now.parameters, recipe)
         latest = self.trained.latest(parameters)
         average = {name: old + pace.average * (latest[name] - old) for name, old in now.average.items()}

@@ -14,6 +14,7 @@ from automl.models.facts import bind
 from automl.models.parameters import forms
 from automl.models.seq2seq import Seq2Seq as Model
 from automl.training.course import noise_of
+from automl.training.layout import Layout
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.optimizers import Recipe, updated
 from automl.training.schedules import pace
@@ -60,7 +61,7 @@ def _step(model: Model, configuration: Seq2Seq, state: Any, batch: Any, now: Any
         return smoothed_cross_entropy(logits, targets, targets != PAD, recipe.label_smoothing)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.parameters)
-    kinds = (type(configuration.optimizer),)
-    moved, moments = updated(state.parameters, gradients, state.optimizer, now, recipe, forms(model), kinds=kinds)
+    kinds, layout = (type(configuration.optimizer),), Layout.apart(state.parameters, forms(model))
+    moved, moments = updated(state.parameters, gradients, state.optimizer, now, recipe, layout, kinds=kinds)
     average = {name: old + now.average * (moved[name] - old) for name, old in state.average.items()}
     return type(state)(moved, moments, average, state.step + 1), loss

@@ -13,6 +13,7 @@ from automl.models.dropout import Noise
 from automl.models.facts import bind
 from automl.models.parameters import declared, forms
 from automl.models.seq2seq import Seq2Seq as Model
+from automl.training.layout import Layout
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.optimizers import Moments, Recipe, updated
 from automl.training.schedules import Coefficients, Pace
@@ -68,7 +69,7 @@ def step(configuration: Seq2Seq, extent: Extent) -> float:
 
     def program(p: Any, moments: Any, average: Any, batch: Any, noise: Noise, pace: Pace, recipe: Recipe) -> Any:
         loss, gradient = jax.value_and_grad(loss_of)(p, batch, noise, recipe.label_smoothing)
-        p, moments = updated(p, gradient, moments, pace, recipe, of_parameters, kinds=(kind,))
+        p, moments = updated(p, gradient, moments, pace, recipe, Layout.apart(p, of_parameters), kinds=(kind,))
         return p, moments, {name: old + pace.average * (p[name] - old) for name, old in average.items()}, loss
 
     state = (parameters, Moments(parameters, parameters), parameters)

@@ -14,6 +14,7 @@ from automl.data.tokenizers import BOS, EOS
 from automl.models.facts import bind
 from automl.models.parameters import forms, initialise
 from automl.models.seq2seq import Seq2Seq as Model
+from automl.training.layout import Layout
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.optimizers import Recipe, initial_moments, updated
 from automl.training.schedules import pace
@@ -151,8 +152,8 @@ def _program(model: Model, task: str, optimizer: Any) -> Callable[..., Any]:
     def run(state: Any, paces: Any, recipe: Any, key: Any) -> Any:
         def step(state: Any, item: Any) -> Any:
             (parameters, moments, average), (now, seed) = state, item
-            gradients = jax.grad(loss_of)(parameters, seed)
-            parameters, moments = updated(parameters, gradients, moments, now, recipe, forms(model), kinds=[optimizer])
+            gradients, layout = jax.grad(loss_of)(parameters, seed), Layout.apart(parameters, forms(model))
+            parameters, moments = updated(parameters, gradients, moments, now, recipe, layout, kinds=[optimizer])
             average = jax.tree.map(lambda a, p: a + now.average * (p - a), average, parameters)
             return (parameters, moments, average), None
 

@@ -11,6 +11,7 @@ import pytest
 from automl.models.facts import bind, encoded, facts, number
 from automl.models.parameters import declared, forms, initialise, padded, true_shapes, unpadded
 from automl.models.seq2seq import Seq2Seq as Model
+from automl.training.layout import Layout
 from automl.training.losses import smoothed_cross_entropy
 from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, updated
 from automl.training.schedules import pace
@@ -63,7 +64,9 @@ def trained(model: Model, lengths: tuple[int, int], kind: Any) -> Any:
         def step(carry: Any, item: Any) -> Any:
             (parameters, moments), (now, *batch) = carry, item
             loss, gradients = jax.value_and_grad(loss_of)(parameters, given, *batch)
-            return updated(parameters, gradients, moments, now, recipe, of, sizes=sizes, kinds=[kind]), loss
+            return updated(
+                parameters, gradients, moments, now, recipe, Layout.apart(parameters, of), sizes=sizes, kinds=[kind]
+            ), loss
 
         paces = jax.tree.map(lambda numbers: jnp.asarray(numbers, dtype), paces)
         items = (paces, *batches(lengths), jnp.arange(STEPS, dtype=jnp.uint32))

@@ -18,6 +18,7 @@ from automl.training import adaptation
 from automl.training.adaptation import DOWN, UP, adapted, factor_forms, factor_sizes, initial_factors
 from automl.training.checkpoints import read_tensors
 from automl.training.hulls import Hull
+from automl.training.layout import Layout
 from automl.training.optimizers import Recipe, initial_moments, updated
 from automl.training.population_trainer import PopulationTrainer
 from automl.training.schedules import pace
@@ -102,7 +103,16 @@ def stepped(optimizer: Any, start: Any) -> dict[str, Any]:
     @jax.jit
     def step(own: Any, moments: Any, now: Any) -> Any:
         sizes = factor_sizes(BASE, of, None, rank)
-        return updated(own, jax.grad(loss)(own), moments, now, recipe, factor_forms(of), sizes=sizes, kinds=kinds)
+        return updated(
+            own,
+            jax.grad(loss)(own),
+            moments,
+            now,
+            recipe,
+            Layout.apart(own, factor_forms(of)),
+            sizes=sizes,
+            kinds=kinds,
+        )
 
     own = on_device(start)
     moments = initial_moments(own)

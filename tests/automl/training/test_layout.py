@@ -68,9 +68,11 @@ def test_a_step_of_the_arrays_is_that_of_the_parameters(optimizer: Any, clipping
     layout, of = Layout.of(PARAMETERS, FORMS), (type(optimizer),)
     recipe = jax.tree.map(jnp.asarray, recipe_of(optimizer)._replace(clipping=np.float32(clipping)))
     rest = pace_at(optimizer, 3), recipe
-    alone, _ = updated(PARAMETERS, gradients, initial_moments(PARAMETERS), *rest, FORMS, kinds=of)
+    alone, _ = updated(
+        PARAMETERS, gradients, initial_moments(PARAMETERS), *rest, Layout.apart(PARAMETERS, FORMS), kinds=of
+    )
     arrays, given = layout.packed(PARAMETERS), layout.packed(gradients)
-    together, _ = updated(arrays, given, initial_moments(arrays), *rest, layout.kinds, kinds=of, layout=layout)
+    together, _ = updated(arrays, given, initial_moments(arrays), *rest, layout, kinds=of)
     for name, value in layout.unpacked(together).items():
         np.testing.assert_allclose(value, alone[name], rtol=1e-5, atol=1e-6)
         assert not np.array_equal(value, PARAMETERS[name])

@@ -13,6 +13,7 @@ from optax.contrib import muon as published_muon
 
 from automl.models.parameters import Form
 from automl.training.directions import orthogonalised
+from automl.training.layout import Layout
 from automl.training.matrices import Stack
 from automl.training.optimizers import OPTIMIZERS, Recipe, initial_moments, updated
 from automl.training.schedules import pace
@@ -61,7 +62,8 @@ def recipe_of(optimizer: Optimizer) -> Recipe:
 def steps(optimizer: Optimizer, gradients: list[Any], known: str = "all kinds") -> Iterator[Any]:
     parameters = {name: jnp.asarray(value) for name, value in PARAMETERS.items()}
     moments, kinds = initial_moments(parameters), KNOWN[known](optimizer)
-    update = jax.jit(lambda *inputs: updated(*inputs, FORMS, kinds=kinds))
+    layout = Layout.apart(parameters, FORMS)
+    update = jax.jit(lambda *inputs: updated(*inputs, layout, kinds=kinds))
     for step, gradient in enumerate(gradients):
         parameters, moments = update(parameters, gradient, moments, pace_at(optimizer, step), recipe_of(optimizer))
         yield parameters
@@ -183,7 +185,7 @@ def trained(kind: Any, true: Any, padded: Any, dtype: Any) -> tuple[list[float],
     @jax.jit
     def step(p: Any, moments: Any, numbers: Any, recipe: Any, sizes: Any) -> Any:
         loss, gradient = jax.value_and_grad(loss_of)(p)
-        return loss, *updated(p, gradient, moments, numbers, recipe, NETWORK, sizes=sizes)
+        return loss, *updated(p, gradient, moments, numbers, recipe, Layout.apart(p, NETWORK), sizes=sizes)
 
     optimizer = kind(RATES[kind])
     recipe = Recipe(recipe_of(optimizer).kind, *(jnp.asarray(x, dtype) for x in (0.1, 1.0, 0)))
