@@ -85,7 +85,7 @@ def uploaded_bytes(database: Database, account_id: int) -> int:
         return int(session.scalar(_uploaded(account_id)) or 0)
 
 
-def _uploaded(account_id: int) -> Select[tuple[int]]:
+def _uploaded(account_id: int) -> Select[int]:
     return select(func.coalesce(func.sum(Upload.bytes), 0)).where(Upload.account_id == account_id)
 
 
