@@ -12,7 +12,7 @@ from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Winner
-from automl.data.corpus import NO_SOURCE, Corpus, corpus_folder
+from automl.data.corpus import NO_SOURCE, Corpus, build_corpus, corpus_folder, open_corpus
 from automl.data.pixels import ids
 from automl.data.table import Split, TokenTable, tokenized, tokens_of
 from automl.errors import InputError, TrialFailure

@@ -163,8 +163,8 @@ def _directions(
     def of(kind: type[Optimizer], seen: Seen) -> Arrays:
         if kind in ELEMENTWISE:  # to which parameters are the same whatever their axes are
             return {array: _elementwise(kind, *seen.at(array)[1:]) for array in seen.ways}
-        *arrays, corrections = seen
-        apart = Seen(*map(layout.unpacked, arrays), layout.each(corrections))
+        parameters, ways, second = map(layout.unpacked, (seen.parameters, seen.ways, seen.second))
+        apart = Seen(parameters, ways, second, layout.each(seen.corrections))
         stacks = {
             name: Stack.of(layout.forms[name], shape, _size(sizes, name)) for name, shape in layout.shapes.items()
         }
