@@ -59,7 +59,8 @@ def likely(
 
 def forced(prefix: Int[Array, "batch target"], position: Int[Array, ""]) -> Int[Array, "batch"]:
     """Return the tokens of prefixes at a position, `PAD` behind their end."""
-    return jax.lax.dynamic_index_in_dim(prefix, position, axis=1, keepdims=False)
+    tokens: Array = jax.lax.dynamic_index_in_dim(prefix, position, axis=1, keepdims=False)
+    return tokens
 
 
 def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:
