@@ -12,6 +12,7 @@ function draw(root) {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {...figure.layout.font, color: ink}};
     layout.xaxis = axis(layout.xaxis);
     layout.yaxis = axis(layout.yaxis);
+    place.querySelector(":scope > p")?.remove();
     window.Plotly.react(place, figure.data, layout, {responsive: true, displayModeBar: false});
   }
 }
