@@ -12,6 +12,14 @@ function draw(root) {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: {...figure.layout.font, color: ink}};
     layout.xaxis = axis(layout.xaxis);
     layout.yaxis = axis(layout.yaxis);
+    if (place.clientWidth < 480) {  // a phone: names of dials lie on their bars, not beside them
+      layout.font.size = 11;
+      for (const bars of figure.data.filter((each) => each.orientation === "h")) {
+        Object.assign(bars, {text: bars.y, textposition: "auto", insidetextanchor: "start", constraintext: "none"});
+        layout.yaxis.showticklabels = false;
+      }
+    }
+    place.querySelector(":scope > p")?.remove();
     window.Plotly.react(place, figure.data, layout, {responsive: true, displayModeBar: false});
   }
 }
