@@ -48,6 +48,7 @@ BODIES = {
     "POST /new/start": {"data": FORM},
     "POST /searches/{name}/{action}": {"data": {"time": "1h"}},
     "POST /searches/{name}/try": {"data": {"sources": "ab"}},
+    "POST /searches/{name}/exports": {"data": {}},
 }
 """What is sent, as it should be: where it names data, those of the owner."""
 NAMING = {"POST /v1/proposals", "POST /v1/tasks/validate", "POST /v1/searches", "POST /new/start"}
@@ -217,7 +218,7 @@ def test_every_route_answers_every_caller_as_it_declares(request, who):
 def test_every_route_has_a_rule_and_every_body_an_example(searched):
     assert {route.path for route in routes(searched.app) if scope_of(route) is None} == OPEN
     bodies = {call.label for call in calls(searched.app) if call.label.startswith(("POST", "PUT", "PATCH"))}
-    bodiless = {f"POST /v1/searches/{{name}}/{action}" for action in ("pause", "cancel", "resume")}
+    bodiless = {f"POST /v1/searches/{{name}}/{action}" for action in ("pause", "cancel", "resume", "exports")}
     assert bodies == set(BODIES) | bodiless
 
 
