@@ -48,12 +48,12 @@ def served(folder):
 
 def tried(page, sources):
     """What the winner says of some sources, as soon as the search has ended."""
-    page.locator("#live .state.finished").wait_for(timeout=PATIENCE)
+    page.locator("#live .state.finished").wait_for()
     page.get_by_role("link", name="Try the winner").click()
     page.get_by_label("One source a line").click()
     page.keyboard.type("\n".join(sources))
     page.get_by_role("button", name="Predict", exact=True).click()
-    page.locator("output").first.wait_for(timeout=PATIENCE)
+    page.locator("output").first.wait_for()
     return page.locator("output").all_inner_texts()
 
 
@@ -64,6 +64,7 @@ def test_dates_are_learnt_in_a_minute_by_who_has_a_mouse_and_a_keyboard(chromium
     with served(tmp_path) as (base, token):
         visit = Visit(chromium, base, token)
         page = visit.page
+        page.set_default_timeout(PATIENCE)
         page.get_by_role("link", name="Begin the first").click()
         with page.expect_file_chooser() as chooser:
             page.get_by_label("File to learn from").click()
@@ -88,7 +89,7 @@ def test_dates_are_learnt_in_a_minute_by_who_has_a_mouse_and_a_keyboard(chromium
         assert len(outputs) == len(unseen)
         visit.look("dates")
         page.goto(f"{base}/searches/dates")
-        with page.expect_download(timeout=PATIENCE) as download:
+        with page.expect_download() as download:
             page.get_by_role("link", name="Download the model").click()
         assert re.fullmatch(r"dates-\d+\.zip", download.value.suggested_filename)
         visit.end()
