@@ -17,6 +17,7 @@ function draw(root) {
       for (const bars of figure.data.filter((each) => each.orientation === "h")) {
         Object.assign(bars, {text: bars.y, textposition: "auto", insidetextanchor: "start", constraintext: "none"});
         layout.yaxis.showticklabels = false;
+        layout.margin = {...layout.margin, l: 12};
       }
     }
     place.querySelector(":scope > p")?.remove();
