@@ -9,9 +9,12 @@ import pytest
 
 from automl.errors import FailureReason, TrialFailure
 from automl.executors import EXECUTORS, InlineExecutor
+from automl.segments import Evaluation
 from tests.automl.server.service import PretendedTrainer
 
 TRIALS = 12
+FLOOR = 0.02
+"""No score falls below some times this, so that trials are seen to have stalled."""
 
 
 class Onlooker(PretendedTrainer):
@@ -26,7 +29,10 @@ class Onlooker(PretendedTrainer):
         if self.count in self.moments:
             self.seen.append(self.look())
         result = super().run(job, report, stop)
-        return replace(result, parameters=1000 * (1 + job.trial % 4)) if hasattr(result, "parameters") else result
+        if isinstance(job, Evaluation):
+            return result
+        scores = {name: max(value, FLOOR * (1 + job.trial % 7)) for name, value in result.scores.items()}
+        return replace(result, scores=scores, parameters=1000 * (1 + job.trial % 4))
 
 
 class Hopeless(PretendedTrainer):
