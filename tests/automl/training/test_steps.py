@@ -8,7 +8,6 @@ import pytest
 from automl.training.course import Course
 from automl.training.steps import Chunk, TrainState
 from automl.training.trainer import Trainer
-from search_spaces.optimizers import alike
 from tests.automl.training.trials import CONFIGURATION, After, segment, trained
 
 STEPS = 4
@@ -17,10 +16,8 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def program(trainer: Trainer) -> Any:
     trained(trainer, segment(), stop=After(1))
-    data, static = trainer.dataset(CONFIGURATION), trainer._static(CONFIGURATION)
-    return trainer.compiled[
-        (static, data.plan.buckets[0], alike(CONFIGURATION.optimizer), 1, False, data.table.digest, 4)
-    ]
+    own = (trainer._static(CONFIGURATION), trainer.dataset(CONFIGURATION).plan.buckets[0])
+    return next(program for key, program in trainer.compiled.items() if key[:2] == own)
 
 
 @pytest.fixture(scope="module")
