@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 from html import unescape
 
@@ -16,6 +15,13 @@ from tests.automl.server.service import PretendedTrainer
 TRIALS = 12
 FLOOR = 0.02
 """No score falls below some times this, so that trials are seen to have stalled."""
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Lets nothing do that is a moment old."""
+    monkeypatch.setattr("automl.server.rows.BELIEVED_SECONDS", 0.0)
+    monkeypatch.setattr("automl.server.shelves.Kept.serves", lambda self, stamp, now, patience: self.stamp == stamp)
 
 
 class Onlooker(PretendedTrainer):
@@ -51,15 +57,6 @@ def titles(page):
     return re.findall("<h2>(.*?)</h2>", page)
 
 
-def once_finished(look):
-    """The page once it says so: rows of running searches are believed for half a second."""
-    for _ in range(100):
-        if 'class="state finished"' in (page := look()):
-            return page
-        time.sleep(0.1)
-    raise AssertionError(re.findall('class="state .*?<', page))
-
-
 def test_a_search_of_two_objectives_is_told_part_by_part(place, monkeypatch):
     ada, browser = place.person(), place.browser()
     task = place.task(place.upload(ada), trials=TRIALS)
@@ -74,7 +71,8 @@ def test_a_search_of_two_objectives_is_told_part_by_part(place, monkeypatch):
     assert re.search(r"<dt>time left</dt><dd>\d+ min \d+ s", live)
     assert f"{TRIALS} at most" in live
     assert re.search(r'Running now</h2><ul><li><a href="/searches/words/trials/\d+">Trial \d+</a>: \w+ → \w+, ', live)
-    page = once_finished(look)
+    page = look()
+    assert 'class="state finished"' in page
     for part in ("Best score so far", "Learning curves", "The Pareto front", "What each family reached", "Leaderboard"):
         assert (part in titles(live), part in titles(page)) == (True, True), part
     assert {"Which dials mattered", "Failures", "What was decided, and why"} <= set(titles(page))
