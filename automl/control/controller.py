@@ -482,18 +482,15 @@ class Controller:
 
     def _examined_best(self) -> Winner | None:
         """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""
-        examination = Examination(
-            self._executor, self._waiting, lambda: self._interrupted, self.interrupt, self._journal.warn
-        )
+        warn = self._journal.warn
+        examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, warn)
         while (found := self._tally.best) is not None:
             winner = examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish)
             if winner is not None:
                 return winner
             trial, segment = found
             self._drop(trial, [segment])
-            self._journal.warn(
-                f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged"
-            )
+            warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
         return None
 
     def _left_to_finish(self) -> float | None:
