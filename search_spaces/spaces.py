@@ -88,6 +88,15 @@ class Space:
         preferred = {**self.preferred, **own}
         return Space(ranges, {path: _nearest(ranges[path], value) for path, value in preferred.items()})
 
+    def wider(self, configuration: Seq2Seq) -> Seq2Seq | None:
+        """Return a configuration with each width one choice larger, where there is one; nothing where there is none."""
+        own = parameters(configuration)
+        widths = {path: self.ranges[path] for path in own if path.split(".")[-1] in WIDTHS}
+        larger = {path: _larger(dial, own[path]) for path, dial in widths.items() if isinstance(dial, Choice)}
+        if not any(path.split(".")[-1] in MODEL_WIDTHS and value != own[path] for path, value in larger.items()):
+            return None
+        return self._configure({**self.preferred, **own, **larger}.__getitem__)
+
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
         """Return the values of the dials that are free in this space and mean something, by path."""
         free, own = self._free, parameters(configuration)
@@ -161,6 +170,10 @@ class Space:
         return {}
 
 
+MODEL_WIDTHS = ("hidden_size", "model_size")
+"""The dials of how many numbers a position has in an encoder or decoder."""
+WIDTHS = (*MODEL_WIDTHS, "size")
+"""These, and that of additive attention."""
 WITH_SOURCE: Mapping[str, tuple[type, ...]] = {
     "encoder": (encoders.Recurrent, encoders.Transformer, encoders.Convolution),
     "output": (outputs.Softmax, outputs.PointerGenerator),
@@ -302,6 +315,10 @@ def _kinds(dial: Dial) -> tuple[type, ...]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _larger(dial: Choice, value: Any) -> Any:
+    return min((other for other in dial.values if isinstance(other, int) and other > value), default=value)
 
 
 def _nearest(dial: Dial, value: Any) -> Any:

@@ -31,6 +31,8 @@ TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
 
 BRANCH = "branch of "
 """How the origin of a branch begins; the number of its parent follows."""
+WIDER = "wider"
+"""The origin of a trial that was begun as a wider version of the best one."""
 
 
 class Trial(Base):
@@ -75,8 +77,8 @@ class TrialRow:
 
     Attributes:
         number: Counts from 0 within the search.
-        origin: Where the configuration comes from: `default`, `family default`, `sampler`; `branch of N` where the
-            trial began at a checkpoint of trial N.
+        origin: Where the configuration comes from: `default`, `family default`, `wider`, `sampler`; `branch of N` where
+            the trial began at a checkpoint of trial N.
         parameters: Parameters of the model; none before the first segment is committed.
         step: Optimizer steps up to `checkpoint`, those of its parent included; 0 before.
         tokens: Target tokens up to `checkpoint`, likewise; 0 before.

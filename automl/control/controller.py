@@ -213,7 +213,7 @@ class Controller:
             offered = self._offer()
             seen = history.candidates(self._trials, self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
-            ways = prospects([p.configuration for p in offered], self._trials.values(), self._encode)
+            ways = prospects(offered, self._trials.values(), self._encode, self._plan.seconds_a_token)
             decision = self._ledger.allowed(self._decide(seen, self._outlook(), ways, self._forecaster))
             match decision:
                 case Start():

@@ -51,6 +51,7 @@ class Candidate:
         kind: Its family, for people to read.
         dials: Where its configuration lies among the others (see `encoding`).
         parent: The trial that it is a branch of, whose points it begins with; none of one that began by itself.
+        is_wider: Whether it began as a wider version of what was best then.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Candidate:
     kind: str = ""
     dials: tuple[float, ...] = ()
     parent: int | None = None
+    is_wider: bool = False
 
     @property
     def latest(self) -> Point:

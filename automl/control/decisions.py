@@ -11,7 +11,7 @@ class Outlook:
         rung_tokens: Target tokens of rung 0; none until the first segment has measured it.
         final_share: Share of the time that is kept for training the finalists out.
         max_tokens: Target tokens of a trial past which it does not go on where the time is unlimited.
-        branching: Whether copies of the leader may be cooled down before the end.
+        branching: Whether copies of the leader may be cooled down before the end, and a wider version of it begun.
     """
 
     workers: int
@@ -32,11 +32,13 @@ class Prospect:
         dials: Where it lies among the others (see `encoding`).
         delay: Seconds before its first step, such as those of a compilation.
         tokens_per_second: How fast it is expected to be; none for as fast as the others are in the middle.
+        is_wider: Whether it is a wider version of the best trial.
     """
 
     dials: tuple[float, ...] = ()
     delay: float = 0.0
     tokens_per_second: float | None = None
+    is_wider: bool = False
 
 
 @dataclass(frozen=True)

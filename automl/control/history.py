@@ -19,7 +19,7 @@ from search_spaces.seq2seq import Seq2Seq
 from storage import objects
 from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
-from storage.trials import BRANCH, TrialRow, new_trial
+from storage.trials import BRANCH, WIDER, TrialRow, new_trial
 
 T = TypeVar("T")
 
@@ -154,7 +154,8 @@ def _candidate(
         return None
     points = _points([*trunk, *trial.segments], criteria)
     dials = encode(trial.configuration)
-    return Candidate(trial.row.number, trial.state, points, trial.families, dials, trial.parent)
+    wider = trial.row.origin == WIDER
+    return Candidate(trial.row.number, trial.state, points, trial.families, dials, trial.parent, wider)
 
 
 def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:

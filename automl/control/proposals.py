@@ -11,6 +11,7 @@ from automl.control.ranking import Standings, Tried
 from automl.control.sampler import STARTUP_TRIALS, Sampler, derived_seed
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
+from storage.trials import WIDER
 
 REDRAWS = 10
 """A kind of draw is given up after so many times the draws that are wanted of it."""
@@ -26,11 +27,13 @@ RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 32, 64
 class Proposal:
     """A configuration and where it comes from.
 
-    One of `default`, `family default`, `earlier search`, `recipe`, `sampler`, `neighbour` and `random`.
+    One of `default`, `family default`, `earlier search`, `recipe`, `sampler`, `neighbour`, `random` and `wider`, which
+    is a wider version of another configuration: that of the best trial.
     """
 
     configuration: Seq2Seq
     origin: str
+    wider_than: Seq2Seq | None = None
 
 
 class Proposals:
@@ -102,7 +105,13 @@ class Proposals:
                     break
         if not found and repeated:
             found[repeated[-1]] = "sampler"
-        return [Proposal(configuration, origin) for configuration, origin in found.items()]
+        return [*(Proposal(configuration, origin) for configuration, origin in found.items()), *self._wider(best)]
+
+    def _wider(self, best: Sequence[Seq2Seq]) -> Iterator[Proposal]:
+        """Yield the wider version of the best trial, if there is one that may be tried and was not."""
+        wider = self._space.wider(best[0]) if best else None
+        if wider is not None and wider not in self._known and self._admissible(wider):
+            yield Proposal(wider, WIDER, best[0])
 
     def _known_from(self, tried: Sequence[Tried]) -> set[Seq2Seq]:
         """Return what was tried; only what is new is looked at, since there may be very many."""

@@ -6,17 +6,35 @@ from statistics import median
 
 from automl.control.decisions import Prospect
 from automl.control.history import Trial
+from automl.control.proposals import Proposal
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
 Encode = Callable[[Seq2Seq], tuple[float, ...]]
 
 
-def prospects(configurations: Iterable[Seq2Seq], trials: Iterable[Trial], encode: Encode) -> list[Prospect]:
-    """Return the configurations as the scheduler weighs them against each other."""
+def prospects(
+    proposals: Iterable[Proposal], trials: Iterable[Trial], encode: Encode, expected: Callable[[Seq2Seq], float]
+) -> list[Prospect]:
+    """Return the proposals as the scheduler weighs them against each other.
+
+    Args:
+        proposals: What could be begun.
+        trials: What was measured.
+        encode: Where a configuration lies among the others.
+        expected: Training seconds a token by counts alone; how a wider model's compare with its model's is used.
+    """
     measured = [trial for trial in trials if trial.segments and trial.parent is None]
     compiled = Compiled.of(measured)
-    return [Prospect(encode(c), compiled.delay(c), _speed(c, measured)) for c in configurations]
+
+    def prospect(proposal: Proposal) -> Prospect:
+        configuration, than = proposal.configuration, proposal.wider_than
+        speed = _speed(configuration if than is None else than, measured)
+        if than is not None and speed is not None:
+            speed *= expected(than) / expected(configuration)
+        return Prospect(encode(configuration), compiled.delay(configuration), speed, is_wider=than is not None)
+
+    return [prospect(proposal) for proposal in proposals]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Nothing trained is thrown away: a trial stops at a rung with its checkpoint and may go on at any later time. Rung k
 lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always goes on, on a worker
 of its own or, where there is only one, for half of the time, and the last quarter of the time trains the finalists out;
-a copy of it is cooled down beside it now and then (see `branches`). All other time goes to what is expected to gain
+a copy of it is cooled down beside it now and then (see `branches`), and a wider version of it trained where that pays
+(see `widening`). All other time goes to what is expected to gain
 most a second by the forecasts of the learning curves: a new trial, or a paused one (see `gains`). Without a limit of
 time nothing is lost by waiting, so the leader takes its turn with the others.
 
@@ -28,6 +29,7 @@ from automl.control.curves import (
 from automl.control.decisions import Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
 from automl.control.exploration import Move, best_move
 from automl.control.forecast import Forecaster
+from automl.control.widening import widen
 
 FINAL_SHARE = 0.25
 """Share of the time kept for training the finalists out: as many as there are workers."""
@@ -75,6 +77,7 @@ def decide(
         or (
             branch_off(branches, find_leader(candidates, outlook), outlook, before_final) if outlook.branching else None
         )
+        or (_widen(candidates, outlook, prospects, before_final) if outlook.branching else None)
         or _train_out_stalled(candidates, outlook)
         or explore()
         or _finish_by_trials(candidates, outlook)
@@ -205,9 +208,21 @@ def _explore(
         return None
     if move.candidate is not None:
         return _thaw(move.candidate, outlook, _why_thawed(move, move.candidate, candidates, outlook))
-    limit = None if before_final is None else min(before_final, max(SLOWEST * cost, 2.0))
+    limit = None if before_final is None else min(before_final, _most_seconds(cost))
     chance = f"a chance of {move.gain.chance:.0%} to become the best"
     return Start(outlook.rung_tokens, limit, f"started a new trial: {chance}", move.prospect)
+
+
+def _widen(
+    candidates: Sequence[Candidate], outlook: Outlook, prospects: Sequence[Prospect], before_final: float | None
+) -> Decision | None:
+    most = _most_seconds(_first_rung_seconds(candidates, outlook))
+    return widen(candidates, find_leader(candidates, outlook), outlook, prospects, before_final, most)
+
+
+def _most_seconds(first: float) -> float:
+    """Return how long a first segment may take, where the fastest of all took so long."""
+    return max(SLOWEST * first, 2.0)
 
 
 def _why_thawed(move: Move, thawed: Candidate, candidates: Sequence[Candidate], outlook: Outlook) -> str:

@@ -119,6 +119,37 @@ def test_a_short_name_leaves_dials_alone_that_know_none_of_its_values() -> None:
     assert narrowed.ranges["encoder.Recurrent.num_layers"] == WHOLE.ranges["encoder.Recurrent.num_layers"]
 
 
+def test_a_wider_configuration_has_each_width_one_choice_larger_and_all_else_as_it_was() -> None:
+    found = WHOLE.wider(Seq2Seq())
+    assert found is not None
+    own, larger = (WHOLE.parameters(each) for each in (Seq2Seq(), found))
+    changed = {path: value for path, value in larger.items() if value != own.get(path)}
+    assert changed == {
+        "encoder.Recurrent.hidden_size": 256,
+        "decoder.Recurrent.hidden_size": 256,
+        "decoder.Recurrent.attention.Additive.size": 256,
+    }
+
+
+def test_nothing_is_wider_where_the_widths_are_the_largest_or_pinned() -> None:
+    assert space({"hidden_size": 128}).wider(Seq2Seq()) is None
+    assert space({"hidden_size": [64, 128]}).wider(Seq2Seq()) is None
+    only_encoder = space({"decoder.Recurrent.hidden_size": 128}).wider(Seq2Seq())
+    assert only_encoder is not None
+    assert (only_encoder.encoder.hidden_size, only_encoder.decoder.hidden_size) == (256, 128)
+
+
+def test_what_is_wider_is_one_of_the_space() -> None:
+    part = space({"hidden_size": [32, 64], "model_size": [64, 256]})
+    pairs = [(configuration, part.wider(configuration)) for configuration in sampled(part, 200)]
+    for configuration, wider in pairs:
+        if wider is not None:
+            asked = part.parameters(wider)
+            assert asked.keys() == part.parameters(configuration).keys()
+            assert part.configured(asked) == wider != configuration
+    assert {wider is None for _, wider in pairs} == {True, False}
+
+
 def test_the_size_adds_kinds_and_multiplies_choices() -> None:
     assert WHOLE.size() == sum(space({"encoder": kind}).size() for kind in WHOLE.ranges["encoder"].names())
     recurrent = space(PINNED)

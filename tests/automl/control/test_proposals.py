@@ -49,11 +49,22 @@ def test_after_the_defaults_comes_the_best_of_earlier_searches():
     assert proposals.propose(tried(count, proposals))[0].origin == "earlier search"
 
 
+def test_a_wider_version_of_what_leads_is_offered_until_it_was_tried():
+    leading = Tried(SPACE.defaults()[1], Score(2, 0.1, 0.1))
+    wider = Proposals(SPACE, seed=1).propose([*tried(1), leading])[-1]
+    assert (wider.origin, wider.wider_than) == ("wider", leading.configuration)
+    assert wider.configuration == SPACE.wider(leading.configuration)
+    offered = Proposals(SPACE, seed=1).propose([*tried(1), leading, Tried(wider.configuration)])
+    assert all(p.origin != "wider" for p in offered)
+    offered = Proposals(SPACE, 1, lambda c: c != wider.configuration).propose([*tried(1), leading])
+    assert all(p.origin != "wider" for p in offered)
+
+
 def test_beside_each_default_there_are_recipes_for_the_architecture_that_leads():
     leading = Tried(SPACE.defaults()[1], Score(2, 0.1, 0.1))
     offered = Proposals(SPACE, seed=1).propose([*tried(1), leading])
     recipes = [p.configuration for p in offered if p.origin == "recipe"]
-    assert len(recipes) == len(offered) - 1
+    assert [p.origin for p in offered if p.origin != "recipe"] == ["family default", "wider"]
     assert {(c.encoder, c.decoder) for c in recipes} == {(leading.configuration.encoder, leading.configuration.decoder)}
     assert len({c.optimizer for c in recipes}) == len(recipes)
 
@@ -61,7 +72,7 @@ def test_beside_each_default_there_are_recipes_for_the_architecture_that_leads()
 def test_after_the_defaults_draws_of_every_kind_are_offered():
     offered = Proposals(SPACE, seed=1).propose(tried(len(SPACE.defaults())))
     counts = Counter(p.origin for p in offered)
-    assert counts == {"recipe": RECIPES, "sampler": SAMPLED, "neighbour": NEIGHBOURS, "random": RANDOM}
+    assert counts == {"recipe": RECIPES, "sampler": SAMPLED, "neighbour": NEIGHBOURS, "random": RANDOM, "wider": 1}
 
 
 def test_families_come_first_while_nothing_is_measured():

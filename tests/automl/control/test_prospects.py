@@ -1,17 +1,28 @@
 """What beginning an architecture costs: nothing where it was trained before, else what others cost."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from automl.control.decisions import Prospect
+from automl.control.history import Trial
+from automl.control.proposals import Proposal
 from automl.control.prospects import Compiled, prospects
 from search_spaces.decoders import Transformer as Decoder
 from search_spaces.dials import to_dict
 from search_spaces.encoders import Transformer
 from search_spaces.optimizers import Muon
 from search_spaces.seq2seq import Seq2Seq
+from search_spaces.spaces import space
 from storage.schema import altered
 from tests.automl.control import test_history
 
 DEFAULT, BLOCKS = Seq2Seq(), Seq2Seq(encoder=Transformer(), decoder=Decoder())
+WIDER = space().wider(DEFAULT) or DEFAULT
+
+
+def weighed(proposal: Proposal, trials: Iterable[Trial]) -> list[Prospect]:
+    """One proposal beside trials, where wider models are expected to take four times as long."""
+    return prospects([proposal], trials, lambda _: (), lambda configuration: 1.0 if configuration == DEFAULT else 4.0)
 
 
 def compiled(*trials: tuple[Seq2Seq, float]) -> Compiled:
@@ -46,6 +57,15 @@ def test_how_fast_a_copy_of_a_trial_was_says_nothing() -> None:
     found = test_history.trials((0.5, 1.0))
     found[0].row = altered(found[0].row, checkpoint="0-0", step=10)
     found[1] = test_history.history.branch(found[0], 1)
-    (alone,) = prospects([DEFAULT], [found[0]], lambda _: ())
+    (alone,) = weighed(Proposal(DEFAULT, "default"), [found[0]])
     found[1].advance(test_history.segment(1, 1, loss=0.5, sequence_error_rate=0.25), 5, complete=True)
-    assert prospects([DEFAULT], found.values(), lambda _: ()) == [alone]
+    assert weighed(Proposal(DEFAULT, "default"), found.values()) == [alone]
+
+
+def test_a_wider_version_is_as_much_slower_as_it_computes_more() -> None:
+    trial = test_history.trials((0.5, 1.0))[0]
+    trial = replace(trial, configuration=DEFAULT)
+    (before,) = weighed(Proposal(DEFAULT, "default"), [trial])
+    (wider,) = weighed(Proposal(WIDER, "wider", DEFAULT), [trial])
+    assert before.tokens_per_second is not None
+    assert (wider.tokens_per_second, wider.is_wider) == (before.tokens_per_second / 4, True)
