@@ -16,6 +16,7 @@ from automl.decoding.answers import (
     MOST_TOKENS,
     Decoded,
     Lot,
+    Program,
     allotted,
     batches,
     decode,
@@ -88,7 +89,7 @@ def echo(parameters: Any, source: Any, copies: Any) -> Decoded:
 
 @given(st.lists(st.lists(st.integers(4, 11), max_size=20), max_size=12), st.integers(1, 5))
 def test_answers_come_in_the_order_of_the_sources(sources: list[list[int]], batch_size: int) -> None:
-    answers = decode(echo, {}, sources, COPIES, batch_size, 99)
+    answers = decode(Program(echo), {}, sources, COPIES, batch_size, 99)
     assert [answer.tokens for answer in answers] == sources
     assert [answer.score for answer in answers] == [sum(source) for source in sources]
 
@@ -152,14 +153,14 @@ def test_caches_grow_in_three_steps_at_most() -> None:
 
 
 def test_a_source_that_is_too_long_is_not_read() -> None:
-    answers = decode(echo, {}, [[5, 6], [7] * 9], COPIES, 2, 8)
+    answers = decode(Program(echo), {}, [[5, 6], [7] * 9], COPIES, 2, 8)
     assert (answers[0].tokens, answers[1].tokens, answers[1].score) == ([5, 6], [], -np.inf)
 
 
 def test_answers_do_not_depend_on_the_batch() -> None:
     case = CASES["recurrent -> recurrent, additive"]
     sources = [[int(token) for token in row if token != PAD] for row in tokens(5, (4, 1, 6), 6, seed=3)]
-    program, parameters = greedy_program(case.model, LENGTH), opinionated(case, eos=1)
+    program, parameters = Program(greedy_program(case.model, LENGTH)), opinionated(case, eos=1)
     together = decode(program, parameters, sources, COPIES, 3, 99)
     reverse = decode(program, parameters, sources[::-1], COPIES, 3, 99)[::-1]
     assert [answer.tokens for answer in together] == [answer.tokens for answer in reverse]

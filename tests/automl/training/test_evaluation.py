@@ -11,7 +11,7 @@ from automl.data.batching import BatchPlan, Bucket
 from automl.data.sources import Columns
 from automl.data.table import Split, TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding.answers import Decoded
+from automl.decoding.answers import Decoded, Program
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise
@@ -73,8 +73,8 @@ def test_rows_that_are_forced_in_several_shapes_count_as_in_one(
     monkeypatch.setattr(evaluation, "FEW_PLACES", 0)
     monkeypatch.setattr(evaluation, "plan", halved)
     several = evaluator(reversals, "exact_match")
-    assert len(several.shapes) == 2
-    assert sorted(row for _, rows in several.shapes for row in rows) == list(range(several.forced.rows))
+    assert len(several.shapes(STATIC)) == 2
+    assert sorted(row for _, rows in several.shapes(STATIC) for row in rows) == list(range(several.forced.rows))
     found = several.counts(STATIC, parameters)
     assert found.loss == pytest.approx(counts.loss, rel=1e-5)
     assert found.token_accuracy == pytest.approx(counts.token_accuracy)
@@ -131,7 +131,7 @@ def test_any_of_several_references_is_right(tmp_path: Path) -> None:
     }
 
 
-def says(table: TokenTable, answers: dict[str, str]) -> Any:
+def says(table: TokenTable, answers: dict[str, str]) -> Program:
     """Stands for a program that answers each source so."""
 
     def program(parameters: Any, source: Any, copies: Any) -> Decoded:
@@ -141,7 +141,7 @@ def says(table: TokenTable, answers: dict[str, str]) -> Any:
             tokens[row, : len(encoded)] = encoded
         return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
 
-    return program
+    return Program(program)
 
 
 @pytest.mark.parametrize("rows", [200, 4000])
