@@ -385,7 +385,7 @@ class Model:
         targets = self._target.encode_batch(texts)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))
         whole = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
-        device = on_device(split, self._copies)
+        device = on_device(split, np.asarray(self._copies))
         counted = np.array([[len(text) + 1 for text in texts]] * 3, np.float64)
         for shape, rows in shapes(split, whole, batch_fits(self._static, whole)):
             self._footprint.scoring(shape.source, shape.target)  # refuses what takes too much

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -112,12 +113,14 @@ def test_long_sources_come_in_smaller_batches() -> None:
 def test_batches_are_smaller_where_rows_take_more(share: float, rows: int) -> None:
     taken = list(batches([[4] * 9] * 64, 99, row_bytes=lambda length: int(MOST_BATCH_BYTES / share)))
     assert [(len(lot.members), lot.rows) for lot in taken] == [(rows, rows)] * (64 // rows)
+    fixed = batches([[4] * 9] * 64, 99, 5, row_bytes=lambda length: int(MOST_BATCH_BYTES / share))
+    assert {lot.rows for lot in fixed} == {min(rows, 5)}
 
 
 def test_a_row_that_alone_takes_too_much_is_refused_with_what_would_be_less() -> None:
     kind = decoders.Transformer(512, 6, 4, attention.MultiHead(8))
     large = Footprint((Seq2Seq(encoders.Identity(), kind),), 100, 100)
-    assert large.decoding(8, 4096) < MOST_ROW_BYTES
+    assert large.decoding(8, 4096) < MOST_ROW_BYTES < replace(large, refuses=False).decoding(8, 4096, 64)
     with pytest.raises(
         InputError, match=r"of 4,096 tokens by a beam of 64 would take 1\d\.\d GiB; 4 at most: .* a smaller"
     ):
