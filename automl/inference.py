@@ -34,7 +34,6 @@ from automl.decoding.answers import (
     side_by_side,
 )
 from automl.decoding.explained import Explained, explained
-from automl.decoding.footprint import Footprint
 from automl.decoding.generation import PLAIN, Generation
 from automl.decoding.reading import Reader, TooLong
 from automl.decoding.texts import Pieces, cut_at
@@ -118,8 +117,8 @@ class Model:
         check = _checker(bundle)
         doubts = self._target.kind is tokenizers.Boxes
         self._writer = Writer(self._target, description.limits)
-        self._footprint = Footprint((description.configuration, *description.others), *sizes)
-        self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts)
+        self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts, refuses=True)
+        self._footprint = self._decoders.footprint
         if not self._decoders.at_hand(self._parameters, self._copies, self._longest):
             from automl.training.executables import model_of
 
@@ -315,7 +314,7 @@ class Model:
             sources.
 
         Raises:
-            InputError: The file or a metric is wrong.
+            InputError: The file or a metric is wrong, or a row takes too much memory.
         """
         from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
 
@@ -372,22 +371,27 @@ class Model:
     def _likelihood(
         self, sources: Sequence[Any], texts: Sequence[str], weights: Sequence[float] | None
     ) -> "Likelihood":
-        """Return what the model makes of one text for each source, of any length."""
+        """Return what the model makes of one text for each source.
+
+        Raises:
+            InputError: A source with its text takes too much memory.
+        """
         from automl.data.batching import Bucket
         from automl.data.table import Split
         from automl.metrics import Likelihood
         from automl.training.arrays import on_device
-        from automl.training.evaluation import all_rows, flat, forced_sums
+        from automl.training.evaluation import batch_fits, flat, forced_sums, shapes
 
         targets = self._target.encode_batch(texts)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))
-        bucket = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
-        device = on_device(split, self._copies)
-        rows = all_rows(split.rows)
-        sums = forced_sums(self._programs, self._static, self._parameters, device, rows, bucket)
-        counted = [np.asarray(sums.loss), np.asarray(sums.tokens), np.array([len(text) + 1 for text in texts])]
-        counts = 1 if weights is None else np.array(weights)
-        return Likelihood(*(float((counts * each[: split.rows]).sum()) for each in counted))
+        whole = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
+        device = on_device(split, np.asarray(self._copies))
+        counted = np.array([[len(text) + 1 for text in texts]] * 3, np.float64)
+        for shape, rows in shapes(split, whole, batch_fits(self._static, whole)):
+            self._footprint.scoring(shape.source, shape.target)  # refuses what takes too much
+            sums = forced_sums(self._programs, self._static, self._parameters, device, rows, shape)
+            counted[:2, rows] = [np.asarray(each)[: len(rows)] for each in (sums.loss, sums.tokens)]
+        return Likelihood(*(counted * (1 if weights is None else weights)).sum(axis=1).tolist())
 
     def _scaled(self, text: str, size: float) -> str:
         if not isinstance(self._target, Boxes):
@@ -399,17 +403,13 @@ class Model:
     ) -> list[list[Answer]]:
         """Return target tokens and log-probabilities for sources as tokens, the best first."""
         program = self._decoders.program(decoding, wanted, bounds)
-        beam = decoding.beam if isinstance(decoding, Beam) else 1
         answers: list[list[Answer]] = [[Answer([], -np.inf)]] * len(encoded)
 
         def run(lot: Lot) -> list[list[Answer]]:
             batch = jax.device_put(padded([encoded[i] for i in lot.members], lot.rows, lot.length))
-            return answered(program(self._parameters, batch, self._copies))
+            return answered(program.run(self._parameters, batch, self._copies))
 
-        def taken(length: int) -> int:
-            return self._footprint.decoding(length, self._decoders.length(length), beam)
-
-        lots = list(batches(encoded, self._longest, row_bytes=taken))
+        lots = list(batches(encoded, self._longest, row_bytes=program.row_bytes))
         for lot, found in zip(lots, side_by_side(run, lots), strict=True):
             for index, of_row in zip(lot.members, found, strict=False):
                 answers[index] = of_row[:wanted]

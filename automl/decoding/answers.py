@@ -6,6 +6,7 @@ Nothing here needs a model, so that programs that are found compiled run without
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -116,10 +117,20 @@ class Answer(NamedTuple):
     each: Sequence[float] = ()
 
 
-Program = Callable[
-    [Mapping[str, Float[Array, "..."]], Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Any
-]
+Run = Callable[[Mapping[str, Float[Array, "..."]], Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Any]
 """Takes parameters, sources, and for each source token the target token that it could be copied as."""
+
+
+def _little(_: int) -> int:
+    return 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """A way to decode batches, and about how many bytes a row of so many source tokens takes meanwhile."""
+
+    run: Run
+    row_bytes: Callable[[int], int] = _little
 
 
 def allotted(length: int) -> int:
@@ -137,14 +148,15 @@ class Lot(NamedTuple):
 
 
 def batches(
-    sources: Sequence[Any], longest: int, rows: int | None = None, row_bytes: Callable[[int], int] = lambda _: 1
+    sources: Sequence[Any], longest: int, rows: int | None = None, row_bytes: Callable[[int], int] = _little
 ) -> Iterator[Lot]:
     """Yield batches of sources sorted by length.
 
     Args:
         sources: Those of more than `longest` tokens are in no batch.
         longest: Most tokens that are read.
-        rows: Rows of every batch; where absent one of `ROWS`, and fewer where sources are long.
+        rows: Rows of every batch, fewer where they would take too much; where absent one of `ROWS`, and fewer where
+            sources are long as well.
         row_bytes: What a row of so many source tokens takes, about.
     """
     order = sorted((i for i in range(len(sources)) if len(sources[i]) <= longest), key=lambda i: -len(sources[i]))
@@ -153,7 +165,8 @@ def batches(
         first = sources[order[0]]
         length = allotted(len(first))
         most = (MOST_VALUES if is_image(first) else MOST_TOKENS) // length
-        size = rows or rows_for(len(order), row_bytes(length), most)
+        taken = row_bytes(length)
+        size = min(rows, rows_for(rows, taken)) if rows else rows_for(len(order), taken, most)
         wasteful = length > LENGTHS[0] and len(first) * 4 <= length * 3
         closely = many and wasteful and size == ROWS[-1] and not is_image(first)
         yield Lot(order[:size], size, length * 3 // 4 if closely else length)
@@ -178,13 +191,14 @@ def decode(
 ) -> list[Answer]:
     """Decode any number of sources, sorted by length into batches of few shapes; answers come in the order given.
 
-    A source of more than `longest` tokens is not read: its answer is empty, with the score of the impossible.
+    Batches have `batch_size` rows, or as many as do not take too much memory. A source of more than `longest` tokens is
+    not read: its answer is empty, with the score of the impossible.
     """
     answers = [Answer([], -math.inf)] * len(sources)
     placed = jax.device_put(copies)
-    for members, rows, length in batches(sources, longest, batch_size):
+    for members, rows, length in batches(sources, longest, batch_size, program.row_bytes):
         batch = jax.device_put(padded([sources[i] for i in members], rows, length))
-        for index, found in zip(members, answered(program(parameters, batch, placed)), strict=False):
+        for index, found in zip(members, answered(program.run(parameters, batch, placed)), strict=False):
             answers[index] = found[0]
     return answers
 

@@ -15,7 +15,7 @@ from automl.bundle import Bundle
 from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
 from automl.description import MOST_LENGTH, Description, described
 from automl.export.arrays import ROWS
-from automl.export.runtimes import Form, Runtime, Spoken, in_batches, of_several
+from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from automl.lengths import Limits
 from search_spaces import decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
@@ -32,8 +32,9 @@ def refusal(description: Description) -> str | None:
     configuration = description.configuration
     if not isinstance(configuration.stem, Tokens):
         return "it reads images"
-    unknown = _unknown((configuration.encoder, configuration.decoder), configuration.output)
-    return of_several(description) or next(unknown, None)
+    if description.others:  # it steps one decoder, and has nothing that averages several
+        return "it is an ensemble, which no single trial of --trial is"
+    return next(_unknown((configuration.encoder, configuration.decoder), configuration.output), None)
 
 
 def _unknown(sides: Sequence[Any], output: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from automl.bundle import Bundle
 from automl.description import Description
 from automl.export.arrays import ROWS, as_array, spoken
-from automl.export.runtimes import Form, Runtime, Spoken, in_batches, of_several
+from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from search_spaces.stems import Tokens
 
 FILE = "model.onnx"
@@ -99,9 +99,7 @@ def open_folder(folder: Path) -> Runtime:
 
 def refusal(description: Description) -> str | None:
     """Return what a model has that the converter was not tried with, or nothing."""
-    return of_several(description) or (
-        None if isinstance(description.configuration.stem, Tokens) else "it reads images"
-    )
+    return None if isinstance(description.configuration.stem, Tokens) else "it reads images"
 
 
 ONNX = Form(("jax2onnx", "onnxruntime"), refusal, write, open_folder)

@@ -41,11 +41,6 @@ class Form:
     tolerance: float = 1e-3
 
 
-def of_several(description: Description) -> str | None:
-    """Return why what holds one model cannot hold an ensemble, or nothing where there is one model."""
-    return "it is an ensemble, which no single trial of --trial is" if description.others else None
-
-
 def in_batches(sources: Sequence[Sequence[int]], run: Callable[[list[list[int]]], Spoken], rows: int) -> Spoken:
     """Run sources in batches of like lengths; what they say comes in the order of the sources."""
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))

@@ -47,14 +47,17 @@ class Decoders:
         check: Callable[["Model"], None] = lambda _: None,
         *,
         doubts: bool = False,
+        refuses: bool = False,
     ) -> None:
         """Compile nothing yet; `check` sees the model whenever it has to be built.
 
-        A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead.
+        A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead. One
+        that `refuses` decodes no row that alone takes too much memory.
         """
         self._doubt: Any = np.bool_(True) if doubts else None
         self._programs = programs
         self._signature = replace(signature, batch_size=0)
+        self.footprint = signature.footprint(refuses=refuses)
         self._check = check
         self.limits = limits
 
@@ -117,11 +120,16 @@ class Decoders:
         """Return the program of a way to decode; a beam gives its `wanted` best, and all keep to the bounds."""
         match decoding:
             case Greedy():
-                return partial(self._greedy, bounds)
+                return Program(partial(self._greedy, bounds), self._row_bytes)
             case Beam():
-                return partial(self._search, decoding, wanted, bounds)
+                return Program(
+                    partial(self._search, decoding, wanted, bounds), partial(self._row_bytes, beam=decoding.beam)
+                )
             case Sampling():
-                return partial(self._sample, decoding, bounds)
+                return Program(partial(self._sample, decoding, bounds), self._row_bytes)
+
+    def _row_bytes(self, source: int, beam: int = 1) -> int:
+        return self.footprint.decoding(source, self.length(source), beam)
 
     def _greedy(self, bounds: Bounds | None, parameters: Parameters, source: Any, copies: Any) -> Decoded:
         inputs = (parameters, source, copies, self.asked(source, bounds))

@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from automl.data.batching import Bucket, rounded
+from automl.data.batching import Bucket
 from automl.data.tokenizers import PAD
 from automl.decoding.steps import sayable
 from automl.models.facts import bind
 from automl.models.parameters import Parameters
 from automl.training.arrays import DeviceSplit, gather
-from automl.training.evaluation import BY_EXACT_MATCH, Evaluator
+from automl.training.evaluation import BY_EXACT_MATCH, Evaluator, forced_rows, padded
 from automl.training.executables import model_of
 from automl.training.losses import TokenCounts, token_counts
 from automl.training.programs import Programs
@@ -72,9 +72,8 @@ def _standing(valid: Evaluator, counts: TokenCounts) -> tuple[float, ...]:
 
 def _counts(valid: Evaluator, candidates: Sequence[Candidate], weights: Any) -> TokenCounts:
     """Return the sums of each row of valid, for each subset."""
-    bucket, total = Bucket(rounded(valid.bucket.source), rounded(valid.bucket.target)), valid.forced.rows
-    vocabulary = candidates[0].signature.target_vocabulary
-    size = max(min(ROWS, MOST_SCORES // (bucket.target * vocabulary)), 1)
+    bucket, total = padded(valid.bucket), valid.forced.rows
+    size = said_rows(candidates, bucket)
     parts: list[TokenCounts] = []
     for first in range(0, total, size):
         rows = np.full(size, -1, np.int32)
@@ -84,6 +83,12 @@ def _counts(valid: Evaluator, candidates: Sequence[Candidate], weights: Any) -> 
         parts.append(jax.tree.map(np.asarray, found))
     whole: list[Any] = [np.concatenate(each, axis=1)[:, :total] for each in zip(*parts, strict=True)]
     return TokenCounts(*whole)
+
+
+def said_rows(candidates: Sequence[Candidate], bucket: Bucket) -> int:
+    """Return the rows of a batch of a shape, all of whose log-probabilities are held for each model."""
+    most = MOST_SCORES // (bucket.target * candidates[0].signature.target_vocabulary)
+    return max(min(ROWS, most, *(forced_rows(each.signature.footprint(), bucket) for each in candidates)), 1)
 
 
 def said_by(candidate: Candidate, programs: Programs, split: DeviceSplit, rows: Any, bucket: Bucket) -> Any:

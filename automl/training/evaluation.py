@@ -1,7 +1,7 @@
 """Evaluation: a trial's scores on valid or test."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from automl.data.batching import Bucket, plan, rounded
 from automl.data.pixels import is_image
 from automl.data.table import Split, TokenTable
-from automl.decoding.answers import Program, decode
+from automl.decoding.answers import Program, decode, rows_for
+from automl.decoding.footprint import Footprint
 from automl.metrics import Likelihood, LikelihoodMetric, Metric, TextMetric
 from automl.models.parameters import Parameters
 from automl.training.arrays import BATCHES, DeviceSplit, capacity, filled, on_device
@@ -23,6 +24,7 @@ from automl.training.signature import Signature
 from search_spaces.tokenizers import LEARNT
 
 BATCH_SIZE = 64
+"""Rows of a batch, unless they would take too much memory."""
 FEW_PLACES = 2**17
 """Places of rows padded to the longest, both sides together, up to which a second shape is not worth compiling."""
 RESAMPLES = 20
@@ -33,6 +35,8 @@ BY_EXACT_MATCH = {"sequence_error_rate": False, "exact_match": True, "accuracy":
 """Metrics that count rows without an error → whether the count is of the right rows."""
 
 
+Shape = tuple[Bucket, NDArray[np.int32]]
+"""A shape that rows are padded to at least, and their numbers."""
 Forced = Callable[[DeviceSplit, NDArray[np.int32], Bucket], TokenCounts]
 """Counts what is right in some rows of a split, padded to a shape at least."""
 
@@ -74,6 +78,7 @@ class Evaluator:
         self.metrics = metrics
         self.programs = programs or Programs()
         self.arrays: Split = table.split(split)
+        self._shapes = cache(lambda fitting: shapes(self.forced, self.bucket, fitting))
 
     @cached_property
     def references(self) -> list[list[str]]:
@@ -125,21 +130,15 @@ class Evaluator:
         longest = min(int(source.max()), self.table.meta["max_source_length"])
         return Bucket(max(longest, 1), min(int(target.max()), self.limits.of(longest)) + 1)
 
-    @cached_property
-    def shapes(self) -> list[tuple[Bucket, NDArray[np.int32]]]:
-        """The shapes that rows are forced in, and the rows of each: one where rows are few, or padding costs little."""
-        whole, on_accelerator = self.bucket, jax.default_backend() != "cpu"
-        if on_accelerator or self.forced.rows * (whole.source + whole.target) <= FEW_PLACES:
-            return [(whole, all_rows(self.forced.rows))]
-        order = plan(self.forced, BATCH_SIZE, 1)
-        least = (Bucket(min(b.source, whole.source), min(b.target, whole.target)) for b in order.buckets)
-        return list(zip(least, order.members, strict=True))
+    def shapes(self, signature: Signature) -> Sequence[Shape]:
+        """Return the shapes that rows are forced in by a model, and the rows of each."""
+        return self._shapes(batch_fits(signature, self.bucket))
 
     def counts(self, signature: Signature, parameters: Parameters, forced: Forced | None = None) -> Counts:
         """Score each token given the true target before it; loss and token accuracy are of the first references."""
         count = forced or partial(forced_sums, self.programs, signature, parameters)
         loss, right, tokens = np.zeros(self.forced.rows), *np.zeros((2, self.forced.rows), np.int64)
-        for shape, rows in self.shapes:
+        for shape, rows in self.shapes(signature):
             for whole, part in zip((loss, right, tokens), count(self.device, rows, shape), strict=True):
                 whole[rows] = np.asarray(part)[: len(rows)]
         lengths = np.diff(self.forced.source_offsets)
@@ -158,7 +157,7 @@ class Evaluator:
 
     def prepare(self, signature: Signature, parameters: Parameters) -> None:
         """Get the programs of `counts` ready, by a row of each shape."""
-        for shape, rows in self.shapes:
+        for shape, rows in self.shapes(signature):
             forced_sums(self.programs, signature, parameters, self.device, rows[:1], shape)
 
     def outputs(self, program: Program, parameters: Parameters) -> list[str]:
@@ -239,18 +238,45 @@ def forced_sums(
     bucket: Bucket,
 ) -> TokenCounts:
     """Return what the evaluation program counts in some rows of a split, in their order."""
-    batches = -(-len(rows) // BATCH_SIZE)
-    shape = Bucket(rounded(bucket.source), rounded(bucket.target))
-    inputs = (parameters, device, row_numbers(rows), np.int32(batches))
+    shape = padded(bucket)
+    inputs = (parameters, device, *in_batches(rows, forced_rows(signature.footprint(), shape)))
     build = partial(evaluate_program, signature, shape)
     sums: TokenCounts = programs.get(repr(("evaluate", signature, shape)), build, inputs)(*inputs)
     return sums
 
 
-def row_numbers(rows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return numbers of rows as batches, -1 for none."""
-    size = capacity(-(-len(rows) // BATCH_SIZE), BATCHES) * BATCH_SIZE
-    return filled(rows, size, -1).reshape(-1, BATCH_SIZE)
+def shapes(split: Split, whole: Bucket, fitting: bool) -> list[Shape]:
+    """Return the shapes that the rows of a split are forced in, none larger than one that holds all of them.
+
+    That is the only one where a batch of it is `fitting`, and rows are few or a program costs more than padding.
+    """
+    few = jax.default_backend() != "cpu" or split.rows * (whole.source + whole.target) <= FEW_PLACES
+    if few and fitting:
+        return [(whole, all_rows(split.rows))]
+    order = plan(split, BATCH_SIZE, 1)
+    least = (Bucket(min(b.source, whole.source), min(b.target, whole.target)) for b in order.buckets)
+    return list(zip(least, order.members, strict=True))
+
+
+def batch_fits(signature: Signature, shape: Bucket) -> bool:
+    """Say whether a batch of a shape may have as many rows as batches have."""
+    return forced_rows(signature.footprint(), padded(shape)) == BATCH_SIZE
+
+
+def forced_rows(footprint: Footprint, shape: Bucket) -> int:
+    """Return the rows of a batch of a shape: `BATCH_SIZE`, fewer where these would take too much memory."""
+    return rows_for(BATCH_SIZE, footprint.scoring(shape.source, shape.target))
+
+
+def padded(shape: Bucket) -> Bucket:
+    """Return the shape that arrays have for rows of another one."""
+    return Bucket(rounded(shape.source), rounded(shape.target))
+
+
+def in_batches(rows: NDArray[np.int32], size: int) -> tuple[NDArray[np.int32], np.int32]:
+    """Return numbers of rows as batches of a size, -1 for none, and how many batches have any."""
+    batches = -(-len(rows) // size)
+    return filled(rows, capacity(batches, BATCHES) * size, -1).reshape(-1, size), np.int32(batches)
 
 
 def all_rows(count: int) -> NDArray[np.int32]:

@@ -10,14 +10,15 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.batching import BatchPlan, Bucket, rounded
+from automl.data.batching import BatchPlan, Bucket
+from automl.decoding.footprint import Footprint
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import Parameters
 from automl.segments import Beat, Report, Segment, Stop, Workload
 from automl.training.arrays import DeviceSplit
 from automl.training.checkpoints import Checkpoint
 from automl.training.course import Course, finite_mean, said_of
-from automl.training.evaluation import BATCH_SIZE, Forced, row_numbers
+from automl.training.evaluation import Forced, forced_rows, in_batches, padded
 from automl.training.executables import evaluating
 from automl.training.hulls import Hull
 from automl.training.losses import TokenCounts
@@ -84,10 +85,11 @@ class PopulationTrainer(Trainer):
         hull = _hull(static)
         laid = hull.padded(parameters, static.configuration)
         given = hull.given(static.configuration)
+        widest = Footprint(hull.members[-1:], hull.source_vocabulary, hull.target_vocabulary, refuses=False)
 
         def counted(split: DeviceSplit, rows: NDArray[np.int32], shape: Bucket) -> TokenCounts:
-            own = Bucket(rounded(shape.source), rounded(shape.target))
-            inputs = (laid, split, row_numbers(rows), np.int32(-(-len(rows) // BATCH_SIZE)), given)
+            own = padded(shape)
+            inputs = (laid, split, *in_batches(rows, forced_rows(widest, own)), given)
             build = partial(_evaluate_program, hull, own)
             found: TokenCounts = self.programs.get(repr(("evaluate hull", hull, own)), build, inputs)(*inputs)
             return found

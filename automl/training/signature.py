@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from automl.decoding.footprint import Footprint
 from search_spaces.seq2seq import READING, RECIPE, Seq2Seq
 
 DATA = (*RECIPE, *READING)
@@ -24,6 +25,11 @@ class Signature:
     target_vocabulary: int
     batch_size: int
     others: tuple[Seq2Seq, ...] = ()
+
+    def footprint(self, *, refuses: bool = False) -> Footprint:
+        """Return what rows of a batch take; a trainer, whose memory is watched, refuses none."""
+        models = (self.configuration, *self.others)
+        return Footprint(models, self.source_vocabulary, self.target_vocabulary, refuses)
 
 
 def signature(

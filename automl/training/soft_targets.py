@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from automl.data.batching import Bucket, rounded
+from automl.data.batching import Bucket
 from automl.decoding.steps import sayable
 from automl.errors import FailureReason, TrialFailure
 from automl.training import checkpoints
 from automl.training.dataset import Dataset
-from automl.training.ensembles import MOST_SCORES, ROWS, Candidate, said_by
+from automl.training.ensembles import Candidate, said_by, said_rows
+from automl.training.evaluation import padded
 from automl.training.losses import SoftTargets
 from automl.training.programs import Programs
 from storage import objects
@@ -47,7 +48,7 @@ def soft_targets(
     kept = min(LIKELIEST, teachers[0].signature.target_vocabulary)
     tokens: NDArray[np.int32] = np.zeros((int(lengths.sum()), kept), np.int32)
     probabilities: NDArray[np.float32] = np.zeros(tokens.shape, np.float32)
-    for rows, bucket in _batches(dataset, teachers[0].signature.target_vocabulary):
+    for rows, bucket in _batches(dataset, teachers):
         if over():
             break
         scores = [said_by(teacher, programs, dataset.data, rows, bucket)[0] for teacher in teachers]
@@ -60,7 +61,7 @@ def soft_targets(
     return SoftTargets(*arrays)
 
 
-def _batches(dataset: Dataset, vocabulary: int) -> Iterator[tuple[NDArray[np.int32], Bucket]]:
+def _batches(dataset: Dataset, teachers: Sequence[Candidate]) -> Iterator[tuple[NDArray[np.int32], Bucket]]:
     """Yield the numbers of all rows, -1 for none, in the shapes that they are trained in."""
     plan = dataset.plan
     shapes = list(zip(plan.buckets, plan.members, strict=True))
@@ -68,8 +69,8 @@ def _batches(dataset: Dataset, vocabulary: int) -> Iterator[tuple[NDArray[np.int
         widest = Bucket(max(own.source for own in plan.buckets), max(own.target for own in plan.buckets))
         shapes = [(widest, np.concatenate(plan.members))]
     for own, members in shapes:
-        bucket = Bucket(rounded(own.source), rounded(own.target))
-        size = max(min(ROWS, MOST_SCORES // (bucket.target * vocabulary)), 1)
+        bucket = padded(own)
+        size = said_rows(teachers, bucket)
         for first in range(0, len(members), size):
             rows = np.full(size, -1, np.int32)
             rows[: len(members[first : first + size])] = members[first : first + size]

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from search_spaces import attention, decoders, encoders
+from search_spaces import attention, decoders, encoders, stems
 from search_spaces.costs.blocks import shared_size
 from search_spaces.costs.layers import GATES
 from search_spaces.costs.operations import looked_at, loss
@@ -36,14 +36,14 @@ def step_memory(configuration: Seq2Seq, extent: Extent) -> int:
 def decoding_memory(configuration: Seq2Seq, extent: Extent, beam: int = 1) -> int:
     """Return about the most bytes of decoding, beyond the parameters.
 
-    They are what the encoder makes, and for each of `beam` partial targets of a row the encoded source, what is handed
-    on from token to token, twice where a beam reorders it or caches grow, and the log-probabilities of a step.
+    They are what stem and encoder make, and for each of `beam` partial targets of a row the encoded source, what is
+    handed on from token to token, twice where a beam reorders it or caches grow, and the log-probabilities of a step.
     """
     source, vocabulary = looked_at(configuration, extent), extent.target_vocabulary
     handed_on = 2 * _cached(configuration.decoder, extent.target)
     said = 4 * (vocabulary + extent.target) + _one_hot(configuration, source, vocabulary)
     partial = _looked_up(configuration.decoder, source) + handed_on + said
-    return BYTES * extent.rows * (_encoding(configuration.encoder, source) + beam * partial)
+    return BYTES * extent.rows * (_encoding(configuration, source) + beam * partial)
 
 
 def scoring_memory(configuration: Seq2Seq, extent: Extent) -> int:
@@ -54,13 +54,29 @@ def scoring_memory(configuration: Seq2Seq, extent: Extent) -> int:
     pairs = heads * target * (source + (target if isinstance(kind, decoders.Transformer) else 0))
     hidden = size * (GATES[kind.cell] if isinstance(kind, decoders.Recurrent) else 2 * kind.feed_forward_ratio)
     said = target * (2 * vocabulary + 6 * size + hidden) + _one_hot(configuration, source, vocabulary)
-    return (
-        BYTES * extent.rows * (_encoding(configuration.encoder, source) + _looked_up(kind, source) + 2 * pairs + said)
-    )
+    return BYTES * extent.rows * (_encoding(configuration, source) + _looked_up(kind, source) + 2 * pairs + said)
 
 
-def _encoding(kind: encoders.Encoder, source: int) -> int:
-    """Return the values of a row that one layer of an encoder makes."""
+def _encoding(configuration: Seq2Seq, source: int) -> int:
+    """Return the values of a row that a stem and one layer of an encoder make."""
+    return _entered(configuration.stem) + _layer(configuration.encoder, source)
+
+
+def _entered(stem: stems.Stem) -> int:
+    """Return the values of an image and of its first stage, which makes the most."""
+    match stem:
+        case stems.Tokens():
+            return 0
+        case stems.Patches():
+            return 2 * stem.height * stem.width * stem.channels
+        case stems.Convolutions():
+            halved = -(-stem.height // 2) * -(-stem.width // 2)
+            return stem.height * stem.width * stem.channels + 3 * halved * stem.filters
+        case other:
+            assert_never(other)
+
+
+def _layer(kind: encoders.Encoder, source: int) -> int:
     match kind:
         case encoders.Recurrent(cell, size, _, bidirectional):
             inputs = 2 * GATES[cell] + (6 if cell == "mingru" else 2)  # it scans all positions side by side

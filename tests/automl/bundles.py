@@ -9,6 +9,7 @@ from automl.bundle import Bundle
 from automl.data.tokenizers import Tokenizer
 from automl.models.parameters import initialise
 from automl.models.seq2seq import Seq2Seq as Module
+from automl.weights import together
 from search_spaces import attention, decoders, encoders
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
@@ -51,3 +52,10 @@ class Drawn:
 
     def with_end(self, end: float) -> "Drawn":
         return replace(self, end=end)
+
+
+def ensemble(*drawn: Drawn) -> Bundle:
+    """A bundle of several models that speak as one."""
+    first, *others = (each.bundle() for each in drawn)
+    config = {**first.config, "members": [other.config["configuration"] for other in others]}
+    return replace(first, config=config, weights=together([each.weights for each in (first, *others)]))

@@ -241,14 +241,21 @@ def test_odd_inputs_within_the_buckets_compile_nothing_new() -> None:
 
 
 def test_sources_that_take_much_are_decoded_a_few_at_a_time_or_refused(
-    model: Model, monkeypatch: pytest.MonkeyPatch
+    model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    how, targets = Generation(Sampling(2.0)), ["ab"] * len(SOURCES)
-    whole = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets)
+    how, targets, pairs = Generation(Sampling(2.0)), ["ab"] * len(SOURCES), tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"{'abcdefgh'[:n]}\t{'hgfedcba' * n}\n" for n in range(1, 9)), encoding="utf-8")
+
+    def likely() -> dict[str, float]:
+        found: dict[str, float] = model.evaluate(pairs, ["perplexity", "bits_per_character"])["metrics"]
+        return found
+
+    whole = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets), likely()
     monkeypatch.setattr(answers, "MOST_BATCH_BYTES", 1)
-    alone = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets)
+    alone = model.predict(SOURCES), model.generate("a", how, 3), model.score(SOURCES, targets), likely()
     assert alone[:2] == whole[:2]
     assert alone[2] == pytest.approx(whole[2], abs=1e-4)
+    assert alone[3] == pytest.approx(whole[3], rel=1e-5)
     monkeypatch.setattr(footprint, "MOST_ROW_BYTES", 1)
     for ask in (
         lambda: model.predict(["abc"]),
@@ -257,8 +264,9 @@ def test_sources_that_take_much_are_decoded_a_few_at_a_time_or_refused(
         lambda: next(model.stream("abc")),
         lambda: model.score(["abc"], ["a"]),
         lambda: model.attention("abc", "a"),
+        likely,
     ):
-        with pytest.raises(InputError, match=r"a source of 8 and a target of .* tokens .*would take"):
+        with pytest.raises(InputError, match=r"a source of \d and a target of .* tokens .*would take"):
             ask()
 
 

@@ -1,12 +1,12 @@
 import random
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 
 from automl.models.parameters import declared
 from automl.models.seq2seq import Seq2Seq as Model
-from search_spaces import attention, decoders, embeddings, encoders, outputs, presets
+from search_spaces import attention, decoders, embeddings, encoders, outputs, presets, stems
 from search_spaces.costs import (
     Extent,
     decoding_memory,
@@ -150,6 +150,21 @@ COPYING = Seq2Seq(
 )
 
 
+READING = Seq2Seq(encoders.Transformer(64, 1, 4, SHARED), decoders.Transformer(64, 1, 4, SHARED))
+IMAGES = (
+    stems.Convolutions(96, 96, 3, 4, 64, 2),
+    *(
+        pytest.param(stem, marks=pytest.mark.slow)
+        for stem in (stems.Convolutions(96, 96, 3), stems.Patches(96, 96, 3, 8))
+    ),
+)
+
+
+@pytest.mark.parametrize("stem", IMAGES)
+def test_memory_of_decoding_and_scoring_counts_what_is_made_of_an_image(stem: stems.Image) -> None:
+    assert_about(replace(READING, stem=stem), Extent(260, 40, rows=8, source=96 * 96 * 3, target=16), 1)
+
+
 @pytest.mark.parametrize(
     ("configuration", "beam"),
     [
@@ -163,7 +178,10 @@ COPYING = Seq2Seq(
     ],
 )
 def test_memory_of_decoding_and_scoring_is_about_what_xla_allots(configuration: Seq2Seq, beam: int) -> None:
-    extent = Extent(200, 200, rows=16, source=96, target=128)
+    assert_about(configuration, Extent(200, 200, rows=16, source=96, target=128), beam)
+
+
+def assert_about(configuration: Seq2Seq, extent: Extent, beam: int) -> None:
     for counted, allotted in (
         (decoding_memory(configuration, extent, beam), compiled.decoding_memory(configuration, extent, beam)),
         (scoring_memory(configuration, extent), compiled.scoring_memory(configuration, extent)),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from automl.decoding.answers import (
     MOST_TOKENS,
     Decoded,
     Lot,
+    Program,
     allotted,
     batches,
     decode,
@@ -88,7 +90,7 @@ def echo(parameters: Any, source: Any, copies: Any) -> Decoded:
 
 @given(st.lists(st.lists(st.integers(4, 11), max_size=20), max_size=12), st.integers(1, 5))
 def test_answers_come_in_the_order_of_the_sources(sources: list[list[int]], batch_size: int) -> None:
-    answers = decode(echo, {}, sources, COPIES, batch_size, 99)
+    answers = decode(Program(echo), {}, sources, COPIES, batch_size, 99)
     assert [answer.tokens for answer in answers] == sources
     assert [answer.score for answer in answers] == [sum(source) for source in sources]
 
@@ -111,12 +113,14 @@ def test_long_sources_come_in_smaller_batches() -> None:
 def test_batches_are_smaller_where_rows_take_more(share: float, rows: int) -> None:
     taken = list(batches([[4] * 9] * 64, 99, row_bytes=lambda length: int(MOST_BATCH_BYTES / share)))
     assert [(len(lot.members), lot.rows) for lot in taken] == [(rows, rows)] * (64 // rows)
+    fixed = batches([[4] * 9] * 64, 99, 5, row_bytes=lambda length: int(MOST_BATCH_BYTES / share))
+    assert {lot.rows for lot in fixed} == {min(rows, 5)}
 
 
 def test_a_row_that_alone_takes_too_much_is_refused_with_what_would_be_less() -> None:
     kind = decoders.Transformer(512, 6, 4, attention.MultiHead(8))
     large = Footprint((Seq2Seq(encoders.Identity(), kind),), 100, 100)
-    assert large.decoding(8, 4096) < MOST_ROW_BYTES
+    assert large.decoding(8, 4096) < MOST_ROW_BYTES < replace(large, refuses=False).decoding(8, 4096, 64)
     with pytest.raises(
         InputError, match=r"of 4,096 tokens by a beam of 64 would take 1\d\.\d GiB; 4 at most: .* a smaller"
     ):
@@ -152,14 +156,14 @@ def test_caches_grow_in_three_steps_at_most() -> None:
 
 
 def test_a_source_that_is_too_long_is_not_read() -> None:
-    answers = decode(echo, {}, [[5, 6], [7] * 9], COPIES, 2, 8)
+    answers = decode(Program(echo), {}, [[5, 6], [7] * 9], COPIES, 2, 8)
     assert (answers[0].tokens, answers[1].tokens, answers[1].score) == ([5, 6], [], -np.inf)
 
 
 def test_answers_do_not_depend_on_the_batch() -> None:
     case = CASES["recurrent -> recurrent, additive"]
     sources = [[int(token) for token in row if token != PAD] for row in tokens(5, (4, 1, 6), 6, seed=3)]
-    program, parameters = greedy_program(case.model, LENGTH), opinionated(case, eos=1)
+    program, parameters = Program(greedy_program(case.model, LENGTH)), opinionated(case, eos=1)
     together = decode(program, parameters, sources, COPIES, 3, 99)
     reverse = decode(program, parameters, sources[::-1], COPIES, 3, 99)[::-1]
     assert [answer.tokens for answer in together] == [answer.tokens for answer in reverse]

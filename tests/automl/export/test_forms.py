@@ -15,7 +15,7 @@ from automl.export.runtimes import Spoken
 from automl.export.traced import decoding_program
 from search_spaces import attention, decoders, embeddings, encoders
 from search_spaces.seq2seq import Seq2Seq
-from tests.automl.bundles import SMALL, TRANSFORMER, Drawn
+from tests.automl.bundles import SMALL, TRANSFORMER, Drawn, ensemble
 from tests.automl.models.cases import CASES
 
 GENERATOR = np.random.default_rng(0)
@@ -95,6 +95,17 @@ def test_mingru_has_a_program_for_each_length_as_stablehlo(tmp_path: Path) -> No
 def test_every_family_says_the_same_as_onnx(name: str, tmp_path: Path) -> None:
     check("onnx", CASES[name].configuration, tmp_path)
     assert [file.name for file in (tmp_path / "onnx").iterdir()] == ["model.onnx"]
+
+
+@needs("jax2onnx", "onnxruntime")
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [(SMALL, TRANSFORMER), (TRANSFORMER, TRANSFORMER), (SMALL, SMALL, SMALL)])
+def test_models_that_speak_as_one_say_the_same_as_onnx(members: tuple[Seq2Seq, ...], tmp_path: Path) -> None:
+    bundle = ensemble(*(Drawn(each, seed, end=2.0) for seed, each in enumerate(members)))
+    expected, found = own(bundle), again("onnx", bundle, tmp_path)
+    assert len({tuple(tokens) for tokens in expected.tokens}) > 1
+    assert found.tokens == expected.tokens
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
 
 
 @needs("ctranslate2")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.data.table import TokenTable, tokenized
-from automl.decoding.answers import Decoded
+from automl.decoding.answers import Decoded, Program
 from automl.metrics import metric
 from automl.training.dataset import Dataset
 from automl.training.evaluation import Evaluator
@@ -69,7 +69,7 @@ def test_a_text_that_is_said_in_other_subwords_than_the_reference_is_right(pairs
     assert sum(map(len, spelled)) >= len(pairs.target_tokenizer.encode_batch([reference])[0])
 
 
-def _says(table: TokenTable, text: str) -> Any:
+def _says(table: TokenTable, text: str) -> Program:
     """Stands for a program that answers every source with one text, letter by letter."""
     letters = table.target_tokenizer.encode_batch([text])[0]
 
@@ -77,7 +77,7 @@ def _says(table: TokenTable, text: str) -> Any:
         tokens = np.tile(np.array(letters, np.int32), (len(source), 1))
         return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
 
-    return program
+    return Program(program)
 
 
 def test_trials_in_other_tokens_stop_at_the_same_rung_and_go_on(trainer: Trainer) -> None:

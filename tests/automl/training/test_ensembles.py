@@ -6,11 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from automl.data.batching import Bucket
 from automl.data.table import TokenTable
+from automl.decoding import answers
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise
-from automl.training.ensembles import Candidate, chosen
+from automl.training.ensembles import Candidate, chosen, said_rows
 from automl.training.evaluation import Evaluator
 from automl.training.executables import model_of
 from automl.training.programs import Programs
@@ -41,12 +43,17 @@ def candidates() -> list[Candidate]:
     return [candidate(0), candidate(1), candidate(2, 3.0)]
 
 
-def test_those_are_chosen_that_are_best_together(reversals: TokenTable, candidates: list[Candidate]) -> None:
+def test_those_are_chosen_that_are_best_together_however_few_rows_fit(
+    reversals: TokenTable, candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = chosen(evaluator(reversals), candidates)
     subsets = [(0, *rest) for size in range(3) for rest in combinations((1, 2), size)]
     losses = {subset: likelihood(reversals, [candidates[place] for place in subset]) for subset in subsets}
     assert found == min(losses, key=losses.__getitem__)
     assert len(set(losses.values())) == 4
+    monkeypatch.setattr(answers, "MOST_BATCH_BYTES", 1)
+    assert said_rows(candidates, Bucket(8, 8)) == 1
+    assert chosen(evaluator(reversals), candidates) == found
 
 
 def test_the_first_is_alone_where_no_other_helps(reversals: TokenTable, candidates: list[Candidate]) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ from automl.data.batching import BatchPlan, Bucket
 from automl.data.sources import Columns
 from automl.data.table import Split, TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding.answers import Decoded
+from automl.decoding import answers
+from automl.decoding.answers import Decoded, Program
 from automl.metrics import metric
 from automl.models.facts import bind
 from automl.models.parameters import initialise
 from automl.training import evaluation
-from automl.training.evaluation import Counts, Evaluator, deviation
+from automl.training.compilations import compilations
+from automl.training.decoders import Decoders
+from automl.training.evaluation import Counts, Evaluator, deviation, forced_rows
 from automl.training.executables import model_of
 from automl.training.losses import TokenCounts
 from automl.training.signature import signature
+from search_spaces.decoding import Beam, Decoding, Greedy
 from tests.automl.models.cases import inputs_of
 from tests.automl.training.trials import CONFIGURATION
 from tests.conftest import Data, Document
@@ -73,12 +78,49 @@ def test_rows_that_are_forced_in_several_shapes_count_as_in_one(
     monkeypatch.setattr(evaluation, "FEW_PLACES", 0)
     monkeypatch.setattr(evaluation, "plan", halved)
     several = evaluator(reversals, "exact_match")
-    assert len(several.shapes) == 2
-    assert sorted(row for _, rows in several.shapes for row in rows) == list(range(several.forced.rows))
+    assert len(several.shapes(STATIC)) == 2
+    assert sorted(row for _, rows in several.shapes(STATIC) for row in rows) == list(range(several.forced.rows))
     found = several.counts(STATIC, parameters)
     assert found.loss == pytest.approx(counts.loss, rel=1e-5)
     assert found.token_accuracy == pytest.approx(counts.token_accuracy)
     assert found.right.tolist() == counts.right.tolist()
+
+
+def test_rows_that_take_much_are_forced_a_few_at_a_time_and_count_the_same(
+    reversals: TokenTable, counts: Counts, parameters: dict[str, jax.Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = evaluator(reversals, "exact_match")
+    assert [forced_rows(STATIC.footprint(), shape) for shape, _ in one.shapes(STATIC)] == [64]
+    monkeypatch.setattr(answers, "MOST_BATCH_BYTES", 3 * STATIC.footprint().scoring(8, 8))
+    parts = one.shapes(STATIC)
+    assert {forced_rows(STATIC.footprint(), evaluation.padded(shape)) for shape, _ in parts} <= {1, 2, 4}
+    assert sorted(row for _, rows in parts for row in rows) == list(range(one.forced.rows))
+    found = one.counts(STATIC, parameters)
+    assert found.loss == pytest.approx(counts.loss, rel=1e-5)
+    assert found.right.tolist() == counts.right.tolist()
+
+
+@pytest.mark.parametrize("decoding", [Greedy(), Beam(3)])
+def test_what_takes_much_is_decoded_a_few_rows_at_a_time_and_says_the_same(
+    reversals: TokenTable, parameters: dict[str, jax.Array], decoding: Decoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, counted, seen = evaluator(reversals, "bleu"), compilations(), []
+    program = Decoders(one.programs, STATIC, one.limits).program(decoding)
+
+    def run(values: Any, source: Any, copies: Any) -> Any:
+        seen.append(source.shape)
+        return program.run(values, source, copies)
+
+    noted = replace(program, run=run)
+    whole, shapes = one.outputs(noted, parameters), set(seen)
+    assert {rows for rows, _ in shapes} == {64}
+    before = counted.count
+    assert (one.outputs(noted, parameters), counted.count) == (whole, before)
+    seen.clear()
+    monkeypatch.setattr(answers, "MOST_BATCH_BYTES", 2 * program.row_bytes(8))
+    assert one.outputs(noted, parameters) == whole
+    assert set(seen) == {(2, length) for _, length in shapes}
+    assert counted.count - before == len(shapes)
 
 
 def halved(split: Split, batch_size: int, run_length: int) -> BatchPlan:
@@ -131,7 +173,7 @@ def test_any_of_several_references_is_right(tmp_path: Path) -> None:
     }
 
 
-def says(table: TokenTable, answers: dict[str, str]) -> Any:
+def says(table: TokenTable, answers: dict[str, str]) -> Program:
     """Stands for a program that answers each source so."""
 
     def program(parameters: Any, source: Any, copies: Any) -> Decoded:
@@ -141,7 +183,7 @@ def says(table: TokenTable, answers: dict[str, str]) -> Any:
             tokens[row, : len(encoded)] = encoded
         return Decoded(jnp.asarray(tokens), jnp.zeros(len(tokens)))
 
-    return program
+    return Program(program)
 
 
 @pytest.mark.parametrize("rows", [200, 4000])
