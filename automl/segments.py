@@ -113,6 +113,7 @@ class Segment:
             `to_tokens` is the plan. A trial that has cooled down is finished.
         most_steps: Take no more optimizer steps than these, since no more are paid for.
         decodes: Whether metrics that need decoding are scored; a look at an early rung goes by the loss alone.
+        blends: Sha256 of checkpoints of the same model at other times, which may be blended into its end.
     """
 
     trial: int
@@ -125,6 +126,7 @@ class Segment:
     cooldown: bool = False
     most_steps: int | None = None
     decodes: bool = True
+    blends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ from storage.trials import BRANCH, WIDER, TrialRow, new_trial
 
 T = TypeVar("T")
 
+MOST_BLENDS = 4
+"""Checkpoints that the end of a trial may be blended with: each is scored on valid once more."""
+
 
 @dataclass
 class Trial:
@@ -129,6 +132,13 @@ def candidates(
     """
     seen = (_shown(_candidate, trial, trunk(trial, trials), criteria, encode) for trial in trials.values())
     return [candidate for candidate in seen if candidate is not None]
+
+
+def blends(trial: Trial, trials: Mapping[int, Trial], criteria: Criteria) -> tuple[str, ...]:
+    """Return the checkpoints of a trial and its branches that its end may be blended with, the best first."""
+    kin = [own for number in trials if (own := trials[number]).lineage == trial.lineage]
+    whole = [segment for own in kin for segment in own.segments if criteria.is_measured(segment.scores)]
+    return tuple(s.checkpoint for s in sorted(whole, key=lambda s: criteria.standing(s.scores))[:MOST_BLENDS])
 
 
 def trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:

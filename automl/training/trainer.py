@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -45,7 +45,7 @@ from automl.training.course import Course, finite_mean, said_of
 from automl.training.dataset import Dataset
 from automl.training.decoders import Decoders
 from automl.training.ensembles import Candidate, chosen
-from automl.training.evaluation import Forced
+from automl.training.evaluation import Evaluator, Forced
 from automl.training.executables import added_program, model_of, train_program
 from automl.training.exposure import exposures
 from automl.training.latency import median_seconds, of_median_length
@@ -57,6 +57,7 @@ from automl.training.programs import Programs
 from automl.training.sampling import PoissonPlan
 from automl.training.sharding import core_mesh, on_all, on_first
 from automl.training.signature import Signature, signature
+from automl.training.soups import is_cheap, soup
 from automl.training.steps import TrainState, new_state
 from automl.training.stopwatch import Stopwatch
 from automl.weights import averaged, together
@@ -247,7 +248,7 @@ class Trainer:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
         At the end of a trial the `last` parameters take the place of the average where they are better: by the loss,
-        where the metric would have both decoded.
+        where the metric would have both decoded. Then what the model had at other times is blended in (see `soups`).
         """
         evaluator = dataset.evaluator("valid", from_dict(Seq2Seq, segment.configuration).length_slack)
 
@@ -257,10 +258,26 @@ class Trainer:
         found = forced(end.state.average)
         if last is not None and self._better(others := forced(last), found):
             end, found = end._replace(state=end.state._replace(average=last)), others
+        times = self._blends(segment, end.state.average, evaluator)
+        blended, found = soup(end.state.average, found, times, forced, lambda a, b: self._better(b, a, ties=False))
+        end = end._replace(state=end.state._replace(average=blended))
         if evaluator.needs_decoding and segment.decodes:
             decoder = self.decoders(static, evaluator.limits).program(Greedy())
             found |= evaluator.decoded_scores(end.state.average, decoder, spread=last is not None)
         return end, found
+
+    def _blends(self, segment: Segment, average: Parameters, evaluator: Evaluator) -> Iterator[Parameters]:
+        """Yield what the model of a trial had at other times; what cannot be read, or is another model, is left out."""
+        whole = evaluator.bucket
+        if not is_cheap(average, evaluator.forced.rows, whole.source + whole.target):
+            return
+        for digest in segment.blends:
+            try:
+                found = averaged(checkpoints.read_tensors(self.checkpoints, digest))
+            except TrialFailure:
+                continue
+            if {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in average.items()}:
+                yield jax.device_put(found)
 
     def _latest(self, segment: Segment, static: Signature, state: TrainState) -> Parameters:
         """Return the parameters of the model as they are, what was trained to be added to them included."""
@@ -277,10 +294,11 @@ class Trainer:
         del parameters, static
         return None
 
-    def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
+    def _better(self, scores: Mapping[str, float], than: Mapping[str, float], *, ties: bool = True) -> bool:
+        """Say whether scores are better than others by the metric; `ties`, those not decoded too, go by the loss."""
         first = self.metrics[0]
         if scores.get(first.name) == than.get(first.name):
-            return scores["loss"] < than["loss"]
+            return ties and scores["loss"] < than["loss"]
         return first.better(scores[first.name], than[first.name])
 
     def _latency(self, static: Signature, dataset: Dataset, parameters: Parameters) -> float:

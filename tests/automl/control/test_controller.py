@@ -7,7 +7,7 @@ import pytest
 from automl.budget import Budget
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
-from automl.control.history import restore, tried
+from automl.control.history import MOST_BLENDS, restore, tried
 from automl.control.importance import importances
 from automl.control.plan import Plan
 from automl.errors import FailureReason, Obstacle
@@ -586,6 +586,16 @@ class TestACopyOfTheLeader:
         assert (job.from_step, job.checkpoint) in places
         assert (job.seed, own[0].from_step) == (bench.trials()[0].seed, job.from_step)
         assert violations(bench.database, get_search(bench.database, "dates"), bench.folder / "objects") == []
+
+    def test_is_one_of_the_times_that_the_end_of_the_leader_may_be_blended_with(self, bench):
+        bench.run()
+        job = next(job for job in bench.executor.jobs if isinstance(job, Segment) and job.cooldown and job.trial == 0)
+        kin = {0, *(trial.number for trial in self.branches(bench))}
+        before = {s.checkpoint: s for s in bench.segments() if s.trial in kin and not (s.trial == 0 and s.cooldown)}
+        best = min(before.values(), key=lambda s: (s.scores["sequence_error_rate"], s.scores["loss"]))
+        assert set(job.blends) <= before.keys()
+        assert len(job.blends) == MOST_BLENDS
+        assert job.blends[0] == best.checkpoint
 
     def test_that_a_crash_cut_short_is_cooled_down_by_the_next_run(self, bench):
         begun = next(flight for flight in self.flown(bench) if flight.job.trial == self.branches(bench)[0].number)

@@ -8,6 +8,7 @@ from automl.budget import Budget
 from automl.control.ledger import KEPT
 from automl.errors import FailureReason
 from automl.privacy import Terms
+from automl.segments import Segment
 from storage.integrity import violations
 from storage.searches import claim, get_search, release, update_search
 from tests.automl.control.pretended_training import PACE
@@ -56,6 +57,7 @@ def test_its_last_segments_find_steps_that_were_kept_for_them(bench):
     bench.run()
     cooled = [segment for segment in bench.segments() if segment.cooldown]
     assert sum(s.to_step - s.from_step for s in cooled) >= TERMS.steps // KEPT // 2
+    assert not any(job.blends for job in bench.executor.jobs if isinstance(job, Segment))
 
 
 @pytest.mark.parametrize("crashes", [(9.0,), (20.0, 31.0), (6.0, 9.0, 12.0, 15.0)])

@@ -1,6 +1,9 @@
 import dataclasses
+import math
 import re
 from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,10 @@ from automl.segments import (
 )
 from automl.training.checkpoints import read_tensors
 from automl.training.executables import model_of
+from automl.training.soups import soup
 from automl.training.stopwatch import PARTS
 from automl.training.trainer import Trainer
+from automl.weights import averaged
 from search_spaces import costs
 from search_spaces.dials import to_dict
 from search_spaces.encoders import Recurrent as Encoder
@@ -366,6 +371,39 @@ def test_a_trial_that_is_trained_out_keeps_the_better_of_last_and_averaged_param
     same = [np.array_equal(tensors[name], tensors[name.replace("average/", "parameters/", 1)]) for name in names]
     assert names
     assert all(same) == (wins == "last")
+
+
+def test_a_trial_that_is_trained_out_is_blended_with_other_times_of_its_model_that_make_it_better(
+    trainer: Trainer, begin: SegmentResult
+) -> None:
+    job = onward(begin, to_tokens=begin.tokens + 2_000, cooldown=True)
+    alone = trained(trainer, job)
+    blended = trained(trainer, replace(job, blends=("0" * 64, begin.checkpoint)))
+    ends = [averaged(read_tensors(trainer.checkpoints, each.checkpoint)) for each in (begin, alone, blended)]
+    assert blended.scores["loss"] <= alone.scores["loss"]
+    assert blended.scores["sequence_error_rate"] <= alone.scores["sequence_error_rate"]
+    means = [ends[1], {name: (ends[0][name] + ends[1][name]) / 2 for name in ends[1]}]
+    assert any(all(np.allclose(ends[2][name], mean[name], atol=1e-6) for name in mean) for mean in means)
+
+
+@pytest.mark.parametrize("loss", [0.0, math.inf])
+def test_other_times_are_taken_in_by_the_loss_on_valid(
+    trainer: Trainer, begin: SegmentResult, loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = onward(begin, to_tokens=begin.tokens + 500, cooldown=True)
+    alone = averaged(read_tensors(trainer.checkpoints, trained(trainer, job).checkpoint))
+    monkeypatch.setattr("automl.training.trainer.soup", partial(_of_loss, loss))
+    mixed = trained(trainer, replace(job, blends=(begin.checkpoint,)))
+    found = averaged(read_tensors(trainer.checkpoints, mixed.checkpoint))
+    first = averaged(read_tensors(trainer.checkpoints, begin.checkpoint))
+    wanted = alone if loss else {name: (alone[name] + first[name]) / 2 for name in alone}
+    assert all(np.allclose(found[name], wanted[name], atol=1e-6) for name in wanted)
+
+
+def _of_loss(loss: float, *given: Any) -> Any:
+    """A soup whose every taste has that loss."""
+    end, scores, others, _, is_worse = given
+    return soup(end, scores, others, lambda _: {**scores, "loss": min(scores["loss"], 10.0) - 1.0 + loss}, is_worse)
 
 
 def test_of_equal_objectives_the_lower_loss_is_the_better(trainer: Trainer) -> None:
