@@ -1,9 +1,10 @@
 """What to try next: the defaults of each family, what earlier searches found, then draws of several kinds."""
 
 import itertools
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter, is_
 from random import Random
 
 from automl.control.draws import Evenly, Near
@@ -21,6 +22,8 @@ TURNED = 1.5
 """Dials in which a neighbour differs, in the middle."""
 RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 32, 64
 """Configurations of each kind to choose among."""
+
+SCORE, CONFIGURATION = attrgetter("score"), attrgetter("configuration")
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,16 @@ class Proposals:
         self._seen: list[Seq2Seq] = []
         self._known: set[Seq2Seq] = set()
         self._defaults = space.defaults()
+        self._recipes = lru_cache(maxsize=1)(lambda best: space.around(best, RECIPE))
 
     def propose(self, tried: Sequence[Tried]) -> list[Proposal]:
         """Return different configurations to choose among; none if no admissible one can be found.
 
         None of them has been tried, unless the space has no other.
         """
-        scored = [t for t in tried if t.score is not None]
-        places = self._standings.ordered([t.score for t in scored if t.score is not None])
+        scores = list(map(SCORE, tried))
+        scored = list(itertools.compress(tried, scores))
+        places = self._standings.ordered(list(filter(None, scores)))
         best = [scored[place].configuration for place in places[:BEST]]
         key = (len(tried), *best)
         if self._proposed[0] != key:
@@ -115,8 +120,7 @@ class Proposals:
 
     def _known_from(self, tried: Sequence[Tried]) -> set[Seq2Seq]:
         """Return what was tried; only what is new is looked at, since there may be very many."""
-        begun = [t.configuration for t in tried[: len(self._seen)]]
-        if not all(map(operator.is_, begun, self._seen)) or len(begun) < len(self._seen):
+        if len(tried) < len(self._seen) or not all(map(is_, map(CONFIGURATION, tried), self._seen)):
             self._seen, self._known = [], set()
         new = [t.configuration for t in tried[len(self._seen) :]]
         self._seen += new
@@ -137,7 +141,7 @@ class Proposals:
         """Yield each kind of draw: its name, how many are wanted, and a source of them."""
         draw = Random(derived_seed(self._seed, len(tried)))  # noqa: S311
         if best:
-            recipes = self._space.around(best[0], RECIPE)
+            recipes = self._recipes(best[0])
             yield "recipe", RECIPES, (recipes.sample(Evenly(draw)) for _ in itertools.count())
         if not wide:
             return
