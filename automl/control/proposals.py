@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter, is_
 from random import Random
 
@@ -64,6 +64,7 @@ class Proposals:
         self._admissible = admissible
         self.earlier = earlier
         self._proposed: tuple[object, list[Proposal]] = (None, [])
+        self._ahead: Callable[[], None] = _nothing
         self._standings = Standings()
         self._sampler = Sampler(space, seed, admissible)
         self._seen: list[Seq2Seq] = []
@@ -84,6 +85,11 @@ class Proposals:
         if self._proposed[0] != key:
             self._proposed = (key, self._choose(tried, best, places))
         return self._proposed[1]
+
+    def prepare(self) -> None:
+        """Do ahead what the choice after the next trial would need; to be called when nobody waits."""
+        ahead, self._ahead = self._ahead, _nothing
+        ahead()
 
     def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq], places: Sequence[int]) -> list[Proposal]:
         known = self._known_from(tried)
@@ -146,6 +152,7 @@ class Proposals:
         if not wide:
             return
         if best:
+            self._ahead = partial(self._sampler.prepare, tried, self._known, places)
             yield "sampler", SAMPLED, self._sampler.draws(tried, self._known, places)
             yield "neighbour", NEIGHBOURS, self._neighbours(best, draw)
         yield "random", RANDOM, (self._space.sample(Evenly(draw)) for _ in itertools.count())
@@ -155,3 +162,6 @@ class Proposals:
         while True:
             chosen = draw.choice(parameters)
             yield self._space.sample(Near(draw, chosen, rate=TURNED / max(len(chosen), TURNED)))
+
+
+def _nothing() -> None: ...
