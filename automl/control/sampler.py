@@ -34,7 +34,7 @@ ASKS = 4
 RENEWAL = 32
 """The study is rebuilt when more by one part in so many have been tried."""
 LASTING = 8
-"""Where a study lasts for so many trials, Optuna is asked once for a choice at most, and that ahead where there is time."""
+"""Where a study lasts for so many trials, Optuna is asked once for a choice at most, and ahead where there is time."""
 READY = 3
 """So many draws are ready then for the next choices."""
 
