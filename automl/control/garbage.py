@@ -9,20 +9,18 @@ from types import TracebackType
 
 DUE = 5
 """Collections of the middle generation, after which the full one is forestalled that Python begins after ten."""
-GROWTH = 2
-"""Everything is looked at anew when so many times as much is alive as then."""
 
 
 class Garbage:
     """Collects in time what Python would, and freezes what is left, so that no collection looks at it.
 
     What is frozen goes when nothing refers to it. What refers to itself in a circle and is let go of while frozen is
-    found when everything is looked at: at first, and whenever `GROWTH` times as much is alive. Used as a context, it
-    leaves things frozen at the end only if some were before.
+    found when everything is looked at anew: at the first look, the second, the fourth, the eighth and so on. Used as a
+    context, it leaves things frozen at the end only if some were at the beginning.
     """
 
     def __init__(self) -> None:
-        self._seen = 0
+        self._times = 0
         self._is_shared = False
 
     def __enter__(self) -> None:
@@ -38,10 +36,8 @@ class Garbage:
         """Collect if Python soon would; to be called when nobody waits."""
         if not gc.isenabled() or gc.get_count()[2] < DUE:
             return
-        everything = gc.get_freeze_count() >= GROWTH * self._seen
-        if everything:
+        self._times += 1
+        if self._times.bit_count() == 1:
             gc.unfreeze()
         gc.collect()
         gc.freeze()
-        if everything:
-            self._seen = gc.get_freeze_count()
