@@ -32,6 +32,7 @@ from automl.control import history
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
 from automl.control.decisions import Start, Thaw
+from automl.control.garbage import Garbage
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
 from automl.control.ranking import Score, Tried
@@ -73,6 +74,8 @@ class Script:
 
     def propose(self, _: object) -> list[Proposal]:
         return [Proposal(self.configurations[self.segments // RUNGS % len(self.configurations)], "sampler")]
+
+    def prepare(self) -> None: ...
 
 
 @dataclass
@@ -208,25 +211,27 @@ def _blocks(ours: Ours, peer: Peer, trials: int, peer_blocks: int) -> Iterator[t
         yield mine, theirs
 
 
-def time_ask(trials: int) -> list[float]:
-    """Return the CPU milliseconds of each of many proposals in a row after so many trials.
+def time_ask(trials: int) -> tuple[list[float], list[float]]:
+    """Return the CPU milliseconds of each of many proposals in a row after so many trials, and of what is between them.
 
     All kinds of draws are included. One of what is offered is tried next, whichever, and measured, as in a search;
-    there are so many proposals that the sampler's study is rebuilt once among them, as it is once in so many.
+    there are so many proposals that the sampler's study is rebuilt once among them, as it is once in so many. Between
+    them is what the controller does while workers train: it prepares the next choice and looks for garbage.
     """
-    searched, chance = space(), Random(0)
+    searched, chance, garbage = space(), Random(0), Garbage()
     known = draw(searched, 500)
     tried = [
         Tried(known[n % len(known)], Score(n % 8, 1.0 / (1 + n % 97), 1.0 + n % 31), failed=False)
         for n in range(trials)
     ]
-    proposals, found = Proposals(searched, 0), []
+    proposals, found, between = Proposals(searched, 0), [], []
     proposals.propose(tried)
     for number in range(max(RENEWAL, trials // RENEWAL)):
         chosen = chance.choice(proposals.propose(tried)).configuration
+        between.append(1e3 * _cpu(lambda: (proposals.prepare(), garbage.look())))
         tried.append(Tried(chosen, Score(number % 8, chance.random(), chance.random())))
         found.append(1e3 * _cpu(lambda: proposals.propose(tried)))
-    return found
+    return found, between
 
 
 def _cpu(call: Callable[[], object]) -> float:
@@ -245,7 +250,7 @@ def main() -> None:
     options = parser.parse_args()
     trials = options.trials or (500 if options.quick else 10_000)
     load = os.getloadavg()[0]
-    ask = time_ask(trials)
+    ask, between = time_ask(trials)
     found = measure(trials, options.storage, peer_blocks=8 if options.quick else 12)
     first, last = found["ours"][: len(found["ours"]) // 4 or 1], found["ours"][-(len(found["ours"]) // 4 or 1) :]
     ours, peer = statistics.median(found["ours"]), statistics.median(found["peer"])
@@ -258,6 +263,8 @@ def main() -> None:
         "ask_milliseconds": statistics.fmean(ask),
         "ask_median": statistics.median(ask),
         "ask_longest": max(ask),
+        "between_milliseconds": statistics.fmean(between),
+        "between_longest": max(between),
         "load": load,
     }
     ratios = {"cpu_of_optuna_storage": peer / ours}

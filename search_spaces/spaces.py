@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from search_spaces import encoders, outputs
 from search_spaces.dials import Choice, Dial, OneOf, SpaceError, Trial, Uniform, Value, dials, names, parameters
+from search_spaces.drawing import Draw, drawing
 from search_spaces.seq2seq import BESIDE, LATER, Seq2Seq
 
 
@@ -53,18 +54,12 @@ class Space:
 
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
-        pinned, questions = self._pinned, self._questions
-        return self._configure(lambda path: pinned[path] if path in pinned else questions[path](trial))
+        configuration: Seq2Seq = self._drawing(trial)
+        return configuration
 
     @cached_property
-    def _questions(self) -> dict[str, Callable[[Trial], Any]]:
-        """What asks a trial for each dial that is free."""
-        return {path: _question(path, dial) for path, dial in self.ranges.items() if _is_free(dial)}
-
-    @cached_property
-    def _pinned(self) -> dict[str, Value]:
-        """The value of each dial that is not free."""
-        return {path: _nearest(dial, _only(dial)) for path, dial in self.ranges.items() if not _is_free(dial)}
+    def _drawing(self) -> Draw:
+        return drawing(self.ranges, Seq2Seq)
 
     @cached_property
     def _free(self) -> frozenset[str]:
@@ -372,27 +367,3 @@ def _plain(dial: Dial) -> Choice | Uniform:
 def _matters(path: str, others: Mapping[str, Any]) -> bool:
     """Say whether a dial means something beside others."""
     return path not in BESIDE or others[BESIDE[path][0]] == BESIDE[path][1]
-
-
-def _question(path: str, dial: Dial) -> Callable[[Trial], Any]:
-    match dial:
-        case Choice(values):
-            return lambda trial: trial.suggest_categorical(path, values)
-        case Uniform(low, high, log):
-            return lambda trial: trial.suggest_float(path, low, high, log=log)
-        case OneOf():
-            return lambda trial: trial.suggest_categorical(path, dial.names())
-        case other:
-            assert_never(other)
-
-
-def _only(dial: Dial) -> Value:
-    match dial:
-        case Choice(values):
-            return values[0]
-        case Uniform(low):
-            return low
-        case OneOf():
-            return dial.names()[0]
-        case other:
-            assert_never(other)

@@ -169,7 +169,7 @@ class Transaction:
                 raise self._translated(error) from error
 
     def _execute(self, statement: Statement, values: Mapping[str, Any]) -> Any:
-        prepared = self._compiled(statement)
+        prepared = self._prepared.get(statement) or self._compiled(statement)
         parameters = prepared.parameters(values)
         try:
             self._cursor.execute(prepared.text, parameters)
@@ -329,7 +329,9 @@ def _create_engine(url: URL) -> Engine:
     backend = url.get_backend_name()
     options: dict[str, Any] = {
         "hide_parameters": True,
-        "json_serializer": json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode,
+        "json_serializer": json.JSONEncoder(
+            check_circular=False, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        ).encode,
     }
     if backend == "sqlite":
         options |= {"connect_args": {"timeout": BUSY_SECONDS}}

@@ -170,8 +170,12 @@ class _Told:
     def new_steps(self, row: MirrorTrial) -> Iterator[dict[str, Any]]:
         for step, value in row.intermediate_values.items():
             if step not in self.steps:
-                named = {"intermediate_value": value, "intermediate_value_type": "FINITE"}
-                yield {"trial_id": self.identity, "step": step, **named}
+                yield {
+                    "trial_id": self.identity,
+                    "step": step,
+                    "intermediate_value": value,
+                    "intermediate_value_type": "FINITE",
+                }
 
     def new_attrs(self, row: MirrorTrial) -> Iterator[dict[str, Any]]:
         for key, value in row.user_attrs.items():
@@ -228,18 +232,20 @@ class _Tables:
         """The parameters of a trial as rows."""
         for name, value in row.params.items():
             distribution = row.distributions[name]
-            stored = {
+            yield {
+                "trial_id": identity,
+                "param_name": name,
                 "param_value": distribution.to_internal_repr(value),
                 "distribution_json": self._text(distribution),
             }
-            yield {"trial_id": identity, "param_name": name, **stored}
 
     def _text(self, distribution: "BaseDistribution") -> str:
-        from optuna.distributions import distribution_to_json
+        known = self._texts.get(id(distribution))
+        if known is None:
+            from optuna.distributions import distribution_to_json
 
-        if id(distribution) not in self._texts:
-            self._texts[id(distribution)] = (distribution, distribution_to_json(distribution))
-        return self._texts[id(distribution)][1]
+            known = self._texts[id(distribution)] = (distribution, distribution_to_json(distribution))
+        return known[1]
 
 
 def _utc(moment: datetime | None) -> datetime:

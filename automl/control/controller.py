@@ -5,7 +5,7 @@ same path as beginning.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
 from typing import assert_never
@@ -17,6 +17,7 @@ from automl.control.encoding import encoder
 from automl.control.examination import Examination
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
 from automl.control.forecast import Forecaster
+from automl.control.garbage import Garbage
 from automl.control.head_start import HeadStart
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
@@ -33,7 +34,7 @@ from automl.control.ranking import Tried
 from automl.control.remaining import Remaining, computed_seconds, remaining
 from automl.control.scheduler import decide
 from automl.control.tally import Tally
-from automl.control.watchers import PROGRESS_SECONDS, Watchers
+from automl.control.watchers import Watchers, wait_briefly
 from automl.control.weighing import weighed, weights_of
 from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
@@ -49,11 +50,6 @@ from storage.segments import SegmentRow, drop_segments, list_segments, write_seg
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
 FIRST_EVALUATION = 8.0
-
-
-def wait_briefly(futures: Collection[Future[Result]]) -> None:
-    """Wait until a future is done, or long enough that people want to see something."""
-    wait(futures, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
 
 
 class Controller:
@@ -84,6 +80,7 @@ class Controller:
         self._proposals = plan.repetition or Proposals(plan.space, plan.seed, plan.admissible, plan.earlier)
         self._decide = plan.repetition.decide if plan.repetition else decide
         self._forecaster = Forecaster()
+        self._garbage = Garbage()
         self._encoder = encoder(plan.space.ranges)
         self._began = clock()
         self._journal = Journal(database, lease, self._consumed, saved=search.seconds)
@@ -119,7 +116,7 @@ class Controller:
             Obstacle: Checkpoints cannot be written, or no trainer lives long enough; everything up to then is kept.
         """
         heartbeat = Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop)
-        with heartbeat:
+        with heartbeat, self._garbage:
             try:
                 self._loop()
             except KeyboardInterrupt:
@@ -164,6 +161,8 @@ class Controller:
                     self._executor.stop()
                 if self._is_overdue():
                     self._executor.abandon()
+                self._proposals.prepare()
+                self._garbage.look()
                 self._waiting(list(self._running))
             elif self._is_ending():
                 return

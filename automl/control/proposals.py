@@ -1,9 +1,10 @@
 """What to try next: the defaults of each family, what earlier searches found, then draws of several kinds."""
 
 import itertools
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from operator import attrgetter, is_
 from random import Random
 
 from automl.control.draws import Evenly, Near
@@ -21,6 +22,8 @@ TURNED = 1.5
 """Dials in which a neighbour differs, in the middle."""
 RECIPES, SAMPLED, NEIGHBOURS, RANDOM = 6, 2, 32, 64
 """Configurations of each kind to choose among."""
+
+SCORE, CONFIGURATION = attrgetter("score"), attrgetter("configuration")
 
 
 @dataclass(frozen=True)
@@ -61,24 +64,32 @@ class Proposals:
         self._admissible = admissible
         self.earlier = earlier
         self._proposed: tuple[object, list[Proposal]] = (None, [])
+        self._ahead: Callable[[], None] = _nothing
         self._standings = Standings()
         self._sampler = Sampler(space, seed, admissible)
         self._seen: list[Seq2Seq] = []
         self._known: set[Seq2Seq] = set()
         self._defaults = space.defaults()
+        self._recipes = lru_cache(maxsize=1)(lambda best: space.around(best, RECIPE))
 
     def propose(self, tried: Sequence[Tried]) -> list[Proposal]:
         """Return different configurations to choose among; none if no admissible one can be found.
 
         None of them has been tried, unless the space has no other.
         """
-        scored = [t for t in tried if t.score is not None]
-        places = self._standings.ordered([t.score for t in scored if t.score is not None])
+        scores = list(map(SCORE, tried))
+        scored = list(itertools.compress(tried, scores))
+        places = self._standings.ordered(list(filter(None, scores)))
         best = [scored[place].configuration for place in places[:BEST]]
         key = (len(tried), *best)
         if self._proposed[0] != key:
             self._proposed = (key, self._choose(tried, best, places))
         return self._proposed[1]
+
+    def prepare(self) -> None:
+        """Do ahead what the choice after the next trial would need; to be called when nobody waits."""
+        ahead, self._ahead = self._ahead, _nothing
+        ahead()
 
     def _choose(self, tried: Sequence[Tried], best: Sequence[Seq2Seq], places: Sequence[int]) -> list[Proposal]:
         known = self._known_from(tried)
@@ -115,8 +126,7 @@ class Proposals:
 
     def _known_from(self, tried: Sequence[Tried]) -> set[Seq2Seq]:
         """Return what was tried; only what is new is looked at, since there may be very many."""
-        begun = [t.configuration for t in tried[: len(self._seen)]]
-        if not all(map(operator.is_, begun, self._seen)) or len(begun) < len(self._seen):
+        if len(tried) < len(self._seen) or not all(map(is_, map(CONFIGURATION, tried), self._seen)):
             self._seen, self._known = [], set()
         new = [t.configuration for t in tried[len(self._seen) :]]
         self._seen += new
@@ -137,11 +147,12 @@ class Proposals:
         """Yield each kind of draw: its name, how many are wanted, and a source of them."""
         draw = Random(derived_seed(self._seed, len(tried)))  # noqa: S311
         if best:
-            recipes = self._space.around(best[0], RECIPE)
+            recipes = self._recipes(best[0])
             yield "recipe", RECIPES, (recipes.sample(Evenly(draw)) for _ in itertools.count())
         if not wide:
             return
         if best:
+            self._ahead = partial(self._sampler.prepare, tried, self._known, places)
             yield "sampler", SAMPLED, self._sampler.draws(tried, self._known, places)
             yield "neighbour", NEIGHBOURS, self._neighbours(best, draw)
         yield "random", RANDOM, (self._space.sample(Evenly(draw)) for _ in itertools.count())
@@ -151,3 +162,6 @@ class Proposals:
         while True:
             chosen = draw.choice(parameters)
             yield self._space.sample(Near(draw, chosen, rate=TURNED / max(len(chosen), TURNED)))
+
+
+def _nothing() -> None: ...

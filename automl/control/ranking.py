@@ -1,14 +1,22 @@
 """Where trials stand against each other, as proposals see them."""
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import is_not
 
 from automl.control.fronts import crowding, layers
 from search_spaces.seq2seq import Seq2Seq
 
 MOST_ROWS = 300
 """Trials that a sampler learns from."""
+MANY = 16
+"""Where one score in so many has changed, all are sorted anew."""
+
+Rank = tuple[tuple[float, ...], int]
+"""What sorts a score, and its place, which sorts equal ones."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class Standings:
 
     def __init__(self) -> None:
         self._scores: list[Score] = []
-        self._ranks: list[tuple[float, ...]] = []
+        self._ranks: list[Rank] = []
+        self._sorted: list[Rank] = []
         self._places: list[int] = []
 
     def ordered(self, scores: Sequence[Score]) -> list[int]:
@@ -79,16 +88,31 @@ class Standings:
         if any(score.others for score in scores[:1]):
             return ordered(scores)
         kept = min(len(scores), len(self._scores))
-        changed = [place for place in range(kept) if scores[place] is not self._scores[place]]
-        self._places = [place for place in self._places if place < kept]
-        self._places += range(kept, len(scores))
-        del self._ranks[kept:]
-        self._ranks += [()] * (len(scores) - kept)
-        for place in (*changed, *range(kept, len(scores))):
-            self._ranks[place] = (*scores[place].rank, place)
+        changed = list(compress(range(kept), map(is_not, scores, self._scores)))
+        gone, new = [*changed, *range(kept, len(self._scores))], [*changed, *range(kept, len(scores))]
+        if len(gone) + len(new) > len(scores) // MANY:
+            self._sort(scores)
+        else:
+            self._move(gone, {place: scores[place].rank for place in new})
         self._scores = list(scores)
-        self._places.sort(key=self._ranks.__getitem__)
         return list(self._places)
+
+    def _sort(self, scores: Sequence[Score]) -> None:
+        self._ranks = [(score.rank, place) for place, score in enumerate(scores)]
+        self._sorted = sorted(self._ranks)
+        self._places = [place for _, place in self._sorted]
+
+    def _move(self, gone: Sequence[int], new: Mapping[int, tuple[float, ...]]) -> None:
+        """Take places out, and put others, or the same, where they stand now."""
+        for place in gone:
+            at = bisect_left(self._sorted, self._ranks[place])
+            del self._sorted[at], self._places[at]
+        del self._ranks[len(self._ranks) - sum(place not in new for place in gone) :]
+        for place, rank in new.items():
+            self._ranks[place : place + 1] = [(rank, place)]
+            at = bisect_left(self._sorted, (rank, place))
+            self._sorted.insert(at, (rank, place))
+            self._places.insert(at, place)
 
 
 def informative(scores: Sequence[Score], places: Sequence[int] | None = None) -> dict[int, int]:

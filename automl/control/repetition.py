@@ -42,6 +42,9 @@ class Repetition:
         """Return the configuration of the next trial."""
         return [Proposal(self.of(len(tried)).configuration, "repetition")]
 
+    def prepare(self) -> None:
+        """Do nothing ahead: what is next is known."""
+
     def of(self, number: int) -> Finalist:
         """Return the finalist that a trial repeats."""
         return self.finalists[number % len(self.finalists)]

@@ -34,7 +34,9 @@ ASKS = 4
 RENEWAL = 32
 """The study is rebuilt when more by one part in so many have been tried."""
 LASTING = 8
-"""Where a study lasts for so many trials, Optuna is asked once for a choice at most, and not for the first one."""
+"""Where a study lasts for so many trials, Optuna is asked once for a choice at most, and ahead where there is time."""
+READY = 3
+"""So many draws are ready then for the next choices."""
 
 
 class Sampler:
@@ -65,22 +67,28 @@ class Sampler:
         """
         for place in range(max(len(tried) - ASKS, 0), len(tried)):
             self._rows.dials(tried, place)  # so that a rebuilding finds most of them worked out
-        is_new = self._study is None or len(tried) not in self._span
-        if is_new:
+        if self._study is None or len(tried) not in self._span:
             self._rebuild(tried, places)
         self._drawn = [configuration for configuration in self._drawn if configuration not in known]
         self._older = [configuration for configuration in self._older if configuration not in known]
-        yield from list(self._drawn)
-        once = 0 if is_new and self._older else 1
-        yield from self._ask(once if len(self._span) >= LASTING else ASKS)
-        yield from list(self._older)
+        yield from [*self._drawn, *self._older]
+        yield from self._ask(1 if _lasts(len(tried)) else ASKS)
+
+    def prepare(self, tried: Sequence[Tried], known: Container[Seq2Seq], places: Sequence[int] | None) -> None:
+        """Do ahead one thing that the choice after the next trial would need: rebuild the study, or ask it."""
+        if not _lasts(len(tried)):
+            return
+        if len(tried) + 1 not in self._span:
+            self._rebuild(tried, places)
+        elif sum(configuration not in known for configuration in self._drawn) < READY:
+            list(self._ask(1))
 
     def _rebuild(self, tried: Sequence[Tried], places: Sequence[int] | None) -> None:
         """Begin a new study; what is left of the one before stands in, so that no one answer takes the whole time."""
         with quiet():
             self._study = study_of(self._rows, tried, derived_seed(self.seed, len(tried)), places)
         self._span = range(len(tried), len(tried) + max(1, len(tried) // RENEWAL))
-        self._older = self._drawn if len(self._span) >= LASTING else []
+        self._older = self._drawn if _lasts(len(tried)) else []
         self._drawn = []
 
     def _ask(self, times: int) -> Iterator[Seq2Seq]:
@@ -99,6 +107,11 @@ class Sampler:
         configuration = self._space.sample(trial)
         study.tell(trial, state=TrialState.FAIL)
         return configuration
+
+
+def _lasts(trials: int) -> bool:
+    """Whether a study of so many trials is kept for many more."""
+    return trials // RENEWAL >= LASTING
 
 
 def derived_seed(seed: int, number: int) -> int:

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from statistics import median
 
 import numpy as np
@@ -39,6 +40,7 @@ class Tally:
         self._after_a_look: deque[float] = deque(maxlen=RECENT)
         self._orphans: dict[int, Trial] = {}
         self._changed: dict[int, Trial] = {}
+        self._standing: tuple[float, ...] = ()
         self.best: tuple[Trial, SegmentRow] | None = None
         for trial in trials:
             self.note(trial)
@@ -55,15 +57,20 @@ class Tally:
         if trial.is_orphan:
             self._orphans[number] = trial
         self._changed[number] = trial
-        new = trial.segments[self._counted.get(number, 0) :]
-        self._counted[number] = len(trial.segments)
+        counted = self._counted.get(number, 0)
+        if len(trial.segments) != counted:
+            self._counted[number] = len(trial.segments)
+            self._measure(trial, trial.segments[counted:])
+
+    def _measure(self, trial: Trial, new: Sequence[SegmentRow]) -> None:
         for segment in new:
             after = self._after if self._criteria.is_measured(segment.scores) else self._after_a_look
             after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
-        candidates = [(trial, segment) for segment in new if self._criteria.allows(segment.scores)]
-        if candidates:
-            candidates += [self.best] if self.best else []
-            self.best = min(candidates, key=lambda pair: self._criteria.standing(pair[1].scores))
+        standings = [(self._criteria.standing(s.scores), s) for s in new if self._criteria.allows(s.scores)]
+        if standings:
+            standing, segment = min(standings, key=itemgetter(0))
+            if self.best is None or standing <= self._standing:
+                self.best, self._standing = (trial, segment), standing
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -1,14 +1,21 @@
 """Tells those who watch a search how it stands: its caller a few times a second, Optuna's study twice a minute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from automl.control.journal import Journal
 from automl.control.mirror import ContainedMirror
 from automl.control.outcome import Progress
 from automl.control.tally import Tally
+from automl.segments import Result
 
 MIRROR_SECONDS = 30.0
 PROGRESS_SECONDS = 0.25
+
+
+def wait_briefly(futures: Collection[Future[Result]]) -> None:
+    """Wait until a future is done, or long enough that people want to see something."""
+    wait(futures, timeout=PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
 
 
 class Watchers:

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from automl.control.draws import Evenly
 from automl.control.ranking import Score, Tried
-from automl.control.sampler import ASKS, LASTING, RENEWAL, STARTUP_TRIALS, Rows, Sampler, groups, study_of
+from automl.control.sampler import ASKS, LASTING, READY, RENEWAL, STARTUP_TRIALS, Rows, Sampler, groups, study_of
 from search_spaces.spaces import space
 from storage.studies import quiet
 
@@ -65,15 +65,22 @@ def test_after_some_more_trials_draws_are_made_anew():
     assert next(sampler.draws(trials, set())) not in first
 
 
-def test_draws_of_the_study_before_stand_in_until_a_lasting_one_has_made_its_own():
-    trials = measured((LASTING + 1) * RENEWAL)
-    sampler, count = Sampler(SPACE, 0, everything), LASTING * RENEWAL
-    before = list(islice(sampler.draws(trials[:count], set()), 2))
-    first, second, third = (list(islice(sampler.draws(trials[: count + LASTING + n], set()), 2)) for n in range(3))
-    assert first == before
-    assert second[1:] == before[:1]
-    assert third[:1] == second[:1]
-    assert not set(third) & set(before)
+def test_draws_of_the_study_before_stand_in_until_a_lasting_one_was_asked_ahead():
+    trials, count = measured((LASTING + 1) * RENEWAL), LASTING * RENEWAL
+    sampler = Sampler(SPACE, 0, everything)
+    before = next(sampler.draws(trials[:count], set()))
+    for begun, stands_in in ((LASTING - 1, True), (LASTING, False)):
+        sampler.prepare(trials[: count + begun], set(), None)
+        assert (next(sampler.draws(trials[: count + begun + 1], set())) == before) is stands_in
+
+
+def test_draws_are_made_ahead_until_enough_are_ready():
+    asked, trials = [], measured(LASTING * RENEWAL)
+    sampler = Sampler(SPACE, 0, lambda configuration: not asked.append(configuration))
+    for _ in range(READY + 3):
+        sampler.prepare(trials, set(), None)
+    assert len(asked) == READY
+    assert list(islice(sampler.draws(trials, set()), READY)) == asked
 
 
 def test_what_is_not_admissible_is_not_kept():
