@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from storage.accounts import ACCOUNTS, Account
+from storage.accounts import ACCOUNTS, Account, AccountRow
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_clock
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
@@ -322,12 +322,12 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
             return False
         if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
-        account_id = search.account_id
-        before = 0.0 if account_id is None else _computed(transaction.session, account_id)
+        before = None if search.account_id is None else _computed(transaction.session, search.account_id)
         transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
-        if account_id is not None:
-            gone = before - _computed(transaction.session, account_id)
-            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
+        after = None if before is None else _computed(transaction.session, before[0].id)
+        if before is not None and after is not None:
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == before[0].id)
+            gone = before[1] - after[1]
             transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
         return True
 
@@ -336,26 +336,37 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
 
 def computed_seconds(database: Database, account_id: int) -> float:
     """Seconds that the searches of an account have consumed, those that were deleted among them."""
+    found = account_computed(database, account_id)
+    return 0.0 if found is None else found[1]
+
+
+def account_computed(database: Database, account_id: int) -> tuple[AccountRow, float] | None:
+    """An account with its `computed_seconds`, in one look."""
     with database.read() as session:
-        return _computed(session, account_id)
+        found = _computed(session, account_id)
+        return None if found is None else (detach(AccountRow, found[0]), found[1])
 
 
-def _computed(session: Session, account_id: int) -> float:
-    """`computed_seconds` within a transaction.
+def _computed(session: Session, account_id: int) -> tuple[Account, float] | None:
+    """`account_computed` within a transaction.
 
     A search that pre-trains for another is called NAME.more and was not queued itself. As soon as the other has begun,
     its seconds are among those of the other.
     """
-    columns = select(SEARCHES.c.name, SEARCHES.c.seconds, SEARCHES.c.options.is_not(None))
-    rows = session.execute(columns.where(SEARCHES.c.account_id == account_id)).all()
-    own = {name: seconds for name, seconds, is_queued in rows if is_queued}
+    columns = select(Account, SEARCHES.c.name, SEARCHES.c.seconds, SEARCHES.c.options.is_not(None))
+    joined = columns.outerjoin(SEARCHES, SEARCHES.c.account_id == Account.id)
+    rows = session.execute(joined.where(Account.id == account_id)).all()
+    if not rows:
+        return None
+    of_searches = [(name, seconds, is_queued) for _, name, seconds, is_queued in rows if name is not None]
+    own = {name: seconds for name, seconds, is_queued in of_searches if is_queued}
     before = dict.fromkeys(own, 0.0)
-    for name, seconds, is_queued in rows:
+    for name, seconds, is_queued in of_searches:
         if not is_queued:
             whose = name.rpartition(".")[0]
             before[whose] = before.get(whose, 0.0) + seconds
-    deleted = session.scalar(select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)) or 0.0
-    return float(deleted + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items()))
+    account: Account = rows[0][0]
+    return account, account.spent_seconds + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items())
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()
