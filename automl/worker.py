@@ -23,7 +23,8 @@ from storage import objects
 from storage.database import Database, StorageError, open_database
 from storage.events import append_event
 from storage.leases import Lease, LeaseLost, current_owner
-from storage.searches import SearchRow, account_computed, claim_next, release, update_search
+from storage.searches import SearchRow, claim_next, release, update_search
+from storage.spending import account_computed
 from storage.wishes import Wish, ask, forget_wish, wish_of
 from storage.workers import forget_worker, see_worker
 

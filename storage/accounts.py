@@ -35,7 +35,7 @@ class AccountRow:
 
     Attributes:
         quotas: What it may use, where that is not what all may.
-        spent_seconds: What searches have computed that were deleted; `storage.searches.account_computed` counts all.
+        spent_seconds: What searches have computed that were deleted; `storage.spending` counts all.
     """
 
     id: int

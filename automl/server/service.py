@@ -1,6 +1,5 @@
 """The service behind API and pages: what both do, said once."""
 
-import hashlib
 import io
 import json
 import re
@@ -8,6 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -24,16 +24,17 @@ from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options
 from automl.server.access import Caller, own_search
-from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken
+from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken, spoken_of
 from automl.server.documents import UPLOAD, Example, ExportDocument, Proposal
 from automl.server.exports import Exports
 from automl.server.feed import Feed
+from automl.server.idempotency import request_digest
 from automl.server.keyring import Keyring
 from automl.server.library import Library, reads_images, state_of
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
-from automl.server.quotas import OPEN_STATES, Quotas
+from automl.server.quotas import Quotas
 from automl.server.rows import Rows
 from automl.server.turns import Turns
 from automl.server.upkeep import Upkeep
@@ -44,12 +45,13 @@ from automl.tasks.draft import proposal
 from storage import objects
 from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
+from storage.leases import LeaseHeld
 from storage.searches import (
+    OPEN_STATES,
     SearchRow,
     delete_search,
     get_search,
     list_searches,
-    queue_search,
     set_options,
     withdraw_search,
 )
@@ -137,7 +139,7 @@ class Service:
         try:
             proposed = proposal(name_for(rows["train"].name), {split: each.path for split, each in found.items()})
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         document = proposed.to_mapping()
         document["data"] = {**document["data"], **named}
         profile = proposed.seen.to_mapping()
@@ -162,7 +164,7 @@ class Service:
         try:
             return document_from_mapping(mapping, Path()), found
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
 
     def _upload_named(self, caller: Caller, key: str, upload: str) -> UploadRow:
         if not re.fullmatch(UPLOAD, upload):
@@ -188,7 +190,7 @@ class Service:
             space = space_of(document)
             check_objective(document, space)
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         return document, len(space.ranges)
 
     def submit(self, caller: Caller, task: TaskDocument, workers: int | None = None) -> SearchRow:
@@ -208,13 +210,12 @@ class Service:
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
-            submit(document, options, caller.account.id, packed)
+            submit(document, options, caller.account.id, packed, partial(self.quotas.queue, caller))
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         row = get_search(self.database, document.name)
         if row is None or row.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
-        forget_wish(self.database, row.id)
         self.rows.forget()
         return row
 
@@ -257,8 +258,7 @@ class Service:
         if state not in ("paused", "interrupted", "failed") or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
         self.quotas.check_search(caller, but=row.name)
-        forget_wish(self.database, row.id)
-        queue_search(self.database, row.name)
+        self.quotas.queue(caller, row.name)
         self.rows.forget()
 
     def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
@@ -277,13 +277,14 @@ class Service:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         options = replace(before, budget=wanted).to_mapping()
         self.quotas.check_search(caller, but=row.name)
-        ask(self.database, row.id, "restart")
-        set_options(self.database, row.id, options)
+        try:
+            self.quotas.queue(caller, row.name, options)
+        except LeaseHeld:
+            ask(self.database, row.id, "restart")
+            set_options(self.database, row.id, options)
+            with suppress(LeaseHeld):  # whoever holds it hears that, unless it has come to its end meanwhile
+                self.quotas.queue(caller, row.name)
         self.rows.forget()
-        now = get_search(self.database, row.name)
-        if now is not None and not now.held:
-            forget_wish(self.database, row.id)
-            queue_search(self.database, row.name)
 
     def delete(self, row: SearchRow, *, purge: bool) -> None:
         """Delete a search; with `purge` also its checkpoints, its data, and what was made of these on this machine.
@@ -489,12 +490,3 @@ class Service:
                     rmtree(copy, ignore_errors=True)
                 else:
                     copy.unlink(missing_ok=True)
-
-
-def request_digest(*parts: str) -> str:
-    """Return what tells one request from another with the same idempotency key."""
-    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def _spoken(error: InputError, found: Mapping[str, Located]) -> Problem:
-    return spoken(error, [path for each in found.values() for path in each.spoken_of])

@@ -79,3 +79,20 @@ def test_an_upload_that_comes_second_keeps_no_bytes(place, monkeypatch):
     ]
     assert statuses == [201, 403]
     assert [path.read_text() for path in place.options.checkpoints.rglob("*") if path.is_file()] == ["a\tfirst"]
+
+
+def test_a_search_that_comes_second_is_refused_and_nothing_of_it_stays(place, monkeypatch):
+    ada = place.person()
+    allow(place, searches=1)
+    monkeypatch.setattr("automl.server.quotas.Quotas.check_search", lambda *_, **__: None)  # as before the first came
+    place.submit(ada)
+    more = {"task": place.task(place.upload(ada), "more")}
+    refused = ada.post("/v1/searches", json=more)
+    assert (refused.status_code, refused.json()["detail"].partition(" ")[0]) == (403, "1")
+    assert [each["search"] for each in ada.get("/v1/searches").json()["items"]] == ["words"]
+    assert ada.post("/v1/searches/words/pause").json()["state"] == "paused"
+    assert ada.post("/v1/searches", json=more).status_code == 202
+    before = ada.get("/v1/searches/words").json()
+    assert ada.post("/v1/searches/words/resume").status_code == 403
+    assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
+    assert ada.get("/v1/searches/words").json() == before
