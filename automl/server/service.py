@@ -36,6 +36,7 @@ from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
 from automl.server.quotas import Quotas
 from automl.server.rows import Rows
+from automl.server.sweeping import sweep
 from automl.server.turns import Turns
 from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
@@ -43,7 +44,7 @@ from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
 from automl.tasks.draft import proposal
 from storage import objects
-from storage.checkpoints import forget_unreferenced, referenced
+from storage.checkpoints import referenced
 from storage.database import Database
 from storage.leases import LeaseHeld
 from storage.searches import (
@@ -56,7 +57,7 @@ from storage.searches import (
     withdraw_search,
 )
 from storage.studies import delete_study
-from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
+from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes, use_upload
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 SAMPLES = 8
@@ -105,7 +106,7 @@ class Service:
         digest = objects.write(private_place(self.options.checkpoints), data)
         row = add_upload(self.database, account, name_of_file(name), digest, len(data), most)
         if row is None:  # others came first
-            self._sweep({digest})
+            sweep(self.options, self.database, {digest})
             raise self.quotas.full(caller)
         objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
         return row
@@ -121,16 +122,27 @@ class Service:
             raise not_found(upload_id)
         return row
 
+    def use_upload(self, caller: Caller, upload_id: str) -> UploadRow:
+        """Return an upload of the caller of which something is made now: it is kept for a while from then on.
+
+        Raises:
+            Problem: There is none (404).
+        """
+        row = self.own_upload(caller, upload_id)
+        if not use_upload(self.database, row.id):
+            raise not_found(upload_id)
+        return row
+
     def forget_upload(self, row: UploadRow) -> None:
         """Delete an upload; its bytes go as soon as no search needs them."""
         delete_upload(self.database, row.id)
-        self._sweep({row.digest})
+        sweep(self.options, self.database, {row.digest})
 
     # Tasks
 
     def propose(self, caller: Caller, splits: Mapping[str, str]) -> Proposal:
         """Look at uploads and propose the document that fits them, as `automl init` does."""
-        rows = {split: self.own_upload(caller, upload) for split, upload in splits.items()}
+        rows = {split: self.use_upload(caller, upload) for split, upload in splits.items()}
         if len(rows) == 1:
             found = self.datasets.splits(rows["train"])
         else:
@@ -169,14 +181,14 @@ class Service:
     def _upload_named(self, caller: Caller, key: str, upload: str) -> UploadRow:
         if not re.fullmatch(UPLOAD, upload):
             raise Problem(422, f"{key} must be the id of an upload, such as upload-1")
-        return self.own_upload(caller, upload)
+        return self.use_upload(caller, upload)
 
     def _begun(self, caller: Caller, name: str, said: str) -> Located:
         """Return what a pre-training begins with: an uploaded text or bundle, or the winner of a finished search."""
         if name != "from":
             return Located(self.datasets.file_of(self._upload_named(caller, f"[pretraining] {name}", said)))
         if re.fullmatch(UPLOAD, said):
-            return self.datasets.bundle(self.own_upload(caller, said))
+            return self.datasets.bundle(self.use_upload(caller, said))
         row = own_search(self, caller, said)
         if self.state(row) != "finished":
             raise Problem(409, f"search {row.name!r} is {self.state(row)}; begin from one that is finished")
@@ -303,7 +315,7 @@ class Service:
         with suppress(Exception):  # the mirror is for other tools
             delete_study(self.database.url, row.name)
         if purge:
-            self._sweep(digests)
+            sweep(self.options, self.database, digests)
             for served in (self.options.cache / "served").glob(f"{row.id}-*"):
                 rmtree(served, ignore_errors=True)
             if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
@@ -478,15 +490,3 @@ class Service:
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
         return [source.encode("utf-8", "replace").decode() for source in sources]
-
-    def _sweep(self, digests: set[str]) -> None:
-        gone = digests - referenced(self.database)
-        objects.delete(self.options.checkpoints, gone)
-        forget_unreferenced(self.database)
-        for digest in gone:
-            rmtree(self.options.cache / "uploads" / digest, ignore_errors=True)
-            for copy in (self.options.cache / "data").glob(f"{digest}*"):
-                if copy.is_dir():
-                    rmtree(copy, ignore_errors=True)
-                else:
-                    copy.unlink(missing_ok=True)
