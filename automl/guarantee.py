@@ -1,7 +1,10 @@
 """The guarantee of a private search: refused where it could not hold, settled before the first step, kept after."""
 
+import json
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,8 @@ LEARNT_FROM = ("train", "valid")
 """Files that decide what a winner is."""
 ORIGIN = ("search", "epsilon", "delta")
 """What a bundle says of each private search that it owes something to."""
+MARKS = "private_pairs"
+"""Where the summary of a private search keeps by what its pairs are known again."""
 TRIALS = 4
 """So many trials share the steps where the budget names no number and no clock decides."""
 SHARE = 0.8
@@ -139,6 +144,7 @@ def with_terms(
     lease: Lease,
     row: SearchRow,
     document: TaskDocument,
+    corpus: Corpus,
     rows: int,
     *,
     secret: bool,
@@ -147,9 +153,10 @@ def with_terms(
     """Return a search with its terms, settled once and for all when it begins.
 
     Args:
+        corpus: Its data.
         rows: Pairs of train.
         secret: Whether its key is to be drawn.
-        say: Told what is promised, and what others have spent on the same data.
+        say: Told what is promised, and what others have spent on the same pairs.
 
     Raises:
         InputError: The document's terms cannot be kept.
@@ -161,6 +168,9 @@ def with_terms(
     if SUMMARY not in summary:
         begun = terms(wish.epsilon, wish.delta, rows, wish.batch, wish.steps)
         summary[SUMMARY] = replace(begun, secret=secret).to_mapping()
+    if MARKS not in summary:
+        summary[MARKS] = marks_of(corpus)
+    if summary != row.summary:
         update_search(database, lease, summary=summary)
     found = Terms.of(summary[SUMMARY])
     if found.secret != secret:
@@ -172,16 +182,39 @@ def with_terms(
         f"private: epsilon {found.epsilon:g} at delta {found.delta:.3g} for {UNIT}; {found.steps:,} steps of about "
         f"{found.batch:,} pairs, noise multiplier {found.noise_multiplier:.4g}, {found.charged:,} steps spent"
     )
-    _say_others(database, row, say)
-    return replace(row, summary=summary)
+    agreed = replace(row, summary=summary)
+    _say_others(database, agreed, say)
+    return agreed
 
 
 def _say_others(database: Database, row: SearchRow, say: Callable[[str], None]) -> None:
-    alike = (other for other in list_searches(database) if other.data_digest == row.data_digest and other.id != row.id)
+    alike = (other for other in list_searches(database) if other.id != row.id and _are_alike(other, row))
     others = [found for other in alike if (found := terms_of(other)) is not None]
     if others:
         total = sum(other.epsilon for other in others)
-        say(f"{len(others)} other private searches saw the same data: their epsilon of {total:g} adds to this one's")
+        say(f"{len(others)} other private searches saw the same pairs: their epsilon of {total:g} adds to this one's")
+
+
+def _are_alike(one: SearchRow, other: SearchRow) -> bool:
+    """Say whether two searches saw the same pairs; one that began before it kept marks is known by all its data."""
+    marks, others = (set((row.summary or {}).get(MARKS, ())) for row in (one, other))
+    return one.data_digest == other.data_digest or not marks.isdisjoint(others)
+
+
+def marks_of(corpus: Corpus) -> list[str]:
+    """Return by what the pairs of train are known again, whatever tokens and canaries a search has.
+
+    These are the sha256 of the file, of which another part may have been held out, and one over the pairs themselves in
+    whatever order and kind of file they came.
+    """
+    planted = deque[int](maxlen=0 if corpus.canaries is None else corpus.canaries.pairs)
+    total = 0
+    for _, pair in corpus.numbered("train"):
+        digest = int(sha256(json.dumps(pair).encode()).hexdigest(), 16)
+        total += digest
+        planted.append(digest)  # they stand last
+    own = (total - sum(planted)) % 2**256
+    return [sha256(corpus.contents["train"].encode()).hexdigest(), f"{own:064x}"]
 
 
 def terms_of(row: SearchRow) -> Terms | None:
@@ -213,7 +246,7 @@ def settled(database: Database, row: SearchRow, folder: Path) -> dict[str, objec
         return {}
     if now.state in ("finished", "failed"):
         drop_key(folder, row)
-    return {SUMMARY: found.settled().to_mapping()}
+    return {SUMMARY: found.settled().to_mapping(), MARKS: (now.summary or {}).get(MARKS, [])}
 
 
 def with_privacy(plan: Plan, row: SearchRow) -> Plan:

@@ -6,9 +6,10 @@ packed.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,7 +92,11 @@ class Submission:
 
 
 def submit(
-    document: TaskDocument, options: Options, account: int | None = None, sources: Mapping[str, Packed] | None = None
+    document: TaskDocument,
+    options: Options,
+    account: int | None = None,
+    sources: Mapping[str, Packed] | None = None,
+    queue: Callable[[str, Mapping[str, Any]], object] | None = None,
 ) -> Search:
     """Queue a search, or say again how it ended where its budget is spent.
 
@@ -100,6 +105,7 @@ def submit(
         options: How it is to be run.
         account: Whose it becomes.
         sources: What of `Submission.data` is in a ZIP file already.
+        queue: Queues a search of a name to be run so, where that is not for all to do.
 
     Raises:
         InputError: The document or an option is wrong.
@@ -119,7 +125,7 @@ def submit(
         row = search_row(database, document, corpus, settings.privacy_keys, new=options.new, account=account)
         if not is_spent(row, document.limits):
             wanted = _submission(document, options, checkpoints, sources or {})
-            queue_search(database, row.name, wanted.to_mapping())
+            (queue or partial(queue_search, database))(row.name, wanted.to_mapping())
         return _described(database, document.name)
 
 

@@ -20,11 +20,11 @@ from automl.settings import Settings, private_folder
 from automl.submissions import Submission, document_of
 from automl.winners import Search
 from storage import objects
-from storage.accounts import get_account
 from storage.database import Database, StorageError, open_database
 from storage.events import append_event
 from storage.leases import Lease, LeaseLost, current_owner
-from storage.searches import SearchRow, claim_next, computed_seconds, release, update_search
+from storage.searches import SearchRow, claim_next, release, update_search
+from storage.spending import account_computed
 from storage.wishes import Wish, ask, forget_wish, wish_of
 from storage.workers import forget_worker, see_worker
 
@@ -176,9 +176,12 @@ class Wishes:
 
 def overspent(database: Database, account_id: int) -> str:
     """Say that an account has computed for as long as it may; nothing where it may go on."""
-    account = get_account(database, account_id)
-    most = None if account is None else (account.quotas or {}).get("compute_seconds")
-    if account is None or most is None or computed_seconds(database, account_id) < most:
+    found = account_computed(database, account_id)
+    if found is None:
+        return ""
+    account, seconds = found
+    most = (account.quotas or {}).get("compute_seconds")
+    if most is None or seconds < most:
         return ""
     return f"account {account.name!r} has spent its {most:,.0f} s of computing; it can go on when it is given more"
 

@@ -35,7 +35,7 @@ class AccountRow:
 
     Attributes:
         quotas: What it may use, where that is not what all may.
-        spent_seconds: What searches have computed that were deleted; `storage.searches.computed_seconds` counts all.
+        spent_seconds: What searches have computed that were deleted; `storage.spending` counts all.
     """
 
     id: int
@@ -70,13 +70,6 @@ def find_account(database: Database, name: str) -> AccountRow | None:
     """The account of that name."""
     with database.read() as session:
         account = session.scalar(select(Account).where(Account.name == name))
-        return None if account is None else detach(AccountRow, account)
-
-
-def get_account(database: Database, account_id: int) -> AccountRow | None:
-    """The account of that id."""
-    with database.read() as session:
-        account = session.get(Account, account_id)
         return None if account is None else detach(AccountRow, account)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import (
     BigInteger,
@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.accounts import ACCOUNTS, Account
 from storage.database import Database, StorageError, Transaction
@@ -29,6 +29,9 @@ from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_c
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
 
 SearchState = Literal["queued", "running", "finished", "interrupted", "failed"]
+
+OPEN_STATES: tuple[SearchState, ...] = ("queued", "running")
+"""Of searches that wait or run, or did when their process was lost."""
 
 BLAMELESS_TAKEOVERS = 2
 """From the next loss in a row on, the trials that were in flight are held to be what kills their holder."""
@@ -117,6 +120,13 @@ class SearchRow:
     held: bool
 
 
+class Quota(NamedTuple):
+    """How many searches of an account may wait or run at a time."""
+
+    account_id: int
+    searches: int
+
+
 class SearchFields(TypedDict, total=False):
     """What `update_search` can set."""
 
@@ -200,29 +210,51 @@ def claim(database: Database, name: str, owner: str, seconds: float) -> Lease:
     return database.transact(work)
 
 
-def queue_search(database: Database, name: str, options: Mapping[str, Any] | None = None) -> None:
-    """Let any worker run a search that nobody holds, the one that waits longest first.
+def queue_search(
+    database: Database, name: str, options: Mapping[str, Any] | None = None, quota: Quota | None = None
+) -> bool:
+    """Let any worker run a search that nobody holds, the one that waits longest first; what was asked of it is done.
 
     Args:
         options: How it is to be run; none leaves them as they were.
+        quota: Of several searches at once those are queued that come first.
+
+    Returns:
+        Whether it is queued; where it would be too many it is not, and is gone if it was made to be queued now.
 
     Raises:
         LeaseHeld: A live process holds it.
         StorageError: There is no search of that name.
     """
+    from storage.wishes import drop_wish
 
-    def work(transaction: Transaction) -> None:
+    def work(transaction: Transaction) -> bool:
         search = transaction.session.scalar(_named(name).with_for_update())
         if search is None:
             raise StorageError(f"database {database.place} has no search {name!r}")
-        if _is_held(search, read_clock(transaction.connection)):
+        now = read_clock(transaction.connection)
+        if _is_held(search, now):
             raise LeaseHeld(name, str(search.owner))
+        if quota is not None and _open_beside(transaction, search.id, quota.account_id, now) >= quota.searches:
+            if search.options is None and search.epoch == 0:
+                transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
+            return False
         search.owner = search.lease_until = search.lease_boot = None
         search.state, search.detached, search.takeovers, search.updated = "queued", True, 0, utc_now()
         if options is not None:
             search.options = dict(options)
+        drop_wish(transaction, search.id)
+        return True
 
-    database.transact(work)
+    return database.transact(work)
+
+
+def _open_beside(transaction: Transaction, search_id: int, account_id: int, now: Instant) -> int:
+    """How many other searches of an account wait or run, which is so until the transaction ends."""
+    transaction.session.execute(select(Account.id).where(Account.id == account_id).with_for_update())
+    others = select(Search).where(Search.account_id == account_id, Search.id != search_id)
+    found = transaction.session.scalars(others.where(Search.state.in_(OPEN_STATES)))
+    return len([search for search in found if search.detached or _is_held(search, now)])
 
 
 def set_options(database: Database, search_id: int, options: Mapping[str, Any]) -> None:
@@ -236,7 +268,7 @@ def withdraw_search(database: Database, name: str) -> bool:
 
     def work(transaction: Transaction) -> bool:
         search = transaction.session.scalar(_named(name).with_for_update())
-        if search is None or search.state not in ("queued", "running"):
+        if search is None or search.state not in OPEN_STATES:
             return False
         if _is_held(search, read_clock(transaction.connection)):
             return False
@@ -254,7 +286,7 @@ def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRo
 
     def work(transaction: Transaction) -> tuple[SearchRow, Lease] | None:
         now = read_clock(transaction.connection)
-        open_ = SEARCHES.c.state.in_(("queued", "running"))
+        open_ = SEARCHES.c.state.in_(OPEN_STATES)
         waiting = select(SEARCHES.c.id).where(SEARCHES.c.detached, open_).order_by(SEARCHES.c.updated, SEARCHES.c.id)
         for number in transaction.connection.scalars(waiting).all():
             one = select(Search).where(Search.id == number, open_).with_for_update(skip_locked=True)
@@ -315,6 +347,7 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
     Raises:
         LeaseHeld: A live process other than `owner` holds it.
     """
+    from storage.spending import computed
 
     def work(transaction: Transaction) -> bool:
         search = transaction.session.scalar(_named(name).with_for_update())
@@ -322,40 +355,16 @@ def delete_search(database: Database, name: str, owner: str | None = None) -> bo
             return False
         if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
             raise LeaseHeld(name, str(search.owner))
-        account_id = search.account_id
-        before = 0.0 if account_id is None else _computed(transaction.session, account_id)
+        before = None if search.account_id is None else computed(transaction.session, search.account_id)
         transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
-        if account_id is not None:
-            gone = before - _computed(transaction.session, account_id)
-            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == account_id)
+        after = None if before is None else computed(transaction.session, before[0].id)
+        if before is not None and after is not None:
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == before[0].id)
+            gone = before[1] - after[1]
             transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
         return True
 
     return database.transact(work)
-
-
-def computed_seconds(database: Database, account_id: int) -> float:
-    """Seconds that the searches of an account have consumed, those that were deleted among them."""
-    with database.read() as session:
-        return _computed(session, account_id)
-
-
-def _computed(session: Session, account_id: int) -> float:
-    """`computed_seconds` within a transaction.
-
-    A search that pre-trains for another is called NAME.more and was not queued itself. As soon as the other has begun,
-    its seconds are among those of the other.
-    """
-    columns = select(SEARCHES.c.name, SEARCHES.c.seconds, SEARCHES.c.options.is_not(None))
-    rows = session.execute(columns.where(SEARCHES.c.account_id == account_id)).all()
-    own = {name: seconds for name, seconds, is_queued in rows if is_queued}
-    before = dict.fromkeys(own, 0.0)
-    for name, seconds, is_queued in rows:
-        if not is_queued:
-            whose = name.rpartition(".")[0]
-            before[whose] = before.get(whose, 0.0) + seconds
-    deleted = session.scalar(select(ACCOUNTS.c.spent_seconds).where(ACCOUNTS.c.id == account_id)) or 0.0
-    return float(deleted + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items()))
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Select, String, delete, func, select
+from sqlalchemy import BigInteger, ForeignKey, Select, String, bindparam, delete, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.accounts import Account
 from storage.database import Database, Transaction
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, detach, utc_now
+from storage.searches import SEARCHES
 
 
 class Upload(Base):
@@ -23,6 +24,7 @@ class Upload(Base):
     digest: Mapped[str] = mapped_column(String(64))
     bytes: Mapped[int] = mapped_column(BigInteger)
     created: Mapped[datetime]
+    used: Mapped[datetime | None]
 
 
 UPLOADS = Upload.rows()
@@ -30,7 +32,12 @@ UPLOADS = Upload.rows()
 
 @dataclass(frozen=True)
 class UploadRow:
-    """An upload as it was when read; `name` is what its owner called the file."""
+    """An upload as it was when read.
+
+    Attributes:
+        name: What its owner called the file.
+        used: When something was last made of it, if that has happened since it came.
+    """
 
     id: int
     account_id: int
@@ -38,6 +45,7 @@ class UploadRow:
     digest: str
     bytes: int
     created: datetime
+    used: datetime | None
 
 
 def add_upload(
@@ -93,6 +101,32 @@ def uploaded_digests(database: Database, account_id: int) -> set[str]:
     """Digests of all that an account has uploaded."""
     with database.read() as session:
         return set(session.scalars(select(Upload.digest).where(Upload.account_id == account_id)))
+
+
+def use_upload(database: Database, upload_id: int) -> bool:
+    """Note that something is made of an upload now; False if there is none."""
+    statement = update(UPLOADS).where(UPLOADS.c.id == upload_id).values(used=utc_now())
+    return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount > 0)
+
+
+def forget_unused(database: Database, before: datetime) -> set[str]:
+    """Forget the uploads that came before a moment, were not used since, and whose bytes no search was queued with.
+
+    Returns:
+        Digests of these, to which others may still point.
+    """
+    stale = func.coalesce(UPLOADS.c.used, UPLOADS.c.created) < bindparam("before", before, UPLOADS.c.created.type)
+
+    def work(transaction: Transaction) -> set[str]:
+        queued = transaction.connection.scalars(select(SEARCHES.c.options).where(SEARCHES.c.options.is_not(None)))
+        carried = {file[0] for options in queued for file in (options.get("data") or {}).values()}
+        found = transaction.connection.execute(select(UPLOADS.c.id, UPLOADS.c.digest).where(stale)).all()
+        unused = {number: digest for number, digest in found if digest not in carried}
+        for number in unused:  # one at a time: whoever uses it meanwhile keeps it
+            transaction.connection.execute(delete(UPLOADS).where(UPLOADS.c.id == number, stale))
+        return set(unused.values())
+
+    return database.transact(work)
 
 
 def delete_upload(database: Database, upload_id: int) -> bool:

@@ -54,5 +54,9 @@ def list_wishes(database: Database) -> dict[int, Wish]:
 
 def forget_wish(database: Database, search_id: int) -> None:
     """Ask nothing of a search any more."""
-    statement = delete(WISHES).where(WISHES.c.search_id == search_id)
-    database.transact(lambda transaction: transaction.connection.execute(statement))
+    database.transact(lambda transaction: drop_wish(transaction, search_id))
+
+
+def drop_wish(transaction: Transaction, search_id: int) -> None:
+    """`forget_wish` within a transaction."""
+    transaction.connection.execute(delete(WISHES).where(WISHES.c.search_id == search_id))

@@ -52,6 +52,9 @@ def serve(  # noqa: PLR0913
     keep_days: Annotated[
         float | None, typer.Option(min=1, metavar="N", help="Purge searches and uploads of accounts after N days.")
     ] = None,
+    unused_days: Annotated[
+        float, typer.Option(min=1, max=36_500, metavar="N", help="Delete uploads that no search has after N days.")
+    ] = 30.0,
     dashboard: Annotated[bool, typer.Option(help="Show optuna-dashboard to administrators, where installed.")] = True,
 ) -> int:
     """Serve searches over HTTP and in a browser: submit a task, watch it, take the model home.
@@ -74,6 +77,7 @@ def serve(  # noqa: PLR0913
         private_key=private_key,
         dashboard=dashboard,
         keep_days=keep_days,
+        unused_days=unused_days,
     )
     options.check()
     # A token is made only by who can print it: another start may have the port.

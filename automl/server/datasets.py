@@ -1,7 +1,7 @@
 """Data of tasks on this machine: the files of uploads, and what is packed in them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,6 +145,11 @@ def spoken(error: InputError, paths: Iterable[Path]) -> Problem:
     for path in paths:
         text = text.replace(str(path), path.name)
     return Problem(422, text)
+
+
+def spoken_of(error: InputError, found: Mapping[str, Located]) -> Problem:
+    """Say what is wrong with located files by their names alone."""
+    return spoken(error, [path for each in found.values() for path in each.spoken_of])
 
 
 def _located(archive: Path, base: Path, path: Path) -> Located:

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from automl.server.gauges import Gauges
 from automl.server.options import ServerOptions
-from automl.server.problems import answer
+from automl.server.problems import respond
 
 LOG = logging.getLogger("automl.server")
 MOST_CALLERS = 10_000
@@ -84,6 +85,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        scope["app"] = self._app  # as it does itself, for answers before it is reached
         call = Call(self._options, self._gauges, scope, receive, send)
         refusal = self._refusal(scope)
         try:
@@ -196,7 +198,7 @@ class Call:
         if self._status == 0:
             self.refused = None
             headers = {"Connection": "close", **({"Retry-After": "1"} if error.status == 429 else {})}
-            response = answer(error.status, str(error), headers)
+            response = respond(Request(self._scope), error.status, str(error), headers)
             await response(self._scope, self._receive, self.send)
 
     def log(self) -> None:

@@ -1,5 +1,6 @@
 """Requests that are done once however often they are sent with the same `Idempotency-Key`."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
@@ -24,6 +25,11 @@ IdempotencyKey = Annotated[
 ]
 ABANDONED = timedelta(minutes=15)
 """A request that has no answer for so long was lost with its server; the key can be used again."""
+
+
+def request_digest(*parts: str) -> str:
+    """Return what tells one request from another with the same idempotency key."""
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
 def once(database: Database, caller: Caller, key: str | None, request: str, make: Callable[[], str]) -> str:

@@ -78,6 +78,7 @@ class ServerOptions:
         certificate: File of the certificate chain, and `private_key` of its key.
         dashboard: Whether administrators see optuna-dashboard.
         keep_days: After how many days ended searches and older uploads are purged; none for never.
+        unused_days: After how many days uploads are deleted of which no search was made.
         identity: Who else says who somebody is.
     """
 
@@ -92,6 +93,7 @@ class ServerOptions:
     private_key: Path | None = None
     dashboard: bool = True
     keep_days: float | None = None
+    unused_days: float = 30.0
     limits: Limits = field(default_factory=Limits)
     identity: IdentitySettings = field(default_factory=lambda: IdentitySettings(issuer=None))
 

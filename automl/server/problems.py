@@ -86,27 +86,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _respond(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    is_page = not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
+def respond(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem as a page where somebody looks at one, and as JSON anywhere else.
+
+    Of the request it takes what its head says, and nothing of that for granted.
+    """
+    is_page = not request.scope["path"].startswith("/v1/") and "text/html" in request.headers.get("accept", "")
     if is_page and hasattr(request.app.state, "problem_page"):
         page: Response = request.app.state.problem_page(request, status, detail)
+        page.headers.update(headers or {})
         return page
     return answer(status, detail, headers)
 
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _respond(request, error.status, str(error), error.headers)
+    return respond(request, error.status, str(error), error.headers)
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _respond(request, error.status_code, str(error.detail), error.headers)
+    return respond(request, error.status_code, str(error.detail), error.headers)
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _respond(request, 422, _wrong(error.errors()[0])[:1000].encode("utf-8", "replace").decode())
+    return respond(request, 422, _wrong(error.errors()[0])[:1000].encode("utf-8", "replace").decode())
 
 
 def _wrong(error: Any) -> str:
@@ -120,16 +125,16 @@ def _wrong(error: Any) -> str:
 
 
 def _input(request: Request, error: Exception) -> Response:
-    return _respond(request, 422, str(error)[:1000].encode("utf-8", "replace").decode())
+    return respond(request, 422, str(error)[:1000].encode("utf-8", "replace").decode())
 
 
 def _storage(request: Request, error: Exception) -> Response:
     if isinstance(error, BusyError | ConnectionLost):
-        return _respond(request, 503, "the database does not answer; try again", {"Retry-After": "5"})
-    return _respond(request, 409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
+        return respond(request, 503, "the database does not answer; try again", {"Retry-After": "5"})
+    return respond(request, 409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
     where = {"place": raised_at(error), "path": request.url.path}
     LOG.error("unexpected error", extra={"kind": type(error).__name__, **where})
-    return _respond(request, 500, "an error of ours; the log says where")
+    return respond(request, 500, "an error of ours; the log says where")

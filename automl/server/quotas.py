@@ -1,9 +1,10 @@
 """What accounts use, and whether they may use more."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from automl.server.access import Caller
 from automl.server.options import Limits, ServerOptions
@@ -11,10 +12,9 @@ from automl.server.problems import Problem
 from storage import objects
 from storage.checkpoints import kept_bytes
 from storage.database import Database
-from storage.searches import SearchRow, computed_seconds, list_searches
+from storage.searches import OPEN_STATES, Quota, SearchRow, list_searches, queue_search
+from storage.spending import computed_seconds
 from storage.uploads import uploaded_bytes, uploaded_digests
-
-OPEN_STATES = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,22 @@ class Quotas:
         limits, account = self.limits(caller), caller.account.id
         mine = self._searches(account)
         if len([row for row in _open(mine) if row.name != but]) >= limits.searches:
-            raise Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
+            raise _too_many(limits)
         spent = computed_seconds(self.database, account)
         if limits.compute_seconds is not None and spent >= limits.compute_seconds:
             raise Problem(403, f"{limits.compute_seconds:,.0f} s of computing are spent; ask for more")
         if uploaded_bytes(self.database, account) + self._kept(account, mine) > limits.storage_bytes:
             raise self.full(caller)
+
+    def queue(self, caller: Caller, name: str, options: Mapping[str, Any] | None = None) -> None:
+        """Queue a search, unless others have come first since that was checked.
+
+        Raises:
+            Problem: As many wait or run as may (403).
+        """
+        limits = self.limits(caller)
+        if not queue_search(self.database, name, options, Quota(caller.account.id, limits.searches)):
+            raise _too_many(limits)
 
     def for_uploads(self, caller: Caller) -> int:
         """Return how many bytes all uploads of an account may have, beside what its searches keep."""
@@ -74,6 +84,10 @@ class Quotas:
             with suppress(FileNotFoundError):
                 total += objects.size(self.options.checkpoints, digest)
         return total + sum(_sizes(self.options.cache / "served", {str(row.id) for row in mine}))
+
+
+def _too_many(limits: Limits) -> Problem:
+    return Problem(403, f"{limits.searches} searches may wait or run at a time; pause or cancel one first")
 
 
 def _open(rows: Sequence[SearchRow]) -> list[SearchRow]:

@@ -8,6 +8,7 @@ from automl.errors import InputError
 from automl.server.feed import ENDED
 from automl.server.problems import Problem
 from automl.server.service import Service
+from automl.server.sweeping import sweep
 from storage.accounts import list_accounts
 from storage.audit import forget_entries
 from storage.database import StorageError
@@ -15,7 +16,7 @@ from storage.keys import forget_expired
 from storage.receipts import forget_receipts
 from storage.schema import utc_now
 from storage.searches import list_searches
-from storage.uploads import list_uploads
+from storage.uploads import forget_unused, list_uploads
 
 AUDIT_KEPT = timedelta(days=365)
 RECEIPTS_KEPT = timedelta(days=1)
@@ -29,10 +30,12 @@ async def keep_house(service: Service) -> None:
 
 
 def tidy(service: Service, now: datetime) -> None:
-    """Forget what is too old now; searches and uploads, too, where the service keeps them for some days only."""
+    """Forget what is too old now, and uploads of which nothing came; all of them, and searches, where it is told so."""
     forget_expired(service.database)
     forget_receipts(service.database, RECEIPTS_KEPT)
     forget_entries(service.database, AUDIT_KEPT)
+    unused = forget_unused(service.database, now - timedelta(days=service.options.unused_days))
+    sweep(service.options, service.database, unused)
     if service.options.keep_days is not None:
         purge(service, now - timedelta(days=service.options.keep_days))
 

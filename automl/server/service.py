@@ -1,6 +1,5 @@
 """The service behind API and pages: what both do, said once."""
 
-import hashlib
 import io
 import json
 import re
@@ -8,6 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -24,17 +24,19 @@ from automl.records import Record, bundle_of_trial, examples_of, sample_of
 from automl.refusals import check_objective
 from automl.searches import Options
 from automl.server.access import Caller, own_search
-from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken
+from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken, spoken_of
 from automl.server.documents import UPLOAD, Example, ExportDocument, Proposal
 from automl.server.exports import Exports
 from automl.server.feed import Feed
+from automl.server.idempotency import request_digest
 from automl.server.keyring import Keyring
 from automl.server.library import Library, reads_images, state_of
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors, Sight
 from automl.server.problems import Problem, not_found
-from automl.server.quotas import OPEN_STATES, Quotas
+from automl.server.quotas import Quotas
 from automl.server.rows import Rows
+from automl.server.sweeping import sweep
 from automl.server.turns import Turns
 from automl.server.upkeep import Upkeep
 from automl.settings import Settings, private_folder, private_place
@@ -42,19 +44,20 @@ from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
 from automl.tasks.draft import proposal
 from storage import objects
-from storage.checkpoints import forget_unreferenced, referenced
+from storage.checkpoints import referenced
 from storage.database import Database
+from storage.leases import LeaseHeld
 from storage.searches import (
+    OPEN_STATES,
     SearchRow,
     delete_search,
     get_search,
     list_searches,
-    queue_search,
     set_options,
     withdraw_search,
 )
 from storage.studies import delete_study
-from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes
+from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes, use_upload
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 SAMPLES = 8
@@ -103,7 +106,7 @@ class Service:
         digest = objects.write(private_place(self.options.checkpoints), data)
         row = add_upload(self.database, account, name_of_file(name), digest, len(data), most)
         if row is None:  # others came first
-            self._sweep({digest})
+            sweep(self.options, self.database, {digest})
             raise self.quotas.full(caller)
         objects.write(self.options.checkpoints, data)  # whatever was purged in between did not know of the row
         return row
@@ -119,16 +122,27 @@ class Service:
             raise not_found(upload_id)
         return row
 
+    def use_upload(self, caller: Caller, upload_id: str) -> UploadRow:
+        """Return an upload of the caller of which something is made now: it is kept for a while from then on.
+
+        Raises:
+            Problem: There is none (404).
+        """
+        row = self.own_upload(caller, upload_id)
+        if not use_upload(self.database, row.id):
+            raise not_found(upload_id)
+        return row
+
     def forget_upload(self, row: UploadRow) -> None:
         """Delete an upload; its bytes go as soon as no search needs them."""
         delete_upload(self.database, row.id)
-        self._sweep({row.digest})
+        sweep(self.options, self.database, {row.digest})
 
     # Tasks
 
     def propose(self, caller: Caller, splits: Mapping[str, str]) -> Proposal:
         """Look at uploads and propose the document that fits them, as `automl init` does."""
-        rows = {split: self.own_upload(caller, upload) for split, upload in splits.items()}
+        rows = {split: self.use_upload(caller, upload) for split, upload in splits.items()}
         if len(rows) == 1:
             found = self.datasets.splits(rows["train"])
         else:
@@ -137,7 +151,7 @@ class Service:
         try:
             proposed = proposal(name_for(rows["train"].name), {split: each.path for split, each in found.items()})
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         document = proposed.to_mapping()
         document["data"] = {**document["data"], **named}
         profile = proposed.seen.to_mapping()
@@ -162,19 +176,19 @@ class Service:
         try:
             return document_from_mapping(mapping, Path()), found
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
 
     def _upload_named(self, caller: Caller, key: str, upload: str) -> UploadRow:
         if not re.fullmatch(UPLOAD, upload):
             raise Problem(422, f"{key} must be the id of an upload, such as upload-1")
-        return self.own_upload(caller, upload)
+        return self.use_upload(caller, upload)
 
     def _begun(self, caller: Caller, name: str, said: str) -> Located:
         """Return what a pre-training begins with: an uploaded text or bundle, or the winner of a finished search."""
         if name != "from":
             return Located(self.datasets.file_of(self._upload_named(caller, f"[pretraining] {name}", said)))
         if re.fullmatch(UPLOAD, said):
-            return self.datasets.bundle(self.own_upload(caller, said))
+            return self.datasets.bundle(self.use_upload(caller, said))
         row = own_search(self, caller, said)
         if self.state(row) != "finished":
             raise Problem(409, f"search {row.name!r} is {self.state(row)}; begin from one that is finished")
@@ -188,7 +202,7 @@ class Service:
             space = space_of(document)
             check_objective(document, space)
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         return document, len(space.ranges)
 
     def submit(self, caller: Caller, task: TaskDocument, workers: int | None = None) -> SearchRow:
@@ -208,13 +222,12 @@ class Service:
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
-            submit(document, options, caller.account.id, packed)
+            submit(document, options, caller.account.id, packed, partial(self.quotas.queue, caller))
         except InputError as error:
-            raise _spoken(error, found) from None
+            raise spoken_of(error, found) from None
         row = get_search(self.database, document.name)
         if row is None or row.account_id != caller.account.id:
             raise Problem(409, f"the name {document.name!r} is taken; choose another")
-        forget_wish(self.database, row.id)
         self.rows.forget()
         return row
 
@@ -257,8 +270,7 @@ class Service:
         if state not in ("paused", "interrupted", "failed") or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
         self.quotas.check_search(caller, but=row.name)
-        forget_wish(self.database, row.id)
-        queue_search(self.database, row.name)
+        self.quotas.queue(caller, row.name)
         self.rows.forget()
 
     def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
@@ -277,13 +289,14 @@ class Service:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         options = replace(before, budget=wanted).to_mapping()
         self.quotas.check_search(caller, but=row.name)
-        ask(self.database, row.id, "restart")
-        set_options(self.database, row.id, options)
+        try:
+            self.quotas.queue(caller, row.name, options)
+        except LeaseHeld:
+            ask(self.database, row.id, "restart")
+            set_options(self.database, row.id, options)
+            with suppress(LeaseHeld):  # whoever holds it hears that, unless it has come to its end meanwhile
+                self.quotas.queue(caller, row.name)
         self.rows.forget()
-        now = get_search(self.database, row.name)
-        if now is not None and not now.held:
-            forget_wish(self.database, row.id)
-            queue_search(self.database, row.name)
 
     def delete(self, row: SearchRow, *, purge: bool) -> None:
         """Delete a search; with `purge` also its checkpoints, its data, and what was made of these on this machine.
@@ -302,7 +315,7 @@ class Service:
         with suppress(Exception):  # the mirror is for other tools
             delete_study(self.database.url, row.name)
         if purge:
-            self._sweep(digests)
+            sweep(self.options, self.database, digests)
             for served in (self.options.cache / "served").glob(f"{row.id}-*"):
                 rmtree(served, ignore_errors=True)
             if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
@@ -477,24 +490,3 @@ class Service:
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
         return [source.encode("utf-8", "replace").decode() for source in sources]
-
-    def _sweep(self, digests: set[str]) -> None:
-        gone = digests - referenced(self.database)
-        objects.delete(self.options.checkpoints, gone)
-        forget_unreferenced(self.database)
-        for digest in gone:
-            rmtree(self.options.cache / "uploads" / digest, ignore_errors=True)
-            for copy in (self.options.cache / "data").glob(f"{digest}*"):
-                if copy.is_dir():
-                    rmtree(copy, ignore_errors=True)
-                else:
-                    copy.unlink(missing_ok=True)
-
-
-def request_digest(*parts: str) -> str:
-    """Return what tells one request from another with the same idempotency key."""
-    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def _spoken(error: InputError, found: Mapping[str, Located]) -> Problem:
-    return spoken(error, [path for each in found.values() for path in each.spoken_of])

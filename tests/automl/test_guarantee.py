@@ -17,9 +17,9 @@ from scipy.stats import norm
 from automl import privacy
 from automl.bundle import write_bundle
 from automl.data import artifact
-from automl.data.corpus import Corpus
+from automl.data.corpus import Corpus, build_corpus
 from automl.errors import InputError
-from automl.guarantee import check_private, owed, with_owed
+from automl.guarantee import check_private, owed, with_owed, with_terms
 from automl.planning import space_of
 from automl.pretraining import NOTHING
 from automl.privacy import Terms, epsilon_of, noise_multiplier, public_key, secret_key, terms
@@ -143,6 +143,35 @@ def test_what_is_owed_is_in_the_database_before_the_first_step(tmp_path: Path) -
         now = get_search(database, "words")
     assert now is not None
     assert now.summary == {"origins": [], "seen": ["1" * 64]}
+
+
+def test_private_searches_of_the_same_pairs_add_up_whatever_their_tokens_and_canaries(tmp_path: Path) -> None:
+    rows = [f"{number:02d}\t{number:02d}\n" for number in range(40)]
+    (tmp_path / "valid.tsv").write_text("a\tb\n")
+    for name, lines in {"train": rows, "turned": rows[::-1], "other": rows[:-1]}.items():
+        (tmp_path / f"{name}.tsv").write_text("".join(lines))
+    valid = {"valid": str(tmp_path / "valid.tsv")}
+    searches: dict[str, dict[str, object]] = {
+        "another": {"train": "other.tsv", **valid},
+        "first": {"train": "train.tsv"},
+        "tokens": {"train": "train.tsv", "source_tokens": "bytes", "target_tokens": "whitespace"},
+        "canaries": {"train": "train.tsv", "canaries": 3},
+        "none": {"train": "train.tsv", "canaries": 0, **valid},
+        "turned": {"train": "turned.tsv", "canaries": [2, 1], **valid},
+    }
+    said: list[str] = []
+    with closing(open_database(f"sqlite:///{tmp_path / 'a.db'}")) as database:
+        for name, data in searches.items():
+            files = {**data, "train": str(tmp_path / str(data["train"]))}
+            task = document(name=name, data=files, privacy={"epsilon": 8.0, "batch": 10, "steps": 10})
+            corpus = build_corpus(task, tmp_path / "cache")
+            row = create_search(database, name, task.to_mapping(), corpus.digest)
+            lease = claim(database, name, "a test", 60.0)
+            with_terms(database, lease, row, task, corpus, 40, secret=True, say=said.append)
+    sums = [
+        re.findall(r"(\d+) other private searches saw the same pairs: their epsilon of (\d+)", each) for each in said
+    ]
+    assert [found[0] for found in sums if found] == [("1", "8"), ("2", "16"), ("3", "24"), ("1", "8")]
 
 
 def test_a_private_search_reads_its_files_no_more_often_than_another(

@@ -20,8 +20,28 @@ from storage.database import Database, StorageError
 from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_key
 from storage.leases import Lease
 from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
-from storage.searches import claim, computed_seconds, create_search, delete_search, queue_search, update_search
-from storage.uploads import add_upload, delete_upload, get_upload, list_uploads, uploaded_bytes, uploaded_digests
+from storage.schema import utc_now
+from storage.searches import (
+    Quota,
+    claim,
+    create_search,
+    delete_search,
+    list_searches,
+    queue_search,
+    update_search,
+    withdraw_search,
+)
+from storage.spending import computed_seconds
+from storage.uploads import (
+    add_upload,
+    delete_upload,
+    forget_unused,
+    get_upload,
+    list_uploads,
+    uploaded_bytes,
+    uploaded_digests,
+    use_upload,
+)
 from storage.wishes import ask, forget_wish, list_wishes, wish_of
 
 
@@ -99,6 +119,59 @@ def test_of_uploads_at_once_no_more_are_added_than_fit(database: Database, accou
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: add_upload(database, account.id, "a", "f" * 64, 10, most=25), range(8)))
     assert (len([row for row in found if row]), uploaded_bytes(database, account.id)) == (2, 20)
+
+
+def test_an_upload_is_forgotten_where_no_search_has_it_and_nobody_has_used_it(
+    database: Database, account: AccountRow
+) -> None:
+    digests = [uuid.uuid4().hex * 2 for _ in range(3)]
+    unused, used, kept = (add_upload(database, account.id, "a.tsv", digest, 1) for digest in digests)
+    assert unused
+    assert used
+    assert kept
+    create_search(database, "dates", {}, "d" * 64, account_id=account.id)
+    queue_search(database, "dates", {"data": {"train": [kept.digest, ".tsv"]}})
+    assert not forget_unused(database, unused.created) & {*digests}
+    before = utc_now()
+    assert use_upload(database, used.id)
+    assert forget_unused(database, before) & {*digests} == {unused.digest}
+    assert [row.id for row in list_uploads(database, account.id)] == [used.id, kept.id]
+    assert not use_upload(database, unused.id)
+
+
+def test_of_searches_queued_at_once_no_more_wait_than_may_and_the_others_are_gone(
+    database: Database, account: AccountRow
+) -> None:
+    names = [f"search {number}" for number in range(8)]
+    for name in names:
+        create_search(database, name, {}, "d" * 64, account_id=account.id)
+    quota = Quota(account.id, 2)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda name: queue_search(database, name, {}, quota), names))
+    queued = [name for name, is_queued in zip(names, found, strict=True) if is_queued]
+    assert len(queued) == 2
+    assert [(row.name, row.state) for row in list_searches(database)] == [(name, "queued") for name in queued]
+
+
+def test_a_search_that_has_waited_before_stays_where_there_are_too_many(
+    database: Database, account: AccountRow
+) -> None:
+    quota = Quota(account.id, 1)
+    for name in ("first", "second"):
+        create_search(database, name, {}, "d" * 64, account_id=account.id)
+        assert queue_search(database, name, {}, quota)
+        assert queue_search(database, name, {}, quota)
+        if name == "first":
+            withdraw_search(database, name)
+    assert not queue_search(database, "first", {"workers": 2}, quota)
+    first, second = list_searches(database)
+    assert (first.state, first.options, second.state) == ("interrupted", {}, "queued")
+    ask(database, first.id, "pause")
+    claim(database, "second", "a worker", 60)
+    assert not queue_search(database, "first", quota=quota)
+    assert wish_of(database, first.id) == "pause"
+    assert queue_search(database, "first", quota=Quota(account.id, 2))
+    assert wish_of(database, first.id) is None
 
 
 def test_the_last_wish_holds_until_it_is_forgotten(database: Database, lease: Lease) -> None:

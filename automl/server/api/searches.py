@@ -7,9 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from automl.server.access import Reader, Runner, RunSearch, SeenSearch, own_search, service_of
 from automl.server.api.uploads import Limit
 from automl.server.documents import Budget, SearchDocument, Searches, Submitted
-from automl.server.idempotency import IdempotencyKey, once
+from automl.server.idempotency import IdempotencyKey, once, request_digest
 from automl.server.lanes import slowly
-from automl.server.service import request_digest
 from storage.searches import list_searches
 
 ROUTER = APIRouter(tags=["searches"])

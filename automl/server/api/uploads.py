@@ -6,10 +6,9 @@ from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 
 from automl.server.access import Reader, Runner, service_of
 from automl.server.documents import UPLOAD, Proposal, Splits, UploadDocument, Uploads
-from automl.server.idempotency import IdempotencyKey, once
+from automl.server.idempotency import IdempotencyKey, once, request_digest
 from automl.server.lanes import slowly
 from automl.server.library import upload_document
-from automl.server.service import request_digest
 from storage import objects
 from storage.uploads import list_uploads
 

@@ -34,7 +34,7 @@ def _sign_in(_request: Request, _error: Exception) -> Response:
 
 
 def _problem_page(request: Request, status: int, detail: str) -> Response:
-    found = WITHIN.match(request.url.path)
+    found = WITHIN.match(request.scope["path"])
     within = None if found is None else found["name"]
     title = HTTPStatus(status).phrase
     return render(request, "problem.html", None, status, title=title, detail=detail, within=within)

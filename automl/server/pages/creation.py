@@ -118,7 +118,11 @@ def _columns(said: str) -> Any:
 
 
 def _seen_before(request: Request, caller: Doer, fields: Mapping[str, str]) -> Proposal | None:
-    """Return what was seen of the files of a form; nothing where they are not there."""
+    """Return what was seen of the files of a form, which it uses from now on; nothing where they are not there."""
+    for name in (*SPLITS, *BEGUN):
+        if re.fullmatch(UPLOAD, fields.get(name, "")):
+            with suppress(Problem):
+                service_of(request).use_upload(caller, fields[name])
     uploads = {split: fields[split] for split in SPLITS if re.fullmatch(UPLOAD, fields.get(split, ""))}
     if "train" in uploads:
         with suppress(Problem, InputError):

@@ -12,6 +12,7 @@ import pytest
 from automl.errors import InputError
 from automl.server.guard import Depth, Formatter
 from automl.server.options import Limits
+from storage.database import Database
 
 
 def test_another_host_is_not_served(place):
@@ -60,6 +61,39 @@ def test_who_claims_another_key_each_time_waits_too(place):
     client = place.limited(rate=0.001, burst=3).client()
     statuses = [client.get("/healthz", headers={"Authorization": f"Bearer {n}"}).status_code for n in range(40)]
     assert statuses == [200] * 30 + [429] * 10
+
+
+def test_who_looks_at_a_page_is_refused_by_a_page_and_no_database_is_asked(place, monkeypatch):
+    client = place.limited(body_bytes=1000, rate=0.001, burst=3).client()
+    client.headers["Accept"] = "text/html,application/xhtml+xml"
+    for work in ("read", "write"):
+        monkeypatch.setattr(Database, work, lambda _: pytest.fail("the database is asked"))
+    answers = [
+        client.get("/searches/words/trials/0", headers={"Host": "[evil.example"}),
+        client.get("/" + 2001 * "x"),
+        client.post("/login", content=1001 * b"x"),
+        client.post("/v1/proposals", content=1001 * b"x"),
+        client.get("/login"),
+        client.get("/v1/me"),
+    ]
+    assert [answer.status_code for answer in answers] == [421, 414, 413, 413, 429, 429]
+    kinds = [answer.headers["content-type"].partition(";")[0] for answer in answers]
+    page, plain = "text/html", "application/problem+json"
+    assert kinds == [page, page, page, plain, page, plain]
+    assert [answer.headers.get("Retry-After") for answer in answers] == [None] * 4 + ["1"] * 2
+    for answer in answers:
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Connection"] == "close"
+    assert '<p role="alert" class="wrong">a body may have 1,000 bytes</p>' in answers[2].text
+    assert answers[3].json()["detail"] == "a body may have 1,000 bytes"
+
+
+def test_a_body_that_turns_out_too_large_is_refused_by_a_page_where_a_browser_sent_it(place):
+    client = place.limited(body_bytes=1000).client()
+    pieces = (b"token=" + 500 * b"x" for _ in range(3))
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/html"}
+    answer = client.post("/login", content=pieces, headers=headers)
+    assert (answer.status_code, "a body may have 1,000 bytes</p>" in answer.text) == (413, True)
 
 
 def test_every_answer_tells_browsers_to_be_careful(place):

@@ -1,5 +1,9 @@
 """What an account may use, also while its searches run, and after they were deleted."""
 
+from sqlalchemy import event
+
+from automl.worker import overspent
+from storage.accounts import find_account
 from storage.checkpoints import sizes
 
 
@@ -23,6 +27,16 @@ def test_a_search_is_paused_with_a_reason_when_its_account_has_computed_enough(p
     assert ada.post("/v1/searches/words/resume").status_code == 403
     allow(place, compute_seconds=1e6)
     assert ada.post("/v1/searches/words/resume").json()["state"] == "queued"
+
+
+def test_whether_an_account_is_spent_is_asked_in_one_statement(place):
+    place.submit(place.person())
+    place.work()
+    allow(place, compute_seconds=0)
+    account, asked = find_account(place.database, "ada"), []
+    event.listen(place.database.reading, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert overspent(place.database, account.id).startswith("account 'ada' has spent its 0 s")
+    assert [statement.split()[0] for statement in asked] == ["BEGIN", "SELECT"]
 
 
 def test_what_deleted_searches_have_computed_is_spent(place):
@@ -65,3 +79,20 @@ def test_an_upload_that_comes_second_keeps_no_bytes(place, monkeypatch):
     ]
     assert statuses == [201, 403]
     assert [path.read_text() for path in place.options.checkpoints.rglob("*") if path.is_file()] == ["a\tfirst"]
+
+
+def test_a_search_that_comes_second_is_refused_and_nothing_of_it_stays(place, monkeypatch):
+    ada = place.person()
+    allow(place, searches=1)
+    monkeypatch.setattr("automl.server.quotas.Quotas.check_search", lambda *_, **__: None)  # as before the first came
+    place.submit(ada)
+    more = {"task": place.task(place.upload(ada), "more")}
+    refused = ada.post("/v1/searches", json=more)
+    assert (refused.status_code, refused.json()["detail"].partition(" ")[0]) == (403, "1")
+    assert [each["search"] for each in ada.get("/v1/searches").json()["items"]] == ["words"]
+    assert ada.post("/v1/searches/words/pause").json()["state"] == "paused"
+    assert ada.post("/v1/searches", json=more).status_code == 202
+    before = ada.get("/v1/searches/words").json()
+    assert ada.post("/v1/searches/words/resume").status_code == 403
+    assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
+    assert ada.get("/v1/searches/words").json() == before

@@ -3,11 +3,18 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from sqlalchemy import update
+
 from automl.privacy import key_file, key_name, secret_key
 from automl.server.retention import tidy
 from automl.settings import Settings
 from storage.schema import utc_now
 from storage.searches import list_searches
+from storage.uploads import UPLOADS
+
+
+def uploads(person):
+    return [each["id"] for each in person.get("/v1/uploads").json()["items"]]
 
 
 def names(place):
@@ -35,3 +42,27 @@ def test_ended_searches_and_uploads_are_purged_after_so_many_days(place):
     assert ada.get("/v1/uploads").json()["items"] == []
     place.work()  # what waits has kept its data
     assert ada.get("/v1/searches/waiting").json()["state"] == "finished"
+
+
+def test_an_upload_stays_while_a_search_has_it_or_its_form_was_just_shown_and_goes_with_its_bytes_else(place):
+    ada, browser, service = place.person(), place.browser(), place.app.state.service
+    csrf = {"csrf": place.form_token(browser)}
+    place.submit(ada, "ended")
+    place.work()
+    place.submit(ada, "waiting")
+    for name in ("shown", "left"):
+        text = "".join(f"{name}{number}\t{number}\n" for number in range(40))
+        browser.post("/new", data=csrf, files={"train": (f"{name}.tsv", text), "unlabelled": (f"{name}.txt", text)})
+    assert len(uploads(ada)) == 6
+    with place.database.write() as transaction:
+        transaction.connection.execute(update(UPLOADS).values(used=utc_now() - timedelta(days=31)))
+    refused = csrf | {"name": "a b", "time": "soon", "train": "upload-3", "unlabelled": "upload-4"}
+    assert browser.post("/new/start", data=refused).status_code == 422
+    tidy(service, utc_now())
+    assert uploads(ada) == ["upload-1", "upload-2", "upload-3", "upload-4"]
+    tidy(replace(service, options=replace(service.options, unused_days=60)), utc_now() + timedelta(days=31))
+    assert len(uploads(ada)) == 4
+    tidy(service, utc_now() + timedelta(days=31))
+    assert uploads(ada) == ["upload-1", "upload-2"]
+    kept = [path.read_bytes() for path in place.options.checkpoints.rglob("*") if path.is_file()]
+    assert not any(data.startswith((b"shown", b"left")) for data in kept)
