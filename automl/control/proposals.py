@@ -40,7 +40,7 @@ class Proposal:
 
 
 class Proposals:
-    """Proposes configurations of a space; the same trials and seed, from the first on, give the same ones.
+    """Proposes configurations of a space; the same trials, seed and calls, from the first on, give the same ones.
 
     First come the defaults: of the space, of each family, then what was best in earlier searches, and beside each other
     recipes for the architecture that leads, whose programs are compiled already. After some trials there is all to
