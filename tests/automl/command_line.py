@@ -1,5 +1,6 @@
-"""Runs the command line in a process of its own, and a task that it can search in seconds."""
+"""Runs the command line, in a process of its own or here, and a task that it can search in seconds."""
 
+import io
 import json
 import os
 import random
@@ -10,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from automl.cli import run
+
 KEY = os.environ["AUTOML_PROGRAM_KEY"]
 CACHE = Path(KEY).parent / "cache"
 """Shared by all tests, so that each program is compiled once; what lies there is found by its content alone."""
+OWN = {"AUTOML_CACHE": str(CACHE), "AUTOML_PROGRAM_KEY": KEY, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 CODE = """
 import sys
 from automl.cli import run
@@ -55,19 +61,37 @@ class Finished:
 
 
 def automl(folder: Path, *arguments: str, text: str = "", variables: Sequence[tuple[str, str]] = ()) -> Finished:
+    """Run a command in a process of its own."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOML_")}
-    cache = {"AUTOML_CACHE": str(CACHE), "AUTOML_PROGRAM_KEY": KEY, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     finished = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],
         check=False,
         cwd=folder,
-        env=inherited | cache | dict(variables),
+        env=inherited | OWN | dict(variables),
         input=text,
         capture_output=True,
         text=True,
         timeout=600,
     )
     return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
+def here(folder: Path, *arguments: str, text: str = "", variables: Sequence[tuple[str, str]] = ()) -> Finished:
+    """Run a command in this process, which has loaded JAX already; what it trains, it has to train inline."""
+    streams = {name: io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for name in ("stdout", "stderr")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - OWN.keys():
+            if name.startswith("AUTOML_"):
+                patch.delenv(name)
+        for name, value in (OWN | dict(variables)).items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8"))
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        code = run(arguments)
+    out, err = (stream.buffer.getvalue().decode() for stream in streams.values())
+    return Finished(code, out, err)
 
 
 def write_task(folder: Path) -> Path:

@@ -6,27 +6,27 @@ import pytest
 
 from automl.repeats import Repeated, Spread
 from automl.winners import Search
-from tests.automl.command_line import Finished, automl, write_task
+from tests.automl.command_line import Finished, here, write_task
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repeats")
     write_task(folder)
-    assert automl(folder, "search", "copy.toml", "--trials", "2", "--workers", "1").code == 0
+    assert here(folder, "search", "copy.toml", "--trials", "2", "--executor", "inline").code == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def repeated(folder: Path) -> Finished:
-    return automl(folder, "repeat", "copy", "--seeds", "2", "--workers", "1", "--json")
+    return here(folder, "repeat", "copy", "--seeds", "2", "--executor", "inline", "--json")
 
 
 def test_a_winner_is_trained_again_under_other_seeds(folder: Path, repeated: Finished) -> None:
     assert repeated.code == 0, repeated.err
     (spread,) = repeated.json["spread"]
-    (search,) = automl(folder, "status", "copy", "--json").json["searches"]
-    (again,) = automl(folder, "status", "copy.seeds", "--json").json["searches"]
+    (search,) = here(folder, "status", "copy", "--json").json["searches"]
+    (again,) = here(folder, "status", "copy.seeds", "--json").json["searches"]
     assert (spread["trial"], len(spread["others"])) == (search["best"]["trial"], 2)
     assert spread["score"] == search["best"]["scores"][spread["metric"]]
     assert again["best"]["configuration"] == search["best"]["configuration"]
@@ -36,25 +36,25 @@ def test_a_winner_is_trained_again_under_other_seeds(folder: Path, repeated: Fin
 
 
 def test_the_same_command_again_trains_nothing(folder: Path, repeated: Finished) -> None:
-    again = automl(folder, "repeat", "copy", "--seeds", "2", "--workers", "1", "--json")
+    again = here(folder, "repeat", "copy", "--seeds", "2", "--executor", "inline", "--json")
     assert again.json["spread"] == repeated.json["spread"]
     assert "nothing is searched" in again.err
 
 
 def test_the_card_says_how_it_did_under_other_seeds(folder: Path, repeated: Finished) -> None:
-    assert automl(folder, "export", "copy", "out").code == 0
+    assert here(folder, "export", "copy", "out").code == 0
     card = (folder / "out/README.md").read_text()
     assert f"trained again under 2 other seeds: sequence_error_rate {repeated.json['spread'][0]['mean']:.4g}" in card
 
 
 def test_other_finalists_are_not_mixed_with_those_that_were_repeated(folder: Path, repeated: Finished) -> None:
-    other = automl(folder, "repeat", "copy", "--seeds", "2", "--finalists", "2")
+    other = here(folder, "repeat", "copy", "--seeds", "2", "--finalists", "2")
     assert other.code == 2
     assert "begin it anew (--new)" in other.err
 
 
 def test_a_search_that_is_not_there_is_named(folder: Path) -> None:
-    missing = automl(folder, "repeat", "cpoy")
+    missing = here(folder, "repeat", "cpoy")
     assert missing.code == 2
     assert "has no search 'cpoy'; it has copy" in missing.err
 

@@ -6,7 +6,7 @@ import pytest
 from automl.errors import InputError
 from automl.tasks.document import document_from_mapping, read_document
 from automl.tasks.draft import draft, name_of
-from tests.automl.command_line import automl, write_task
+from tests.automl.command_line import automl, here, write_task
 
 
 @pytest.fixture
@@ -73,9 +73,7 @@ def test_init_writes_the_document_once_and_search_runs_it(tmp_path: Path) -> Non
 
 def test_search_takes_data_without_a_document(tmp_path: Path) -> None:
     write_task(tmp_path)
-    finished = automl(
-        tmp_path, "search", "train.tsv", "--trials", "1", "--time", "8s", "--executor", "inline", "--json"
-    )
+    finished = here(tmp_path, "search", "train.tsv", "--trials", "1", "--time", "8s", "--executor", "inline", "--json")
     assert finished.code == 0
     assert finished.json["bundle"]
     assert "taken for sequence_to_sequence" in finished.err
