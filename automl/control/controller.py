@@ -240,7 +240,8 @@ class Controller:
         """Return the configurations that could be begun; a trial whose first segment was lost goes first."""
         orphan = self._tally.orphan
         if orphan is not None:
-            return [Proposal(orphan.configuration, orphan.row.origin)]
+            narrower = history.narrower(orphan, self._trials, self._plan.space)
+            return [Proposal(orphan.configuration, orphan.row.origin, narrower)]
         if self._no_more_proposals or self._trials_left() == 0:
             return []
         return self._proposals.propose(self._tried())

@@ -32,13 +32,13 @@ class Prospect:
         dials: Where it lies among the others (see `encoding`).
         delay: Seconds before its first step, such as those of a compilation.
         tokens_per_second: How fast it is expected to be; none for as fast as the others are in the middle.
-        is_wider: Whether it is a wider version of the best trial.
+        wider_than: The trial that it is a wider version of; none where it is no such.
     """
 
     dials: tuple[float, ...] = ()
     delay: float = 0.0
     tokens_per_second: float | None = None
-    is_wider: bool = False
+    wider_than: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from automl.errors import FailureReason
 from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
+from search_spaces.spaces import Space
 from storage import objects
 from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
@@ -139,6 +140,14 @@ def blends(trial: Trial, trials: Mapping[int, Trial], criteria: Criteria) -> tup
     kin = [own for number in trials if (own := trials[number]).lineage == trial.lineage]
     whole = [segment for own in kin for segment in own.segments if criteria.is_measured(segment.scores)]
     return tuple(s.checkpoint for s in sorted(whole, key=lambda s: criteria.standing(s.scores))[:MOST_BLENDS])
+
+
+def narrower(trial: Trial, trials: Mapping[int, Trial], space: Space) -> Seq2Seq | None:
+    """Return the configuration that a trial was begun as a wider version of; nothing where it was not."""
+    if trial.row.origin != WIDER:
+        return None
+    measured = (other.configuration for other in trials.values() if other.segments)
+    return next((found for found in measured if space.wider(found) == trial.configuration), None)
 
 
 def trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:

@@ -1,8 +1,8 @@
 """What to try next: the defaults of each family, what earlier searches found, then draws of several kinds."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from operator import attrgetter, is_
 from random import Random
@@ -14,6 +14,7 @@ from search_spaces.seq2seq import RECIPE, Seq2Seq
 from search_spaces.spaces import Space
 from storage.trials import WIDER
 
+MODEL = tuple(field.name for field in fields(Seq2Seq) if field.name not in RECIPE)
 REDRAWS = 10
 """A kind of draw is given up after so many times the draws that are wanted of it."""
 BEST = 3
@@ -69,6 +70,7 @@ class Proposals:
         self._sampler = Sampler(space, seed, admissible)
         self._seen: list[Seq2Seq] = []
         self._known: set[Seq2Seq] = set()
+        self._models: set[Hashable] = set()
         self._defaults = space.defaults()
         self._recipes = lru_cache(maxsize=1)(lambda best: space.around(best, RECIPE))
 
@@ -116,21 +118,26 @@ class Proposals:
                     break
         if not found and repeated:
             found[repeated[-1]] = "sampler"
-        return [*(Proposal(configuration, origin) for configuration, origin in found.items()), *self._wider(best)]
+        wider = self._wider(best)
+        for proposal in wider:
+            found.pop(proposal.configuration, None)
+        return [*(Proposal(configuration, origin) for configuration, origin in found.items()), *wider]
 
-    def _wider(self, best: Sequence[Seq2Seq]) -> Iterator[Proposal]:
-        """Yield the wider version of the best trial, if there is one that may be tried and was not."""
+    def _wider(self, best: Sequence[Seq2Seq]) -> list[Proposal]:
+        """Return the wider version of the best trial, if it may be tried and no recipe has been tried with it."""
         wider = self._space.wider(best[0]) if best else None
-        if wider is not None and wider not in self._known and self._admissible(wider):
-            yield Proposal(wider, WIDER, best[0])
+        if wider is None or _model(wider) in self._models or not self._admissible(wider):
+            return []
+        return [Proposal(wider, WIDER, best[0])]
 
     def _known_from(self, tried: Sequence[Tried]) -> set[Seq2Seq]:
         """Return what was tried; only what is new is looked at, since there may be very many."""
         if len(tried) < len(self._seen) or not all(map(is_, map(CONFIGURATION, tried), self._seen)):
-            self._seen, self._known = [], set()
+            self._seen, self._known, self._models = [], set(), set()
         new = [t.configuration for t in tried[len(self._seen) :]]
         self._seen += new
         self._known.update(new)
+        self._models.update(map(_model, new))
         return self._known
 
     def _firsts(self) -> Iterator[Proposal]:
@@ -162,6 +169,11 @@ class Proposals:
         while True:
             chosen = draw.choice(parameters)
             yield self._space.sample(Near(draw, chosen, rate=TURNED / max(len(chosen), TURNED)))
+
+
+def _model(configuration: Seq2Seq) -> Hashable:
+    """Return what a model is, whatever it is trained by."""
+    return tuple(getattr(configuration, name) for name in MODEL)
 
 
 def _nothing() -> None: ...

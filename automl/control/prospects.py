@@ -30,9 +30,11 @@ def prospects(
     def prospect(proposal: Proposal) -> Prospect:
         configuration, than = proposal.configuration, proposal.wider_than
         speed = _speed(configuration if than is None else than, measured)
-        if than is not None and speed is not None:
-            speed *= expected(than) / expected(configuration)
-        return Prospect(encode(configuration), compiled.delay(configuration), speed, is_wider=than is not None)
+        narrower = None
+        if than is not None:
+            narrower = next((trial.row.number for trial in measured if trial.configuration == than), None)
+            speed = None if speed is None else speed * expected(than) / expected(configuration)
+        return Prospect(encode(configuration), compiled.delay(configuration), speed, narrower)
 
     return [prospect(proposal) for proposal in proposals]
 

@@ -30,7 +30,7 @@ def widen(
     Args:
         candidates: Trials that are no branches.
         leader: The trial to beat, running or not.
-        prospects: One of them may be wider than the best trial.
+        prospects: One of them may be a wider version of the leader.
         seconds_left: Until the finalists are trained out; none where the time is unlimited.
         seconds_first: The most that its first segment may take.
     """
@@ -53,8 +53,8 @@ def widen(
             return Thaw(paused.number, tokens, seconds_left, reason)
     for place, prospect in enumerate(prospects):
         speed = prospect.tokens_per_second
-        if prospect.is_wider and speed and enough / speed + prospect.delay <= SHARE * seconds_left:
-            reason = "started a wider version of the best: there is time to train it"
+        if prospect.wider_than == leader.number and speed and enough / speed + prospect.delay <= SHARE * seconds_left:
+            reason = f"started a wider version of {leader.number}, the leader: there is time to train it"
             return Start(unit, min(seconds_first, seconds_left), reason, place)
     return None
 

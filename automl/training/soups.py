@@ -9,7 +9,9 @@ as long as the metric stays no worse than that of the end alone.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from automl.models.parameters import Parameters
+import numpy as np
+
+Weights = Mapping[str, Any]
 
 MOST_OPERATIONS = 2e11
 """For scoring valid once, about; where it would take more, seconds would be missing that training can use better."""
@@ -18,16 +20,16 @@ Scores = dict[str, float]
 
 
 def soup(
-    end: Parameters,
+    end: Weights,
     scores: Scores,
-    others: Iterable[Parameters],
-    scored: Callable[[Parameters], Scores],
+    others: Iterable[Weights],
+    scored: Callable[[Weights], Scores],
     is_worse: Callable[[Scores, Scores], bool],
-) -> tuple[Parameters, Scores]:
+) -> tuple[Weights, Scores]:
     """Return the parameters and scores of a soup, or of the end where that stays alone.
 
     Args:
-        end: What training ended with.
+        end: What training ended with, arrays by name.
         scores: Of the end on valid, among them `loss`.
         others: What the same model had at other times, by the same names and of the same shapes.
         scored: Scores parameters on valid.
@@ -35,13 +37,17 @@ def soup(
     """
     mean, found, count = end, scores, 1
     for other in others:
-        tried = {name: mean[name] + (other[name] - mean[name]) / (count + 1) for name in mean}
+        tried = {name: _between(np.asarray(mean[name]), other[name], 1 / (count + 1)) for name in mean}
         tasted = scored(tried)
         if tasted["loss"] < found["loss"] and not is_worse(tasted, scores):
             mean, found, count = tried, tasted, count + 1
     return mean, found
 
 
-def is_cheap(parameters: Mapping[str, Any], rows: int, positions: int) -> bool:
+def _between(one: Any, other: Any, share: float) -> Any:
+    return one + np.float32(share) * (other - one)
+
+
+def is_cheap(parameters: Weights, rows: int, positions: int) -> bool:
     """Say whether rows of so many positions can be scored several times over."""
     return 2.0 * sum(int(value.size) for value in parameters.values()) * rows * positions <= MOST_OPERATIONS

@@ -151,7 +151,7 @@ class Trainer:
         report(Beat("evaluating", int(end.state.step)))
         with watch.part("evaluating"):
             last = self._latest(segment, static, end.state) if segment.cooldown else None
-            end, scores = self._scored(end, segment, static, dataset, last)
+            end, scores = self._scored(end, segment, static, dataset, last, stop)
             if self.measures_latency:
                 scores = {**scores, "latency": self._latency(static, dataset, end.state.average)}
         if not math.isfinite(scores["loss"]):
@@ -243,7 +243,13 @@ class Trainer:
         return PreparationResult(job.trial, self.programs.counts.since(before))
 
     def _scored(
-        self, end: Checkpoint, segment: Segment, static: Signature, dataset: Dataset, last: Parameters | None
+        self,
+        end: Checkpoint,
+        segment: Segment,
+        static: Signature,
+        dataset: Dataset,
+        last: Parameters | None,
+        stop: Stop,
     ) -> tuple[Checkpoint, Mapping[str, float]]:
         """Return the scores on valid of the average of the parameters, which is what a trial is judged by.
 
@@ -258,26 +264,40 @@ class Trainer:
         found = forced(end.state.average)
         if last is not None and self._better(others := forced(last), found):
             end, found = end._replace(state=end.state._replace(average=last)), others
-        times = self._blends(segment, end.state.average, evaluator)
-        blended, found = soup(end.state.average, found, times, forced, lambda a, b: self._better(b, a, ties=False))
-        end = end._replace(state=end.state._replace(average=blended))
+        if segment.blends and self.metrics[0].name in found:
+            times = self._blends(segment, end.state.average, evaluator, stop)
+            blended, found = soup(
+                end.state.average,
+                found,
+                times,
+                scored=lambda of: forced(jax.device_put(of)),
+                is_worse=lambda scores, than: self._better(than, scores, ties=False),
+            )
+            end = end._replace(state=end.state._replace(average=jax.device_put(blended)))
         if evaluator.needs_decoding and segment.decodes:
             decoder = self.decoders(static, evaluator.limits).program(Greedy())
             found |= evaluator.decoded_scores(end.state.average, decoder, spread=last is not None)
         return end, found
 
-    def _blends(self, segment: Segment, average: Parameters, evaluator: Evaluator) -> Iterator[Parameters]:
-        """Yield what the model of a trial had at other times; what cannot be read, or is another model, is left out."""
-        whole = evaluator.bucket
+    def _blends(
+        self, segment: Segment, average: Parameters, evaluator: Evaluator, stop: Stop
+    ) -> Iterator[Mapping[str, NDArray[np.float32]]]:
+        """Yield what the model of a trial had at other times, as long as nobody waits for its end.
+
+        What cannot be read, or is another model, is left out.
+        """
+        whole, shapes = evaluator.bucket, {name: value.shape for name, value in average.items()}
         if not is_cheap(average, evaluator.forced.rows, whole.source + whole.target):
             return
         for digest in segment.blends:
+            if stop():
+                return
             try:
                 found = averaged(checkpoints.read_tensors(self.checkpoints, digest))
             except TrialFailure:
                 continue
-            if {name: value.shape for name, value in found.items()} == {n: v.shape for n, v in average.items()}:
-                yield jax.device_put(found)
+            if {name: value.shape for name, value in found.items()} == shapes:
+                yield found
 
     def _latest(self, segment: Segment, static: Signature, state: TrainState) -> Parameters:
         """Return the parameters of the model as they are, what was trained to be added to them included."""

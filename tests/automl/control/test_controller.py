@@ -23,7 +23,7 @@ from storage.integrity import violations
 from storage.leases import LeaseLost
 from storage.searches import claim, create_search, get_search
 from storage.segments import list_segments
-from storage.trials import BRANCH, list_trials
+from storage.trials import BRANCH, WIDER, list_trials
 from tests.automl.control.pretended_training import Crash, PretendingExecutor
 from tests.automl.control.simulation import Curve, space_of
 
@@ -572,6 +572,46 @@ def test_importing_the_controller_imports_neither_jax_nor_optuna():
     assert done.stdout == "set()\n"
 
 
+def flown(bench, **changes):
+    """Run a search; what it had in flight, in its order."""
+    flights, submit = [], bench.executor.submit
+
+    def noting(job):
+        future = submit(job)
+        flights.append(bench.executor.flights[-1])
+        return future
+
+    bench.executor.submit = noting
+    bench.run(**changes)
+    return flights
+
+
+class TestAWiderVersionOfTheLeader:
+    def wider(self, bench):
+        return [trial for trial in bench.trials() if trial.origin == WIDER]
+
+    def test_begins_and_goes_on_as_a_duty(self, bench):
+        bench.run(budget=Budget(time=1200.0))
+        (trial,) = self.wider(bench)
+        assert trial.segments > 1
+        assert any("a wider version of 0, the leader" in message for message in bench.messages("start"))
+        assert any(f"continued {trial.number}: wider than the leader" in message for message in bench.messages("thaw"))
+
+    def test_whose_first_segment_was_lost_begins_again_as_one(self, bench):
+        flights = flown(bench, budget=Budget(time=1200.0))
+        number = self.wider(bench)[0].number
+        begun = next(flight.began for flight in flights if flight.job.trial == number)
+        bench.database.close()
+        (bench.folder / "again").mkdir()
+        again = Bench(bench.folder / "again")
+        again.crash(at=begun + 0.1, budget=Budget(time=1200.0))
+        assert [trial.segments for trial in self.wider(again)] == [0]
+        again.run(budget=Budget(time=1200.0))
+        (trial,) = self.wider(again)
+        assert trial.number == number
+        assert trial.segments > 1
+
+
 class TestACopyOfTheLeader:
     def branches(self, bench):
         return [trial for trial in bench.trials() if trial.origin.startswith(BRANCH)]
@@ -598,7 +638,7 @@ class TestACopyOfTheLeader:
         assert job.blends[0] == best.checkpoint
 
     def test_that_a_crash_cut_short_is_cooled_down_by_the_next_run(self, bench):
-        begun = next(flight for flight in self.flown(bench) if flight.job.trial == self.branches(bench)[0].number)
+        begun = next(flight for flight in flown(bench) if flight.job.trial == self.branches(bench)[0].number)
         bench.database.close()
         (bench.folder / "again").mkdir()
         again = Bench(bench.folder / "again")
@@ -609,18 +649,6 @@ class TestACopyOfTheLeader:
         assert self.branches(again)[0].state == "COMPLETE"
         assert violations(again.database, get_search(again.database, "dates"), again.folder / "objects") == []
         again.database.close()
-
-    def flown(self, bench):
-        flights, submit = [], bench.executor.submit
-
-        def noting(job):
-            future = submit(job)
-            flights.append(bench.executor.flights[-1])
-            return future
-
-        bench.executor.submit = noting
-        bench.run()
-        return flights
 
     def test_whose_checkpoint_is_damaged_fails_and_the_search_goes_on(self, bench):
         bench.executor.failures = {number: [FailureReason.CORRUPT_CHECKPOINT] for number in range(1, 9)}

@@ -56,6 +56,9 @@ def test_a_wider_version_of_what_leads_is_offered_until_it_was_tried():
     assert wider.configuration == SPACE.wider(leading.configuration)
     offered = Proposals(SPACE, seed=1).propose([*tried(1), leading, Tried(wider.configuration)])
     assert all(p.origin != "wider" for p in offered)
+    other_recipe = Tried(replace(wider.configuration, dropout=0.01))
+    offered = Proposals(SPACE, seed=1).propose([*tried(1), leading, other_recipe])
+    assert all(p.origin != "wider" for p in offered)
     offered = Proposals(SPACE, 1, lambda c: c != wider.configuration).propose([*tried(1), leading])
     assert all(p.origin != "wider" for p in offered)
 

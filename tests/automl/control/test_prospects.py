@@ -68,4 +68,4 @@ def test_a_wider_version_is_as_much_slower_as_it_computes_more() -> None:
     (before,) = weighed(Proposal(DEFAULT, "default"), [trial])
     (wider,) = weighed(Proposal(WIDER, "wider", DEFAULT), [trial])
     assert before.tokens_per_second is not None
-    assert (wider.tokens_per_second, wider.is_wider) == (before.tokens_per_second / 4, True)
+    assert (wider.tokens_per_second, wider.wider_than) == (before.tokens_per_second / 4, 0)

@@ -25,6 +25,7 @@ from automl.segments import (
     SegmentResult,
     Workload,
 )
+from automl.training import checkpoints
 from automl.training.checkpoints import read_tensors
 from automl.training.executables import model_of
 from automl.training.soups import soup
@@ -386,6 +387,20 @@ def test_a_trial_that_is_trained_out_is_blended_with_other_times_of_its_model_th
     assert any(all(np.allclose(ends[2][name], mean[name], atol=1e-6) for name in mean) for mean in means)
 
 
+def test_an_end_that_is_waited_for_is_not_blended(
+    trainer: Trainer, begin: SegmentResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    own = checkpoints.read_tensors
+    monkeypatch.setattr(checkpoints, "read_tensors", lambda place, digest: read.append(digest) or own(place, digest))
+    job = replace(onward(begin, to_tokens=begin.tokens + 500, cooldown=True), blends=("0" * 64, begin.checkpoint))
+    trained(trainer, job)
+    assert read == [begin.checkpoint, *job.blends]
+    read.clear()
+    trained(trainer, job, stop=After(1))
+    assert read == [begin.checkpoint]
+
+
 @pytest.mark.parametrize("loss", [0.0, math.inf])
 def test_other_times_are_taken_in_by_the_loss_on_valid(
     trainer: Trainer, begin: SegmentResult, loss: float, monkeypatch: pytest.MonkeyPatch
@@ -400,9 +415,9 @@ def test_other_times_are_taken_in_by_the_loss_on_valid(
     assert all(np.allclose(found[name], wanted[name], atol=1e-6) for name in wanted)
 
 
-def _of_loss(loss: float, *given: Any) -> Any:
+def _of_loss(loss: float, *given: Any, is_worse: Any, **_: Any) -> Any:
     """A soup whose every taste has that loss."""
-    end, scores, others, _, is_worse = given
+    end, scores, others = given
     return soup(end, scores, others, lambda _: {**scores, "loss": min(scores["loss"], 10.0) - 1.0 + loss}, is_worse)
 
 
