@@ -71,6 +71,7 @@ class Proposals:
         self._seen: list[Seq2Seq] = []
         self._known: set[Seq2Seq] = set()
         self._models: set[Hashable] = set()
+        self._modelled = 0
         self._defaults = space.defaults()
         self._recipes = lru_cache(maxsize=1)(lambda best: space.around(best, RECIPE))
 
@@ -126,18 +127,21 @@ class Proposals:
     def _wider(self, best: Sequence[Seq2Seq]) -> list[Proposal]:
         """Return the wider version of the best trial, if it may be tried and no recipe has been tried with it."""
         wider = self._space.wider(best[0]) if best else None
-        if wider is None or _model(wider) in self._models or not self._admissible(wider):
+        if wider is None:
+            return []
+        self._models.update(map(_model, self._seen[self._modelled :]))
+        self._modelled = len(self._seen)
+        if _model(wider) in self._models or not self._admissible(wider):
             return []
         return [Proposal(wider, WIDER, best[0])]
 
     def _known_from(self, tried: Sequence[Tried]) -> set[Seq2Seq]:
         """Return what was tried; only what is new is looked at, since there may be very many."""
         if len(tried) < len(self._seen) or not all(map(is_, map(CONFIGURATION, tried), self._seen)):
-            self._seen, self._known, self._models = [], set(), set()
+            self._seen, self._known, self._models, self._modelled = [], set(), set(), 0
         new = [t.configuration for t in tried[len(self._seen) :]]
         self._seen += new
         self._known.update(new)
-        self._models.update(map(_model, new))
         return self._known
 
     def _firsts(self) -> Iterator[Proposal]:

@@ -73,6 +73,10 @@ class Table:
         del configuration, free
         return self
 
+    def wider(self, configuration: Row) -> None:
+        """Return nothing: which dials are widths is not told."""
+        del configuration
+
     def sample(self, trial: Trial) -> Row:
         """Ask a trial for every dial."""
         return Row(tuple(trial.suggest_categorical(name, dial.values) for name, dial in self.ranges.items()))
