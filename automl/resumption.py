@@ -12,7 +12,8 @@ from automl.privacy import drop_key
 from automl.tasks.document import TaskDocument
 from storage import objects
 from storage.database import Database
-from storage.searches import SearchRow, create_search, delete_search, get_search
+from storage.searches import SearchRow, create_search, get_search
+from storage.spending import delete_search
 from storage.studies import delete_study
 from storage.trials import list_trials
 

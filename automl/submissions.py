@@ -27,7 +27,8 @@ from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe
 from storage import objects
 from storage.database import Database, open_database
-from storage.searches import SearchRow, get_search, queue_search
+from storage.queues import queue_search
+from storage.searches import SearchRow, get_search
 from storage.trials import count_trials
 
 ZIP = ".zip"

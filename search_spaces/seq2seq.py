@@ -1,7 +1,7 @@
 """The whole configuration of a sequence-to-sequence model and its training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from search_spaces import decoders, encoders, stems, tokenizers
 from search_spaces.augmentation import Augmentation, Unchanged, Varied
@@ -101,3 +101,11 @@ class Seq2Seq:
     lora_alpha: int = later(16, *ALPHAS)
     stem: stems.Stem = later_kind(stems.Tokens, stems.Convolutions, stems.Patches)
     augmentation: Augmentation = later_kind(Unchanged, Varied)
+
+
+MODEL = tuple(field.name for field in fields(Seq2Seq) if field.name not in RECIPE)
+
+
+def without_recipe(configuration: Seq2Seq) -> tuple[object, ...]:
+    """Return what a model is and reads, without how it is trained."""
+    return tuple(getattr(configuration, name) for name in MODEL)

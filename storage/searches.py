@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from sqlalchemy import (
     BigInteger,
@@ -16,14 +16,13 @@ from sqlalchemy import (
     String,
     Text,
     bindparam,
-    delete,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.accounts import ACCOUNTS, Account
+from storage.accounts import Account
 from storage.database import Database, StorageError, Transaction
 from storage.leases import Instant, Lease, LeaseHeld, LeaseLost, is_dead, read_clock
 from storage.schema import NUMBERED_TABLE_OPTIONS, Base, Message, detach, utc_now
@@ -120,13 +119,6 @@ class SearchRow:
     held: bool
 
 
-class Quota(NamedTuple):
-    """How many searches of an account may wait or run at a time."""
-
-    account_id: int
-    searches: int
-
-
 class SearchFields(TypedDict, total=False):
     """What `update_search` can set."""
 
@@ -176,7 +168,7 @@ def create_search(
 def get_search(database: Database, name: str) -> SearchRow | None:
     """The search of that name."""
     with database.read() as session:
-        search = session.scalar(_named(name))
+        search = session.scalar(named(name))
         return None if search is None else _row(search, read_clock(session.connection()))
 
 
@@ -199,83 +191,21 @@ def claim(database: Database, name: str, owner: str, seconds: float) -> Lease:
     """
 
     def work(transaction: Transaction) -> Lease:
-        search = transaction.session.scalar(_named(name).with_for_update())
+        search = transaction.session.scalar(named(name).with_for_update())
         if search is None:
             raise StorageError(f"database {database.place} has no search {name!r}")
         now = read_clock(transaction.connection)
-        if search.owner not in (None, owner) and _is_held(search, now):
+        if search.owner not in (None, owner) and is_held(search, now):
             raise LeaseHeld(name, str(search.owner))
         return _take(transaction, search, owner, now, seconds)
 
     return database.transact(work)
 
 
-def queue_search(
-    database: Database, name: str, options: Mapping[str, Any] | None = None, quota: Quota | None = None
-) -> bool:
-    """Let any worker run a search that nobody holds, the one that waits longest first; what was asked of it is done.
-
-    Args:
-        options: How it is to be run; none leaves them as they were.
-        quota: Of several searches at once those are queued that come first.
-
-    Returns:
-        Whether it is queued; where it would be too many it is not, and is gone if it was made to be queued now.
-
-    Raises:
-        LeaseHeld: A live process holds it.
-        StorageError: There is no search of that name.
-    """
-    from storage.wishes import drop_wish
-
-    def work(transaction: Transaction) -> bool:
-        search = transaction.session.scalar(_named(name).with_for_update())
-        if search is None:
-            raise StorageError(f"database {database.place} has no search {name!r}")
-        now = read_clock(transaction.connection)
-        if _is_held(search, now):
-            raise LeaseHeld(name, str(search.owner))
-        if quota is not None and _open_beside(transaction, search.id, quota.account_id, now) >= quota.searches:
-            if search.options is None and search.epoch == 0:
-                transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
-            return False
-        search.owner = search.lease_until = search.lease_boot = None
-        search.state, search.detached, search.takeovers, search.updated = "queued", True, 0, utc_now()
-        if options is not None:
-            search.options = dict(options)
-        drop_wish(transaction, search.id)
-        return True
-
-    return database.transact(work)
-
-
-def _open_beside(transaction: Transaction, search_id: int, account_id: int, now: Instant) -> int:
-    """How many other searches of an account wait or run, which is so until the transaction ends."""
-    transaction.session.execute(select(Account.id).where(Account.id == account_id).with_for_update())
-    others = select(Search).where(Search.account_id == account_id, Search.id != search_id)
-    found = transaction.session.scalars(others.where(Search.state.in_(OPEN_STATES)))
-    return len([search for search in found if search.detached or _is_held(search, now)])
-
-
 def set_options(database: Database, search_id: int, options: Mapping[str, Any]) -> None:
     """Say how a search is to be run from its next run on; whoever holds it goes on as it was told."""
     statement = update(SEARCHES).where(SEARCHES.c.id == search_id).values(options=dict(options))
     database.transact(lambda transaction: transaction.connection.execute(statement))
-
-
-def withdraw_search(database: Database, name: str) -> bool:
-    """Let no worker take a search that waits for one; False if it does not wait, as while a live process holds it."""
-
-    def work(transaction: Transaction) -> bool:
-        search = transaction.session.scalar(_named(name).with_for_update())
-        if search is None or search.state not in OPEN_STATES:
-            return False
-        if _is_held(search, read_clock(transaction.connection)):
-            return False
-        search.state, search.updated = "interrupted", utc_now()
-        return True
-
-    return database.transact(work)
 
 
 def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRow, Lease] | None:
@@ -291,7 +221,7 @@ def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRo
         for number in transaction.connection.scalars(waiting).all():
             one = select(Search).where(Search.id == number, open_).with_for_update(skip_locked=True)
             search = transaction.session.scalar(one.execution_options(populate_existing=True))
-            if search is None or _is_held(search, now):
+            if search is None or is_held(search, now):
                 continue
             lease = _take(transaction, search, owner, now, seconds)
             if search.takeovers >= MOST_TAKEOVERS:
@@ -337,34 +267,6 @@ def update_search(database: Database, lease: Lease, **changes: Unpack[SearchFiel
         LeaseLost: A newer epoch exists.
     """
     database.transact(lambda transaction: set_fields(transaction, lease, **changes))
-
-
-def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
-    """Delete a search with everything that belongs to it but the checkpoints; False if there was none.
-
-    What it has computed stays charged to its account.
-
-    Raises:
-        LeaseHeld: A live process other than `owner` holds it.
-    """
-    from storage.spending import computed
-
-    def work(transaction: Transaction) -> bool:
-        search = transaction.session.scalar(_named(name).with_for_update())
-        if search is None:
-            return False
-        if search.owner != owner and _is_held(search, read_clock(transaction.connection)):
-            raise LeaseHeld(name, str(search.owner))
-        before = None if search.account_id is None else computed(transaction.session, search.account_id)
-        transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
-        after = None if before is None else computed(transaction.session, before[0].id)
-        if before is not None and after is not None:
-            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == before[0].id)
-            gone = before[1] - after[1]
-            transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
-        return True
-
-    return database.transact(work)
 
 
 FENCE = select(SEARCHES.c.epoch, SEARCHES.c.turn).where(SEARCHES.c.id == bindparam("search")).with_for_update()
@@ -454,15 +356,17 @@ def _give_up(search: Search) -> None:
     search.updated = utc_now()
 
 
-def _named(name: str) -> Select[Search]:
+def named(name: str) -> Select[Search]:
+    """Return the statement that selects a search."""
     return select(Search).where(Search.name == name)
 
 
-def _is_held(search: Search, now: Instant) -> bool:
+def is_held(search: Search, now: Instant) -> bool:
+    """Say whether a live process holds a search."""
     if search.owner is None or search.lease_until is None or search.lease_boot != now.boot:
         return False
     return search.lease_until > now.seconds and not is_dead(search.owner)
 
 
 def _row(search: Search, now: Instant) -> SearchRow:
-    return detach(SearchRow, search, held=_is_held(search, now))
+    return detach(SearchRow, search, held=is_held(search, now))

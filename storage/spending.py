@@ -1,12 +1,13 @@
 """What accounts have spent: the seconds that their searches have computed."""
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from storage.accounts import Account, AccountRow
-from storage.database import Database
+from storage.accounts import ACCOUNTS, Account, AccountRow
+from storage.database import Database, Transaction
+from storage.leases import LeaseHeld, read_clock
 from storage.schema import detach
-from storage.searches import SEARCHES
+from storage.searches import SEARCHES, is_held, named
 
 
 def computed_seconds(database: Database, account_id: int) -> float:
@@ -42,3 +43,30 @@ def computed(session: Session, account_id: int) -> tuple[Account, float] | None:
             before[whose] = before.get(whose, 0.0) + seconds
     account: Account = rows[0][0]
     return account, account.spent_seconds + sum(max(own.get(name, 0.0), seconds) for name, seconds in before.items())
+
+
+def delete_search(database: Database, name: str, owner: str | None = None) -> bool:
+    """Delete a search with everything that belongs to it but the checkpoints; False if there was none.
+
+    What it has computed stays charged to its account.
+
+    Raises:
+        LeaseHeld: A live process other than `owner` holds it.
+    """
+
+    def work(transaction: Transaction) -> bool:
+        search = transaction.session.scalar(named(name).with_for_update())
+        if search is None:
+            return False
+        if search.owner != owner and is_held(search, read_clock(transaction.connection)):
+            raise LeaseHeld(name, str(search.owner))
+        before = None if search.account_id is None else computed(transaction.session, search.account_id)
+        transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
+        after = None if before is None else computed(transaction.session, before[0].id)
+        if before is not None and after is not None:
+            charged = update(ACCOUNTS).where(ACCOUNTS.c.id == before[0].id)
+            gone = before[1] - after[1]
+            transaction.connection.execute(charged.values(spent_seconds=ACCOUNTS.c.spent_seconds + gone))
+        return True
+
+    return database.transact(work)

@@ -78,6 +78,11 @@ def rung_of(tokens: int, rung_tokens: int) -> int:
     return math.floor(math.log2(tokens / rung_tokens) + 1e-9) if tokens >= rung_tokens else -1
 
 
+def next_rung(candidate: Candidate, rung_tokens: int) -> int:
+    """Return the tokens at which a trial stops next."""
+    return rung_tokens << (rung_of(candidate.latest.tokens, rung_tokens) + 1)
+
+
 def is_late(tokens: int | None, rung_tokens: int | None) -> bool:
     """Whether trials that have seen so many tokens are compared by the objective; before, the loss says more."""
     return tokens is not None and rung_tokens is not None and rung_of(tokens, rung_tokens) >= OBJECTIVE_RUNG

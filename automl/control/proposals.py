@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter, is_
 from random import Random
@@ -10,11 +10,10 @@ from random import Random
 from automl.control.draws import Evenly, Near
 from automl.control.ranking import Standings, Tried
 from automl.control.sampler import STARTUP_TRIALS, Sampler, derived_seed
-from search_spaces.seq2seq import RECIPE, Seq2Seq
+from search_spaces.seq2seq import RECIPE, Seq2Seq, without_recipe
 from search_spaces.spaces import Space
 from storage.trials import WIDER
 
-MODEL = tuple(field.name for field in fields(Seq2Seq) if field.name not in RECIPE)
 REDRAWS = 10
 """A kind of draw is given up after so many times the draws that are wanted of it."""
 BEST = 3
@@ -129,9 +128,9 @@ class Proposals:
         wider = self._space.wider(best[0]) if best else None
         if wider is None:
             return []
-        self._models.update(map(_model, self._seen[self._modelled :]))
+        self._models.update(map(without_recipe, self._seen[self._modelled :]))
         self._modelled = len(self._seen)
-        if _model(wider) in self._models or not self._admissible(wider):
+        if without_recipe(wider) in self._models or not self._admissible(wider):
             return []
         return [Proposal(wider, WIDER, best[0])]
 
@@ -173,11 +172,6 @@ class Proposals:
         while True:
             chosen = draw.choice(parameters)
             yield self._space.sample(Near(draw, chosen, rate=TURNED / max(len(chosen), TURNED)))
-
-
-def _model(configuration: Seq2Seq) -> Hashable:
-    """Return what a model is, whatever it is trained by."""
-    return tuple(getattr(configuration, name) for name in MODEL)
 
 
 def _nothing() -> None: ...

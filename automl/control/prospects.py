@@ -1,14 +1,14 @@
 """What beginning a configuration would cost, by what this search has measured."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import median
 
 from automl.control.decisions import Prospect
 from automl.control.history import Trial
 from automl.control.proposals import Proposal
 from search_spaces.optimizers import alike
-from search_spaces.seq2seq import RECIPE, Seq2Seq
+from search_spaces.seq2seq import Seq2Seq, without_recipe
 
 Encode = Callable[[Seq2Seq], tuple[float, ...]]
 
@@ -66,8 +66,7 @@ class Compiled:
 
 def architecture(configuration: Seq2Seq) -> Hashable:
     """Return what a model is and which optimizers its program knows, without how it is trained beyond that."""
-    model = tuple((f.name, getattr(configuration, f.name)) for f in fields(configuration) if f.name not in RECIPE)
-    return model, alike(configuration.optimizer)
+    return without_recipe(configuration), alike(configuration.optimizer)
 
 
 def _speed(configuration: Seq2Seq, measured: Sequence[Trial]) -> float | None:

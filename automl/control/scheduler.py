@@ -4,9 +4,9 @@ Nothing trained is thrown away: a trial stops at a rung with its checkpoint and 
 lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always goes on, on a worker
 of its own or, where there is only one, for half of the time, and the last quarter of the time trains the finalists out;
 a copy of it is cooled down beside it now and then (see `branches`), and a wider version of it trained where that pays
-(see `widening`). All other time goes to what is expected to gain
-most a second by the forecasts of the learning curves: a new trial, or a paused one (see `gains`). Without a limit of
-time nothing is lost by waiting, so the leader takes its turn with the others.
+(see `widening`). All other time goes to what is expected to gain most a second by the forecasts of the learning curves:
+a new trial, or a paused one (see `gains`). Without a limit of time nothing is lost by waiting, so the leader takes its
+turn with the others.
 
 Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
@@ -21,6 +21,7 @@ from automl.control.curves import (
     OBJECTIVE_RUNG,
     Candidate,
     has_stalled,
+    next_rung,
     rung_of,
     tokens_per_second,
     value_after,
@@ -283,7 +284,7 @@ def _is_trained_out(candidates: Sequence[Candidate], leader: Candidate) -> bool:
 
 def _thaw(candidate: Candidate, outlook: Outlook, reason: str) -> Thaw:
     assert outlook.rung_tokens is not None
-    tokens = outlook.rung_tokens * 2 ** (rung_of(candidate.latest.tokens, outlook.rung_tokens) + 1)
+    tokens = next_rung(candidate, outlook.rung_tokens)
     if _is_capped(outlook):
         tokens = min(tokens, outlook.max_tokens or tokens)
     return Thaw(candidate.number, tokens, _seconds_before_final(outlook), reason)

@@ -8,7 +8,15 @@ its own among the others. It is given up before where, at equal tokens, it is no
 
 from collections.abc import Sequence
 
-from automl.control.curves import OBJECTIVE_RUNG, Candidate, has_stalled, rung_of, tokens_per_second, value_at
+from automl.control.curves import (
+    OBJECTIVE_RUNG,
+    Candidate,
+    has_stalled,
+    next_rung,
+    rung_of,
+    tokens_per_second,
+    value_at,
+)
 from automl.control.decisions import Outlook, Prospect, Start, Thaw
 
 ENOUGH = 0.25
@@ -41,22 +49,22 @@ def widen(
         return None
     enough, unit = int(ENOUGH * outlook.max_tokens), outlook.rung_tokens or 1
     for paused in (c for c in wider if c.state == "paused" and c.points):
-        within = (enough - paused.latest.tokens) / tokens_per_second(paused) <= seconds_left
-        if (
-            paused.latest.tokens < enough
-            and within
-            and not has_stalled(paused)
-            and not _is_behind(paused, leader, unit)
-        ):
-            tokens = unit * 2 ** (rung_of(paused.latest.tokens, unit) + 1)
+        if _may_go_on(paused, leader, enough, unit, seconds_left):
             reason = f"continued {paused.number}: wider than the leader, at {paused.latest.tokens:,} tokens"
-            return Thaw(paused.number, tokens, seconds_left, reason)
+            return Thaw(paused.number, next_rung(paused, unit), seconds_left, reason)
     for place, prospect in enumerate(prospects):
         speed = prospect.tokens_per_second
         if prospect.wider_than == leader.number and speed and enough / speed + prospect.delay <= SHARE * seconds_left:
             reason = f"started a wider version of {leader.number}, the leader: there is time to train it"
             return Start(unit, min(seconds_first, seconds_left), reason, place)
     return None
+
+
+def _may_go_on(wider: Candidate, leader: Candidate, enough: int, unit: int, seconds_left: float) -> bool:
+    """Whether it cannot be judged yet, and will be in time."""
+    missing = enough - wider.latest.tokens
+    in_time = 0 < missing <= seconds_left * tokens_per_second(wider)
+    return in_time and not has_stalled(wider) and not _is_behind(wider, leader, unit)
 
 
 def _is_behind(wider: Candidate, leader: Candidate, unit: int) -> bool:

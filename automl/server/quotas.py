@@ -12,7 +12,8 @@ from automl.server.problems import Problem
 from storage import objects
 from storage.checkpoints import kept_bytes
 from storage.database import Database
-from storage.searches import OPEN_STATES, Quota, SearchRow, list_searches, queue_search
+from storage.queues import Quota, queue_search
+from storage.searches import OPEN_STATES, SearchRow, list_searches
 from storage.spending import computed_seconds
 from storage.uploads import uploaded_bytes, uploaded_digests
 

@@ -47,15 +47,9 @@ from storage import objects
 from storage.checkpoints import referenced
 from storage.database import Database
 from storage.leases import LeaseHeld
-from storage.searches import (
-    OPEN_STATES,
-    SearchRow,
-    delete_search,
-    get_search,
-    list_searches,
-    set_options,
-    withdraw_search,
-)
+from storage.queues import withdraw_search
+from storage.searches import OPEN_STATES, SearchRow, get_search, list_searches, set_options
+from storage.spending import delete_search
 from storage.studies import delete_study
 from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes, use_upload
 from storage.wishes import Wish, ask, forget_wish, wish_of

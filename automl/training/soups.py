@@ -9,6 +9,7 @@ as long as the metric stays no worse than that of the end alone.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 Weights = Mapping[str, Any]
@@ -38,6 +39,7 @@ def soup(
     mean, found, count = end, scores, 1
     for other in others:
         tried = {name: _between(np.asarray(mean[name]), other[name], 1 / (count + 1)) for name in mean}
+        tried = jax.device_put(tried)  # not mixed there: each shape would be a program to compile
         tasted = scored(tried)
         if tasted["loss"] < found["loss"] and not is_worse(tasted, scores):
             mean, found, count = tried, tasted, count + 1

@@ -265,21 +265,15 @@ class Trainer:
         if last is not None and self._better(others := forced(last), found):
             end, found = end._replace(state=end.state._replace(average=last)), others
         if segment.blends and self.metrics[0].name in found:
-            times = self._blends(segment, end.state.average, evaluator, stop)
-            blended, found = soup(
-                end.state.average,
-                found,
-                times,
-                scored=lambda of: forced(jax.device_put(of)),
-                is_worse=lambda scores, than: self._better(than, scores, ties=False),
-            )
-            end = end._replace(state=end.state._replace(average=jax.device_put(blended)))
+            times = self._other_times(segment, end.state.average, evaluator, stop)
+            average, found = soup(end.state.average, found, times, forced, self._is_worse)
+            end = end._replace(state=end.state._replace(average=average))
         if evaluator.needs_decoding and segment.decodes:
             decoder = self.decoders(static, evaluator.limits).program(Greedy())
             found |= evaluator.decoded_scores(end.state.average, decoder, spread=last is not None)
         return end, found
 
-    def _blends(
+    def _other_times(
         self, segment: Segment, average: Parameters, evaluator: Evaluator, stop: Stop
     ) -> Iterator[Mapping[str, NDArray[np.float32]]]:
         """Yield what the model of a trial had at other times, as long as nobody waits for its end.
@@ -314,12 +308,16 @@ class Trainer:
         del parameters, static
         return None
 
-    def _better(self, scores: Mapping[str, float], than: Mapping[str, float], *, ties: bool = True) -> bool:
-        """Say whether scores are better than others by the metric; `ties`, those not decoded too, go by the loss."""
+    def _better(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
         first = self.metrics[0]
         if scores.get(first.name) == than.get(first.name):
-            return ties and scores["loss"] < than["loss"]
+            return scores["loss"] < than["loss"]
         return first.better(scores[first.name], than[first.name])
+
+    def _is_worse(self, scores: Mapping[str, float], than: Mapping[str, float]) -> bool:
+        """Say whether the metric is worse, whatever the loss is."""
+        first = self.metrics[0]
+        return first.better(than[first.name], scores[first.name])
 
     def _latency(self, static: Signature, dataset: Dataset, parameters: Parameters) -> float:
         """Return the median seconds of a greedy decode of one source of valid, of median length."""

@@ -16,8 +16,10 @@ from search_spaces.presets import preset
 from storage import objects
 from storage.database import open_database
 from storage.leases import current_owner
-from storage.searches import claim, create_search, delete_search, queue_search, release
+from storage.queues import queue_search
+from storage.searches import claim, create_search, release
 from storage.segments import list_segments
+from storage.spending import delete_search
 from storage.trials import add_trial
 from tests.automl.command_line import write_task
 from tests.storage.kept_search import commit, keep_search

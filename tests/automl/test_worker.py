@@ -30,7 +30,8 @@ from storage import objects
 from storage.attempts import list_attempts
 from storage.database import StorageError, open_database
 from storage.leases import Lease
-from storage.searches import claim, get_search, queue_search, renew
+from storage.queues import queue_search
+from storage.searches import claim, get_search, renew
 from storage.trials import list_trials
 from storage.wishes import ask, forget_wish, wish_of
 from storage.workers import list_workers

@@ -10,7 +10,8 @@ import pytest
 from storage.checkpoints import forget_unreferenced
 from storage.database import Database, open_database
 from storage.leases import Lease
-from storage.searches import claim, create_search, delete_search, list_searches
+from storage.searches import claim, create_search, list_searches
+from storage.spending import delete_search
 from tests.servers import fresh_database
 
 KINDS = ("SQLite", "PostgreSQL", "MariaDB")

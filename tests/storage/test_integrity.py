@@ -12,8 +12,9 @@ from storage.backups import CHECKPOINTS, DATABASE, back_up
 from storage.checkpoints import referenced
 from storage.database import Database, StorageError, open_database
 from storage.integrity import violations
-from storage.searches import SearchRow, delete_search, get_search, list_searches
+from storage.searches import SearchRow, get_search, list_searches
 from storage.segments import list_segments
+from storage.spending import delete_search
 from storage.trials import list_trials
 
 from .kept_search import keep_search

@@ -10,18 +10,8 @@ from storage import leases
 from storage.attempts import begin_attempt, list_attempts
 from storage.database import Database, StorageError
 from storage.leases import LeaseHeld, LeaseLost
-from storage.searches import (
-    MOST_TAKEOVERS,
-    claim,
-    claim_next,
-    create_search,
-    get_search,
-    queue_search,
-    release,
-    renew,
-    update_search,
-    withdraw_search,
-)
+from storage.queues import queue_search, withdraw_search
+from storage.searches import MOST_TAKEOVERS, claim, claim_next, create_search, get_search, release, renew, update_search
 from storage.segments import commit_segment
 from storage.trials import add_trial, get_trial
 from storage.workers import forget_worker, list_workers, see_worker

@@ -13,13 +13,13 @@ from storage.searches import (
     SearchExists,
     claim,
     create_search,
-    delete_search,
     get_search,
     list_searches,
     release,
     renew,
     update_search,
 )
+from storage.spending import delete_search
 from storage.trials import add_trial, list_trials
 
 CLAIM_AND_DIE = """

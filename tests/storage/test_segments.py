@@ -12,8 +12,9 @@ from storage.checkpoints import Checkpoint, forget_unreferenced, referenced
 from storage.database import Database, StorageError
 from storage.events import append_event, list_events
 from storage.leases import Lease, LeaseLost
-from storage.searches import claim, delete_search, get_search
+from storage.searches import claim, get_search
 from storage.segments import NewSegment, SegmentRow, commit_segment, drop_segments, list_segments
+from storage.spending import delete_search
 from storage.trials import add_trial, get_trial
 
 

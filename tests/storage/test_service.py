@@ -19,19 +19,11 @@ from storage.checkpoints import referenced
 from storage.database import Database, StorageError
 from storage.keys import add_key, find_key, forget_expired, list_keys, revoke_key
 from storage.leases import Lease
+from storage.queues import Quota, queue_search, withdraw_search
 from storage.receipts import close_receipt, find_receipt, forget_receipts, open_receipt
 from storage.schema import utc_now
-from storage.searches import (
-    Quota,
-    claim,
-    create_search,
-    delete_search,
-    list_searches,
-    queue_search,
-    update_search,
-    withdraw_search,
-)
-from storage.spending import computed_seconds
+from storage.searches import claim, create_search, list_searches, update_search
+from storage.spending import computed_seconds, delete_search
 from storage.uploads import (
     add_upload,
     delete_upload,

@@ -20,7 +20,8 @@ from storage import objects, schema
 from storage.database import Database, open_database
 from storage.integrity import violations
 from storage.leases import LeaseLost, current_owner
-from storage.searches import claim, claim_next, create_search, get_search, list_searches, queue_search, release, renew
+from storage.queues import queue_search
+from storage.searches import claim, claim_next, create_search, get_search, list_searches, release, renew
 from storage.segments import list_segments
 from storage.trials import list_trials
 from tests.automl.control.pretended_training import PretendingExecutor

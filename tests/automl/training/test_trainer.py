@@ -415,9 +415,9 @@ def test_other_times_are_taken_in_by_the_loss_on_valid(
     assert all(np.allclose(found[name], wanted[name], atol=1e-6) for name in wanted)
 
 
-def _of_loss(loss: float, *given: Any, is_worse: Any, **_: Any) -> Any:
+def _of_loss(loss: float, *given: Any) -> Any:
     """A soup whose every taste has that loss."""
-    end, scores, others = given
+    end, scores, others, _, is_worse = given
     return soup(end, scores, others, lambda _: {**scores, "loss": min(scores["loss"], 10.0) - 1.0 + loss}, is_worse)
 
 
