@@ -7,11 +7,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from storage.accounts import list_accounts
 from storage.checkpoints import forget_unreferenced
 from storage.database import Database, open_database
 from storage.leases import Lease
 from storage.searches import claim, create_search, list_searches
 from storage.spending import delete_search
+from storage.uploads import delete_upload, list_uploads
 from tests.servers import fresh_database
 
 KINDS = ("SQLite", "PostgreSQL", "MariaDB")
@@ -46,6 +48,9 @@ def database(database_url: str) -> Iterator[Database]:
     yield database
     for search in list_searches(database):
         delete_search(database, search.name, search.owner)
+    for account in list_accounts(database):
+        for upload in list_uploads(database, account.id):
+            delete_upload(database, upload.id)
     forget_unreferenced(database)
     database.close()
 
