@@ -11,7 +11,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,19 +67,37 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         InputError: The folder holds something else, or cannot be written.
     """
     check_replaceable(folder)
-    contents = _contents(bundle)
+    contents, place = _contents(bundle), folder.resolve()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name, data in contents.items():
-                _write_durably(scratch / name, data)
-            scratch.chmod(0o755)
-            put_in_place(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with parents_of(place):
+            _write_whole(contents, place)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); name a folder that can") from error
+
+
+def _write_whole(contents: Mapping[str, bytes], folder: Path) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, data in contents.items():
+            _write_durably(scratch / name, data)
+        scratch.chmod(0o755)
+        put_in_place(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def parents_of(folder: Path) -> Iterator[None]:
+    """Make the folders above one that is to be; those that were missing go again where it fails."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def check_replaceable(folder: Path) -> None:

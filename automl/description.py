@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
 from automl.errors import InputError
-from automl.lengths import Limits, constant
+from automl.lengths import MOST, Limits, constant
 from search_spaces.costs import parameters
 from search_spaces.decoding import Decoding, decoding_from
 from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, from_dict
@@ -16,8 +16,20 @@ from search_spaces.seq2seq import Seq2Seq
 MOST_PARAMETERS = 2**30
 MOST_LENGTH = 2**20
 MOST_VOCABULARY = 2**20
+MOST_NAMES = 64
 MOST_MEMBERS = 16
 """Models of an ensemble."""
+KINDS = (
+    "image_classification",
+    "object_detection",
+    "generation",
+    "dialogue",
+    "text_classification",
+    "summarization",
+    "translation",
+    "sequence_to_sequence",
+)
+"""Those of `automl.tasks.TASKS`, named here because these take their time to import."""
 BEYOND = 16
 """How many times as large as the largest value of a dial a number may be that no search of this version would try."""
 
@@ -56,7 +68,8 @@ def described(config: Mapping[str, Any]) -> Description:
         InputError: A kind is unknown, or a number is missing, of another type or out of all proportion.
     """
     try:
-        configuration, *others = (_configuration(each) for each in _members(config))
+        _check_task(config)
+        configuration, *others = members_of(config)
         vocabulary, decoding = _mapping(config, "vocabulary"), _mapping(config, "decoding")
         source, target = (_whole(vocabulary, side, MOST_VOCABULARY) for side in ("source", "target"))
         size = sum(parameters(each, source, target) for each in (configuration, *others))
@@ -76,8 +89,23 @@ def described(config: Mapping[str, Any]) -> Description:
         raise InputError(f"config.json: describes no model that this version knows ({error})") from error
 
 
+def _check_task(config: Mapping[str, Any]) -> None:
+    """Check what says where a model comes from: the kind of its task, its metrics, its columns.
+
+    Raises:
+        SpaceError: The kind is unknown, or the others are no list of names and no object.
+    """
+    kind, metrics, columns = (config.get(name) for name in ("kind", "metrics", "data"))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise SpaceError(f"kind is {_shown(kind)}; it is one of {', '.join(KINDS)}")
+    if not isinstance(metrics, list) or len(metrics) > MOST_NAMES or not all(isinstance(name, str) for name in metrics):
+        raise SpaceError("metrics is no list of names")
+    if not isinstance(columns, Mapping):
+        raise SpaceError("data is no object")
+
+
 def _limits(decoding: Mapping[str, Any]) -> Limits:
-    most, lengths = _whole(decoding, "max_length", MOST_LENGTH), decoding.get("lengths")
+    most, lengths = _whole(decoding, "max_length", MOST), decoding.get("lengths")
     return constant(most) if lengths is None else Limits.from_mapping(_mapping(decoding, "lengths"), MOST_LENGTH)
 
 
@@ -101,6 +129,15 @@ def _members(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(others, list) or len(others) >= MOST_MEMBERS or not all(isinstance(o, Mapping) for o in others):
         raise SpaceError(f"members is no list of fewer than {MOST_MEMBERS} objects")
     return [_mapping(config, "configuration"), *others]
+
+
+def members_of(config: Mapping[str, Any]) -> tuple[Seq2Seq, ...]:
+    """Return the configurations of the members of the model of a `config.json`; most have one.
+
+    Raises:
+        SpaceError: One is of no model that this version knows, or out of all proportion.
+    """
+    return tuple(map(_configuration, _members(config)))
 
 
 def _configuration(mapping: Mapping[str, Any]) -> Seq2Seq:

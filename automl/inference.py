@@ -35,7 +35,7 @@ from automl.decoding.answers import (
 )
 from automl.decoding.explained import Explained, explained
 from automl.decoding.generation import PLAIN, Generation
-from automl.decoding.reading import Reader, TooLong
+from automl.decoding.reading import Reader, SourceTooLong, TooLong
 from automl.decoding.texts import Pieces, cut_at
 from automl.decoding.writing import Asked, Writer
 from automl.description import described, described_columns
@@ -119,10 +119,7 @@ class Model:
         self._writer = Writer(self._target, description.limits)
         self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts, refuses=True)
         self._footprint = self._decoders.footprint
-        if not self._decoders.at_hand(self._parameters, self._copies, self._longest):
-            from automl.training.executables import model_of
-
-            check(model_of(self._static))
+        self._decoders.check_once(self._parameters)
 
     @property
     def has_source(self) -> bool:
@@ -172,9 +169,13 @@ class Model:
         """Yield one output for each source of any number, of which few are held in memory at a time; see `predict`."""
         if isinstance(sources, str | Mapping):
             raise TypeError("predict takes a list of sources; put the one source in a list")
-        stream = iter(sources)
+        stream, done = iter(sources), 0
         while chunk := list(islice(stream, SOURCES_AT_ONCE)):
-            encoded, sizes = self._reader.sized(chunk)
+            try:
+                encoded, sizes = self._reader.sized(chunk)
+            except SourceTooLong as error:
+                raise error.after(done) from None
+            done += len(chunk)
             bounds = self._bounds(encoded, prefix, allowed)
             answers = self.answers(encoded, decoding or self.decoding, bounds=bounds)
             said = self._target.said((best.tokens, best.each) for best, *_ in answers)

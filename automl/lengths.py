@@ -12,6 +12,8 @@ from automl.errors import InputError
 
 EXTRA = 10
 """Tokens that every target may have beyond the slack."""
+MOST = 2**15
+"""Tokens that any target may have, however long its source is."""
 SHORTEST = 8
 """Sources up to so many tokens have one limit; it is another one at every doubling."""
 
@@ -38,7 +40,7 @@ class Limits:
             if source <= length:
                 return most
         doublings = (-(-source // self.sources[-1]) - 1).bit_length() if self.grows else 0
-        return self.most[-1] << doublings
+        return min(self.most[-1] << doublings, MOST)
 
     @property
     def usual(self) -> int:
@@ -51,13 +53,13 @@ class Limits:
 
     @staticmethod
     def from_mapping(values: Mapping[str, Any], beyond: int) -> "Limits":
-        """Read what `to_mapping` wrote.
+        """Read what `to_mapping` wrote, of sources of no more than `beyond` tokens.
 
         Raises:
             InputError: It is none, or has a number beyond all measure.
         """
         sources, most, grows = values.get("sources"), values.get("most"), values.get("grows")
-        rising, said = _rising(sources, beyond), _rising(most, beyond)
+        rising, said = _rising(sources, beyond), _rising(most, MOST)
         if not said or len(rising) != len(said) or type(grows) is not bool:
             raise InputError("config.json: decoding.lengths gives no limit by the length of sources")
         return Limits(rising, said, grows)
@@ -99,7 +101,7 @@ class Lengths:
 
     def limits(self, slack: float) -> Limits:
         """Return what targets may have: what was seen, times the slack, and a few."""
-        return Limits(self.sources, tuple(math.ceil(slack * seen) + EXTRA for seen in self.targets))
+        return Limits(self.sources, tuple(min(math.ceil(slack * seen) + EXTRA, MOST) for seen in self.targets))
 
     def to_mapping(self) -> dict[str, Sequence[int]]:
         """Return it as plain JSON values."""

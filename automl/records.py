@@ -190,11 +190,13 @@ def bundle_of_trial(
     checkpoints: objects.Place,
     say: Callable[[str], None] = lambda _: None,
     programs: ProgramFolder | None = None,
+    suits: Callable[[Sequence[Seq2Seq]], None] = lambda _: None,
 ) -> Bundle:
     """Return a trial at its best step as a bundle; where no number is given the winner.
 
     A winner whose bytes are gone or damaged is passed over for the next best, and `say` is told. What it remembers of
-    train is measured if the search has not done that and `programs` says where compiled ones are kept.
+    train is measured if the search has not done that and `programs` says where compiled ones are kept. Before the data
+    is looked at, `suits` is called with the configuration of each of its members, and may raise.
 
     Raises:
         InputError: There is no such trial, it has no result, or the data is gone.
@@ -211,8 +213,9 @@ def bundle_of_trial(
         what = "trial" if number is None else f"trial {number}"
         raise InputError(f"search {name!r}: no result of {what} is there yet; let the search go on, or name another")
     trial, segment = found
-    corpus = corpus_of(record.row, cache, checkpoints)
     wanted = record.found(trial, segment, alone=number is not None)
+    suits([from_dict(Seq2Seq, each) for each in (wanted.configuration, *(m["configuration"] for m in wanted.members))])
+    corpus = corpus_of(record.row, cache, checkpoints)
     if wanted.finish == "distilled" and not objects.is_sound(checkpoints, wanted.checkpoint):
         say("the checkpoint of the distilled model is gone or damaged: the trial that it was distilled from is taken")
         wanted = record.found(trial, segment, alone=True)

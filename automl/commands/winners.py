@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -54,6 +55,7 @@ def export(
     card.
     """
     from automl.bundle import check_replaceable
+    from automl.export.exporting import check_forms
     from automl.export.exporting import export as write_forms
     from automl.records import bundle_of_trial, read_record, sample_of
     from automl.settings import checkpoint_folder
@@ -65,9 +67,11 @@ def export(
         record = read_record(database, name)
     check_replaceable(folder)
     checkpoints = checkpoint_folder(url, settings)
-    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say, program_folder(settings))
+    names = forms or [FormName.BUNDLE]
+    programs, suits = program_folder(settings), partial(check_forms, names)
+    bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say, programs, suits)
     sample = sample_of(record, bundle, settings.cache, checkpoints)
-    compared = write_forms(bundle, folder, forms or ["bundle"], sample, say)
+    compared = write_forms(bundle, folder, names, sample, say)
     if not as_json:
         typer.echo(folder)
         return
@@ -104,17 +108,21 @@ def predict(
 ) -> None:
     """Predict: one line in, one line out; with --n-best, several: number of the source, score, output."""
     from automl.bundle import read_bundle
+    from automl.decoding.reading import SourceTooLong
     from automl.terminal.lines import batches, one_line
 
     model = loaded(read_bundle(bundle), too_long)
     decoding = _decoding(model.decoding, beam, length_penalty)
     outputs: list[Any] = []
-    first = 1
+    first, name = 1, "standard input" if source == "-" else source
     with stream_of(source) as stream:
         if source == "-" and sys.stdin.isatty():
             say("type one source a line; Ctrl-D ends")
-        for lines in batches(stream.read1, "standard input" if source == "-" else source):
-            predicted = _predicted(model, lines, decoding, n_best)
+        for lines in batches(stream.read1, name):
+            try:
+                predicted = _predicted(model, lines, decoding, n_best)
+            except SourceTooLong as error:
+                raise InputError(f"{name}, line {first + error.place}: {error.why}") from None
             if as_json:
                 outputs += predicted
             else:
@@ -186,6 +194,7 @@ def stream_of(source: str) -> Iterator[BufferedReader]:
         yield cast("BufferedReader", sys.stdin.buffer)
         return
     if not Path(source).is_file():
-        raise InputError(f"{source}: there is no such file; name a file of lines, or -")
+        what = "is a folder" if Path(source).is_dir() else "there is no such file"
+        raise InputError(f"{source}: {what}; name a file of lines, or -")
     with Path(source).open("rb") as stream:
         yield stream

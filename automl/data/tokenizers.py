@@ -102,7 +102,13 @@ class Tokenizer:
             kind = _KINDS[contents["model"]["type"], decoder["type"] if decoder else None]
             if _around(contents) != _around(json.loads(_empty(kind).to_str())):
                 raise ValueError("splits texts as no tokenizer of ours does")
-            return cls(kind, Backend.from_str(document))
+            backend = Backend.from_str(document)
+            numbers = backend.get_vocab()
+            if sorted(numbers.values()) != [*range(backend.get_vocab_size())]:
+                raise ValueError("tokens are not numbered from 0")
+            if [numbers.get(token) for token in SPECIAL_TOKENS] != [*range(len(SPECIAL_TOKENS))]:
+                raise ValueError("the first tokens are not the special ones")
+            return cls(kind, backend)
         except Exception as error:  # the backend raises bare exceptions
             raise InputError("tokenizer.json is damaged or of another program; export the model again") from error
 

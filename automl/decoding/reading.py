@@ -12,6 +12,23 @@ from automl.errors import InputError
 TooLong = Literal["refuse", "truncate"]
 
 
+class SourceTooLong(InputError):
+    """A source of a list has more tokens than the model reads.
+
+    Attributes:
+        place: Which one it is, from 0.
+        why: All of the message but which one it is.
+    """
+
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(f"source {place + 1} {why}")
+        self.place, self.why = place, why
+
+    def after(self, count: int) -> "SourceTooLong":
+        """Return the same of a longer list, in which so many others are before."""
+        return SourceTooLong(self.place + count, self.why)
+
+
 @dataclass(frozen=True)
 class Reader:
     """How a model reads.
@@ -46,7 +63,9 @@ class Reader:
         if longest <= self.longest:
             return encoded
         if self.too_long == "refuse":
-            raise InputError(f"a source has {longest:,} tokens; this model reads {self.longest:,} at most; split it")
+            place, tokens = next((i, len(t)) for i, t in enumerate(encoded) if len(t) > self.longest)
+            why = f"has {tokens:,} tokens; this model reads {self.longest:,} at most; split it"
+            raise SourceTooLong(place, why)
         count = sum(len(tokens) > self.longest for tokens in encoded)
         self.on_notice(f"{count} sources of up to {longest:,} tokens are read up to token {self.longest:,}")
         return [tokens[: self.longest] for tokens in encoded]

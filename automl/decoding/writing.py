@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.tokenizers import EOS, UNK, Tokenizer, normalise
-from automl.decoding.answers import MOST_TOKENS, Bounds, Request, allotted, padded
+from automl.decoding.answers import Bounds, Request, allotted, padded
 from automl.decoding.generation import Generation
 from automl.decoding.reading import text_of
 from automl.decoding.texts import stop_rows
 from automl.errors import InputError
-from automl.lengths import Limits
+from automl.lengths import MOST, Limits
 from search_spaces import tokenizers
 
 
@@ -74,8 +74,8 @@ class Writer:
             InputError: There are too many tokens, or the prefix or what is allowed holds what is none.
         """
         most = how.most or self.most(source)
-        if most > MOST_TOKENS:
-            raise InputError(f"{most:,} tokens are asked for; {MOST_TOKENS:,} at most are said at once")
+        if most > MOST:
+            raise InputError(f"{most:,} tokens are asked for; {MOST:,} at most are said at once")
         learnt = self.tokenizer.kind in tokenizers.LEARNT
         stops = stop_rows(iter([] if learnt else map(self.tokens, how.stops)))
         return Asked(most, self.bounds(how.prefix, how.allowed, most), stops)

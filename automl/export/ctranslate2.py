@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from automl.bundle import Bundle
 from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
-from automl.description import MOST_LENGTH, Description, described
+from automl.description import MOST_LENGTH, described
 from automl.export.arrays import ROWS
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from automl.lengths import Limits
 from search_spaces import decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
+from search_spaces.seq2seq import Seq2Seq
 from search_spaces.stems import Tokens
 
 Block = encoders.Transformer | decoders.Transformer
@@ -27,12 +28,12 @@ MOST_FILE = "most"
 NEVER = -1e9
 
 
-def refusal(description: Description) -> str | None:
+def refusal(members: Sequence[Seq2Seq]) -> str | None:
     """Return what a model has that the engine does not know, or nothing."""
-    configuration = description.configuration
+    configuration, *others = members
     if not isinstance(configuration.stem, Tokens):
         return "it reads images"
-    if description.others:  # it steps one decoder, and has nothing that averages several
+    if others:  # it steps one decoder, and has nothing that averages several
         return "it is an ensemble, which no single trial of --trial is"
     return next(_unknown((configuration.encoder, configuration.decoder), configuration.output), None)
 

@@ -12,14 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from automl.bundle import Bundle, check_replaceable, put_in_place, write_bundle
+from automl.bundle import Bundle, check_replaceable, parents_of, put_in_place, write_bundle
 from automl.data.pixels import ids
 from automl.data.tokenizers import Tokenizer
-from automl.description import Description, described
+from automl.description import described, members_of
 from automl.errors import InputError
 from automl.export.forms import FORMS
 from automl.export.runtimes import Form
 from automl.metrics import METRICS, TextMetric
+from search_spaces.seq2seq import Seq2Seq
 
 ROWS = 200
 OWN = "automl.load"
@@ -66,14 +67,15 @@ def export(
 ) -> dict[str, Compared]:
     """Write a bundle, and each form but `bundle` into a folder of its name inside; all of it or nothing.
 
+    A fresh process loads each of them, the bundle too, and decodes the sample.
+
     Raises:
         InputError: The folder holds something else, a model cannot have a form, a package is missing, or a form does
             not say what the model says.
     """
     check_replaceable(folder)
+    check_forms(names, members_of(bundle.config))
     forms = {name: FORMS[name] for name in names if name != "bundle"}
-    for name, form in forms.items():
-        _check(bundle, name, form)
     try:
         return _export(bundle, folder, forms, sample, say)
     except OSError as error:
@@ -83,44 +85,68 @@ def export(
 def _export(
     bundle: Bundle, folder: Path, forms: Mapping[str, Form], sample: Sample, say: Callable[[str], None]
 ) -> dict[str, Compared]:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+    folder = folder.resolve()
+    with parents_of(folder), tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         whole = Path(scratch) / "model"
         write_bundle(bundle, whole)
         found: dict[str, Compared] = {}
-        own = _run("bundle", whole, sample) if forms else {}
+        own, short = _own(bundle, whole, Path(scratch) / "short", forms, sample)
         for name, form in forms.items():
             inside = whole / name
             inside.mkdir()
             _child("write", name, inside, whole)
             for file in ("tokenizer.source.json", "tokenizer.target.json"):
                 shutil.copyfile(whole / file, inside / file)
-            found[name] = _compared(bundle, form, own, _run(name, inside, sample), sample)
+            its = own if form.grows else short
+            found[name] = _compared(bundle, form, its, _run(name, inside, sample), sample)
             _judge(name, form, found[name])
             say(_told(name, found[name]))
             if name == "int8":
                 _record(bundle, inside, found[name], len(sample.references))
         put_in_place(whole, folder)
     if found:
-        say(_fastest(described(bundle.config), found))
+        say(_fastest(members_of(bundle.config), found))
     return found
 
 
-def _check(bundle: Bundle, name: str, form: Form) -> None:
-    description = described(bundle.config)
-    why = form.refusal(description)
-    if why is not None:
-        raise InputError(f"--format {name}: cannot hold this model ({why}); {', '.join(_holding(description))} can")
-    missing = [package for package in form.packages if find_spec(package) is None]
-    if missing:
-        extra = EXTRAS.get(name)
-        remedy = f"pip install 'automl-seq2seq[{extra}]'" if extra else f"pip install {missing[0]}"
-        raise InputError(f"--format {name}: {missing[0]} is not installed; {remedy}")
+def check_forms(names: Sequence[str], members: Sequence[Seq2Seq]) -> None:
+    """Make sure that a model, given as the configuration of each of its members, can have forms here.
+
+    Raises:
+        InputError: It cannot, or a package is missing.
+    """
+    for name in names:
+        why = FORMS[name].refusal(members)
+        if why is not None:
+            raise InputError(f"--format {name}: cannot hold this model ({why}); {', '.join(_holding(members))} can")
+        missing = [package for package in FORMS[name].packages if find_spec(package) is None]
+        if missing:
+            extra = EXTRAS.get(name)
+            remedy = f"pip install 'automl-seq2seq[{extra}]'" if extra else f"pip install {missing[0]}"
+            raise InputError(f"--format {name}: {missing[0]} is not installed; {remedy}")
 
 
-def _holding(description: Description) -> list[str]:
+def _holding(members: Sequence[Seq2Seq]) -> list[str]:
     """Return the forms that can hold a model."""
-    return [name for name, form in FORMS.items() if form.refusal(description) is None]
+    return [name for name, form in FORMS.items() if form.refusal(members) is None]
+
+
+def _own(bundle: Bundle, whole: Path, scratch: Path, forms: Mapping[str, Form], sample: Sample) -> tuple[Any, Any]:
+    """Return what the bundle says as a fresh process loads it, and what it says without longer targets than train's.
+
+    Raises:
+        InputError: It cannot be loaded, or what it says has no probability.
+    """
+    own = _run("bundle", whole, sample)
+    if not all(map(math.isfinite, own["scores"])):
+        raise InputError("--format bundle: what the model says has no probability; export another --trial")
+    limits = described(bundle.config).limits
+    beyond = limits.grows and any(len(ids(source)) > limits.sources[-1] for source in sample.sources)
+    if not beyond or all(form.grows for form in forms.values()):
+        return own, own
+    decoding = {**bundle.config["decoding"], "lengths": replace(limits, grows=False).to_mapping()}
+    write_bundle(replace(bundle, config={**bundle.config, "decoding": decoding}), scratch)
+    return own, _run("bundle", scratch, sample)
 
 
 def _child(task: str, name: str, folder: Path, *rest: object, text: str = "") -> Any:
@@ -181,12 +207,12 @@ def _told(name: str, found: Compared) -> str:
     return told if found.scores is None else f"{told}; score {found.scores[1]:.4g} instead of {found.scores[0]:.4g}"
 
 
-def _fastest(description: Description, found: Mapping[str, Compared]) -> str:
+def _fastest(members: Sequence[Seq2Seq], found: Mapping[str, Compared]) -> str:
     """Say which of what was compared decodes fastest, and what was not compared."""
     speeds = {OWN: 1.0} | {name: each.speed for name, each in found.items()}
     best = max(speeds, key=lambda name: speeds[name])
     times = "" if best == OWN else f", {speeds[best]:.2g} times as fast as {OWN}"
-    others = [name for name in _holding(description) if name not in ("bundle", *found)]
+    others = [name for name in _holding(members) if name not in ("bundle", *found)]
     left = f"; not compared: {', '.join(others)}" if others else ""
     return f"of {', '.join(speeds)}, {best} decodes fastest here{times}{left}"
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl.bundle import Bundle, read_bundle, write_bundle
-from automl.description import Description
 from automl.export.runtimes import Form, Runtime, Spoken
+from search_spaces.seq2seq import Seq2Seq
 
 
 def write_int8(bundle: Bundle, folder: Path) -> None:
@@ -28,10 +28,10 @@ def open_folder(folder: Path) -> Runtime:
     return run
 
 
-def refusal(_: Description) -> str | None:
+def refusal(_: Sequence[Seq2Seq]) -> str | None:
     """Every model can have this form."""
     return None
 
 
-BUNDLE = Form(("jax",), refusal, write_bundle, open_folder)
-INT8 = Form(("jax",), refusal, write_int8, open_folder, agreement=0.8, tolerance=10.0)
+BUNDLE = Form(("jax",), refusal, write_bundle, open_folder, grows=True)
+INT8 = Form(("jax",), refusal, write_int8, open_folder, agreement=0.8, tolerance=10.0, grows=True)

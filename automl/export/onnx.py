@@ -1,14 +1,14 @@
 """ONNX: decoding from source tokens to target tokens in one file, which ONNX Runtime runs without JAX."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from automl.bundle import Bundle
-from automl.description import Description
 from automl.export.arrays import ROWS, as_array, spoken
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
+from search_spaces.seq2seq import Seq2Seq
 from search_spaces.stems import Tokens
 
 FILE = "model.onnx"
@@ -97,9 +97,9 @@ def open_folder(folder: Path) -> Runtime:
     return lambda sources: in_batches(sources, run, ROWS)
 
 
-def refusal(description: Description) -> str | None:
+def refusal(members: Sequence[Seq2Seq]) -> str | None:
     """Return what a model has that the converter was not tried with, or nothing."""
-    return None if isinstance(description.configuration.stem, Tokens) else "it reads images"
+    return None if isinstance(members[0].stem, Tokens) else "it reads images"
 
 
 ONNX = Form(("jax2onnx", "onnxruntime"), refusal, write, open_folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from automl.bundle import Bundle
-from automl.description import Description
+from search_spaces.seq2seq import Seq2Seq
 
 
 class Spoken(NamedTuple):
@@ -26,19 +26,21 @@ class Form:
 
     Attributes:
         packages: What has to be installed to write and to run it; what does not name `jax` runs without it.
-        refusal: Says why a model cannot have this form, or nothing.
+        refusal: Says why a model, given as the configuration of each of its members, cannot have this form, or nothing.
         write: Writes a model into an empty folder.
         open: Returns the runtime of such a folder, which needs nothing else.
         agreement: Least share of sources whose tokens are those of the model itself.
         tolerance: Largest difference of log-probabilities where the tokens are the same.
+        grows: Whether targets of sources that are longer than all of train may be longer too, as the model's may.
     """
 
     packages: tuple[str, ...]
-    refusal: Callable[[Description], str | None]
+    refusal: Callable[[Sequence[Seq2Seq]], str | None]
     write: Callable[[Bundle, Path], None]
     open: Callable[[Path], Runtime]
     agreement: float = 1.0
     tolerance: float = 1e-3
+    grows: bool = False
 
 
 def in_batches(sources: Sequence[Sequence[int]], run: Callable[[list[list[int]]], Spoken], rows: int) -> Spoken:

@@ -4,6 +4,7 @@ It takes any number of sources of any length. The scan of minGRU has no program 
 of a few, to which sources are padded. Images have one length.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from automl.description import Description, described
 from automl.export.arrays import ROWS, as_array, spoken
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
 from search_spaces import encoders
+from search_spaces.seq2seq import Seq2Seq
 from search_spaces.stems import Tokens
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -70,7 +72,7 @@ def open_folder(folder: Path) -> Runtime:
     return lambda sources: in_batches(sources, run, ROWS)
 
 
-def refusal(_: Description) -> str | None:
+def refusal(_: Sequence[Seq2Seq]) -> str | None:
     """Every model can have this form."""
     return None
 

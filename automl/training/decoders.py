@@ -6,15 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from automl.data.pixels import ids
 from automl.data.tokenizers import PAD
 from automl.decoding.answers import (
-    LENGTHS,
-    ROWS,
     Bounds,
     Decoded,
     Draw,
@@ -89,32 +86,22 @@ class Decoders:
 
     def _build(self, kind: str, *static: Any) -> Any:
         from automl.decoding import programs
+
+        return getattr(programs, f"{kind}_program")(self._checked(), *static)
+
+    def _checked(self) -> "Model":
         from automl.training.executables import model_of
 
         model = model_of(self._signature)
         self._check(model)
-        return getattr(programs, f"{kind}_program")(model, *static)
+        return model
 
-    def at_hand(self, parameters: Parameters, copies: Any, longest: int) -> bool:
-        """Say whether greedy decoding of sources up to a length is likely to be found compiled, in whatever shape.
-
-        The name of a program follows from the names and shapes of the parameters too: who has one has had a model.
-        """
-        lengths = [length for length in LENGTHS if length < 2 * longest] or [allotted(longest)]
-        struct: Any = jax.ShapeDtypeStruct
-        shapes = [(rows, length) for length in lengths for rows in ROWS]
-        return any(
-            self._programs.at_hand(
-                self.key("greedy", self.length(length)),
-                (
-                    parameters,
-                    struct((rows, length), np.int32),
-                    copies,
-                    Request(struct((rows,), np.int32), doubt=self._doubt),
-                ),
-            )
-            for rows, length in shapes
-        )
+    def check_once(self, parameters: Parameters) -> None:
+        """Build the model and let it be checked, unless another process has done so for parameters of such shapes."""
+        key = self.key("checked")
+        if not self._programs.is_noted(key, (parameters,)):
+            self._checked()
+            self._programs.note(key, (parameters,))
 
     def program(self, decoding: Decoding, wanted: int = 1, bounds: Bounds | None = None) -> Program:
         """Return the program of a way to decode; a beam gives its `wanted` best, and all keep to the bounds."""

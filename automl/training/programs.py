@@ -21,6 +21,7 @@ JAX_SECONDS = 0.2
 """JAX's own cache keeps what takes longer to compile."""
 MOST_REJECTIONS = 1
 """A program that was rejected more often is left to JAX's own cache."""
+NOTED = b"noted"
 
 Program = Callable[..., Any]
 
@@ -98,6 +99,16 @@ class Programs:
         """Say whether a program is in memory, or is likely to be found in the cache."""
         form = forms(arguments)
         return (key, form) in self._held or (self._cache is not None and self._cache.has(digest(key, form)))
+
+    def note(self, key: str, arguments: tuple[Any, ...]) -> None:
+        """Note for later processes, under the owner's seal, that something holds of such inputs; see `is_noted`."""
+        if self._cache is not None and self._keeping:
+            with self._said():
+                self._cache.write(digest(key, forms(arguments)), NOTED)
+
+    def is_noted(self, key: str, arguments: tuple[Any, ...]) -> bool:
+        """Say whether something was noted of such inputs by the same code, with the same libraries, on this machine."""
+        return self._cache is not None and self._cache.read(digest(key, forms(arguments))) == NOTED
 
     def is_compiled_elsewhere(self, key: str, arguments: tuple[Any, ...]) -> bool:
         """Say whether another process is about to bring a program into the cache."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ SAID = {"tokens": [[4], [5], [6]], "scores": [-1.0, -2.0, -3.0], "seconds": 2.0,
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
     """Let child processes write a file, and say what they are told to."""
-    said = dict.fromkeys(FORMS, SAID)
+    said = dict.fromkeys((*FORMS, "short"), SAID)
 
     def child(task: str, name: str, folder: Path, *rest: object, text: str = "") -> Any:
+        if folder.name == "short":
+            return said["short"]
         if task == "write" and name == "int8":
             FORMS[name].write(BUNDLE, folder)
         elif task == "write":
@@ -87,6 +90,36 @@ def test_what_int8_costs_is_said_and_kept(runs: Any, tmp_path: Path) -> None:
     assert told[1].startswith("of automl.load, int8, int8 decodes fastest here, 2 times as fast as automl.load; ")
     cost = read_bundle(tmp_path / "model" / "int8").metrics["int8"]
     assert cost == {"rows": 13, "scored": 12, "same": 12 / 13, "float32": 0.0, "int8": pytest.approx(1 / 12)}
+
+
+def test_a_form_may_say_less_of_sources_that_are_longer_than_all_of_train(runs: Any, tmp_path: Path) -> None:
+    lengths = {"sources": [2], "most": [5], "grows": True}
+    config = {**BUNDLE.config, "decoding": {**BUNDLE.config["decoding"], "lengths": lengths}}
+    bundle = replace(BUNDLE, config=config)
+    longer = {"tokens": [[4], [5], [6, 6, 6, 6, 6, 6]]}
+    runs("bundle", longer)
+    runs("int8", longer)
+    assert export(bundle, tmp_path / "model", ["onnx", "int8"], SAMPLE)["onnx"].same == 1
+    runs("onnx", longer)
+    with pytest.raises(InputError, match="on 1 of 3 sources"):
+        export(bundle, tmp_path / "model", ["onnx"], SAMPLE)
+
+
+def test_a_bundle_alone_is_loaded_back_too(runs: Any, tmp_path: Path) -> None:
+    runs("bundle", {"scores": [-1.0, float("nan"), -3.0]})
+    with pytest.raises(InputError, match="has no probability; export another --trial"):
+        export(BUNDLE, tmp_path / "a" / "b" / "model", ["bundle"], SAMPLE)
+    assert list(tmp_path.iterdir()) == []
+    runs("bundle", {})
+    assert export(BUNDLE, tmp_path / "a" / "b" / "model", ["bundle"], SAMPLE) == {}
+
+
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(tmp_path / "third")
+    for _ in range(2):
+        export(BUNDLE, tmp_path / "latest", ["bundle"], SAMPLE)
+        assert (tmp_path / "latest").is_symlink()
+        assert read_bundle(tmp_path / "third").config == read_bundle(tmp_path / "latest").config
 
 
 def test_what_needs_jax_may_import_it(runs: Any, tmp_path: Path) -> None:

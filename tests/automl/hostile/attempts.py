@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from automl.bundle import FILES, MANIFEST
+from automl.data.tokenizers import UNK
 from automl.description import described
 
 Attempt = Callable[[Path], None]
@@ -173,6 +174,13 @@ def tokenizer(change: Callable[[dict[str, Any]], Any]) -> Attempt:
     return attempt
 
 
+def vocabulary(change: Callable[[dict[str, int]], dict[str, int]]) -> Attempt:
+    """Change the numbers of a tokenizer's tokens."""
+    return tokenizer(
+        lambda document: {**document, "model": {**document["model"], "vocab": change(document["model"]["vocab"])}}
+    )
+
+
 def deep(kind: str) -> Callable[[Path], bytes]:
     opening, closing = {"list": ("[", "]"), "object": ('{"a":', "}")}[kind]
     return lambda _: (opening * 200_000 + "1" + closing * 200_000).encode()
@@ -235,6 +243,15 @@ ATTEMPTS: dict[str, Attempt] = {
     "outputs without end": configured("decoding.max_length", 2**40),
     "an unknown way to decode": configured("decoding.method", "eval"),
     "a beam beyond all": configured("decoding", {"method": "beam", "beam": 10**6, "max_length": 9}),
+    "outputs of an hour": configured("decoding.max_length", 2**15 + 1),
+    "a kind of task that there is not": configured("kind", "os.system"),
+    "a kind of task that is a list": configured("kind", ["translation"]),
+    "no kind of task": configured("kind", KeyError),
+    "metrics that are a text": configured("metrics", "bleu"),
+    "metrics that are numbers": configured("metrics", [1, 2]),
+    "no metrics": configured("metrics", KeyError),
+    "columns that are a list": configured("data", ["source", "target"]),
+    "columns without end": configured("data", {"source": {"a": 1}}),
     "sources without end": configured("max_source_length", 2**60),
     "a header beyond the file": written("model.safetensors", lambda _: struct.pack("<Q", 2**63) + b"{}"),
     "a header of nothing": written("model.safetensors", lambda _: b""),
@@ -264,6 +281,14 @@ ATTEMPTS: dict[str, Attempt] = {
         }
     ),
     "a tokenizer that is a text": tokenizer(json.dumps),
+    "a token of an enormous number": vocabulary(lambda tokens: {**tokens, "a": 10**9}),
+    "two tokens of one number": vocabulary(lambda tokens: {**tokens, "a": tokens["b"]}),
+    "a tokenizer without the unknown token": vocabulary(
+        lambda tokens: {("?" if number == UNK else token): number for token, number in tokens.items()}
+    ),
+    "a tokenizer that begins with letters": vocabulary(
+        lambda tokens: {token: (number + 4) % len(tokens) for token, number in tokens.items()}
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from automl.data.corpus import SPLITS, Corpus, build_corpus
 from automl.data.splits import DUPLICATE
+from automl.description import KINDS
 from automl.metrics import METRICS
 from automl.planning import space_of
 from automl.refusals import check_objective
@@ -91,3 +92,7 @@ def test_its_example_is_searched_and_its_winner_scores_as_reported(folder: Path)
     assert found.code == 0, found.err
     evaluated = automl(folder, "evaluate", "models/task", str(next(folder.glob("test.*"))), "--json")
     assert evaluated.json["metrics"] == pytest.approx(found.json["best"]["test_scores"])
+
+
+def test_a_bundle_may_be_of_every_kind_and_of_no_other() -> None:
+    assert set(KINDS) == set(TASKS)
