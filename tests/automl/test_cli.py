@@ -9,12 +9,14 @@ import pytest
 
 import automl as automl_package
 from automl import searches
+from automl.bundle import write_bundle
 from automl.cli import run
 from automl.errors import FailureReason, InputError, TrialFailure
 from automl.executors import EXECUTORS, InlineExecutor
 from automl.segments import Job, Report, Result, Stop
 from search_spaces.presets import preset
-from tests.automl.command_line import DOCUMENT, automl, write_task
+from tests.automl.bundles import Drawn
+from tests.automl.command_line import DOCUMENT, automl, here, write_task
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +142,15 @@ def test_wrong_arguments_are_one_line_and_leave_nothing(
     assert printed.err.splitlines()[-1].startswith("automl: ")
     assert expected in printed.err.splitlines()[-1]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_cannot_be_predicted_is_named_by_its_file_and_line(folder: Path) -> None:
+    write_bundle(Drawn().bundle(), folder / "winner")
+    (folder / "lines.txt").write_text("a\nb\n" + "a" * 31 + "\n")
+    said = here(folder, "predict", "winner", "--input", "lines.txt")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "automl: lines.txt, line 3: has 31 tokens; this model reads 30 at most; split it\n"
+    assert "is a folder; name a file of lines" in here(folder, "predict", "winner", "--input", ".").err
 
 
 def test_a_wrong_setting_is_named_by_its_variable(
