@@ -2,8 +2,8 @@
 
 Weights are drawn, so that every source is decoded to the most tokens. Each runtime is a process of its own, held to as
 many cores as it has threads, that decodes the same sources when asked, all in turn; medians of tokens a second and of
-tokens a second of the processor. Runtimes that are not installed are left out; `AUTOML_PYTORCH` names the interpreter
-of an environment that has PyTorch.
+tokens a second of the processor; then some sources one by one, in milliseconds each. Runtimes that are not installed
+are left out; `AUTOML_PYTORCH` names the interpreter of an environment that has PyTorch.
 """
 
 import json
@@ -22,7 +22,7 @@ import numpy as np
 
 from automl.bundle import Bundle, write_bundle
 from automl.data.tokenizers import EOS, PAD, UNK, Tokenizer
-from automl.description import described
+from automl.description import members_of
 from automl.export.exporting import _child
 from automl.export.forms import FORMS
 from benchmarks.measurement import Result, Side, arguments, interleaved, load, median
@@ -33,7 +33,8 @@ from search_spaces.tokenizers import Characters
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PEER = Path(__file__).parent / "peers" / "pytorch_decode.py"
-MOST, SOURCES, RUNS = 32, 1024, 7
+MOST, SOURCES, RUNS, ALONE = 32, 1024, 7, 16
+RUNTIMES = (*FORMS, "pytorch")
 SIZES, KINDS, THREADS = (64, 128), ("transformer", "recurrent"), (1, 2)
 
 
@@ -60,11 +61,9 @@ def main() -> None:
     for case in [cases[0]._replace(sources=16)] if options.quick else cases:
         name = f"{case.kind}_{case.size}_{case.threads}_thread"
         rates = measure(case, runs)
-        measured |= {f"{name}_{key}_tokens_a_second": rate for key, rate in rates.items()}
-        own = {key.removeprefix("bundle"): rate for key, rate in rates.items() if key.startswith("bundle")}
-        ratios |= {f"{name}_{key}": own["_processor" if "processor" in key else ""] / rates[key] for key in rates}
+        measured |= {f"{name}_{key}": rate for key, rate in rates.items()}
+        ratios |= {f"{name}_{key}": ratio for key, ratio in ratios_of(rates).items()}
     goals = {f"transformer_{size}_1_thread_ctranslate2_processor": ">= 1" for size in SIZES}
-    ratios = {name: ratio for name, ratio in ratios.items() if "bundle" not in name}
     Result("decode", ratios, measured, goals, (before, load())).show(as_json=options.json)
 
 
@@ -80,7 +79,10 @@ def measure(case: Case, runs: int) -> dict[str, float]:
         commands = sides(case, bundle, Path(scratch))
         processes = {name: Side(command, case.threads, json.dumps(sources)) for name, command in commands.items()}
         try:
-            times = interleaved({name: partial(seconds, process) for name, process in processes.items()}, runs)
+            times = {
+                how: interleaved({name: partial(seconds, process, how) for name, process in processes.items()}, runs)
+                for how in ("together", "alone")
+            }
         finally:
             for process in processes.values():
                 process.close()
@@ -91,18 +93,43 @@ def measure(case: Case, runs: int) -> dict[str, float]:
     return rates_of(said, times)
 
 
-def rates_of(said: Mapping[str, list[list[int]]], times: Mapping[str, list[tuple[float, float]]]) -> dict[str, float]:
-    """Return tokens a second by name, and tokens a second of the processor."""
-    return {
-        f"{name}{kind}": sum(map(len, said[name])) / median(each[place] for each in times[name])
+Times = Mapping[str, list[tuple[float, float]]]
+
+
+def rates_of(said: Mapping[str, list[list[int]]], times: Mapping[str, Times]) -> dict[str, float]:
+    """Return tokens a second by name, tokens a second of the processor, and milliseconds of a source alone."""
+    together = {
+        f"{name}{kind}_tokens_a_second": sum(map(len, said[name]))
+        / median(each[place] for each in times["together"][name])
         for name in said
         for place, kind in enumerate(("", "_processor"))
     }
+    alone = {
+        f"{name}_alone_milliseconds": 1000 * median(elapsed for elapsed, _ in times["alone"][name]) / ALONE
+        for name in said
+    }
+    return together | alone
 
 
-def seconds(side: Side) -> tuple[float, float]:
+def ratios_of(rates: Mapping[str, float]) -> dict[str, float]:
+    """Return how many times as fast as each other runtime the model itself is, by what was measured."""
+    own = {name.removeprefix("bundle"): rate for name, rate in rates.items() if name.startswith("bundle")}
+    ratios = {}
+    for kind, rate in own.items():
+        others = {name.removesuffix(kind): its for name, its in rates.items() if name.endswith(kind)}
+        slower = kind.endswith("milliseconds")
+        label = kind.removesuffix("_tokens_a_second").removesuffix("_milliseconds")
+        ratios |= {
+            f"{name}{label}": its / rate if slower else rate / its
+            for name, its in others.items()
+            if name in RUNTIMES and name != "bundle"
+        }
+    return ratios
+
+
+def seconds(side: Side, how: str) -> tuple[float, float]:
     """Let a side decode; return the seconds that it took, and those of its processor."""
-    elapsed, processor = map(float, side.ask("again").split())
+    elapsed, processor = map(float, side.ask(how).split())
     return elapsed, processor
 
 
@@ -112,9 +139,10 @@ def answer(name: str, folder: Path) -> None:
         os.dup2(2, 1)
         runtime, sources = FORMS[name].open(folder), json.loads(sys.stdin.readline())
         print(json.dumps(runtime(sources).tokens), file=out, flush=True)
-        for _ in sys.stdin:
+        for how in sys.stdin:
             begun = time.perf_counter(), time.process_time()
-            runtime(sources)
+            for part in [[source] for source in sources[:ALONE]] if how.strip() == "alone" else [sources]:
+                runtime(part)
             ended = time.perf_counter(), time.process_time()
             print(*(end - begin for begin, end in zip(begun, ended, strict=True)), file=out, flush=True)
 
@@ -135,7 +163,7 @@ def written(bundle: Bundle, scratch: Path) -> dict[str, Path]:
     write_bundle(bundle, folders["bundle"])
     for name, form in FORMS.items():
         installed = all(find_spec(package) for package in form.packages)
-        if name not in ("bundle", "int8") and installed and form.refusal(described(bundle.config)) is None:
+        if name not in ("bundle", "int8") and installed and form.refusal(members_of(bundle.config)) is None:
             folders[name] = scratch / name
             folders[name].mkdir()
             _child("write", name, folders[name], folders["bundle"])

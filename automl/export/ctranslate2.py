@@ -16,6 +16,7 @@ from automl.data.tokenizers import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
 from automl.description import MOST_LENGTH, described
 from automl.export.arrays import ROWS
 from automl.export.runtimes import Form, Runtime, Spoken, in_batches
+from automl.hardware import cores
 from automl.lengths import Limits
 from search_spaces import decoders, embeddings, encoders
 from search_spaces.outputs import PointerGenerator
@@ -220,7 +221,11 @@ def open_folder(folder: Path, compute_type: str = "float32") -> Runtime:
     """Return the runtime of a folder that `write` made."""
     import ctranslate2
 
-    translator = ctranslate2.Translator(str(folder), device="cpu", compute_type=compute_type)
+    # A thread a batch: threads inside of one cost models of this size more than they give.
+    at_once = cores()
+    translator = ctranslate2.Translator(
+        str(folder), device="cpu", compute_type=compute_type, inter_threads=at_once, intra_threads=1
+    )
     names = {side: _names(folder, side) for side in ("source", "target")}
     numbers = {name: number for number, name in enumerate(names["target"])}
     limits = Limits.from_mapping(json.loads((folder / MOST_FILE).read_text()), MOST_LENGTH)
@@ -242,11 +247,12 @@ def open_folder(folder: Path, compute_type: str = "float32") -> Runtime:
             max_decoding_length=limits.of(len(sources[0])),
             max_input_length=0,
             return_scores=True,
+            max_batch_size=ROWS,
         )
         found = [[numbers[name] for name in result.hypotheses[0]] for result in results]
         return Spoken(found, [result.scores[0] for result in results])
 
-    return lambda sources: in_batches(sources, run, ROWS)
+    return lambda sources: in_batches(sources, run, ROWS * at_once)
 
 
 def _names(folder: Path, side: str) -> list[str]:
