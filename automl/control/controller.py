@@ -26,7 +26,7 @@ from automl.control.journal import Journal
 from automl.control.ledger import Ledger
 from automl.control.mirror import ContainedMirror
 from automl.control.noise import noise_between
-from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain
+from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain, pareto_front
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
 from automl.control.prospects import prospects
@@ -468,10 +468,7 @@ class Controller:
         self._journal.commit()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
-        front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria)) if criteria.others else ()
-        if criteria.others and winner and winner.checkpoint not in {each.checkpoint for each in front}:
-            front = (winner, *front)
-        counts, refused = self._tally.counts, self._plan.refused()
+        front, counts, refused = pareto_front(trials, criteria, winner), self._tally.counts, self._plan.refused()
         return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)
 
     def _importance(self) -> Mapping[str, float]:

@@ -112,6 +112,14 @@ def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
     return None
 
 
+def pareto_front(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None) -> tuple[Winner, ...]:
+    """Return what is best in its way, and the winner first where it is none of them; nothing for one objective."""
+    if not criteria.others:
+        return ()
+    front = tuple(Winner.of(*each, {}) for each in history.front(trials, criteria))
+    return (winner, *front) if winner and winner.checkpoint not in {each.checkpoint for each in front} else front
+
+
 def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None = None) -> str:
     """Say in one sentence what won, and against what; or what came nearest where nothing is within the limits."""
     everything, metric = list(trials), criteria.metric
