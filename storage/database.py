@@ -311,6 +311,8 @@ def _parse(url: str) -> URL:
     if backend == "sqlite":
         if target.database in (None, "", ":memory:"):
             raise StorageError(f"SQLite needs a file to keep a search in; write it like {EXAMPLE}")
+        if str(target.database).startswith("file:"):
+            raise StorageError(f"SQLite's own URIs are not taken; write the storage like {EXAMPLE}")
         remote = network_file_system(Path(str(target.database)))
         if remote:
             raise StorageError(

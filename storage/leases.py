@@ -84,7 +84,7 @@ def is_dead(owner: str) -> bool:
     host, pid, started, place = [*owner.split(":", 3), "", "", ""][:4]
     if not pid.isdigit() or not started or host != socket.gethostname() or place != _place():
         return False
-    return _started(int(pid)) != started
+    return _started(int(pid)) not in (started, None)
 
 
 def _place() -> str:
@@ -96,9 +96,22 @@ def _place() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks since boot; none where it has ended, even if nobody has waited for it."""
+    """Start of a process in clock ticks since boot; empty where it has ended, even if nobody has waited for it.
+
+    None where that cannot be known: other users' processes may be hidden.
+    """
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return None
-    return None if fields[0] in ("Z", "X") else fields[19]
+        return None if _is_there(pid) else ""
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

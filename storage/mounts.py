@@ -5,7 +5,20 @@ from pathlib import Path
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = (
     *("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "gluster", "beegfs", "ncpfs", "ocfs", "pvfs"),
-    *("sshfs", "s3fs", "gcsfuse", "rclone", "davfs"),
+    *(
+        "sshfs",
+        "s3fs",
+        "gcsfuse",
+        "rclone",
+        "davfs",
+        "gvfsd",
+        "juicefs",
+        "mount-s3",
+        "goofys",
+        "blobfuse",
+        "objectivefs",
+    ),
+    *("wekafs", "orangefs", "moosefs", "mfs", "panfs", "acfs", "quobyte", "vboxsf", "prl_fs", "vmhgfs"),
 )
 """How the names of network file systems begin, after `fuse.` where there is one."""
 
@@ -16,7 +29,7 @@ def network_file_system(path: Path) -> str | None:
         lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return None
-    place = path.absolute().parent.resolve() / path.name
+    place = path.resolve()
     mounts = [(Path(_plain(fields[4])), fields[fields.index("-") + 1]) for line in lines if (fields := line.split())]
     holding = [(mount, kind) for mount, kind in mounts if place == mount or mount in place.parents]
     kind = max(reversed(holding), key=lambda found: len(found[0].parts), default=(path, ""))[1]

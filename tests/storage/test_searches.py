@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,18 @@ def test_a_live_process_is_not_dead_and_other_machines_are_not_judged() -> None:
     assert leases.is_dead(f"{host}:{pid}:{int(started) + 1}:{place}")
     assert not leases.is_dead(f"elsewhere:{pid}:{int(started) + 1}:{place}")
     assert not leases.is_dead(f"{host}:{pid}:{int(started) + 1}:another-boot")
+
+
+def test_a_process_of_another_user_that_is_hidden_is_not_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, _, _, place = leases.current_owner().split(":", 3)
+    monkeypatch.setattr(leases, "_place", lambda: place)
+    monkeypatch.setattr(leases, "PROC", tmp_path)
+
+    def kill(pid: int, number: int) -> None:
+        raise {2: PermissionError, 3: ProcessLookupError}[pid]
+
+    monkeypatch.setattr(leases.os, "kill", kill)
+    assert [leases.is_dead(f"{host}:{pid}:77:{place}") for pid in (2, 3)] == [False, True]
 
 
 def test_a_killed_process_that_nobody_waited_for_is_dead() -> None:

@@ -21,7 +21,7 @@ from storage.database import Database, open_database
 from storage.integrity import violations
 from storage.leases import LeaseLost, current_owner
 from storage.queues import queue_search
-from storage.searches import claim, claim_next, create_search, get_search, list_searches, release, renew
+from storage.searches import claim, claim_next, create_search, get_search, list_searches, release, renew, update_search
 from storage.segments import list_segments
 from storage.trials import list_trials
 from tests.automl.control.pretended_training import PretendingExecutor
@@ -170,8 +170,9 @@ def test_a_process_stopped_beyond_its_lease_is_refused_when_it_wakes(database: D
                 lease = claim(own, name, f"{os.getpid()}", 0.05)
                 os.write(writing, b"x")
                 os.kill(os.getpid(), signal.SIGSTOP)
-                with pytest.raises(LeaseLost):
-                    renew(own, lease, 60.0)
+                for late in (lambda: renew(own, lease, 60.0), lambda: update_search(own, lease, message="late")):
+                    with pytest.raises(LeaseLost):
+                        late()
 
         process = fork(child)
         os.read(reading, 1)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from random import Random
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import pytest
 from automl.errors import FailureReason, TrialFailure
 from automl.training.checkpoints import Checkpoint, read, read_tensors, write
 from automl.training.steps import TrainState, new_state
+from storage import objects
 from tests.automl.models.cases import random
 
 
@@ -46,6 +48,29 @@ def test_another_form_is_refused(tmp_path: Path, like: TrainState) -> None:
     digest = write(tmp_path, Checkpoint(state(4, 3), 1))
     with pytest.raises(TrialFailure, match=f"checkpoint {digest[:12]} is of another model"):
         read(tmp_path, digest, like)
+
+
+def test_none_of_a_thousand_damaged_ones_is_read(tmp_path: Path) -> None:
+    chance = Random(0)
+    digests = [write(tmp_path, Checkpoint(state(4, 3), tokens)) for tokens in range(8)]
+    for number in range(1_000):
+        digest = chance.choice(digests)
+        file = objects.path(tmp_path, digest)
+        data, place = file.read_bytes(), chance.randrange(file.stat().st_size)
+        match number % 4:
+            case 0:
+                file.write_bytes(data[:place] + bytes([data[place] ^ 1 << chance.randrange(8)]) + data[place + 1 :])
+            case 1:
+                file.write_bytes(data[:place])
+            case 2:
+                other = chance.choice([name for name in digests if name != digest])
+                file.write_bytes(objects.path(tmp_path, other).read_bytes())
+            case _:
+                file.unlink()
+        with pytest.raises(TrialFailure) as failed:
+            read(tmp_path, digest, fresh(4, 3))
+        assert failed.value.reason is FailureReason.CORRUPT_CHECKPOINT
+        file.write_bytes(data)
 
 
 def test_a_folder_that_cannot_be_written_fails_the_trial(tmp_path: Path) -> None:
