@@ -58,7 +58,7 @@ def load(folder: str | Path, *, too_long: "TooLong" = "refuse") -> "Model":
     Raises:
         InputError: The folder is not a whole bundle, or `too_long` is something else.
     """
-    from automl.inference import load as load_model
+    from automl.loading import load as load_model
 
     return load_model(folder, too_long=too_long)
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,21 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from automl.description import described
+from automl.description import Description, described
 from automl.errors import InputError
-from automl.weights import MOST_HEADER_BYTES, quantised, read_weights
+from automl.weights import HEAD_BYTES, MOST_HEADER_BYTES, quantised, read_weights, shapes_of
 from storage.objects import flush
 
 VERSION = 1
 MOST_JSON_BYTES = 32 * 2**20
-MOST_VALUES, MOST_CONTAINERS = 2**21, 2**18
+MOST_VALUES, MOST_CONTAINERS = 2**19, 2**18
 """Of a JSON document: each takes far more memory than its bytes."""
 MOST_DOCUMENT_BYTES = 2**20
 FILES = ("config.json", "metrics.json", "model.safetensors", "tokenizer.source.json", "tokenizer.target.json")
 CARD = "README.md"
 FORM_FOLDERS = ("int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8")
 """What an export may have put beside the files of a bundle."""
+FORM_SUFFIXES = (".json", ".onnx", ".bin", ".stablehlo", ".safetensors", "")
+"""Of the files in one of these folders."""
 MANIFEST = "MANIFEST.json"
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of parameters, by name."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,9 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         InputError: The folder holds something else, or cannot be written.
     """
     check_replaceable(folder)
-    contents, place = _contents(bundle), folder.resolve()
+    contents = _contents(bundle)
     try:
+        place = resolved(folder)
         with parents_of(place):
             _write_whole(contents, place)
     except OSError as error:
@@ -106,18 +112,37 @@ def check_replaceable(folder: Path) -> None:
     Raises:
         InputError: The folder holds something else, or cannot be written.
     """
-    if folder.exists() and not _replaceable(folder):
+    place = resolved(folder)
+    if place.exists() and not _replaceable(place):
         raise InputError(f"{folder}: holds something that is not a bundle; name a new or an empty folder")
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if place.exists() and Path(os.path.realpath(os.curdir)).is_relative_to(place):
+        raise InputError(f"{folder}: is the folder that you are in; name another one, or call from outside of it")
+    nearest = next(parent for parent in place.parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written ({nearest} is closed to you); name a folder that can")
 
 
-def read_bundle(folder: Path) -> Bundle:
+def resolved(folder: Path) -> Path:
+    """Return where a folder is, links followed.
+
+    Raises:
+        InputError: A link leads to itself.
+    """
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError) as error:  # Python below 3.13 has another error for it
+        raise InputError(f"{folder}: is a link that leads to itself; name a folder") from error
+
+
+def read_bundle(folder: Path, check: Callable[[Description, Shapes], None] = lambda *_: None) -> Bundle:
     """Read a bundle and check all of its bytes.
 
     Nothing is believed before it is checked: files are plain ones of the folder itself, as large as the manifest says
     and not larger than what they describe could be; what they hold is JSON and numbers.
+
+    Args:
+        folder: What `write_bundle` wrote.
+        check: Told what the model is and which parameters there are, before these are held in memory; it may raise.
 
     Raises:
         InputError: It is not a whole bundle of this version.
@@ -127,12 +152,13 @@ def read_bundle(folder: Path) -> Bundle:
     description = described(config)
     most = dict.fromkeys(FILES, MOST_JSON_BYTES) | {"metrics.json": MOST_DOCUMENT_BYTES}
     most["model.safetensors"] = 4 * description.parameters + MOST_HEADER_BYTES
+    check(description, shapes_of(_read(folder, "model.safetensors", most["model.safetensors"], up_to=HEAD_BYTES)))
     data = {name: _checked(folder, name, files, most[name]) for name in FILES if name != "config.json"}
     return Bundle(
         config=config,
         weights=read_weights(data["model.safetensors"], description.parameters),
-        source_tokenizer=_text(folder, "tokenizer.source.json", data),
-        target_tokenizer=_text(folder, "tokenizer.target.json", data),
+        source_tokenizer=_tokenizer(folder, "tokenizer.source.json", data, description.source_vocabulary),
+        target_tokenizer=_tokenizer(folder, "tokenizer.target.json", data, description.target_vocabulary),
         metrics=_json(folder, "metrics.json", data["metrics.json"]),
     )
 
@@ -187,16 +213,32 @@ def _dumped(document: Mapping[str, Any]) -> bytes:
 
 def _replaceable(folder: Path) -> bool:
     """Whether a folder is empty, or a bundle of any version with nothing in it that no export has written."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
-    if not names:
-        return True
+    return folder.is_dir() and (not any(folder.iterdir()) or _is_exported(folder))
+
+
+def _is_exported(folder: Path) -> bool:
     try:
-        files = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES)).get("files")
+        manifest = _json(folder, MANIFEST, _read(folder, MANIFEST, MOST_DOCUMENT_BYTES))
     except InputError:
         return False
-    return isinstance(files, dict) and names <= {MANIFEST, *files, *FORM_FOLDERS}
+    files = manifest.get("files")
+    if type(manifest.get("version")) is not int or not isinstance(files, dict) or not {*FILES} <= files.keys():
+        return False
+    if not all(isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in files.values()):
+        return False
+    return all(
+        _is_form(path) if path.name in FORM_FOLDERS else path.is_file() and path.name in (MANIFEST, *files)
+        for path in folder.iterdir()
+    )
+
+
+def _is_form(folder: Path) -> bool:
+    """Whether a folder holds what an export has put into one of its name, or nothing."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    if (folder / MANIFEST).exists():
+        return _is_exported(folder)
+    return all(path.is_file() and path.suffix in FORM_SUFFIXES for path in folder.iterdir())
 
 
 def put_in_place(scratch: Path, folder: Path) -> None:
@@ -229,8 +271,8 @@ def _checked(folder: Path, name: str, files: Any, most: int) -> bytes:
     return _read(folder, name, most, entry)
 
 
-def _read(folder: Path, name: str, most: int, said: Mapping[str, Any] | None = None) -> bytes:
-    """Return the bytes of a plain file, without following links and without reading more than `most`.
+def _read(folder: Path, name: str, most: int, said: Mapping[str, Any] | None = None, up_to: int | None = None) -> bytes:
+    """Return the bytes of a plain file, the first of them or all, without following links and of no more than `most`.
 
     Where it is said how many bytes there are, and their sum, both are checked before they are held.
     """
@@ -247,15 +289,21 @@ def _read(folder: Path, name: str, most: int, said: Mapping[str, Any] | None = N
             if wrong or (said is not None and hashlib.file_digest(file, "sha256").hexdigest() != said.get("sha256")):
                 raise InputError(f"{path}: is not what the manifest says; export the model again")
             file.seek(0)
-            return file.read(most + 1)
+            return file.read(most + 1 if up_to is None else up_to)
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
         raise InputError(f"{path}: {what}; export the model again") from error
 
 
-def _text(folder: Path, name: str, data: Mapping[str, bytes]) -> str:
-    """Return a tokenizer's document; that it is JSON of a sane depth is known before any other program reads it."""
-    _json(folder, name, data[name])
+def _tokenizer(folder: Path, name: str, data: Mapping[str, bytes], vocabulary: int) -> str:
+    """Return a tokenizer's document.
+
+    That it is JSON of a sane depth, and has no more tokens than its model, is known before any other program reads it.
+    """
+    model = _json(folder, name, data[name]).get("model")
+    tokens = model.get("vocab", ()) if isinstance(model, dict) else ()
+    if not isinstance(tokens, list | dict | tuple) or len(tokens) > vocabulary:
+        raise InputError(f"{folder / name}: has other tokens than config.json describes; export the model again")
     return data[name].decode()
 
 

@@ -15,7 +15,7 @@ from search_spaces.seq2seq import Seq2Seq
 
 MOST_PARAMETERS = 2**30
 MOST_LENGTH = 2**20
-MOST_VOCABULARY = 2**20
+MOST_VOCABULARY = 2**17
 MOST_NAMES = 64
 MOST_MEMBERS = 16
 """Models of an ensemble."""
@@ -149,6 +149,9 @@ def _configuration(mapping: Mapping[str, Any]) -> Seq2Seq:
 
 def implausible(configuration: Any, path: str) -> Iterator[str]:
     """Yield what is wrong with the values of a configuration: another type than the dial's, or out of proportion."""
+    heads, size = getattr(getattr(configuration, "attention", None), "num_heads", 1), _width(configuration)
+    if type(heads) is int and heads > 0 and size % heads:
+        yield f"{path} is of {size} numbers, which {heads} heads cannot share"
     for item in dataclasses.fields(configuration):
         value, dial, where = getattr(configuration, item.name), item.metadata["dial"], f"{path}.{item.name}"
         match dial:
@@ -164,12 +167,18 @@ def implausible(configuration: Any, path: str) -> Iterator[str]:
                 assert_never(other)
 
 
+def _width(configuration: Any) -> int:
+    """Return the width of a part; 0 where it has none, or one that is no number."""
+    width = getattr(configuration, "model_size", getattr(configuration, "hidden_size", 0))
+    return width if type(width) is int else 0
+
+
 def _like(value: Any, values: tuple[Any, ...]) -> bool:
     if type(value) not in {type(each) for each in values}:
         return False
     if isinstance(value, (bool, str)):
         return value in values
-    return bool(0 <= value <= BEYOND * max(values) or value in values)
+    return bool(0 < value <= BEYOND * max(values) or value in values)
 
 
 def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ Programs that an earlier process compiled are found on disk, and run without a m
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.boxes import scaled
-from automl.bundle import Bundle, read_bundle
+from automl.bundle import Bundle
 from automl.data.boxes import Boxes
 from automl.data.fields import Raw
 from automl.data.pixels import Pixels
@@ -41,7 +41,7 @@ from automl.decoding.writing import Asked, Writer
 from automl.description import described, described_columns
 from automl.errors import InputError
 from automl.segments import ProgramFolder
-from automl.training.decoders import Decoders, drawn
+from automl.training.decoders import Decoders, check_once, drawn
 from automl.training.programs import Programs
 from automl.training.signature import signature
 from search_spaces import encoders, tokenizers
@@ -51,7 +51,6 @@ from search_spaces.stems import Tokens
 if TYPE_CHECKING:
     from automl.data.splits import Part
     from automl.metrics import Likelihood
-    from automl.models.ensemble import Model as Module
 
 SOURCES_AT_ONCE = 1024
 PIECE_TOKENS = 8
@@ -103,7 +102,6 @@ class Model:
             raise InputError("config.json: describes images of another size than the tokenizer's; export it again")
         self._static = signature(description.configuration, *sizes, 0, description.others)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
-        self._parameters = jax.device_put(dict(bundle.weights))
         self._longest = description.longest
         self._reader = Reader(
             self._source,
@@ -114,12 +112,12 @@ class Model:
             too_long,
             on_notice,
         )
-        check = _checker(bundle)
+        check_once(self._programs, self._static, {name: value.shape for name, value in bundle.weights.items()})
+        self._parameters = jax.device_put(dict(bundle.weights))
         doubts = self._target.kind is tokenizers.Boxes
         self._writer = Writer(self._target, description.limits)
-        self._decoders = Decoders(self._programs, self._static, description.limits, check, doubts=doubts, refuses=True)
+        self._decoders = Decoders(self._programs, self._static, description.limits, doubts=doubts, refuses=True)
         self._footprint = self._decoders.footprint
-        self._decoders.check_once(self._parameters)
 
     @property
     def has_source(self) -> bool:
@@ -193,15 +191,18 @@ class Model:
         """Return the likeliest outputs of each source that a beam finds, the best first, at most `count`.
 
         There are fewer where a beam can find no more. Prefix and allowed tokens are those of `predict`.
+
+        Raises:
+            InputError: As of `predict`, or `count` is below 1.
         """
-        own = self.decoding if isinstance(self.decoding, Beam) else Beam()
-        search = beam or own
+        _check_count(count)
+        search = beam or (self.decoding if isinstance(self.decoding, Beam) else Beam())
         search = replace(search, beam=max(search.beam, count))
-        encoded = self._reader.encoded(sources)
+        encoded, sizes = self._reader.sized(sources)
         found = self.answers(encoded, search, count, self._bounds(encoded, prefix, allowed))
         return [
-            [Candidate(self._target.decode_batch([answer.tokens])[0], answer.score) for answer in answers]
-            for answers in found
+            [Candidate(self._scaled(text, 1 / size), score) for text, score in self._told(answers)]
+            for answers, size in zip(found, sizes, strict=True)
         ]
 
     def score(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[float]:
@@ -272,9 +273,8 @@ class Model:
             InputError: The prefix or an allowed token is none of the model's, the prefix is too long, `count` is below
                 1, or an output takes too much memory.
         """
-        if count < 1:
-            raise InputError(f"count is {count}; it is a number of outputs from 1")
-        encoded = self._reader.encoded([source])[0]
+        _check_count(count)
+        [encoded], [size] = self._reader.sized([source])
         (asked, taken), drawn_tokens = self._asked(how, encoded), []
         rows = rows_for(count, taken)
         request = jax.device_put(asked.request(rows))
@@ -284,11 +284,12 @@ class Model:
             inputs = self._parameters, jax.device_put(sources), self._copies, request, draw
             found = self._decoders.run("sampling", inputs, asked.length)
             drawn_tokens += [answers[0].tokens for answers in answered(found)]
-        return [cut_at(text, how.stops) for text in self._target.decode_batch(drawn_tokens[:count])]
+        texts = self._target.decode_batch(drawn_tokens[:count])
+        return [self._scaled(cut_at(text, how.stops), 1 / size) for text in texts]
 
     def stream(self, source: str = "", how: Generation = PLAIN) -> Iterator[str]:
         """Yield an output that is drawn for a source in pieces, as soon as they are certain; equal to `generate`'s."""
-        encoded = self._reader.encoded([source])
+        encoded, [size] = self._reader.sized([source])
         (asked, _), draw = self._asked(how, encoded[0]), drawn(how.sampling, encoded, [0])
         *inputs, request = jax.device_put((padded(encoded, 1), self._copies, asked.request(1)))
         stand = self._decoders.run("begin", (self._parameters, *inputs), asked.length)
@@ -298,7 +299,9 @@ class Model:
             stand, tokens, ended = self._decoders.run("advance", arguments, asked.length)
             last = bool(np.asarray(ended)[0]) or until >= most
             said = [int(token) for token in np.asarray(tokens)[0] if token != PAD]
-            if piece := pieces.take(self._target.decode_batch([said])[0], last=last):
+            if isinstance(self._target, Boxes) and not last:  # a list of boxes does not grow at its end
+                continue
+            if piece := pieces.take(self._scaled(self._target.decode_batch([said])[0], 1 / size), last=last):
                 yield piece
             if last or pieces.ended:
                 return
@@ -394,6 +397,11 @@ class Model:
             counted[:2, rows] = [np.asarray(each)[: len(rows)] for each in (sums.loss, sums.tokens)]
         return Likelihood(*(counted * (1 if weights is None else weights)).sum(axis=1).tolist())
 
+    def _told(self, answers: Sequence[Answer]) -> list[tuple[str, float]]:
+        """Return the texts of answers with their log-probabilities."""
+        texts = self._target.said((answer.tokens, answer.each) for answer in answers)
+        return list(zip(texts, (answer.score for answer in answers), strict=True))
+
     def _scaled(self, text: str, size: float) -> str:
         if not isinstance(self._target, Boxes):
             return text
@@ -416,7 +424,7 @@ class Model:
                 answers[index] = of_row[:wanted]
         return answers
 
-    def _asked(self, how: Generation, encoded: Sequence[int]) -> tuple[Asked, int]:
+    def _asked(self, how: Generation, encoded: Sized) -> tuple[Asked, int]:
         """Return what is asked of outputs for a source, and the bytes that each takes."""
         asked = self._writer.asked(how, encoded if self.has_source else None)
         return asked, self._footprint.decoding(allotted(len(encoded)), asked.length)
@@ -425,7 +433,8 @@ class Model:
         """Return what outputs for all of some sources have to be; nothing where they are free."""
         if not prefix and allowed is None:
             return None
-        shortest = min(map(self._writer.most, encoded), default=self._writer.limits.usual)
+        read = [source for source in encoded if len(source)]  # of the others nothing is said
+        shortest = min(map(self._writer.most, read), default=self._writer.limits.usual)
         return self._writer.bounds(prefix, allowed, shortest)
 
     def _scored(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[Lot]:
@@ -437,7 +446,9 @@ class Model:
     def _pairs(self, sources: Sequence[Raw], targets: Sequence[str]) -> list[tuple[list[int], list[int]]]:
         if len(sources) != len(targets):
             raise InputError(f"there are {len(sources)} sources and {len(targets)} targets; give one target a source")
-        return list(zip(self._reader.encoded(sources), map(self._writer.tokens, targets), strict=True))
+        encoded, sizes = self._reader.sized(sources)
+        texts = map(self._scaled, targets, sizes)
+        return list(zip(encoded, map(self._writer.tokens, texts), strict=True))
 
     def _forced(self, pairs: Sequence[tuple[list[int], list[int]]], rows: int) -> tuple[Any, ...]:
         """Return parameters, sources, copies, and targets behind the begin and before the end."""
@@ -448,41 +459,10 @@ class Model:
         return self._parameters, *jax.device_put((sources, self._copies, inputs, targets))
 
 
-def load(folder: str | Path, *, too_long: TooLong = "refuse") -> Model:
-    """Load a bundle; neither the task document nor the database is needed.
-
-    Args:
-        folder: What `automl export` wrote.
-        too_long: Whether a source of more tokens than the model reads is refused, or read in part with a warning.
-
-    Raises:
-        InputError: The folder is not a whole bundle.
-    """
-    return load_with_programs(read_bundle(Path(folder)), too_long)
-
-
-def load_with_programs(bundle: Bundle, too_long: TooLong = "refuse") -> Model:
-    """Return the model of a bundle, its compiled programs kept in the user's cache."""
-    from automl.settings import Settings
-    from automl.training.cache import program_folder
-
-    return Model(bundle, program_folder(Settings()), too_long=too_long)
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise InputError(f"count is {count}; it is a number of outputs from 1")
 
 
 def _names(tokenizer: Tokenizer) -> dict[int, str]:
     return {index: token for token, index in tokenizer.vocabulary.items()}
-
-
-def _checker(bundle: Bundle) -> Callable[["Module"], None]:
-    """Return the check that the weights of a bundle are those of a model."""
-
-    def check(model: "Module") -> None:
-        from automl.models.parameters import declared
-
-        shapes = {name: tuple(param.get_value().shape) for name, param in declared(model).items()}
-        if shapes != {name: tuple(value.shape) for name, value in bundle.weights.items()}:
-            raise InputError(
-                "model.safetensors: holds other parameters than config.json describes; export the model again"
-            )
-
-    return check

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from automl.errors import InputError
 
 MOST_HEADER_BYTES = 2**20
+HEAD_BYTES = MOST_HEADER_BYTES + 8
+"""Of a file, in which its header ends."""
 SCALE = ".int8_scale"
 AVERAGE = "average/"
 """How the names of averaged parameters begin in a checkpoint."""
@@ -31,10 +34,19 @@ def read_weights(data: bytes, most: int) -> dict[str, NDArray[np.float32]]:
         InputError: It is none, or holds what no bundle does.
     """
     stored = _arrays(data)
-    weights = {name: _scaled(name, value, stored) for name, value in stored.items() if not name.endswith(SCALE)}
-    if sum(value.size for value in weights.values()) != most:
+    if sum(value.size for name, value in stored.items() if not name.endswith(SCALE)) != most:
         raise _wrong("holds other parameters than config.json describes")
-    return weights
+    return {name: _scaled(name, value, stored) for name, value in stored.items() if not name.endswith(SCALE)}
+
+
+def shapes_of(beginning: bytes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters of a safetensors file, by name, from the beginning that holds its header.
+
+    Raises:
+        InputError: There is no such header.
+    """
+    entries, _ = _entries(beginning)
+    return {name: tuple(entry["shape"]) for _, _, name, entry in entries if not name.endswith(SCALE)}
 
 
 def quantised(weights: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
@@ -75,32 +87,46 @@ def _scaled(name: str, value: NDArray[Any], stored: Mapping[str, NDArray[Any]]) 
 
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     """Return the arrays that lie in a file end to end, as its header says; every byte belongs to one."""
+    entries, start = _entries(data)
+    body, arrays, last = memoryview(data)[start:], {}, 0
+    for begin, end, name, entry in entries:
+        if begin != last or not begin <= end <= len(body):
+            raise _wrong("has arrays that overlap or leave gaps")
+        arrays[name] = _array(body[begin:end], entry)
+        last = end
+    if last != len(body):
+        raise _wrong("goes on after its arrays")
+    return arrays
+
+
+def _entries(data: bytes) -> tuple[list[tuple[int, int, str, Mapping[str, Any]]], int]:
+    """Return what the header of a file says of its arrays, in the order of their bytes, and where these begin."""
     if len(data) < 8 or (size := struct.unpack("<Q", data[:8])[0]) > min(MOST_HEADER_BYTES, len(data) - 8):
         raise _wrong("has no header")
     try:
         header = json.loads(data[8 : 8 + size].decode("utf-8"))
         header.pop("__metadata__", None)
         entries = [(*entry["data_offsets"], name, entry) for name, entry in header.items()]
-        body, arrays, last = memoryview(data)[8 + size :], {}, 0
-        for begin, end, name, entry in sorted(entries, key=lambda entry: entry[0]):
-            if type(begin) is not int or begin != last or not begin <= end <= len(body):
-                raise ValueError("arrays overlap or leave gaps")
-            arrays[name] = _array(body[begin:end], entry)
-            last = end
-        if last != len(body):
-            raise ValueError("something follows the arrays")
+        if not all(_is_sound(*entry) for entry in entries):
+            raise ValueError("no array")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _wrong(f"cannot be read ({type(error).__name__})") from error
-    return arrays
+    return sorted(entries, key=lambda entry: entry[0]), 8 + size
+
+
+def _is_sound(begin: Any, end: Any, name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry is of numbers of a kind and shape that bundles have, and of as many bytes as these take."""
+    del name
+    shape, kind = entry["shape"], _DTYPES.get(entry["dtype"])
+    if kind is None or not isinstance(shape, list) or len(shape) > 8 or type(begin) is not int or type(end) is not int:
+        return False
+    return all(type(size) is int and 0 < size < 2**31 for size in shape) and end - begin == prod(shape) * kind.itemsize
 
 
 def _array(body: memoryview, entry: Mapping[str, Any]) -> NDArray[Any]:
-    dtype, shape = _DTYPES[entry["dtype"]], entry["shape"]
-    if not all(type(size) is int and 0 < size < 2**31 for size in shape) or len(shape) > 8:
-        raise ValueError("no shape")
-    array = np.frombuffer(body, dtype).reshape(shape)
+    array = np.frombuffer(body, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
     if array.dtype == np.float32 and not np.isfinite(array).all():
-        raise ValueError("not finite")
+        raise _wrong("holds what is no number")
     return array
 
 

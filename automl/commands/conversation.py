@@ -38,10 +38,9 @@ def generate(  # noqa: PLR0913
     as_json: Json = False,
 ) -> None:
     """Go on with a prompt; tokens are drawn, the same ones for the same seed."""
-    from automl.bundle import read_bundle
     from automl.terminal.lines import one_line
 
-    model = loaded(read_bundle(bundle))
+    model = loaded(bundle)
     how = _how(temperature, top_k, top_p, seed, stop, tokens, prompt)
     outputs = model.generate(source, how, count)
     if as_json:
@@ -61,10 +60,9 @@ def chat(
     tokens: Most = None,
 ) -> None:
     """Talk to a winner of kind dialogue, a line a turn; /new begins another conversation, Ctrl-D ends."""
-    from automl.bundle import read_bundle
     from automl.data.turns import joined
 
-    model = loaded(read_bundle(bundle))
+    model = loaded(bundle)
     if model.config["kind"] != "dialogue":
         raise InputError(f"{bundle}: is of kind {model.config['kind']}; automl chat needs one of kind dialogue")
     how = _how(temperature, top_k, top_p, seed, stop, tokens)

@@ -42,7 +42,6 @@ def explain(  # noqa: PLR0913
 
     It writes one HTML page that needs no network, the predictions that it is drawn from, and pictures as PNG.
     """
-    from automl.bundle import read_bundle
     from automl.description import described
     from automl.explanation.explanation import Explanation, importance_of, write
     from automl.explanation.pictures import drawable
@@ -54,18 +53,17 @@ def explain(  # noqa: PLR0913
             )
     if valid and (data is not None or train is not None):
         raise InputError("--valid is in place of --data and --train; leave it, or these, out")
-    contents = read_bundle(bundle)
-    model = loaded(contents, "truncate")
-    pairs, known = _split(contents.metrics, storage) if valid else (_of(model, data), _of(model, train))
+    model = loaded(bundle, "truncate")
+    pairs, known = _split(model.metrics, storage) if valid else (_of(model, data), _of(model, train))
     predictions = _predictions(model, source, pairs, maps)
     shown = [each.source for each in predictions if each.weights is not None]
     explanation = Explanation(
-        name=str(contents.metrics.get("search") or bundle.resolve().name),
-        configuration=described(contents.config).configuration,
+        name=str(model.metrics.get("search") or bundle.resolve().name),
+        configuration=described(model.config).configuration,
         predictions=predictions,
         labelled=None if pairs is None else _labelled(model, predictions, known),
         neighbours=_neighbours(model, shown, known),
-        importance=importance_of(contents.metrics),
+        importance=importance_of(model.metrics),
     )
     page = write(explanation, out, drawable(explanation, say))
     if as_json:

@@ -17,7 +17,6 @@ from automl.errors import InputError
 from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
-    from automl.bundle import Bundle
     from automl.decoding.reading import TooLong
     from automl.inference import Model
     from search_spaces.decoding import Decoding
@@ -59,6 +58,7 @@ def export(
     from automl.export.exporting import export as write_forms
     from automl.records import bundle_of_trial, read_record, sample_of
     from automl.settings import checkpoint_folder
+    from automl.terminal.interruption import ended_like_ctrl_c
     from automl.training.cache import program_folder
 
     settings = read_settings()
@@ -71,7 +71,8 @@ def export(
     programs, suits = program_folder(settings), partial(check_forms, names)
     bundle = bundle_of_trial(record, trial, settings.cache, checkpoints, say, programs, suits)
     sample = sample_of(record, bundle, settings.cache, checkpoints)
-    compared = write_forms(bundle, folder, names, sample, say)
+    with ended_like_ctrl_c():
+        compared = write_forms(bundle, folder, names, sample, say)
     if not as_json:
         typer.echo(folder)
         return
@@ -80,12 +81,11 @@ def export(
     print_json({"bundle": str(folder), **remembered, "forms": forms_said})
 
 
-def loaded(bundle: "Bundle", too_long: "TooLong" = "refuse") -> "Model":
-    """Return the model of a bundle, its compiled programs kept in the user's cache."""
-    from automl.inference import Model
-    from automl.training.cache import program_folder
+def loaded(folder: Path, too_long: "TooLong" = "refuse") -> "Model":
+    """Return the model of a bundle; what it has to say stands on standard error."""
+    from automl.loading import load
 
-    return Model(bundle, program_folder(read_settings()), too_long=too_long, on_notice=say)
+    return load(folder, too_long=too_long, settings=read_settings(), on_notice=say)
 
 
 def predict(
@@ -107,11 +107,10 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict: one line in, one line out; with --n-best, several: number of the source, score, output."""
-    from automl.bundle import read_bundle
     from automl.decoding.reading import SourceTooLong
     from automl.terminal.lines import batches, one_line
 
-    model = loaded(read_bundle(bundle), too_long)
+    model = loaded(bundle, too_long)
     decoding = _decoding(model.decoding, beam, length_penalty)
     outputs: list[Any] = []
     first, name = 1, "standard input" if source == "-" else source
@@ -169,14 +168,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a winner on a file of pairs, decoded as it predicts."""
-    from automl.bundle import read_bundle
     from automl.metrics import metric
 
     for name in metrics or ():
         metric(name)
     if not data.exists():
         raise InputError(f"{data}: there is no such file; name one with the task's columns")
-    result = loaded(read_bundle(bundle)).evaluate(data, metrics or ())
+    result = loaded(bundle).evaluate(data, metrics or ())
     if as_json:
         print_json(result)
         return

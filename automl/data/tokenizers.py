@@ -108,6 +108,8 @@ class Tokenizer:
                 raise ValueError("tokens are not numbered from 0")
             if [numbers.get(token) for token in SPECIAL_TOKENS] != [*range(len(SPECIAL_TOKENS))]:
                 raise ValueError("the first tokens are not the special ones")
+            if contents["model"].get("unk_token") not in (None, SPECIAL_TOKENS[UNK]):
+                raise ValueError("what is unknown is no token")
             return cls(kind, backend)
         except Exception as error:  # the backend raises bare exceptions
             raise InputError("tokenizer.json is damaged or of another program; export the model again") from error

@@ -1,6 +1,6 @@
 """Writing: what is asked of outputs in words, as the tokens of a model."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +63,11 @@ class Writer:
             raise InputError(f"prefix has {len(begun):,} tokens; an output has {most:,} at most, these included")
         return Bounds(begun, self._allowed(allowed))
 
-    def most(self, source: Sequence[int] | None) -> int:
+    def most(self, source: Sized | None) -> int:
         """Return the most tokens of an output for a source; where none is read, as many as for the longest of train."""
         return self.limits.usual if source is None else self.limits.of(len(source))
 
-    def asked(self, how: Generation, source: Sequence[int] | None) -> Asked:
+    def asked(self, how: Generation, source: Sized | None) -> Asked:
         """Return what is asked of outputs for a source, or of outputs without any.
 
         Raises:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from automl.bundle import Bundle, read_bundle, write_bundle
+from automl.bundle import Bundle, write_bundle
 from automl.export.runtimes import Form, Runtime, Spoken
 from search_spaces.seq2seq import Seq2Seq
 
@@ -16,10 +16,10 @@ def write_int8(bundle: Bundle, folder: Path) -> None:
 
 def open_folder(folder: Path) -> Runtime:
     """Return the model of a bundle, which decodes greedily here whatever the bundle says."""
-    from automl.inference import load_with_programs
+    from automl.loading import load
     from search_spaces.decoding import Greedy
 
-    model = load_with_programs(read_bundle(folder))
+    model = load(folder)
 
     def run(sources: Sequence[Sequence[int]]) -> Spoken:
         answers = [best for best, *_ in model.answers(sources, Greedy())]

@@ -24,12 +24,9 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
     die_with_parent(int(sys.argv[2]))
     try:
-        from automl.bundle import read_bundle
-        from automl.inference import Model
-        from automl.settings import Settings
-        from automl.training.cache import program_folder
+        from automl.loading import load
 
-        model = Model(read_bundle(Path(sys.argv[1])), program_folder(Settings()))
+        model = load(sys.argv[1])
     except InputError as error:
         _say(answers, {"wrong": str(error)})
         return

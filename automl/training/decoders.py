@@ -1,11 +1,12 @@
 """Decoders: the compiled programs that decode one model; the model is built only where one is not found compiled."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -22,13 +23,11 @@ from automl.decoding.answers import (
     allotted,
     padded,
 )
+from automl.errors import InputError
 from automl.lengths import Limits
 from automl.training.programs import Programs
 from automl.training.signature import Signature
 from search_spaces.decoding import Beam, Decoding, Greedy, Sampling
-
-if TYPE_CHECKING:
-    from automl.models.ensemble import Model
 
 Parameters = Mapping[str, Float[Array, "..."]]
 
@@ -41,21 +40,19 @@ class Decoders:
         programs: Programs,
         signature: Signature,
         limits: Limits,
-        check: Callable[["Model"], None] = lambda _: None,
         *,
         doubts: bool = False,
         refuses: bool = False,
     ) -> None:
-        """Compile nothing yet; `check` sees the model whenever it has to be built.
+        """Compile nothing yet.
 
         A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead. One
         that `refuses` decodes no row that alone takes too much memory.
         """
         self._doubt: Any = np.bool_(True) if doubts else None
         self._programs = programs
-        self._signature = replace(signature, batch_size=0)
+        self._signature = signature
         self.footprint = signature.footprint(refuses=refuses)
-        self._check = check
         self.limits = limits
 
     def asked(self, source: Int[Array | np.ndarray, "batch source"], bounds: Bounds | None = None) -> Request:
@@ -75,7 +72,7 @@ class Decoders:
 
     def key(self, kind: str, *static: Any) -> str:
         """Return what a program is known by."""
-        return repr((kind, self._signature, *static))
+        return _key(kind, self._signature, *static)
 
     def run(self, kind: str, inputs: tuple[Any, ...], *static: Any) -> Any:
         """Run the program of a kind, a function `KIND_program` of `automl.decoding.programs`.
@@ -86,22 +83,9 @@ class Decoders:
 
     def _build(self, kind: str, *static: Any) -> Any:
         from automl.decoding import programs
-
-        return getattr(programs, f"{kind}_program")(self._checked(), *static)
-
-    def _checked(self) -> "Model":
         from automl.training.executables import model_of
 
-        model = model_of(self._signature)
-        self._check(model)
-        return model
-
-    def check_once(self, parameters: Parameters) -> None:
-        """Build the model and let it be checked, unless another process has done so for parameters of such shapes."""
-        key = self.key("checked")
-        if not self._programs.is_noted(key, (parameters,)):
-            self._checked()
-            self._programs.note(key, (parameters,))
+        return getattr(programs, f"{kind}_program")(model_of(replace(self._signature, batch_size=0)), *static)
 
     def program(self, decoding: Decoding, wanted: int = 1, bounds: Bounds | None = None) -> Program:
         """Return the program of a way to decode; a beam gives its `wanted` best, and all keep to the bounds."""
@@ -138,6 +122,32 @@ class Decoders:
         inputs = (parameters, source, copies, self.asked(source, bounds), draw)
         decoded: Decoded = self.run("sampling", inputs, self.length(source.shape[1]))
         return decoded
+
+
+def check_once(programs: Programs, signature: Signature, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Build a model to see that it can be, and has parameters of such shapes, unless a process before has done so.
+
+    Raises:
+        InputError: It cannot, or it has others.
+    """
+    struct: Any = jax.ShapeDtypeStruct
+    key, inputs = _key("checked", signature), ({name: struct(shape, np.float32) for name, shape in shapes.items()},)
+    if programs.is_noted(key, inputs):
+        return
+    from automl.models.parameters import declared
+    from automl.training.executables import model_of
+
+    try:
+        known = declared(model_of(replace(signature, batch_size=0)))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"config.json: describes a model that cannot be built ({type(error).__name__})") from error
+    if {name: tuple(param.get_value().shape) for name, param in known.items()} != dict(shapes):
+        raise InputError("model.safetensors: holds other parameters than config.json describes; export the model again")
+    programs.note(key, inputs)
+
+
+def _key(kind: str, signature: Signature, *static: Any) -> str:
+    return repr((kind, replace(signature, batch_size=0), *static))
 
 
 def drawn(sampling: Sampling, sources: Iterable[Any], places: Iterable[int]) -> Draw:

@@ -89,6 +89,41 @@ def test_a_folder_whose_manifest_is_another_programs_is_left_alone(tmp_path: Pat
     assert (tmp_path / MANIFEST).read_text() == manifest
 
 
+def test_a_folder_whose_manifest_only_names_what_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"version": 1, "name": "other", "files": {"thesis.tex": {}, "data": {}}}')
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InputError, match="holds something that is not a bundle"):
+        write_bundle(BUNDLE, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("place", ["onnx/notes.txt", "int8/notes.txt", "onnx/more/model.onnx"])
+def test_what_somebody_has_put_beside_a_form_is_left_alone(folder: Path, place: str) -> None:
+    write_bundle(BUNDLE, folder / "int8")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").touch()
+    check_replaceable(folder)
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text("years of work")
+    with pytest.raises(InputError, match="holds something that is not a bundle"):
+        check_replaceable(folder)
+
+
+def test_neither_the_folder_that_one_is_in_nor_a_link_to_itself_is_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "int8").mkdir()
+    for inside in (folder, folder / "int8"):
+        monkeypatch.chdir(inside)
+        with pytest.raises(InputError, match="is the folder that you are in"):
+            check_replaceable(folder)
+    monkeypatch.chdir(folder.parent)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(InputError, match=r"loop: is a link that leads to itself|cannot be written"):
+        write_bundle(BUNDLE, Path("loop"))
+
+
 def test_what_somebody_has_put_into_a_bundle_is_left_alone_and_forms_are_not(folder: Path) -> None:
     (folder / "onnx").mkdir()
     check_replaceable(folder)

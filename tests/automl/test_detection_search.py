@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import automl
-from automl.boxes import read_text
+from automl.boxes import read_text, scaled
 from automl.data.table import build_table
+from automl.decoding.generation import Generation
 from automl.planning import space_of
 from automl.searches import Options, run_search
 from automl.segments import Workload
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.training.trainer import Trainer
+from search_spaces.decoding import Beam, Sampling
 from tests.automl.training.trials import After, onward, segment, trained
 
 SIDE = 16
@@ -80,7 +82,13 @@ def test_a_search_hands_back_a_model_that_says_boxes_in_the_pixels_of_the_image(
         assert {box.label for box in boxes} <= {"small", "large"}
         assert all(0 < box.score <= 1 for box in boxes if box.score is not None)
         assert max(max(box.left + box.width, box.upper + box.height) for box in boxes) <= size
-    assert max(box.left + box.width for text in model.predict(larger) for box in read_text(text)) > SIDE
+    said = model.predict(larger, Beam(2))
+    assert max(box.left + box.width for text in said for box in read_text(text)) > SIDE
+    assert [best.output for best, *_ in model.candidates(larger, 1, Beam(2))] == said
+    how = Generation(Sampling(temperature=1.0))
+    assert "".join(model.stream(larger[0], how)) == model.generate(larger[0], how)[0]
+    smaller = [scaled(text, 0.5) for text in said]
+    assert model.score(larger, said) == pytest.approx(model.score(images, smaller), rel=0.1)
 
 
 @pytest.mark.parametrize("noise", [False, True])

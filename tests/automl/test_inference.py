@@ -167,13 +167,15 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(language_model: Model) 
             Generation(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="count is 0"):
         language_model.generate(count=0)
+    with pytest.raises(InputError, match="count is -1"):
+        language_model.candidates([""], -1)
     with pytest.raises(InputError, match="too_long is 'cut'; it is one of refuse, truncate"):
         Model(Drawn().bundle(), too_long="cut")  # type: ignore[arg-type]
 
 
 def test_the_front_door_lets_long_sources_be_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bundle(Drawn().bundle(), tmp_path / "model")
-    monkeypatch.setattr("automl.inference.load_with_programs", lambda bundle, too_long: too_long)
+    monkeypatch.setattr("automl.loading.load", lambda folder, too_long: too_long)
     assert automl.load(tmp_path / "model", too_long="truncate") == "truncate"  # type: ignore[comparison-overlap]
 
 
@@ -183,6 +185,14 @@ def test_a_bundle_decodes_as_it_says(model: Model, programs: ProgramFolder) -> N
     likely = [candidates[0].output for candidates in model.candidates(SOURCES, 1, Beam(4, 0.0))]
     assert searching.predict(SOURCES) == likely
     assert all(math.isfinite(score) for score in searching.score(SOURCES, likely))
+
+
+def test_a_source_of_nothing_needs_no_room_for_a_prefix(programs: ProgramFolder) -> None:
+    lengths = {"sources": [4, 8], "most": [2, 9], "grows": True}
+    model = Model(Drawn().bundle(decoding={"method": "greedy", "max_length": 9, "lengths": lengths}), programs)
+    said = model.predict(["abcdef", ""], prefix="hgh")
+    assert said == [model.predict(["abcdef"], prefix="hgh")[0], ""]
+    assert said[0].startswith("hgh")
 
 
 def test_outputs_begin_with_a_prefix_and_go_on_with_what_is_allowed(model: Model) -> None:
@@ -299,7 +309,7 @@ STARTS = {
 CODE = """
 import sys
 from automl.decoding.generation import Generation
-from automl.inference import load
+from automl.loading import load
 from search_spaces.decoding import Beam
 assert "flax" not in sys.modules
 model = load(sys.argv[1])

@@ -150,6 +150,19 @@ def listed(make: Callable[[dict[str, Any]], dict[str, Any]]) -> Attempt:
     return attempt
 
 
+def flat(folder: Path) -> None:
+    """One array of as many zeros as a model of a gigabyte has parameters, on no disk; its digest is right."""
+    configured("configuration.encoder.hidden_size", 4096)(folder)
+    size = described(json.loads((folder / "config.json").read_text())).parameters
+    head = json.dumps({"x": {"dtype": "F32", "shape": [size], "data_offsets": [0, 4 * size]}}).encode()
+    path = folder / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(head)) + head)
+    os.truncate(path, 8 + len(head) + 4 * size)
+    with path.open("rb") as file:
+        entry = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+    listed(lambda files: {**files, "model.safetensors": entry})(folder)
+
+
 def moved(name: str, path: str) -> Attempt:
     """Let the manifest list a file by another name, which leaves the folder."""
     return listed(lambda files: {(path if key == name else key): value for key, value in files.items()})
@@ -205,6 +218,13 @@ ATTEMPTS: dict[str, Attempt] = {
     },
     **{f"a sparse file of 8 GiB as {name}": sparse(name, 2**33) for name in FILES},
     "a sparse file as large as the weights would be": vast,
+    "one array as large as the weights would be": flat,
+    "a vocabulary of as many tokens as fit": tokenizer(
+        lambda document: {
+            **document,
+            "model": {**document["model"], "vocab": {f"{place:x}": place for place in range(500_000)}},
+        }
+    ),
     **{f"{what} without end as a tokenizer": written("tokenizer.source.json", endless(each)) for what, each in VALUES},
     "a name of a megabyte": configured("configuration.encoder.kind", "x" * 900_000),
     "a manifest of 8 GiB": lambda folder: os.truncate(folder / MANIFEST, 2**33),
@@ -233,6 +253,15 @@ ATTEMPTS: dict[str, Attempt] = {
     "a size beyond all": configured("configuration.encoder.hidden_size", 10**12),
     "layers without end": configured("configuration.encoder.num_layers", 10**9),
     "a negative size": configured("configuration.encoder.hidden_size", -8),
+    "a size of nothing": configured("configuration.encoder.hidden_size", 0),
+    "no layers": configured("configuration.encoder.num_layers", 0),
+    "attention of nothing": configured("configuration.decoder.attention.size", 0),
+    "heads that do not divide the width": configured(
+        "configuration.decoder.attention", {"kind": "MultiHead", "num_heads": 3, "group": 1}
+    ),
+    "an unknown token that is no token": tokenizer(
+        lambda document: {**document, "model": {**document["model"], "unk_token": "nope"}}
+    ),
     "a size that is a text": configured("configuration.encoder.hidden_size", "16"),
     "a cell that there is not": configured("configuration.encoder.cell", "__import__"),
     "a rate that is none": configured("configuration.dropout", float("nan")),
@@ -314,7 +343,7 @@ def main() -> None:
     import resource
 
     sound, scratch, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    from automl.inference import load
+    from automl.loading import load
 
     load(sound)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
