@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -71,6 +71,7 @@ class MariaDB:
 
     folder: Path
     port: int
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -81,7 +82,8 @@ class MariaDB:
         network = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.folder / 'socket'}"]
         command = [*unprivileged("mysql"), "mariadbd", *place, *network, "--skip-grant-tables", "--skip-networking=0"]
         with (self.folder / "log").open("ab") as log:
-            subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+            server = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True)
+        self.running.append(server)
         until = time.monotonic() + SECONDS
         while not answers(make_url(self.url).set(database="", drivername=DRIVERS["mysql"])):
             assert time.monotonic() < until, (self.folder / "log").read_text()[-500:]
@@ -89,12 +91,9 @@ class MariaDB:
 
     def stop(self, mode: str = "fast") -> None:
         """End it; `immediate` kills it, so that it has to recover."""
-        process = int((self.folder / "pid").read_text())
-        os.kill(process, 9 if mode == "immediate" else 15)
-        until = time.monotonic() + SECONDS
-        while _lives(process):
-            assert time.monotonic() < until, "MariaDB does not end"
-            time.sleep(0.05)
+        server = self.running.pop()
+        server.send_signal(9 if mode == "immediate" else 15)
+        server.wait(SECONDS)
 
     def create(self) -> None:
         if os.geteuid() == 0:
@@ -168,10 +167,3 @@ def answers(url: URL) -> bool:
     except OperationalError:
         return False
     return True
-
-
-def _lives(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
