@@ -1,12 +1,12 @@
 """Brings the schema of a database up to what this code works with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, event, inspect, text
 
 from storage.backups import copy_file
-from storage.database import StorageError
+from storage.database import BusyError, StorageError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -15,32 +15,83 @@ HEAD = "0007"
 """The newest revision in `versions/`, here so that opening a current database needs no Alembic."""
 
 VERSION_TABLE = "automl_version"
+LOCK_SECONDS = 60
+
+MADE_ALREADY = {1050, 1060, 1061, 1091, 1826, 3821, 3822, 3940}
+"""MySQL's and MariaDB's names for: there is such a table, column, index or constraint, or it is gone already."""
+
+CANNOT_CREATE = 1005
+"""MariaDB's for anything; with errno 121 there is such a foreign key."""
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether there is nothing to upgrade."""
+    with engine.execution_options(automl_begin="BEGIN").connect() as connection:
+        return _revision(connection) == HEAD
 
 
 def migrate(engine: Engine, place: str) -> None:
     """Upgrade to `HEAD`; of several processes that open a database at once, one does it and the others wait.
 
     An SQLite database with an older schema is copied first, to a file beside it that ends with the old schema's name.
+    An upgrade that was cut off anywhere goes on the next time.
 
     Raises:
+        BusyError: Another process has been upgrading it for too long.
         StorageError: The database is of a schema that this code does not know.
     """
     with engine.execution_options(automl_begin="BEGIN").connect() as connection:
         found = _revision(connection)
     if found == HEAD:
         return
-    if engine.dialect.name == "sqlite":
-        _migrate_file(engine, place, found)
-        return
-    with engine.begin() as connection:
-        lock, unlock = _locks(connection)
-        if lock:
-            connection.execute(text(lock))
+    match engine.dialect.name:
+        case "sqlite":
+            _migrate_file(engine, place, found)
+        case "postgresql":
+            with engine.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('automl'))"))
+                _upgrade(connection, place)
+        case _:
+            _migrate_by_steps(engine, place)
+
+
+def _migrate_by_steps(engine: Engine, place: str) -> None:
+    """Upgrade MySQL, which commits every change of the schema by itself.
+
+    Each migration is written down when it is done. Of one that was cut off, the changes that were made fail the next
+    time as made already, and are passed over; what it does to rows must bear to be done again.
+    """
+    event.listen(engine, "do_execute", _pass_over_what_is_made)
+    with engine.connect() as connection:
         try:
-            _upgrade(connection, place)
+            with connection.begin():
+                _take_lock(connection, place)
+                found = _revision(connection)
+            for revision in _revisions_after(found, place):
+                with connection.begin():
+                    _upgrade(connection, place, revision)
         finally:
-            if unlock:
-                connection.execute(text(unlock))
+            connection.invalidate()  # closed instead of lent again, which gives the lock back
+
+
+def _take_lock(connection: Connection, place: str) -> None:
+    """Wait until no other process upgrades this database; MySQL's locks are the whole server's."""
+    lock = text("SELECT get_lock(concat('automl ', md5(database())), :seconds)")
+    if connection.execute(lock, {"seconds": LOCK_SECONDS}).scalar() != 1:
+        raise BusyError(
+            f"database {place}: another process has been upgrading its schema for {LOCK_SECONDS} seconds; "
+            "try again when it has ended"
+        )
+
+
+def _pass_over_what_is_made(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    try:
+        context.dialect.do_execute(cursor, statement, parameters, context)
+    except context.dialect.loaded_dbapi.Error as error:
+        number = error.args[0] if error.args else None
+        if number not in MADE_ALREADY and not (number == CANNOT_CREATE and "errno: 121" in str(error)):
+            raise
+    return True
 
 
 def _migrate_file(engine: Engine, place: str, found: str | None) -> None:
@@ -72,28 +123,28 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
 
 
-def _locks(connection: Connection) -> tuple[str, str]:
-    match connection.dialect.name:
-        case "postgresql":
-            return "SELECT pg_advisory_xact_lock(hashtext('automl'))", ""
-        case "mysql" | "mariadb":
-            return "SELECT get_lock('automl', 60)", "SELECT release_lock('automl')"
-        case _:
-            return "", ""
-
-
-def _upgrade(connection: Connection, place: str) -> None:
+def _upgrade(connection: Connection, place: str, to: str = HEAD) -> None:
     from alembic import command
 
     config = _config()
     config.attributes["connection"] = connection
-    found = _revision(connection)
-    if found is not None and found not in _known():
+    _revisions_after(_revision(connection), place)
+    command.upgrade(config, to)
+
+
+def _revisions_after(found: str | None, place: str) -> list[str]:
+    """What is to be done, the oldest first.
+
+    Raises:
+        StorageError: The database is of a schema that this code does not know.
+    """
+    known = sorted(_known())
+    if found is not None and found not in known:
         raise StorageError(
             f"database {place} has schema {found} and this program knows {HEAD}: "
             "use the version of automl that wrote it, or another database"
         )
-    command.upgrade(config, "head")
+    return [revision for revision in known if found is None or revision > found]
 
 
 def _known() -> set[str]:

@@ -20,6 +20,7 @@ from storage.searches import SearchExists, claim, create_search, get_search, rel
 from storage.segments import NewSegment, list_segments, write_segment
 from storage.trials import insert_trial, list_trials, new_trial
 from tests.storage.kept_search import keep_search
+from tests.storage.old_schemas import differences, empty, make_old
 from tests.torture import FULL
 from tests.torture.faults import Faults, in_a_child
 
@@ -90,13 +91,16 @@ def migrate(folder: Path) -> None:
 
 def check_migrated(folder: Path) -> None:
     with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
-        row = get_search(database, "dates")
-        assert row is not None
-        assert (
-            len(list_segments(database, row.id)) == sum(trial.segments for trial in list_trials(database, row.id)) > 0
-        )
-        lines = violations(database, row, folder / "objects")
-        assert [line for line in lines if "missing" not in line] == []
+        check_migrated_in(database, folder)
+
+
+def check_migrated_in(database: Database, folder: Path) -> None:
+    row = get_search(database, "dates")
+    assert row is not None
+    assert len(list_segments(database, row.id)) == sum(trial.segments for trial in list_trials(database, row.id)) > 0
+    assert all(segment.attempt for segment in list_segments(database, row.id))
+    lines = violations(database, row, folder / "objects")
+    assert [line for line in lines if "missing" not in line] == []
 
 
 def prepare_kept(folder: Path) -> None:
@@ -184,6 +188,38 @@ def test_a_fault_at_any_point_of_a_search_on_a_server_violates_nothing(
         with closing(open_database(url)) as database:
             check_search_in(database, folder, name)
     print(f"search on {server}, {kind}: {struck} of {counted.points} points, 0 violations")
+    assert struck > 0
+
+
+@pytest.mark.parametrize("server", ["PostgreSQL", "MariaDB"])
+@pytest.mark.parametrize("revision", [None, "0001"], ids=["new", "old"])
+@pytest.mark.parametrize("kind", KINDS if FULL else ["kill"])
+def test_an_upgrade_of_a_server_that_was_cut_off_anywhere_goes_on(
+    server_urls: Callable[[str], str], server: str, revision: str | None, tmp_path: Path, kind: str
+) -> None:
+    url = server_urls(server)
+
+    def prepare() -> None:
+        empty(url)
+        if revision:
+            make_old(url, revision)
+
+    def work() -> None:
+        open_database(url).close()
+
+    prepare()
+    with Faults(-1, "kill").installed() as counted:
+        work()
+    struck = 0
+    for at in some(counted.points, kind):
+        prepare()
+        struck += strike(work, Faults(at, kind))
+        with closing(open_database(url)) as database:
+            assert differences(database) == []
+            if revision:
+                check_migrated_in(database, tmp_path)
+    empty(url)
+    print(f"upgrade of {revision or 'nothing'} on {server}, {kind}: {struck} of {counted.points} points, all went on")
     assert struck > 0
 
 

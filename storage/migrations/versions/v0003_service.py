@@ -80,14 +80,18 @@ def _keys() -> None:
         **NUMBERED,
     )
     op.create_index(op.f("ix_automl_keys_account_id"), "automl_keys", ["account_id"], unique=False)
+    if "token_digest" in [column["name"] for column in sa.inspect(op.get_bind()).get_columns("automl_accounts")]:
+        _keep_tokens()
+
+
+def _keep_tokens() -> None:
+    """Tokens become keys, once: MySQL may have been stopped after it kept some, or before their column was dropped."""
+    no = "0" if op.get_bind().dialect.name == "sqlite" else "FALSE"
     op.execute(
-        "INSERT INTO automl_keys (account_id, digest, label, scope, session, created) "
-        f"SELECT id, token_digest, '', 'run', {'0' if _is_sqlite() else 'FALSE'}, created FROM automl_accounts"
+        "INSERT INTO automl_keys (account_id, digest, label, scope, session, created) "  # noqa: S608
+        f"SELECT id, token_digest, '', 'run', {no}, created FROM automl_accounts "
+        "WHERE token_digest NOT IN (SELECT digest FROM automl_keys)"
     )
-
-
-def _is_sqlite() -> bool:
-    return op.get_bind().dialect.name == "sqlite"
 
 
 def _accounts() -> None:
