@@ -1,15 +1,20 @@
 """Opening databases, migrations, transactions."""
 
+import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+import pymysql
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, inspect, literal, select, text
+from sqlalchemy import URL, inspect, literal, make_url, select, text
+from sqlalchemy.exc import DBAPIError
 
 from storage import database as databases
 from storage import migrations
@@ -96,6 +101,13 @@ def test_an_unwritable_folder_is_refused_by_name() -> None:
         ("sqlite://", "SQLite needs a file"),
         ("sqlite:///:memory:", "SQLite needs a file"),
         ("oracle://somewhere/automl", "'oracle' is not known"),
+        ("postgresql://someone@host:sword/fish", "port that is no number"),
+        ("mysql://someone@127.0.0.1:99999/automl", "port 99999; a port is a number from 1 to 65535"),
+        ("mysql://someone@127.0.0.1", "names no database; write it like mysql://user:password@host/automl"),
+        ("sqlite+aiosqlite:///automl.db", "'sqlite[+]aiosqlite' is not known; write sqlite alone"),
+        ("sqlite:////tmp/automl.db?timeout=soon", r"does not take the options of its URL \(timeout\)"),
+        ("mysql://someone@127.0.0.1/automl?colour=red", r"does not take the options of its URL \(colour\)"),
+        ("postgresql://someone@127.0.0.1/automl?colour=red", "mend what follows the [?]"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_answered_with_one_that_can(url: str, words: str) -> None:
@@ -111,6 +123,65 @@ def test_a_server_that_does_not_answer_is_named_without_the_password(kind: str) 
     assert "127.0.0.1" in message
     assert "swordfish" not in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("kind", ["PostgreSQL", "MariaDB"])
+def test_a_server_that_has_no_such_database_or_user_is_not_said_to_be_silent(
+    server_urls: Callable[[str], str], kind: str
+) -> None:
+    url = make_url(server_urls(kind))
+    wrong = [url.set(database="nowhere")]
+    if kind == "PostgreSQL":  # a server that skips its tables of grants lets everybody in
+        wrong.append(url.set(username="nobody", password="swordfish"))
+    for one in wrong:
+        with pytest.raises(StorageError, match=r"refuses: .*; name a user, password and database that the") as caught:
+            open_database(one.render_as_string(hide_password=False))
+        assert not isinstance(caught.value, BusyError)
+        assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1205, "is busy: no luck; close other programs"),
+        (1213, "is busy"),
+        (1040, "takes no more connections: no luck; close some"),
+        (1129, "takes no more connections"),
+        (1203, "takes no more connections"),
+        (1053, "does not answer: no luck; start it"),
+        (2003, "does not answer"),
+    ],
+)
+def test_errors_of_mysql_that_pass_are_known_by_their_number(number: int, words: str) -> None:
+    error = pymysql.err.OperationalError(number, "no luck")
+    error.sqlstate = "HY000"
+    found = databases.in_words(DBAPIError(None, None, error), "here")
+    assert isinstance(found, BusyError)
+    assert words in str(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("failed to resolve host 'db': [Errno -2] Name or service not known", "does not answer"),
+        ("connection timeout expired", "does not answer"),
+        ("connection failed: FATAL:  sorry, too many clients already", "takes no more connections"),
+        ("connection failed: FATAL:  the database system is starting up", "lets nobody in now"),
+    ],
+)
+def test_connections_to_postgresql_that_may_be_made_later_are_tried_again(line: str, words: str) -> None:
+    found = databases.in_words(DBAPIError(None, None, psycopg.OperationalError(line)), "here")
+    assert isinstance(found, BusyError)
+    assert words in str(found)
+
+
+@pytest.mark.parametrize(
+    "line", ["database or disk is full", "disk I/O error", "database disk image is malformed", "?"]
+)
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_every_error_of_a_driver_ends_with_a_remedy(line: str, is_lost: bool) -> None:
+    error = DBAPIError(None, None, sqlite3.OperationalError(line), connection_invalidated=is_lost)
+    assert re.fullmatch(r"database here: .*; \w.+", str(databases.in_words(error, "here")))
 
 
 def test_a_place_never_shows_a_password() -> None:
