@@ -1,5 +1,7 @@
 """What accounts and keys allow beside the matrix of routes: lists, keys made by keys, names, quotas, the audit log."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 
@@ -20,6 +22,28 @@ def test_a_key_makes_none_that_may_more_and_none_for_others(searched):
     assert made["token"] not in bob.get("/v1/keys").text
     assert bob.delete(f"/v1/keys/{made['id']}").status_code == 204
     assert phone.get("/v1/me").status_code == 401
+
+
+def test_a_key_makes_none_that_outlives_it_unless_it_administers(place):
+    clients = {}
+    for name, scope in (("ada", "run"), ("root", "admin")):
+        clients[name] = place.client()
+        clients[name].headers["Authorization"] = f"Bearer {place.token(name, scope, days=1)}"
+    ends = datetime.fromisoformat(clients["ada"].get("/v1/me").json()["key"]["expires"])
+    for days in (None, 90):
+        made = clients["ada"].post("/v1/keys", json={"scope": "run", "days": days}).json()
+        assert abs(datetime.fromisoformat(made["expires"]) - ends) < timedelta(seconds=1)
+    assert datetime.fromisoformat(clients["ada"].post("/v1/keys", json={"days": 0.1}).json()["expires"]) < ends
+    assert clients["root"].post("/v1/keys", json={"account": "ada", "days": None}).json()["expires"] is None
+
+
+def test_a_key_revokes_none_that_may_more(place):
+    runs, administers = place.person("root", "run"), place.person("root", "admin")
+    first, second = [client.get("/v1/me").json()["key"]["id"] for client in (runs, administers)]
+    refused = runs.delete(f"/v1/keys/{second}")
+    assert (refused.status_code, refused.json()["detail"]) == (403, "a key that may run revokes none that may admin")
+    assert administers.delete(f"/v1/keys/{first}").status_code == 204
+    assert (runs.get("/v1/me").status_code, administers.get("/v1/me").status_code) == (401, 200)
 
 
 def test_a_name_that_another_has_is_refused(searched):
