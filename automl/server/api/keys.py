@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from automl.server.access import Admin, Caller, Reader, Runner, service_of
+from automl.server.access import Admin, AdmittingRoute, Caller, Reader, Runner, service_of
 from automl.server.api.searches import Before
 from automl.server.api.uploads import Cursor, Limit
 from automl.server.documents import (
@@ -30,7 +30,7 @@ from storage.audit import list_entries
 from storage.keys import SCOPES, KeyRow, add_key, get_key, list_keys, revoke_key
 from storage.schema import utc_now
 
-ROUTER = APIRouter(tags=["people"])
+ROUTER = APIRouter(tags=["people"], route_class=AdmittingRoute)
 
 
 def _key(row: KeyRow) -> KeyDocument:

@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from automl.server.access import service_of
+from automl.server.access import AdmittingRoute, service_of
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, Looker, check_origin
 from automl.server.service import Service
 from storage.keys import KeyRow, Scope, add_key, find_key, revoke_key
 from storage.schema import utc_now
 
-ROUTER = APIRouter()
+ROUTER = APIRouter(route_class=AdmittingRoute)
 LIFETIME = timedelta(hours=12)
 UNKNOWN = "The key is not known, has expired or was revoked."
 
