@@ -1,10 +1,8 @@
 """The service behind API and pages: what both do, said once."""
 
-import io
 import json
 import re
 import secrets
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -400,7 +398,7 @@ class Service:
         record = self.library.record(row)
         folder = self._served(record, trial, f"-{form}")
         if not (folder / MANIFEST).is_file():
-            self.exports.begin(folder.name, lambda: self._exported(record, trial, form))
+            self.exports.begin(folder.name, lambda: self._exported(record, trial, form), row.account_id)
         return self._exporting(record, trial, form)
 
     def exporting(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
@@ -417,8 +415,8 @@ class Service:
         why = self.exports.failure(folder.name)
         return ExportDocument(**said, state="absent" if why is None else "failed", why=why)
 
-    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
-        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it.
+    def folder(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, Path]:
+        """Return what a trial's bundle, or one with a further form beside it, is called, and the folder where it lies.
 
         Raises:
             Problem: The form was not made yet (409).
@@ -428,12 +426,7 @@ class Service:
             raise Problem(409, f"{form} is not made yet; POST /v1/searches/{row.name}/exports?format={form} makes it")
         folder = self._bundle(record, trial) if form == "bundle" else self._served(record, trial, f"-{form}")
         number = self._model(record, trial)[0]
-        name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for path in sorted(folder.rglob("*")):
-                archive.write(path, f"{name}/{path.relative_to(folder)}")
-        return f"{name}.zip", buffer.getvalue()
+        return f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}"), folder
 
     def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:
         """Return which trial predicted, and one output for each source.
