@@ -7,6 +7,10 @@ class InputError(Exception):
     """The input is wrong: one line that says what, where, and what would be right (exit code 2)."""
 
 
+class NameTaken(InputError):
+    """There is another search of that name."""
+
+
 class Obstacle(Exception):
     """The machine does not let a search go on: one line that says why; everything is kept (exit code 130)."""
 

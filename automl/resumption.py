@@ -7,7 +7,7 @@ from typing import Any
 
 from automl.budget import Budget
 from automl.data.corpus import Corpus
-from automl.errors import InputError
+from automl.errors import InputError, NameTaken
 from automl.privacy import drop_key
 from automl.tasks.document import TaskDocument
 from storage import objects
@@ -26,16 +26,16 @@ def search_row(
     """Return the row of a search, made where there is none yet; the key of one that is thrown away goes with it.
 
     Raises:
-        InputError: A search of that name has another document or other data, is another account's, or is running and
-            was to be thrown away.
+        NameTaken: A search of that name has another document or other data, or is another account's.
+        InputError: It is running and was to be thrown away.
     """
     row = get_search(database, document.name)
     check_owner(row, account)
     if row is not None and new:
         if row.held:
             raise InputError(f"search {row.name!r} is running; stop it before it is begun anew")
-        drop_key(keys, row)
         delete_search(database, row.name)
+        drop_key(keys, row)
         with suppress(Exception):  # the mirror is for other tools; a search does not depend on it
             delete_study(database.url, row.name)
         row = None
@@ -46,7 +46,7 @@ def search_row(
     if row.data_digest != corpus.digest:
         changed.append("data")
     if changed:
-        raise InputError(
+        raise NameTaken(
             f"search {row.name!r} is in the database with another [{changed[0]}]; "
             "give this one another name (--name), or begin it anew (--new)"
         )
@@ -64,10 +64,10 @@ def check_owner(row: SearchRow | None, account: int | None) -> None:
     """Make sure that a search is an account's, where one asks.
 
     Raises:
-        InputError: It is another's.
+        NameTaken: It is another's.
     """
     if row is not None and account is not None and row.account_id != account:
-        raise InputError(f"the name {row.name!r} is taken; choose another")
+        raise NameTaken(f"the name {row.name!r} is taken; choose another")
 
 
 def is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:

@@ -231,7 +231,7 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     document, ground = ready.document, ready.ground
     alone = ready.options.deterministic or document.privacy is not None
     others = () if alone else list_searches(database)
-    earlier = best_of_earlier(others, agreed.name, document.kind, profile_of(ready.table), ready.space)
+    earlier = best_of_earlier(others, agreed, profile_of(ready.table), ready.space)
     gone = monotonic() - ready.began
     plan = plan_of(
         document,

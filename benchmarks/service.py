@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ from storage.searches import get_search
 from storage.segments import list_segments
 
 WATCHERS, RATE, SECONDS, ALONE, ROUNDS = 200, 50.0, 60.0, 30.0, 2
+WATCHING = 5
+"""Accounts that the watchers are of."""
 SHAPE = {
     "preset": "tiny",
     "encoder": "Recurrent",
@@ -99,7 +101,7 @@ def main() -> None:
     size = (20, 20.0, 8.0, 4.0, 1) if options.quick else (WATCHERS, RATE, SECONDS, ALONE, ROUNDS)
     with tempfile.TemporaryDirectory(prefix="service-") as folder, served(Path(folder)) as (port, token, server):
         begin(Path(folder), port, token)
-        measured, windows = asyncio.run(in_turns(port, token, server, size))
+        measured, windows = asyncio.run(in_turns(port, [token, *others(port, token)], server, size))
         time.sleep(min(longest_segment(Path(folder)) + 2, PATIENCE))  # what trains when the last time ends
         measured |= lost(windows, segments_of(Path(folder)))
         measured |= asyncio.run(besieged(port, token, 20 if options.quick else RATE))
@@ -157,6 +159,16 @@ def begin(folder: Path, port: int, token: str) -> None:
         time.sleep(0.5)
 
 
+def others(port: int, token: str) -> Iterator[str]:
+    """Make accounts that see the search as well, and yield their tokens: one may have a share of all watchers alone."""
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers) as client:
+        for number in range(WATCHING - 1):
+            client.post("/accounts", json={"name": f"watcher-{number}"}).raise_for_status()
+            key = client.post("/keys", json={"account": f"watcher-{number}", "scope": "admin"}).raise_for_status()
+            yield key.json()["token"]
+
+
 def answers(connection: Any) -> bool:
     """Whether the service listens yet."""
     try:
@@ -188,7 +200,7 @@ def stat_of(path: Path) -> list[str]:
 
 
 async def in_turns(
-    port: int, token: str, server: int, size: tuple[int, float, float, float, int]
+    port: int, tokens: Sequence[str], server: int, size: tuple[int, float, float, float, int]
 ) -> tuple[dict[str, Any], list[Window]]:
     """Be silent, then watch and ask, in turn, and be silent at the end; returns what was measured, and when."""
     watchers, rate, seconds, alone, rounds = size
@@ -197,7 +209,7 @@ async def in_turns(
     for place in range(2 * rounds + 1):
         before, begin_, own = spent(server), time.time(), time.process_time()
         if place % 2:
-            tallies.append(await clients(port, token, watchers, rate, seconds))
+            tallies.append(await clients(port, tokens, watchers, rate, seconds))
         else:
             await asyncio.sleep(alone)
         taken = [now - then for now, then in zip(spent(server), before, strict=True)]
@@ -281,10 +293,12 @@ def lost(windows: list[Window], segments: list[tuple[float, float, int]]) -> dic
     }
 
 
-async def clients(port: int, token: str, watchers: int, rate: float, seconds: float) -> Tally:
+async def clients(port: int, tokens: Sequence[str], watchers: int, rate: float, seconds: float) -> Tally:
     """Be all clients for some seconds."""
     tally = Tally()
-    watching = [asyncio.create_task(watch(port, token, number, tally)) for number in range(watchers)]
+    watching = [
+        asyncio.create_task(watch(port, tokens[number % len(tokens)], number, tally)) for number in range(watchers)
+    ]
     await asyncio.sleep(min(seconds / 10, 3))
     room: asyncio.Queue[Any] = asyncio.Queue()
     for _ in range(ROOM):
@@ -294,7 +308,7 @@ async def clients(port: int, token: str, watchers: int, rate: float, seconds: fl
     for number in range(int(rate * seconds)):
         due = began + number / rate
         await asyncio.sleep(max(0.0, due - loop.time()))
-        asking.append(asyncio.create_task(ask(room, port, token, PATHS[number % len(PATHS)], due, tally)))
+        asking.append(asyncio.create_task(ask(room, port, tokens[0], PATHS[number % len(PATHS)], due, tally)))
     await asyncio.gather(*asking)
     for task in watching:
         task.cancel()
@@ -306,7 +320,7 @@ async def besieged(port: int, token: str, rate: float) -> dict[str, Any]:
     """Be clients that mean no good, and honest ones beside them; returns what both saw."""
     holding = asyncio.gather(*(held(port, token, number) for number in range(HALF_OPEN)))
     sending = asyncio.to_thread(send_too_much, port, token)
-    honest, closed, (status, sent) = await asyncio.gather(clients(port, token, 0, rate, BESIEGED), holding, sending)
+    honest, closed, (status, sent) = await asyncio.gather(clients(port, [token], 0, rate, BESIEGED), holding, sending)
     every = sorted(second for found in honest.seconds.values() for second in found)
     return {
         "half_open": HALF_OPEN,

@@ -73,6 +73,13 @@ def find_account(database: Database, name: str) -> AccountRow | None:
         return None if account is None else detach(AccountRow, account)
 
 
+def get_account(database: Database, account_id: int) -> AccountRow | None:
+    """The account of an id."""
+    with database.read() as session:
+        account = session.get(Account, account_id)
+        return None if account is None else detach(AccountRow, account)
+
+
 def list_accounts(database: Database, after: int = 0, limit: int | None = None) -> list[AccountRow]:
     """The first accounts with an id above `after`, or all, oldest first."""
     statement = select(Account).where(Account.id > after).order_by(Account.id).limit(limit)

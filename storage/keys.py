@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, delete, or_, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, String, and_, delete, or_, select, update
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from storage.accounts import Account, AccountRow
 from storage.database import Database, Transaction
@@ -33,6 +33,7 @@ class Key(Base):
     created: Mapped[datetime]
     expires: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
+    begun_with: Mapped[int | None]
 
 
 KEYS = Key.rows()
@@ -40,7 +41,11 @@ KEYS = Key.rows()
 
 @dataclass(frozen=True)
 class KeyRow:
-    """A key as it was when read; its token is known to nobody but its owner."""
+    """A key as it was when read; its token is known to nobody but its owner.
+
+    Attributes:
+        begun_with: Id of the key that began it, where it is a session that one began.
+    """
 
     id: int
     account_id: int
@@ -50,6 +55,7 @@ class KeyRow:
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+    begun_with: int | None
 
 
 def add_key(
@@ -60,11 +66,13 @@ def add_key(
     *,
     lifetime: timedelta | None = None,
     session: bool = False,
+    begun_with: int | None = None,
 ) -> tuple[KeyRow, str]:
     """Add a key; returns it with its token, which is kept nowhere.
 
     Args:
         lifetime: How long it opens; none for as long as it is not revoked.
+        begun_with: Id of a key with which it ends.
     """
     token = secrets.token_urlsafe(32)
 
@@ -78,6 +86,7 @@ def add_key(
             session=session,
             created=now,
             expires=None if lifetime is None else now + lifetime,
+            begun_with=begun_with,
         )
         transaction.session.add(key)
         transaction.session.flush()
@@ -87,23 +96,43 @@ def add_key(
 
 
 def find_key(database: Database, token: str, *, session: bool = False) -> tuple[KeyRow, AccountRow] | None:
-    """The key of a token and its account, unless it has expired, was revoked, or the account is disabled."""
+    """The key of a token and its account, unless it has ended, or that which began it, or the account is disabled."""
+    first = aliased(Key)
     statement = (
         select(Key, Account)
         .join(Account, Account.id == Key.account_id)
-        .where(Key.digest == digest_of(token), Key.session == session, Key.revoked.is_(None))
-        .where(or_(Key.expires.is_(None), Key.expires > utc_now()), Account.disabled.is_(None))
+        .outerjoin(first, first.id == Key.begun_with)
+        .where(Key.digest == digest_of(token), Key.session == session, _opens(Key), Account.disabled.is_(None))
+        .where(or_(Key.begun_with.is_(None), and_(first.id.is_not(None), _opens(first))))
     )
     with database.read() as reading:
         found = reading.execute(statement).first()
         return None if found is None else (detach(KeyRow, found[0]), detach(AccountRow, found[1]))
 
 
+def _opens(key: type[Key]) -> ColumnElement[bool]:
+    return and_(key.revoked.is_(None), or_(key.expires.is_(None), key.expires > utc_now()))
+
+
+def get_key(database: Database, key_id: int) -> KeyRow | None:
+    """The key, or session, of an id."""
+    with database.read() as reading:
+        key = reading.get(Key, key_id)
+        return None if key is None else detach(KeyRow, key)
+
+
 def list_keys(
-    database: Database, account_id: int | None = None, after: int = 0, limit: int | None = None
+    database: Database,
+    account_id: int | None = None,
+    after: int = 0,
+    limit: int | None = None,
+    *,
+    sessions: bool = False,
 ) -> list[KeyRow]:
-    """The first keys of an account, or of all, with an id above `after`, oldest first; sessions are left out."""
-    statement = select(Key).where(Key.session.is_(False), Key.id > after).order_by(Key.id).limit(limit)
+    """The first keys of an account, or of all, with an id above `after`, oldest first; sessions if wanted."""
+    statement = select(Key).where(Key.id > after).order_by(Key.id).limit(limit)
+    if not sessions:
+        statement = statement.where(Key.session.is_(False))
     if account_id is not None:
         statement = statement.where(Key.account_id == account_id)
     with database.read() as reading:

@@ -31,18 +31,18 @@ class Profile:
         return sqrt(sum(log(a / b, 2) ** 2 for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
-def best_of_earlier(searches: Iterable[SearchRow], name: str, kind: str, own: Profile, space: Space) -> list[Seq2Seq]:
-    """Return what was best in other searches of the same kind of task, of the data most alike first.
+def best_of_earlier(searches: Iterable[SearchRow], new: SearchRow, own: Profile, space: Space) -> list[Seq2Seq]:
+    """Return what was best in other searches of the same account and kind of task, of the data most alike first.
 
     Configurations outside of the space, and those of another version, are left out, as is whatever a private search
-    found: its promise holds for its own winner.
+    found: its promise holds for its own winner. Searches of the command line are nobody's, and learn of each other.
     """
     found: list[tuple[float, Seq2Seq]] = []
     for row in searches:
         summary = row.summary or {}
-        if row.name == name or row.document.get("kind") != kind or row.document.get("privacy"):
+        if row.name == new.name or row.account_id != new.account_id or row.document.get("privacy"):
             continue
-        if not summary.get("best") or "data" not in summary:
+        if row.document.get("kind") != new.document["kind"] or not summary.get("best") or "data" not in summary:
             continue
         configuration = _configuration(summary["best"]["configuration"], space)
         distance = own.distance(Profile(**summary["data"]))

@@ -1,9 +1,13 @@
 """Who calls, and what they may do: every route says the scope that it needs."""
 
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Path, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from automl.server.documents import SEARCH
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from automl.server.service import Service
 
 BEARER = HTTPBearer(auto_error=False, description="A key of the service, as `Authorization: Bearer KEY`.")
+BRINGING = ("POST", "PUT", "PATCH")
+"""Methods whose requests bring a body along."""
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -48,13 +54,18 @@ class Needs:
     scope: Scope
 
     async def __call__(
-        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
+        self, request: Request, _credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
     ) -> Caller:
         """Return who calls.
 
         Raises:
             Problem: Nobody that we know (401), or somebody who may not (403).
         """
+        return await self.admit(request)
+
+    async def admit(self, request: Request) -> Caller:
+        """Return likewise who calls, by the head of a request alone."""
+        credentials = await BEARER(request)
         if credentials is None:
             raise Problem(401, "give a key as Authorization: Bearer KEY", CHALLENGE)
         found = await service_of(request).keyring.find(credentials.credentials)
@@ -65,6 +76,28 @@ class Needs:
         if not caller.may(self.scope):
             raise Problem(403, f"the key may {caller.key.scope}; this needs one that may {self.scope}")
         return caller
+
+
+class AdmittingRoute(APIRoute):
+    """A route that reads the body of a request only where its rule lets the caller in."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        answer = super().get_route_handler()
+        rules = [rule for rule in _calls(self.dependant) if isinstance(rule, Needs)]
+
+        async def admitted(request: Request) -> Response:
+            for rule in rules if request.method in BRINGING else ():
+                await rule.admit(request)
+            return await answer(request)
+
+        return admitted
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _calls(inner)
 
 
 Reader = Annotated[Caller, Depends(Needs("read"))]

@@ -17,7 +17,7 @@ from automl.server.gauges import Gauges
 from automl.server.guard import Guard
 from automl.server.identity import Provider
 from automl.server.keyring import Keyring
-from automl.server.lanes import narrow, slow_lane
+from automl.server.lanes import PREDICTING, SLOW, Lane, Seats, narrow
 from automl.server.library import Library
 from automl.server.options import ServerOptions
 from automl.server.predictors import Predictors
@@ -53,7 +53,7 @@ def create_app(options: ServerOptions, database: Database, predictors: Predictor
         upkeep=upkeep,
     )
     app.state.gauges = Gauges()
-    app.state.slow = slow_lane()
+    app.state.slow, app.state.predicting, app.state.seats = Lane(SLOW), Lane(PREDICTING), Seats()
     app.state.provider = None if options.identity.issuer is None else Provider(options.identity)
     problems.install(app)
     app.include_router(health.ROUTER)

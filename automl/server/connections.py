@@ -122,10 +122,12 @@ def protocol(limits: Limits) -> type[asyncio.Protocol]:
 class Server(uvicorn.Server):
     """A server that tells its watchers when it is to end: they reconnect to the next one.
 
-    TLS has `limits.header_seconds` to begin, and as long to end.
+    Who asks while there are more than `limits.connections` is answered 503. TLS has `limits.header_seconds` to begin,
+    and as long to end.
     """
 
     def __init__(self, config: uvicorn.Config, limits: Limits, on_exit: Callable[[], None]) -> None:
+        config.limit_concurrency = limits.connections + 1  # it counts the one that asks
         super().__init__(config)
         self._seconds = limits.header_seconds
         self._on_exit = on_exit

@@ -286,11 +286,12 @@ class NewKey(Given):
 
 
 class KeyDocument(BaseModel):
-    """A key, without its token."""
+    """A key, without its token; a `session` is one that a browser holds."""
 
     id: int
     label: str
     scope: ScopeName
+    session: bool
     created: datetime
     expires: datetime | None
     revoked: datetime | None

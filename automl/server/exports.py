@@ -10,7 +10,7 @@ from automl.server.problems import Problem, raised_at
 from storage.database import StorageError
 
 LOG = logging.getLogger("automl.server")
-MOST_AT_ONCE, MOST_ASKED, MOST_FAILED = 2, 16, 1_000
+MOST_AT_ONCE, MOST_ASKED, MOST_OF_ONE, MOST_FAILED = 2, 16, 4, 1_000
 
 
 class Exports:
@@ -22,22 +22,23 @@ class Exports:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._room = threading.Semaphore(MOST_AT_ONCE)
-        self._making: set[str] = set()
+        self._making: dict[str, int | None] = {}
         self._failed: OrderedDict[str, str] = OrderedDict()
 
-    def begin(self, name: str, make: Callable[[], object]) -> None:
-        """Let something be made, unless it is being made already.
+    def begin(self, name: str, make: Callable[[], object], account: int | None = None) -> None:
+        """Let something be made for an account, unless it is being made already.
 
         Raises:
-            Problem: Too much is asked for at a time (503).
+            Problem: Too much is asked for at a time, or too much of one account's (503).
         """
         with self._lock:
             if name in self._making:
                 return
-            if len(self._making) >= MOST_ASKED:
+            own = sum(other == account for other in self._making.values())
+            if len(self._making) >= MOST_ASKED or own >= MOST_OF_ONE:
                 raise Problem(503, "too many forms of models are being made; try again", {"Retry-After": "30"})
             self._failed.pop(name, None)
-            self._making.add(name)
+            self._making[name] = account
         threading.Thread(target=self._make, args=(name, make), daemon=True).start()
 
     def is_making(self, name: str) -> bool:
@@ -63,4 +64,4 @@ class Exports:
                 self._failed[name] = why
                 while len(self._failed) > MOST_FAILED:
                     self._failed.popitem(last=False)
-            self._making.discard(name)
+            self._making.pop(name, None)

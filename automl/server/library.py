@@ -1,8 +1,9 @@
 """What the database says of searches, kept until it changes, so that many who watch one search read it once."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from automl.planning import criteria_of, space_of
@@ -25,6 +26,8 @@ RECORD_SECONDS, FINDINGS_SECONDS = 1.0, 2.0
 MOST_EVENTS = 10_000
 SAID = {"COMPLETE": "finished"}
 """States of trials that are called otherwise where people read."""
+LOCATION = re.compile(r"(?<![\w.:/-])(?:[a-z0-9+]+:/)?(?:/[^\s/'\"(),;:]+){2,}")
+"""A path, or a URL, in a sentence."""
 FILES = ("train", "valid", "test", "unlabelled", "from")
 """What of a task document names files."""
 
@@ -44,7 +47,7 @@ class Library:
     def record(self, row: SearchRow) -> Record:
         """Return a search with its trials."""
         record = self._records.get(row, lambda: read_record(self._database, row.name))
-        return replace(record, row=row)
+        return replace(record, row=_spoken(row))
 
     def findings(self, row: SearchRow) -> Findings:
         """Return what a search has learnt."""
@@ -68,7 +71,7 @@ class Library:
     def _brief(self, row: SearchRow) -> dict[str, Any]:
         found = count_trials(self._database, row.id)
         counts = {SAID.get(state, state.lower()): count for state, count in found.items() if count}
-        return describe(row, counts).to_mapping() | {"best": _plain_best((row.summary or {}).get("best"))}
+        return describe(_spoken(row), counts).to_mapping() | {"best": _plain_best((row.summary or {}).get("best"))}
 
     def _owners(self) -> dict[int | None, str]:
         return {account.id: account.name for account in list_accounts(self._database)}
@@ -117,6 +120,16 @@ def without_paths(row: SearchRow) -> dict[str, Any]:
                 for name, value in document[section].items()
             }
     return document
+
+
+def _spoken(row: SearchRow) -> SearchRow:
+    return row if row.message is None else replace(row, message=plain(row.message))
+
+
+def plain(sentence: str) -> str:
+    """Return a sentence with the names alone of files, and without what only who runs the service could do about it."""
+    named = LOCATION.sub(lambda found: PurePath(found[0]).name, sentence)
+    return named.partition("; let AUTOML_")[0]
 
 
 def upload_document(row: UploadRow) -> UploadDocument:

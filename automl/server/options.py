@@ -33,7 +33,8 @@ class Limits:
         header_seconds: Until a connection has sent a whole request's head; likewise for what TLS begins and ends with.
         answer_seconds: Until a client has taken a piece of an answer, of `automl.server.guard.PIECE` bytes.
         rate: Requests a second with one key, over some time; `burst` at once. Of one address ten times as many.
-        watchers: Connections that watch searches at a time.
+        connections: At a time; a process may often have no more than 1,024 files open.
+        watchers: Of them those that watch searches, of which an account may have a tenth.
         searches: Of one account that wait or run at a time.
         storage_bytes: Of all uploads of one account, and what its searches keep.
         compute_seconds: Of all searches of one account; none for as many as it likes.
@@ -54,6 +55,7 @@ class Limits:
     answer_seconds: float = 30.0
     rate: float = 100.0
     burst: int = 300
+    connections: int = 900
     watchers: int = 500
     searches: int = 4
     storage_bytes: int = 10 * 1024 * MEBIBYTE

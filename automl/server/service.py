@@ -1,9 +1,8 @@
 """The service behind API and pages: what both do, said once."""
 
-import io
 import json
 import re
-import zipfile
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 from automl.bundle import MANIFEST, write_bundle
 from automl.control import history
 from automl.data.corpus import corpus_folder
-from automl.errors import InputError
+from automl.errors import InputError, NameTaken
 from automl.export.exporting import export
 from automl.planning import space_of
 from automl.privacy import drop_key
@@ -44,6 +43,7 @@ from automl.submissions import Submission, pretraining_documents, submit
 from automl.tasks.document import BudgetSection, TaskDocument, document_from_mapping
 from automl.tasks.draft import proposal
 from storage import objects
+from storage.accounts import get_account
 from storage.checkpoints import referenced
 from storage.database import Database
 from storage.leases import LeaseHeld
@@ -55,6 +55,8 @@ from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, up
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 SAMPLES = 8
+LONGEST_BEGINNING, MOST_ALIKE = 90, 20
+"""Characters of a name that another one like it begins with, and how many of these are looked at."""
 ADMINISTRATOR = "admin"
 """The account of the token that the first start prints; nobody signs in to it otherwise."""
 
@@ -148,8 +150,21 @@ class Service:
             raise spoken_of(error, found) from None
         document = proposed.to_mapping()
         document["data"] = {**document["data"], **named}
+        wanted, warnings = document["name"], list(proposed.warnings)
+        document["name"] = self._free_name(caller, wanted)
+        if document["name"] != wanted:
+            warnings.append(f"the name {wanted!r} is taken, so this is called {document['name']!r}")
         profile = proposed.seen.to_mapping()
-        return Proposal(document=document, why=proposed.why, warnings=proposed.warnings, profile=profile)
+        return Proposal(document=document, why=proposed.why, warnings=warnings, profile=profile)
+
+    def _free_name(self, caller: Caller, wanted: str) -> str:
+        """Return a name, or the next one like it, that no search of another account has."""
+        followers = (f"{wanted[:LONGEST_BEGINNING]}-{number}" for number in range(2, MOST_ALIKE))
+        for name in (wanted, *followers):
+            row = get_search(self.database, name)
+            if row is None or row.account_id == caller.account.id:
+                return name
+        return f"{wanted[:LONGEST_BEGINNING]}-{secrets.token_hex(4)}"
 
     def document(self, caller: Caller, task: TaskDocument) -> tuple[TaskDocument, dict[str, Located]]:
         """Return a task document with files where it names uploads, and where these are.
@@ -203,7 +218,7 @@ class Service:
         """Queue a search.
 
         Raises:
-            Problem: Another account has one of that name (409), or a quota is spent (403).
+            Problem: There is another one of that name (409), whoever has it, or a quota is spent (403).
             InputError: The document or its data are wrong.
         """
         document, found = self.document(caller, task)
@@ -211,17 +226,19 @@ class Service:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         known = get_search(self.database, document.name)
         if known is not None and known.account_id != caller.account.id:
-            raise Problem(409, f"the name {document.name!r} is taken; choose another")
+            raise _taken(document.name)
         self.quotas.check_search(caller, but=document.name)
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
             submit(document, options, caller.account.id, packed, partial(self.quotas.queue, caller))
+        except NameTaken:
+            raise _taken(document.name) from None
         except InputError as error:
             raise spoken_of(error, found) from None
         row = get_search(self.database, document.name)
         if row is None or row.account_id != caller.account.id:
-            raise Problem(409, f"the name {document.name!r} is taken; choose another")
+            raise _taken(document.name)
         self.rows.forget()
         return row
 
@@ -263,8 +280,9 @@ class Service:
             return
         if state not in ("paused", "interrupted", "failed") or row.options is None:
             raise Problem(409, f"search {row.name!r} is {state}; only one that was paused or has failed can go on")
-        self.quotas.check_search(caller, but=row.name)
-        self.quotas.queue(caller, row.name)
+        owner = self._owner(caller, row)
+        self.quotas.check_search(owner, but=row.name)
+        self.quotas.queue(owner, row.name)
         self.rows.forget()
 
     def set_budget(self, caller: Caller, row: SearchRow, budget: BudgetSection) -> None:
@@ -282,15 +300,21 @@ class Service:
         if document_from_mapping({**row.document, "budget": wanted}, Path()).is_endless:
             raise Problem(422, "[budget] sets no limit; give time or trials")
         options = replace(before, budget=wanted).to_mapping()
-        self.quotas.check_search(caller, but=row.name)
+        owner = self._owner(caller, row)
+        self.quotas.check_search(owner, but=row.name)
         try:
-            self.quotas.queue(caller, row.name, options)
+            self.quotas.queue(owner, row.name, options)
         except LeaseHeld:
             ask(self.database, row.id, "restart")
             set_options(self.database, row.id, options)
             with suppress(LeaseHeld):  # whoever holds it hears that, unless it has come to its end meanwhile
-                self.quotas.queue(caller, row.name)
+                self.quotas.queue(owner, row.name)
         self.rows.forget()
+
+    def _owner(self, caller: Caller, row: SearchRow) -> Caller:
+        """Return the caller as whoever owns a search: that account's quotas hold, whoever acts for it."""
+        owner = None if row.account_id is None else get_account(self.database, row.account_id)
+        return caller if owner is None else replace(caller, account=owner)
 
     def delete(self, row: SearchRow, *, purge: bool) -> None:
         """Delete a search; with `purge` also its checkpoints, its data, and what was made of these on this machine.
@@ -300,11 +324,12 @@ class Service:
         """
         if row.held:
             raise Problem(409, f"search {row.name!r} is running; cancel it first")
-        for begun in self._pretrainings(row) if purge else ():
-            self.delete(begun, purge=True)
+        begun = self._pretrainings(row) if purge else ()
         digests = referenced(self.database, row.id) if purge else set()
+        delete_search(self.database, row.name)  # refused while somebody holds it: nothing else is gone by then
         drop_key(Settings().privacy_keys, row)
-        delete_search(self.database, row.name)
+        for each in begun:
+            self.delete(each, purge=True)
         self.rows.forget()
         with suppress(Exception):  # the mirror is for other tools
             delete_study(self.database.url, row.name)
@@ -373,7 +398,7 @@ class Service:
         record = self.library.record(row)
         folder = self._served(record, trial, f"-{form}")
         if not (folder / MANIFEST).is_file():
-            self.exports.begin(folder.name, lambda: self._exported(record, trial, form))
+            self.exports.begin(folder.name, lambda: self._exported(record, trial, form), row.account_id)
         return self._exporting(record, trial, form)
 
     def exporting(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
@@ -390,8 +415,8 @@ class Service:
         why = self.exports.failure(folder.name)
         return ExportDocument(**said, state="absent" if why is None else "failed", why=why)
 
-    def archive(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, bytes]:
-        """Return a name and the bytes of a ZIP file with a trial's bundle, or with a further form beside it.
+    def folder(self, row: SearchRow, trial: int | None, form: str = "bundle") -> tuple[str, Path]:
+        """Return what a trial's bundle, or one with a further form beside it, is called, and the folder where it lies.
 
         Raises:
             Problem: The form was not made yet (409).
@@ -401,12 +426,7 @@ class Service:
             raise Problem(409, f"{form} is not made yet; POST /v1/searches/{row.name}/exports?format={form} makes it")
         folder = self._bundle(record, trial) if form == "bundle" else self._served(record, trial, f"-{form}")
         number = self._model(record, trial)[0]
-        name = f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}")
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for path in sorted(folder.rglob("*")):
-                archive.write(path, f"{name}/{path.relative_to(folder)}")
-        return f"{name}.zip", buffer.getvalue()
+        return f"{row.name}-{number}" + ("" if form == "bundle" else f"-{form}"), folder
 
     def predict(self, row: SearchRow, trial: int | None, sources: Sequence[str]) -> tuple[int, list[str]]:
         """Return which trial predicted, and one output for each source.
@@ -484,3 +504,7 @@ class Service:
                 422, f"send {limits.sources:,} sources of {limits.source_characters:,} characters at most at a time"
             )
         return [source.encode("utf-8", "replace").decode() for source in sources]
+
+
+def _taken(name: str) -> Problem:
+    return Problem(409, f"the name {name!r} is taken; choose another")

@@ -11,7 +11,7 @@ from storage.database import BusyError, StorageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in `versions/`, here so that opening a current database needs no Alembic."""
 
 VERSION_TABLE = "automl_version"

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from automl.server.access import SeenSearch, service_of
 from automl.server.documents import EventDocument
 from automl.server.feed import Change, Feed
-from automl.server.problems import Problem, documented, returned
+from automl.server.lanes import Seats, account_of
+from automl.server.problems import documented, returned
 from storage.events import EventRow, list_events
 from storage.searches import SearchRow
 
@@ -28,26 +31,31 @@ class EventStream(StreamingResponse):
     """Server-sent events as bytes; FastAPI's own response would write each event anew for each watcher."""
 
     media_type = "text/event-stream"
+    seat: AbstractContextManager[None] = nullcontext()
+    """What a watcher has while it is told something."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell a watcher, unless it is one too many."""
+        with self.seat:
+            await super().__call__(scope, receive, send)
 
 
-async def room_to_watch(request: Request) -> None:
-    """Refuse a watcher too many."""
-    service = service_of(request)
-    if service.feed.watchers >= service.options.limits.watchers:
-        raise Problem(503, "too many watch already; try again later", {"Retry-After": "10"})
-
-
-Room = Annotated[None, Depends(room_to_watch)]
+def seated(request: Request, events: EventStream) -> EventStream:
+    """Return what a watcher is told once it has a seat: there are so many, and a share of them for an account."""
+    seats: Seats = request.app.state.seats
+    events.seat = seats.one(account_of(request), service_of(request).options.limits.watchers)
+    return events
 
 
 @ROUTER.get("/searches/{name}/events", response_class=EventStream, responses={**STREAM, **documented(503)})
-async def watch_search(request: Request, row: SeenSearch, _room: Room, last_event_id: LastId = None) -> EventStream:
+async def watch_search(request: Request, row: SeenSearch, last_event_id: LastId = None) -> EventStream:
     """Watch a search: `decision` for each event, with its id; `state` whenever it stands otherwise; then `end`.
 
     A watcher whose connection was lost sends the id that it saw last as `Last-Event-ID`, and misses nothing.
     """
     service, token = service_of(request), request.headers.get("Authorization", "").partition(" ")[2]
-    return stream(service.feed, row, int(last_event_id or 0), partial(service.keyring.find, token))
+    opens = partial(service.keyring.find, token)
+    return seated(request, stream(service.feed, row, int(last_event_id or 0), opens))
 
 
 def stream(feed: Feed, row: SearchRow, after: int, opens: Callable[[], Awaitable[object]]) -> EventStream:

@@ -4,9 +4,9 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 
-from automl.server.access import Admin, Reader, Runner, service_of
+from automl.server.access import Admin, AdmittingRoute, Caller, Reader, Runner, service_of
 from automl.server.api.searches import Before
 from automl.server.api.uploads import Cursor, Limit
 from automl.server.documents import (
@@ -27,13 +27,14 @@ from automl.server.options import QUOTAS
 from automl.server.problems import Problem, not_found
 from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
 from storage.audit import list_entries
-from storage.keys import SCOPES, KeyRow, add_key, list_keys, revoke_key
+from storage.keys import SCOPES, KeyRow, add_key, get_key, list_keys, revoke_key
+from storage.schema import utc_now
 
-ROUTER = APIRouter(tags=["people"])
+ROUTER = APIRouter(tags=["people"], route_class=AdmittingRoute)
 
 
 def _key(row: KeyRow) -> KeyDocument:
-    names = ("id", "label", "scope", "created", "expires", "revoked")
+    names = ("id", "label", "scope", "session", "created", "expires", "revoked")
     return KeyDocument(**{name: getattr(row, name) for name in names})
 
 
@@ -50,16 +51,25 @@ def get_me(request: Request, caller: Reader) -> Me:
 
 
 @ROUTER.get("/keys")
-def list_own_keys(request: Request, caller: Runner, after: Cursor = 0, limit: Limit = 50) -> Keys:
+def list_own_keys(
+    request: Request,
+    caller: Runner,
+    after: Cursor = 0,
+    limit: Limit = 50,
+    sessions: Annotated[bool, Query(description="Also sessions of browsers.")] = False,
+) -> Keys:
     """List the keys of the caller."""
-    rows = list_keys(service_of(request).database, caller.account.id, after, limit + 1)
+    rows = list_keys(service_of(request).database, caller.account.id, after, limit + 1, sessions=sessions)
     following = rows[limit - 1].id if len(rows) > limit else None
     return Keys(items=[_key(row) for row in rows[:limit]], next=following)
 
 
 @ROUTER.post("/keys", status_code=201)
 def make_key(request: Request, caller: Runner, body: NewKey) -> MadeKey:
-    """Make a key, which may do no more than that by which it is made; the token is shown this once."""
+    """Make a key, which may do no more than that by which it is made, and for no longer unless that administers.
+
+    The token is shown this once.
+    """
     database = service_of(request).database
     if SCOPES.index(body.scope) > SCOPES.index(caller.key.scope):
         raise Problem(403, f"a key that may {caller.key.scope} makes none that may {body.scope}")
@@ -70,16 +80,32 @@ def make_key(request: Request, caller: Runner, body: NewKey) -> MadeKey:
         account = find_account(database, body.account)
     if account is None:
         raise not_found(f"account {body.account!r}")
-    lifetime = None if body.days is None else timedelta(days=body.days)
-    row, token = add_key(database, account.id, body.scope, body.label, lifetime=lifetime)
+    row, token = add_key(database, account.id, body.scope, body.label, lifetime=_lifetime(caller, body.days))
     return MadeKey(**_key(row).model_dump(), token=token)
+
+
+def _lifetime(caller: Caller, days: float | None) -> timedelta | None:
+    """Return for how long a key opens that a caller makes."""
+    wanted = None if days is None else timedelta(days=days)
+    if caller.may("admin") or caller.key.expires is None:
+        return wanted
+    left = caller.key.expires - utc_now()
+    return left if wanted is None else min(wanted, left)
 
 
 @ROUTER.delete("/keys/{key}", status_code=204)
 def revoke_one_key(request: Request, caller: Runner, key: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> None:
-    """Let a key open nothing from now on: one's own, or anybody's for an administrator."""
+    """Let a key or a session open nothing from now on: one's own that may no more, or anybody's for an administrator.
+
+    The sessions that it has begun end with it.
+    """
     service = service_of(request)
-    if not revoke_key(service.database, key, None if caller.may("admin") else caller.account.id):
+    row = get_key(service.database, key)
+    if row is None or not (caller.may("admin") or row.account_id == caller.account.id):
+        raise not_found(f"key {key}")
+    if not caller.may(row.scope):
+        raise Problem(403, f"a key that may {caller.key.scope} revokes none that may {row.scope}")
+    if not revoke_key(service.database, key):
         raise not_found(f"key {key}")
     service.keyring.forget()
 

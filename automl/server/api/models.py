@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
-from automl.server.access import SeenSearch, service_of
+from automl.server.access import AdmittingRoute, SeenSearch, service_of
 from automl.server.api.searches import LOCATION
 from automl.server.documents import ExportDocument, Looked, Outputs, Seen, Source, Sources
-from automl.server.lanes import slowly
+from automl.server.downloads import download
+from automl.server.lanes import predicting, slowly
 from automl.server.problems import documented, returned
 
-ROUTER = APIRouter(tags=["models"])
+ROUTER = APIRouter(tags=["models"], route_class=AdmittingRoute)
 STREAMED = 16
 Form = Literal["int8", "stablehlo", "onnx", "ctranslate2", "ctranslate2-int8"]
 Format = Literal["bundle", Form]
@@ -27,7 +28,7 @@ LINES = returned("One JSON document a line.", "application/x-ndjson", {"type": "
 @ROUTER.post("/searches/{name}/predict")
 async def predict(request: Request, row: SeenSearch, body: Sources) -> Outputs:
     """Predict from raw sources by the winner, or by another trial."""
-    trial, outputs = await slowly(request, service_of(request).predict, row, body.trial, body.sources)
+    trial, outputs = await predicting(request, service_of(request).predict, row, body.trial, body.sources)
     return Outputs(trial=trial, outputs=outputs)
 
 
@@ -40,7 +41,7 @@ async def predict_from_images(
 ) -> Seen:
     """Predict from images by the winner, or by another trial, of a search of images."""
     data = [await image.read() for image in images]
-    number, seen = await slowly(request, service_of(request).see, row, trial, data)
+    number, seen = await predicting(request, service_of(request).see, row, trial, data)
     sizes = [(each.width, each.height) for each in seen]
     return Seen(trial=number, outputs=[each.output for each in seen], sizes=sizes)
 
@@ -51,12 +52,12 @@ async def predict_from_images(
 async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> StreamingResponse:
     """Predict likewise, and send each output on a line of its own as soon as it is there."""
     service = service_of(request)
-    first = (await slowly(request, service.predict, row, body.trial, body.sources[:STREAMED]))[1]
+    first = (await predicting(request, service.predict, row, body.trial, body.sources[:STREAMED]))[1]
 
     async def lines() -> AsyncIterator[str]:
         for begin in range(0, len(body.sources), STREAMED):
             piece = body.sources[begin : begin + STREAMED]
-            outputs = first if begin == 0 else (await slowly(request, service.predict, row, body.trial, piece))[1]
+            outputs = first if begin == 0 else (await predicting(request, service.predict, row, body.trial, piece))[1]
             yield "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
@@ -65,7 +66,7 @@ async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> 
 @ROUTER.post("/searches/{name}/attention")
 async def look(request: Request, row: SeenSearch, body: Source) -> Looked:
     """Say where the winner, or another trial, looks in a source as it says its output."""
-    trial, looked = await slowly(request, service_of(request).look, row, body.trial, body.source)
+    trial, looked = await predicting(request, service_of(request).look, row, body.trial, body.source)
     return Looked(trial=trial, **looked)
 
 
@@ -97,7 +98,5 @@ async def download_model(
     format: Annotated[Format, Query(description="What to send; a form must have been made.")] = "bundle",
 ) -> Response:
     """Download the winner, or another trial, as a folder that predicts, with a form beside it that was made before."""
-    name, data = await slowly(request, service_of(request).archive, row, trial, format)
-    return Response(
-        data, media_type="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    name, folder = await slowly(request, service_of(request).folder, row, trial, format)
+    return download(name, folder)

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from automl.server.access import Reader, Runner, RunSearch, SeenSearch, own_search, service_of
+from automl.server.access import AdmittingRoute, Reader, Runner, RunSearch, SeenSearch, own_search, service_of
 from automl.server.api.uploads import Limit
 from automl.server.documents import Budget, SearchDocument, Searches, Submitted
 from automl.server.idempotency import IdempotencyKey, once, request_digest
 from automl.server.lanes import slowly
 from storage.searches import list_searches
 
-ROUTER = APIRouter(tags=["searches"])
+ROUTER = APIRouter(tags=["searches"], route_class=AdmittingRoute)
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 LOCATION: dict[int | str, dict[str, Any]] = {
     202: {

@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from automl.server.access import Reader, Runner, service_of
+from automl.server.access import AdmittingRoute, Reader, Runner, service_of
 from automl.server.documents import Task, Validated
 from automl.server.lanes import slowly
 from search_spaces.presets import PRESETS
 
-ROUTER = APIRouter(tags=["data"])
+ROUTER = APIRouter(tags=["data"], route_class=AdmittingRoute)
 
 
 @ROUTER.post("/tasks/validate")

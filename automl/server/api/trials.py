@@ -9,7 +9,7 @@ from automl.report import page
 from automl.server.access import SeenSearch, service_of
 from automl.server.api.uploads import Limit
 from automl.server.documents import Example, Leaderboard, SegmentDocument, TrialDocument, TrialRow
-from automl.server.lanes import slowly
+from automl.server.lanes import predicting, slowly
 from automl.server.problems import not_found
 from automl.terminal.leaderboard import leaderboard
 
@@ -56,7 +56,7 @@ def get_one_trial(request: Request, row: SeenSearch, number: Number) -> TrialDoc
 @ROUTER.get("/searches/{name}/trials/{number}/samples")
 async def list_samples(request: Request, row: SeenSearch, number: Number) -> list[Example]:
     """Say what a trial makes of some sources of valid, where the task document has `share_samples = true`."""
-    return await slowly(request, service_of(request).samples, row, number)
+    return await predicting(request, service_of(request).samples, row, number)
 
 
 @ROUTER.get("/searches/{name}/report")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 
-from automl.server.access import Reader, Runner, service_of
+from automl.server.access import AdmittingRoute, Reader, Runner, service_of
 from automl.server.documents import UPLOAD, Proposal, Splits, UploadDocument, Uploads
 from automl.server.idempotency import IdempotencyKey, once, request_digest
 from automl.server.lanes import slowly
@@ -12,7 +12,7 @@ from automl.server.library import upload_document
 from storage import objects
 from storage.uploads import list_uploads
 
-ROUTER = APIRouter(tags=["data"])
+ROUTER = APIRouter(tags=["data"], route_class=AdmittingRoute)
 Id = Annotated[str, Path(pattern=f"^{UPLOAD}$", description="Id of an upload.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[int, Query(ge=0, le=2**31 - 1)]

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
 from automl.errors import InputError
-from automl.server.access import service_of
+from automl.server.access import AdmittingRoute, service_of
 from automl.server.documents import UPLOAD, Proposal
 from automl.server.lanes import slowly
 from automl.server.library import reads_images
@@ -23,7 +23,7 @@ from automl.tasks.document import TaskDocument, explained
 from search_spaces.presets import PRESETS
 from storage.searches import list_searches
 
-ROUTER = APIRouter()
+ROUTER = APIRouter(route_class=AdmittingRoute)
 TOKENS = ("auto", "characters", "whitespace", "bytes", "subwords")
 SPLITS = ("train", "valid", "test")
 MOST_NAMED = 100

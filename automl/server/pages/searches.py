@@ -11,8 +11,8 @@ from automl.errors import InputError
 from automl.report import page
 from automl.report.drawing import described, drawing
 from automl.report.figures import figures
-from automl.server.access import service_of
-from automl.server.api.events import EventStream, LastId, Room, stream
+from automl.server.access import AdmittingRoute, service_of
+from automl.server.api.events import EventStream, LastId, seated, stream
 from automl.server.api.trials import ALONE
 from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
@@ -25,7 +25,7 @@ from storage.searches import SearchRow, list_searches
 from storage.wishes import wish_of
 from storage.workers import list_workers
 
-ROUTER = APIRouter()
+ROUTER = APIRouter(route_class=AdmittingRoute)
 SHOWN_SEARCHES, SHOWN_DECISIONS, SHOWN_TRIALS = 100, 40, 100
 ENDING = ("delete", "purge")
 ACTIONS = ("pause", "cancel", "resume", "extend", *ENDING)
@@ -54,11 +54,11 @@ async def show_standing(request: Request, caller: Looker, row: SeenPage) -> Resp
 
 
 @ROUTER.get("/searches/{name}/events", response_class=EventStream)
-async def watch_page(request: Request, row: SeenPage, _room: Room, last_event_id: LastId = None) -> EventStream:
+async def watch_page(request: Request, row: SeenPage, last_event_id: LastId = None) -> EventStream:
     """Watch a search."""
     service, token = service_of(request), request.cookies.get(COOKIE, "")
     opens = partial(service.keyring.find, token, session=True)
-    return stream(service.feed, row, int(last_event_id or 0), opens)
+    return seated(request, stream(service.feed, row, int(last_event_id or 0), opens))
 
 
 @ROUTER.get("/searches/{name}/report.html")

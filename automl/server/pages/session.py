@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from automl.server.access import service_of
+from automl.server.access import AdmittingRoute, service_of
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, Looker, check_origin
 from automl.server.service import Service
-from storage.keys import Scope, add_key, find_key, revoke_key
+from storage.keys import KeyRow, Scope, add_key, find_key, revoke_key
 from storage.schema import utc_now
 
-ROUTER = APIRouter()
+ROUTER = APIRouter(route_class=AdmittingRoute)
 LIFETIME = timedelta(hours=12)
 UNKNOWN = "The key is not known, has expired or was revoked."
 
@@ -33,17 +33,16 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Re
         return _asking(request, 401, UNKNOWN)
     key, account = found
     request.state.account = account.name
-    left = LIFETIME if key.expires is None else min(LIFETIME, key.expires - utc_now())
     response = RedirectResponse("/", 303)
-    begun(service, response, account.id, key.scope, key.label, left)
+    begun(service, response, account.id, key.scope, key)
     return response
 
 
-def begun(
-    service: Service, response: Response, account: int, scope: Scope, label: str = "", left: timedelta = LIFETIME
-) -> None:
-    """Begin a session, and let a response tell the browser."""
-    _, session = add_key(service.database, account, scope, label, lifetime=left, session=True)
+def begun(service: Service, response: Response, account: int, scope: Scope, key: KeyRow | None = None) -> None:
+    """Begin a session, which ends with the key where it is begun with one, and let a response tell the browser."""
+    label, first = ("", None) if key is None else (key.label, key.id)
+    left = LIFETIME if key is None or key.expires is None else min(LIFETIME, key.expires - utc_now())
+    _, session = add_key(service.database, account, scope, label, lifetime=left, session=True, begun_with=first)
     secure = service.options.is_secure
     age = int(left.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, httponly=True, samesite="lax", secure=secure)

@@ -13,9 +13,10 @@ from automl.errors import InputError
 from automl.records import Record
 from automl.report.drawing import described, drawing
 from automl.report.figures import COLOURS
-from automl.server.access import service_of
+from automl.server.access import AdmittingRoute, service_of
 from automl.server.api.models import Format, Wanted, query_of
-from automl.server.lanes import slowly
+from automl.server.downloads import download
+from automl.server.lanes import predicting, slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
@@ -24,7 +25,7 @@ from automl.tasks.object_detection import ObjectDetection
 from automl.terminal.leaderboard import leaderboard
 from storage.searches import SearchRow
 
-ROUTER = APIRouter()
+ROUTER = APIRouter(route_class=AdmittingRoute)
 LOOKING_AGAIN = "3"
 """Seconds until a page is loaded again that waits for something."""
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg"}
@@ -62,7 +63,7 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
 @ROUTER.get("/searches/{name}/trials/{number}/samples")
 async def show_samples(request: Request, caller: Looker, row: SeenPage, number: Number) -> Response:
     """Show what a trial makes of some sources of valid."""
-    samples = await slowly(request, service_of(request).samples, row, number)
+    samples = await predicting(request, service_of(request).samples, row, number)
     return render(request, "samples.html", caller, name=row.name, number=number, samples=samples)
 
 
@@ -115,13 +116,13 @@ async def try_model(
     lines = [line for line in sources.splitlines() if line.strip()]
     service = service_of(request)
     try:
-        outputs = await slowly(request, service.predict, row, number, lines)
+        outputs = await predicting(request, service.predict, row, number, lines)
     except (InputError, Problem) as error:
         return _tried(request, caller, row, number, sources=sources, wrong=error)
     shown: dict[str, Any] = {"sources": sources, "pairs": list(zip(lines, outputs[1], strict=True))}
     if lines and looks:
         try:
-            looked = await slowly(request, service.look, row, number, lines[0])
+            looked = await predicting(request, service.look, row, number, lines[0])
         except (InputError, Problem) as error:  # a model that reads no source looks at none
             shown["unseen"] = error
         else:
@@ -135,7 +136,7 @@ async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | No
     try:
         if kind is None:
             raise Problem(422, "choose an image, .png or .jpg")
-        _, [seen] = await slowly(request, service_of(request).see, row, trial, [image])
+        _, [seen] = await predicting(request, service_of(request).see, row, trial, [image])
     except (InputError, Problem) as error:
         return _tried(request, caller, row, trial, wrong=error)
     picture = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
@@ -184,9 +185,8 @@ async def take_home(
     service = service_of(request)
     if form != "bundle" and (await slowly(request, service.exporting, row, trial, form)).state != "ready":
         return RedirectResponse(f"/searches/{row.name}/exports?{query_of(form, trial)}", 303)
-    name, data = await slowly(request, service.archive, row, trial, form)
-    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(data, media_type="application/zip", headers=disposition)
+    name, folder = await slowly(request, service.folder, row, trial, form)
+    return download(name, folder)
 
 
 def curves(trials: Sequence[Trial], record: Record) -> dict[str, Any]:

@@ -51,6 +51,15 @@ class PageNeeds(Needs):
             SignedOut: Nobody that we know.
             Problem: Somebody who may not, or a form of another site (403).
         """
+        caller = await self.admit(request)
+        if request.method not in ("GET", "HEAD"):
+            given = (await request.form()).get(FORM_TOKEN, "")
+            if not hmac.compare_digest(str(given).encode(), form_token(request).encode()):
+                raise Problem(403, "this form is not ours, or of an earlier session; load the page again")
+        return caller
+
+    async def admit(self, request: Request) -> Caller:
+        """Return who looks, by the head of a request alone; raises likewise."""
         token = request.cookies.get(COOKIE, "")
         found = await service_of(request).keyring.find(token, session=True) if token else None
         if found is None:
@@ -59,10 +68,6 @@ class PageNeeds(Needs):
         request.state.account = caller.account.name
         if not caller.may(self.scope):
             raise Problem(403, f"this session may {caller.key.scope}; this needs one that may {self.scope}")
-        if request.method not in ("GET", "HEAD"):
-            given = (await request.form()).get(FORM_TOKEN, "")
-            if not hmac.compare_digest(str(given).encode(), form_token(request).encode()):
-                raise Problem(403, "this form is not ours, or of an earlier session; load the page again")
         return caller
 
 

@@ -12,13 +12,13 @@ OWN = Profile(3600, 8.0, 9.0, 40, 50)
 DEFAULTS = SPACE.defaults()
 
 
-def search(name, profile=OWN, configuration=DEFAULTS[1], kind="sequence_to_sequence"):
+def search(name, profile=OWN, configuration=DEFAULTS[1], kind="sequence_to_sequence", account=None):
     summary = {"best": {"configuration": to_dict(configuration)}, "data": asdict(profile)}
-    return SimpleNamespace(name=name, document={"kind": kind}, summary=summary)
+    return SimpleNamespace(name=name, document={"kind": kind}, summary=summary, account_id=account)
 
 
-def earlier(*searches, within=SPACE):
-    return best_of_earlier(searches, "words", "sequence_to_sequence", OWN, within)
+def earlier(*searches, within=SPACE, account=None):
+    return best_of_earlier(searches, search("words", account=account), OWN, within)
 
 
 def test_the_data_most_alike_comes_first():
@@ -38,9 +38,18 @@ def test_what_a_private_search_found_is_for_its_own_winner_alone():
     assert earlier(private, search("b", configuration=DEFAULTS[2])) == [DEFAULTS[2]]
 
 
+def test_accounts_learn_nothing_of_each_other_nor_of_the_command_line():
+    searches = [
+        search(f"of {whose}", configuration=DEFAULTS[at], account=whose) for at, whose in enumerate((None, 1, 2))
+    ]
+    assert [earlier(*searches, account=whose) for whose in (None, 1, 2, 3)] == [*([each] for each in DEFAULTS[:3]), []]
+
+
 @pytest.mark.parametrize("summary", [None, {}, {"best": None, "data": {}}, {"best": {"configuration": {}}}])
 def test_a_search_without_a_winner_or_profile_says_nothing(summary):
-    assert earlier(SimpleNamespace(name="a", document={"kind": "sequence_to_sequence"}, summary=summary)) == []
+    unfinished = search("a")
+    unfinished.summary = summary
+    assert earlier(unfinished) == []
 
 
 def test_a_configuration_of_another_version_or_outside_the_space_is_left_out():

@@ -4,11 +4,14 @@ import io
 import json
 import zipfile
 
+import pytest
 from sqlalchemy import update
 
+from automl.server.library import plain
 from storage import objects
 from storage.checkpoints import referenced
-from storage.searches import SEARCHES, get_search
+from storage.leases import LeaseHeld
+from storage.searches import SEARCHES, claim, get_search, release
 
 
 def test_a_task_is_submitted_run_and_taken_home(place):
@@ -223,3 +226,40 @@ def test_the_service_says_how_it_is(place):
     assert 'automl_searches{of="queued"} 1' in text
     assert 'automl_requests_total{method="GET",route="/healthz",status="200"} 1' in text
     assert 'automl_request_seconds_bucket{le="+Inf"}' in text
+
+
+def test_a_search_that_somebody_holds_meanwhile_is_not_deleted_and_keeps_its_key(place, monkeypatch):
+    place.submit(place.person())
+    row, dropped = get_search(place.database, "words"), []
+    monkeypatch.setattr("automl.server.service.drop_key", lambda _, row: dropped.append(row.name))
+    lease = claim(place.database, "words", "a worker", 60)
+    with pytest.raises(LeaseHeld):
+        place.app.state.service.delete(row, purge=True)
+    assert (get_search(place.database, "words").id, dropped) == (row.id, [])
+    release(place.database, lease)
+    place.app.state.service.delete(row, purge=True)
+    assert (get_search(place.database, "words"), dropped) == (None, ["words"])
+
+
+def test_why_a_search_has_failed_is_said_without_places_of_this_machine(place):
+    ada = place.person()
+    place.submit(ada)
+    for path in [*place.options.checkpoints.rglob("*"), *(place.options.cache / "uploads").rglob("*")]:
+        if path.is_file():
+            path.unlink()
+    place.work()
+    told = [ada.get(f"/v1/searches{part}").text for part in ("/words", "", "/words/report", "/words/report.html")]
+    assert "its train data are not in automl.checkpoints" in told[0]
+    assert [text for text in told if str(place.folder) in text or "AUTOML_CHECKPOINTS" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("[Errno 2] no such file: '/srv/a b/c'; try again", "[Errno 2] no such file: 'a b/c'; try again"),
+        ("s3://bucket/runs/x.tsv: is gone (/var/lib/x.tsv)", "x.tsv: is gone (x.tsv)"),
+        ("2 and/or 3 rows a second, 50/50; 1/2", "2 and/or 3 rows a second, 50/50; 1/2"),
+    ],
+)
+def test_paths_are_said_by_their_names(said, shown):
+    assert plain(said) == shown

@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from automl.errors import InputError
+from automl.server.app import guarded
 from automl.server.guard import Depth, Formatter
 from automl.server.options import Limits
+from automl.server.pages.visitors import COOKIE
 from storage.database import Database
 
 
@@ -123,6 +125,8 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_said(place):
     from automl.server.app import guarded
 
     place.limited(body_seconds=0.05)
+    headers = {"host": "testserver", "content-length": "10", "content-type": "application/json"}
+    headers["authorization"] = f"Bearer {place.token()}"
     sent = []
 
     async def call():
@@ -138,7 +142,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_said(place):
             "path": "/v1/proposals",
             "raw_path": b"/v1/proposals",
             "query_string": b"",
-            "headers": [(b"host", b"testserver"), (b"content-length", b"10"), (b"content-type", b"application/json")],
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
             "client": ("127.0.0.1", 1),
         }
         await guarded(place.app)(scope, receive, send)
@@ -222,3 +226,40 @@ def test_a_request_names_one_host(running):
     answer = asked(port, HEALTH + b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400")
     assert asked(port, HEALTH + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", ["/v1/uploads", "/v1/searches/words/predict/images", "/new", "/searches/words/try"])
+@pytest.mark.parametrize("who", ["nobody", "a stranger", "a reader"])
+def test_a_body_is_read_only_of_whom_the_head_lets_in(searched, path, who):
+    is_page, read, told = not path.startswith("/v1/"), [], []
+    token = searched.token("bob", "read", session=is_page) if who == "a reader" else "x" * 43
+    named = f"{COOKIE}={token}" if is_page else f"Bearer {token}"
+    headers = [] if who == "nobody" else [(b"cookie" if is_page else b"authorization", named.encode())]
+
+    async def receive():
+        read.append(1)
+        return {"type": "http.request", "body": b"x" * 65_536, "more_body": len(read) < 5}
+
+    async def send(message):
+        told.append(message.get("status"))
+
+    form = (b"content-type", b"multipart/form-data; boundary=b")
+    called = {"type": "http", "method": "POST", "path": path, "query_string": b"", "root_path": "", "scheme": "http"}
+    scope = {**called, "client": ("1.2.3.4", 1), "headers": [(b"host", b"testserver"), form, *headers]}
+    asyncio.run(guarded(searched.app)(scope, receive, send))
+    lets_readers = path.endswith(("/images", "/try"))
+    if who == "a reader" and lets_readers:
+        assert read
+    else:
+        assert (told[0], read) == (403 if who == "a reader" else 303 if is_page else 401, [])
+
+
+def test_there_is_room_for_so_many_connections(running):
+    port = running(Limits(rate=1e6, burst=10**6, connections=1))[1]
+    whole = HEALTH + b"Connection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as first:
+        first.sendall(HEALTH + b"\r\n")
+        assert first.recv(4096).startswith(b"HTTP/1.1 200")
+        assert asked(port, whole).startswith(b"HTTP/1.1 503")
+    while not (answer := asked(port, whole)).startswith(b"HTTP/1.1 200"):  # until the first is known to be gone
+        assert answer.startswith(b"HTTP/1.1 503")

@@ -10,7 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
 
-from automl.server.access import Needs, read_search, run_search
+from automl.server.access import BRINGING, AdmittingRoute, Needs, read_search, run_search
 from automl.server.app import create_app
 from automl.server.dashboard import PREFIXES, SHOWN
 from automl.server.pages.visitors import COOKIE, PageNeeds, changed_search, seen_search
@@ -217,6 +217,10 @@ def test_every_route_answers_every_caller_as_it_declares(request, who):
 
 def test_every_route_has_a_rule_and_every_body_an_example(searched):
     assert {route.path for route in routes(searched.app) if scope_of(route) is None} == OPEN
+    ruled = [getattr(route, "original_route", route) for route in routes(searched.app) if scope_of(route) is not None]
+    assert {
+        route.path for route in ruled if {*BRINGING} & route.methods and not isinstance(route, AdmittingRoute)
+    } == set()
     bodies = {call.label for call in calls(searched.app) if call.label.startswith(("POST", "PUT", "PATCH"))}
     bodiless = {f"POST /v1/searches/{{name}}/{action}" for action in ("pause", "cancel", "resume", "exports")}
     assert bodies == set(BODIES) | bodiless

@@ -102,7 +102,7 @@ def test_a_name_that_the_pretraining_would_take_from_another_is_refused(place):
     place.submit(bob, "words.denoising")
     body = task(place, ada, unlabelled=place.upload(ada, TEXT, "text.txt"))
     answer = ada.post("/v1/searches", json=body)
-    assert (answer.status_code, "'words.denoising' is taken" in answer.json()["detail"]) == (422, True)
+    assert (answer.status_code, answer.json()["detail"]) == (409, "the name 'words' is taken; choose another")
 
 
 def test_the_client_sends_texts_and_bundles_and_names_searches(place, model, tmp_path, monkeypatch):

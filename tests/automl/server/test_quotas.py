@@ -96,3 +96,16 @@ def test_a_search_that_comes_second_is_refused_and_nothing_of_it_stays(place, mo
     assert ada.post("/v1/searches/words/resume").status_code == 403
     assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
     assert ada.get("/v1/searches/words").json() == before
+
+
+def test_what_an_administrator_lets_go_on_counts_for_its_owner(place):
+    ada, root = place.person(), place.person("root", "admin")
+    place.submit(ada)
+    ada.post("/v1/searches/words/pause")
+    allow(place, searches=0)
+    assert root.post("/v1/searches/words/resume").status_code == 403
+    assert root.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
+    allow(place, searches=1)
+    allow_root = root.put("/v1/accounts/root/quotas", json={"searches": 0})
+    assert allow_root.status_code == 200
+    assert root.post("/v1/searches/words/resume").status_code == 202
