@@ -1,6 +1,7 @@
 """What a trainer may use: seconds to each sign of progress, memory, files."""
 
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from automl.segments import Evaluation, Job, Phase, Preparation, Segment, Teachi
 GIGABYTE = 1 << 30
 MACHINE_SHARE = 0.9
 """Share of the machine's memory that all trainers together may use."""
-CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CGROUP = Path("/sys/fs/cgroup")
+CGROUPS = (CGROUP / "memory.max", CGROUP / "memory/memory.limit_in_bytes")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,37 @@ def private_memory(process: int) -> int:
     return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
 
 
-def out_of_memory_kills() -> int:
-    """Return how many processes this machine's kernel has killed for want of memory; 0 where it does not say."""
-    try:
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        pass
+def out_of_memory_kills(mounted: Path = CGROUP, own: Path = OWN_CGROUPS) -> int:
+    """Return how many processes of our own cgroup the kernel has killed for want of memory; 0 where it does not say.
+
+    What it killed elsewhere on the machine says nothing of ours.
+    """
+    for file in _counters(mounted, own):
+        try:
+            lines = file.read_text(encoding="ascii").splitlines()
+        except OSError:
+            continue
+        for name, _, number in (line.partition(" ") for line in lines):
+            if name == "oom_kill":
+                return int(number)
     return 0
+
+
+def _counters(mounted: Path, own: Path) -> Iterator[Path]:
+    """Yield where the kernel counts, by version of cgroups; in a container our cgroup is what is mounted."""
+    try:
+        groups = [line.split(":", 2)[1:] for line in own.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return
+    for controllers, group in groups:
+        folder = group.lstrip("/")
+        if "memory" in controllers.split(","):
+            yield mounted / "memory" / folder / "memory.oom_control"
+            yield mounted / "memory" / "memory.oom_control"
+        elif not controllers:
+            for name in ("memory.events.local", "memory.events"):
+                yield mounted / folder / name
+                yield mounted / name
 
 
 def restrict(files: int, file_bytes: int, memory: int | None) -> None:

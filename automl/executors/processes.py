@@ -173,7 +173,7 @@ class _Lane(threading.Thread):
         with self._lock:
             child = self._living_child()
             supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
-            child.send(job)
+            child.give(job)
         answer = self._listen(job, child, supervision)
         with self._lock:
             self._supervision = None
@@ -237,6 +237,11 @@ class Child:
         )
         theirs.close()
         self.send((runner, workload, limits.files, limits.file_bytes, _address_space(limits.memory)))
+
+    def give(self, job: Any) -> bool:
+        """Whether the process could still be told; from now on it is asked whether the kernel killed it for memory."""
+        self._kills = out_of_memory_kills()
+        return self.send(job)
 
     def send(self, message: Any) -> bool:
         """Whether the process could still be told."""

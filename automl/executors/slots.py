@@ -96,7 +96,7 @@ class SlotsExecutor:
             if seat.future.set_running_or_notify_cancel():
                 seat.supervision = Supervision(seat.job, self._limits, self._memory)
                 self._taken[seat.number] = seat
-                self._child.send((seat.number, seat.job))
+                self._child.give((seat.number, seat.job))
 
     def _watch(self) -> None:
         """Drive the process; it dies with this thread, which starts it."""

@@ -66,7 +66,7 @@ def ending(code: int, *, out_of_memory: bool = False) -> TrialFailure:
 
     Args:
         code: Its exit code; below zero the signal that ended it.
-        out_of_memory: Whether the kernel killed for want of memory while it ran.
+        out_of_memory: Whether the kernel killed one of our processes for want of memory while it ran.
     """
     match -code:
         case signal.SIGKILL if out_of_memory:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from automl.errors import FailureReason
-from automl.executors.limits import Limits, share_of_memory
+from automl.executors.limits import Limits, out_of_memory_kills, share_of_memory
 from automl.executors.supervision import Supervision, ending
 from automl.segments import Beat, Evaluation, Job
 from tests.automl.executors.pretending import segment
@@ -82,6 +82,51 @@ def test_a_process_that_the_system_killed_ran_out_of_memory():
     assert ending(-9, out_of_memory=True).reason is FailureReason.OUT_OF_MEMORY
     assert ending(-9).reason is FailureReason.WORKER_LOST
     assert ending(-11, out_of_memory=True).reason is FailureReason.WORKER_LOST
+
+
+@pytest.fixture
+def cgroups(tmp_path):
+    """Write what the kernel counts in a cgroup, and return what is read of it by a process that is in another one."""
+
+    def kills(own, **counted):
+        for path, text in counted.items():
+            file = tmp_path / "mounted" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        (tmp_path / "own").write_text(own)
+        return out_of_memory_kills(tmp_path / "mounted", tmp_path / "own")
+
+    return kills
+
+
+TWO = "low 0\nhigh 0\nmax 9\noom 7\noom_kill 3\noom_group_kill 0\n"
+ONE = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
+
+
+def test_kills_for_want_of_memory_are_counted_in_our_own_cgroup(cgroups):
+    theirs = {"else/memory.events": "oom_kill 99\n", "memory.events": "oom_kill 99\n"}
+    assert cgroups("0::/ours\n", **{**theirs, "ours/memory.events": TWO}) == 3
+
+
+def test_kills_below_our_cgroup_are_not_ours(cgroups):
+    below = {"ours/memory.events": "oom_kill 99\n", "ours/memory.events.local": TWO}
+    assert cgroups("0::/ours\n", **below) == 3
+
+
+def test_in_a_container_our_cgroup_is_what_is_mounted(cgroups):
+    assert cgroups("0::/docker/abc\n", **{"memory.events": TWO}) == 3
+    assert cgroups("4:memory:/docker/abc\n0::/\n", **{"memory/memory.oom_control": ONE}) == 2
+
+
+def test_the_first_version_of_cgroups_counts_too(cgroups):
+    counted = {"memory/ours/memory.oom_control": ONE, "memory/memory.oom_control": "oom_kill 99\n"}
+    assert cgroups("5:cpu:/\n4:memory:/ours\n0::/\n", **counted) == 2
+
+
+def test_where_nobody_counts_for_our_cgroup_no_kill_is_known(cgroups, tmp_path):
+    assert cgroups("5:cpu:/\n0::/\n") == 0
+    assert cgroups("0::/ours\n", **{"ours/memory.events": "low 0\n"}) == 0
+    assert out_of_memory_kills(tmp_path, tmp_path / "no such file") == 0
 
 
 def test_the_machines_memory_is_shared_out_equally():
