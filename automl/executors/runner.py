@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from automl.errors import FailureReason, InputError, TrialFailure
 from automl.segments import Runner, Workload
+from storage.buckets import Unreachable
 
 T = TypeVar("T")
 
@@ -17,8 +18,13 @@ TRAINER = "automl.training.trainer:Trainer"
 POPULATION = "automl.training.population_trainer:PopulationTrainer"
 """The runner of a search that trains several trials in one process."""
 
-STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
-"""What the system says when a disk is full, broken or gone."""
+STORAGE_NAMES = (
+    "ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "ENODEV", "ENXIO", "ENOMEDIUM", "EUCLEAN", "EACCES", "EPERM",
+    "ENOENT", "ENOTDIR", "EMFILE", "ENFILE", "ESTALE", "EREMOTEIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN",
+    "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH",
+)  # fmt: skip
+STORAGE_ERRORS = {getattr(errno, name) for name in STORAGE_NAMES if hasattr(errno, name)}  # some are Linux's alone
+"""What the system says when a disk, near or far, is full, broken, gone or closed to us: no trial is to blame."""
 
 
 def load_runner(name: str, workload: Workload) -> Runner:
@@ -38,8 +44,8 @@ def outcome(run: Callable[[], T]) -> T | TrialFailure:
     except InputError as error:
         return TrialFailure(FailureReason.BAD_DATA, str(error))
     except OSError as error:
-        reason = FailureReason.STORAGE if error.errno in STORAGE_ERRORS else FailureReason.ERROR
-        return TrialFailure(reason, _described(error))
+        is_of_storage = isinstance(error, Unreachable) or error.errno in STORAGE_ERRORS
+        return TrialFailure(FailureReason.STORAGE if is_of_storage else FailureReason.ERROR, _described(error))
     except Exception as error:
         return TrialFailure(FailureReason.ERROR, _described(error))
 
@@ -47,6 +53,8 @@ def outcome(run: Callable[[], T]) -> T | TrialFailure:
 def _described(error: Exception) -> str:
     """Say what went wrong in one line; only errors of the system speak for themselves, others may quote data."""
     name = type(error).__name__
+    if isinstance(error, Unreachable):
+        return str(error)
     if isinstance(error, OSError | ImportError | RuntimeError):
         return f"{name}: {next(iter(str(error).splitlines()), '')[:200]}"
     last = traceback.extract_tb(error.__traceback__)[-1]
