@@ -60,6 +60,8 @@ def export_search(database: Database, search: SearchRow, folder: objects.Place, 
         objects.flush(file.absolute().parent)
     except objects.CorruptObject as error:
         raise StorageError(f"{error}; automl verify {search.name} lists all that is damaged") from error
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{file} cannot be written: {error.strerror}; name another") from error
     finally:

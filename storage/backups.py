@@ -28,6 +28,8 @@ def back_up(database: Database, folder: objects.Place, target: Path) -> tuple[in
     kind = database.reading.dialect.name
     if kind != "sqlite":
         raise StorageError(f"{database.place} is a server's: use {DUMPS.get(kind, 'its own tool')}, and copy {folder}")
+    if referenced(database):
+        objects.check_place(folder)  # before there is half a copy
     try:
         target.mkdir(mode=0o700, parents=True)
         copy_file(database.reading, target / DATABASE)
@@ -36,6 +38,8 @@ def back_up(database: Database, folder: objects.Place, target: Path) -> tuple[in
         return _copy_objects(folder, target / CHECKPOINTS, digests)
     except FileExistsError:
         raise StorageError(f"{target} is there already; name a folder that is not") from None
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{target} cannot be written: {error.strerror}; name another folder") from error
 

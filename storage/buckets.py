@@ -18,7 +18,7 @@ TEMPORARY = ".partial-"
 
 
 class Unreachable(StorageError, OSError):
-    """The place of the objects does not do what was asked; whether an object is sound is not known."""
+    """The place of the objects is not there or does not do what was asked; whether an object is sound is not known."""
 
     def __str__(self) -> str:
         """Return the line without the number of the error."""
@@ -89,6 +89,18 @@ class Bucket:
             self._files.invalidate_cache()
             found: list[str] = self._files.find(self._root)
             return found
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders, and of strangers beside them.
+
+        Raises:
+            FileNotFoundError: There is no such place.
+            Unreachable: They cannot be listed.
+        """
+        with self._in_words("cannot be listed"):
+            self._files.invalidate_cache()
+            found: list[str] = self._files.ls(self._root, detail=False)
+            return [name.rstrip("/").rpartition("/")[2] for name in found]
 
     def look(self, path: str) -> tuple[int, float | None]:
         """Return bytes of a file and the time of its last change; no time where the protocol keeps none.

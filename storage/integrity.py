@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from storage import objects
 from storage.attempts import AttemptRow, list_attempts
-from storage.buckets import Unreachable
+from storage.buckets import Bucket, Unreachable
 from storage.checkpoints import sizes
 from storage.database import Database
 from storage.searches import SearchRow
@@ -25,6 +25,9 @@ def violations(database: Database, search: SearchRow, folder: objects.Place) -> 
     Checked are: every checkpoint that a trial or a segment points to is there with its size and its sha256; one outcome
     for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open where none
     can run; at most so many failures; at most so many trials as the budget had; and what the database itself can check.
+
+    Raises:
+        Unreachable: The place of the checkpoints is not there or does not answer.
     """
     trials = list_trials(database, search.id)
     attempts = _by_trial(list_attempts(database, search.id))
@@ -130,12 +133,13 @@ def _of_files(
             pointing.setdefault(segment.checkpoint, f"trial {trial.number} at step {segment.to_step}")
         if trial.checkpoint is not None:
             pointing.setdefault(trial.checkpoint, f"trial {trial.number} at step {trial.step}")
+    objects.check_any(folder, pointing)
     for digest, who in pointing.items():
         try:
             size = len(objects.read(folder, digest))
-        except Unreachable:
-            raise
-        except (objects.CorruptObject, OSError) as error:
+        except (objects.CorruptObject, Unreachable) as error:
+            if isinstance(folder, Bucket) and isinstance(error, Unreachable):
+                raise
             yield f"{who}: {error}"
             continue
         if size != known.get(digest):

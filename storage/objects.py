@@ -1,23 +1,27 @@
 """Content-addressed files: bytes under their sha256, whole or absent, in a folder or at a URL."""
 
+import errno
 import hashlib
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from storage.buckets import TEMPORARY, Bucket, Unreachable
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+SHELF = re.compile(r"[0-9a-f]{2}")
+"""A folder of those objects whose names begin with its own."""
 
 Place = Path | Bucket
 """Where objects lie: on disk, or at a URL of any protocol that fsspec knows."""
 
 
 class CorruptObject(Exception):
-    """The bytes that are there are not those that the digest names, or are gone."""
+    """The bytes that were read are not those that the digest names, or are gone from a place that holds others."""
 
 
 def place(text: str) -> Place:
@@ -90,12 +94,14 @@ def read(folder: Place, digest: str) -> bytes:
     """The bytes of an object.
 
     Raises:
-        CorruptObject: It is missing, or its bytes do not have this digest.
-        Unreachable: Nothing is known of it, since its place does not answer.
+        CorruptObject: It is missing from a place that holds others, or its bytes do not have this digest.
+        Unreachable: Nothing is known of it, since its place is not there or does not answer.
     """
     try:
-        data = folder.read(checked(digest)) if isinstance(folder, Bucket) else path(folder, digest).read_bytes()
+        with _in_words(folder, digest):
+            data = folder.read(checked(digest)) if isinstance(folder, Bucket) else path(folder, digest).read_bytes()
     except FileNotFoundError:
+        check_place(folder)
         raise CorruptObject(f"object {digest[:12]} is missing from {folder}") from None
     if digest_of(data) != digest:
         raise CorruptObject(f"object {digest[:12]} in {folder} does not have the bytes it was written with")
@@ -111,7 +117,8 @@ def size(folder: Place, digest: str) -> int:
     """
     if isinstance(folder, Bucket):
         return folder.size(checked(digest))
-    return os.stat(f"{folder}/{checked(digest)[:2]}/{digest}").st_size  # noqa: PTH116  asked of every segment
+    with _in_words(folder, digest):
+        return os.stat(f"{folder}/{checked(digest)[:2]}/{digest}").st_size  # noqa: PTH116  asked of every segment
 
 
 def exists(folder: Place, digest: str) -> bool:
@@ -131,15 +138,47 @@ def is_sound(folder: Place, digest: str) -> bool:
     """Whether an object is there with the bytes that its digest names.
 
     Raises:
-        Unreachable: Its place does not answer.
+        Unreachable: Its place is not there or does not answer.
     """
     try:
         read(folder, digest)
-    except Unreachable:
-        raise
-    except (CorruptObject, OSError):
+    except CorruptObject:
         return False
     return True
+
+
+def check_place(folder: Place) -> None:
+    """Make sure that a place that has been written to is still there: a mount point without its disk is empty.
+
+    Raises:
+        Unreachable: It is not there, holds no objects or does not answer.
+    """
+    try:
+        folders = folder.folders() if isinstance(folder, Bucket) else os.listdir(folder)  # noqa: PTH208  names alone
+    except FileNotFoundError:
+        raise _away(folder, "is not there") from None
+    except Unreachable:
+        raise
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    if not any(SHELF.fullmatch(name) for name in folders):
+        raise _away(folder, "is empty")
+
+
+def check_any(folder: Place, digests: Iterable[str]) -> None:
+    """Make sure that at least one of the objects that were written to a place, if there are any, is there.
+
+    Raises:
+        Unreachable: None is: it is another place of the same name.
+    """
+    asked = False
+    for digest in digests:
+        if exists(folder, digest):
+            return
+        asked = True
+    if asked:
+        check_place(folder)
+        raise _away(folder, "holds none of them")
 
 
 def delete_unreferenced(folder: Place, referenced: Callable[[], set[str]], seconds: float = 0.0) -> tuple[int, int]:
@@ -182,6 +221,26 @@ def delete(folder: Place, digests: Iterable[str]) -> tuple[int, int]:
             continue
         number, total = number + 1, total + length
     return number, total
+
+
+def _away(folder: Place, how: str) -> Unreachable:
+    line = f"{folder}: the folder that checkpoints were written to {how}; mount it, or bring it back"
+    return Unreachable(errno.ENOENT, line)
+
+
+def _unreadable(what: object, error: OSError) -> Unreachable:
+    return Unreachable(error.errno or errno.EIO, f"{what} cannot be read ({error.strerror or type(error).__name__})")
+
+
+@contextmanager
+def _in_words(folder: Place, digest: str) -> Iterator[None]:
+    """Whatever a disk says, except that a file is not there, says nothing of the bytes on it."""
+    try:
+        yield
+    except (FileNotFoundError, Unreachable):
+        raise
+    except OSError as error:
+        raise _unreadable(f"{folder}: object {digest[:12]}", error) from error
 
 
 def _unlink(folder: Place, file: str) -> None:

@@ -44,14 +44,15 @@ def write_tensors(folder: objects.Place, tensors: Mapping[str, NDArray[Any]]) ->
     try:
         return objects.write(folder, save(dict(tensors)))
     except OSError as error:
-        raise TrialFailure(FailureReason.STORAGE, f"a checkpoint cannot be written: {error.strerror}") from error
+        why = error.strerror or type(error).__name__
+        raise TrialFailure(FailureReason.STORAGE, f"{folder}: a checkpoint cannot be written: {why}") from error
 
 
 def read(folder: objects.Place, digest: str, like: TrainState) -> Checkpoint:
     """Read a checkpoint whose bytes, names, shapes and types are all as they should be.
 
     Raises:
-        TrialFailure: They are not (`CORRUPT_CHECKPOINT`), or their place does not answer (`STORAGE`).
+        TrialFailure: They are not (`CORRUPT_CHECKPOINT`), or they cannot be read (`STORAGE`).
     """
     tensors = read_tensors(folder, digest)
     tokens = tensors.pop(TOKENS, None)
@@ -70,14 +71,14 @@ def read_tensors(folder: objects.Place, digest: str) -> dict[str, NDArray[Any]]:
     """Read a checkpoint's tensors by name.
 
     Raises:
-        TrialFailure: The bytes are gone or are not those that were written (`CORRUPT_CHECKPOINT`), or their place does
-            not answer (`STORAGE`).
+        TrialFailure: The bytes are gone or are not those that were written (`CORRUPT_CHECKPOINT`), or they cannot be
+            read, so that nothing is known of them (`STORAGE`).
     """
     try:
         return load(objects.read(folder, digest))
     except Unreachable as error:
         raise TrialFailure(FailureReason.STORAGE, str(error)) from error
-    except (objects.CorruptObject, SafetensorError, OSError) as error:
+    except (objects.CorruptObject, SafetensorError) as error:
         raise TrialFailure(FailureReason.CORRUPT_CHECKPOINT, str(error)) from error
 
 

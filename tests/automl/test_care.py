@@ -114,7 +114,18 @@ def test_checkpoints_at_a_url_are_verified_pruned_exported_and_imported(monkeypa
     assert run(["import-study", "far.zip", "--name", "again"]) == 0
     assert (run(["verify", "again"]), run(["backup", "copy"])) == (0, 0)
     monkeypatch.setenv("AUTOML_CHECKPOINTS", "memory://care/elsewhere")
-    assert run(["verify", "far"]) == 1
+    assert run(["verify", "far"]) == 2
+
+
+@pytest.mark.parametrize("command", [("verify", "dates"), ("export-study", "dates", "x.zip"), ("backup", "copy")])
+def test_a_folder_of_checkpoints_that_is_gone_is_said_in_one_line(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    CHECKPOINTS.rename("elsewhere")
+    assert run(command) == 2
+    said = "checkpoints: the folder that checkpoints were written to is not there; mount it, or bring it back\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert [name for name in ("x.zip", "copy") if Path(name).exists()] == []
 
 
 def test_a_backup_is_verified_like_the_original(capsys: pytest.CaptureFixture[str]) -> None:

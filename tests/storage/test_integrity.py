@@ -57,6 +57,21 @@ def test_a_damaged_checkpoint_is_named_with_its_trial(
     assert digest[:12] in line
 
 
+def test_a_checkpoint_that_cannot_be_read_is_named_and_the_others_are_read(
+    database: Database, kept: SearchRow, tmp_path: Path
+) -> None:
+    file = objects.path(tmp_path, list_segments(database, kept.id)[1].checkpoint)
+    file.unlink()
+    file.mkdir()
+    (line,) = found(database, tmp_path)
+    assert (line[:20], "cannot be read" in line) == ("trial 0 at step 20: ", True)
+
+
+def test_a_folder_that_is_gone_is_said_once(database: Database, kept: SearchRow, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="nowhere: the folder that checkpoints were written to is not there"):
+        found(database, tmp_path / "nowhere")
+
+
 def test_a_checkpoint_that_is_gone_or_another_s_is_named(database: Database, kept: SearchRow, tmp_path: Path) -> None:
     first, second, third = (objects.path(tmp_path, s.checkpoint) for s in list_segments(database, kept.id))
     second.write_bytes(first.read_bytes())

@@ -1,6 +1,8 @@
 """Content-addressed files, on disk and at URLs."""
 
+import errno
 import hashlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +147,44 @@ def test_a_place_that_does_not_answer_is_no_damage(folder: Place, monkeypatch: p
         assert "secret" not in str(caught.value)
     with pytest.raises(OSError, match="cannot be written"):
         objects.write(folder, b"another state")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN, errno.EMFILE])
+def test_a_disk_that_cannot_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    digest = objects.write(tmp_path, b"state")
+
+    def broken(_: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    for ask in (objects.is_sound, objects.read):
+        with pytest.raises(Unreachable, match=rf"{digest[:12]} cannot be read \({os.strerror(number)}\)"):
+            ask(tmp_path, digest)
+
+
+def test_a_folder_that_is_gone_damages_nothing_in_it(folder: Place, tmp_path: Path) -> None:
+    digest = objects.write(folder, b"state")
+    if isinstance(folder, Bucket):
+        folder._files.rm(folder._root, recursive=True)
+    else:
+        folder.rename(tmp_path / "elsewhere")
+    for ask in (objects.is_sound, objects.read):
+        with pytest.raises(Unreachable, match=r"the folder that checkpoints were written to is (not there|empty)"):
+            ask(folder, digest)
+
+
+def test_a_mount_point_without_its_disk_damages_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    with pytest.raises(Unreachable, match="were written to is empty; mount it, or bring it back"):
+        objects.is_sound(tmp_path, "0" * 64)
+
+
+def test_a_place_that_holds_none_of_what_was_written_to_it_is_another(folder: Place) -> None:
+    written = objects.write(folder, b"state")
+    objects.check_any(folder, [])
+    objects.check_any(folder, ["0" * 64, written])
+    with pytest.raises(Unreachable, match="holds none of them"):
+        objects.check_any(folder, ["0" * 64, "1" * 64])
 
 
 def test_a_write_that_is_cut_short_at_a_url_leaves_no_object(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:

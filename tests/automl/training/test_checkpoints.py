@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from random import Random
 
@@ -71,6 +72,27 @@ def test_none_of_a_thousand_damaged_ones_is_read(tmp_path: Path) -> None:
             read(tmp_path, digest, fresh(4, 3))
         assert failed.value.reason is FailureReason.CORRUPT_CHECKPOINT
         file.write_bytes(data)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN, errno.EMFILE])
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    digest = write(tmp_path, Checkpoint(state(4, 3), 1))
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(number, "as the test wants it")))
+    with pytest.raises(TrialFailure, match=f"{digest[:12]} cannot be read") as failed:
+        read(tmp_path, digest, fresh(4, 3))
+    assert failed.value.reason is FailureReason.STORAGE
+
+
+def test_a_folder_of_checkpoints_that_is_gone_is_named(tmp_path: Path) -> None:
+    digest = write(tmp_path / "folder", Checkpoint(state(4, 3), 1))
+    (tmp_path / "folder").rename(tmp_path / "elsewhere")
+    with pytest.raises(
+        TrialFailure, match="folder: the folder that checkpoints were written to is not there"
+    ) as failed:
+        read(tmp_path / "folder", digest, fresh(4, 3))
+    assert failed.value.reason is FailureReason.STORAGE
 
 
 def test_a_folder_that_cannot_be_written_fails_the_trial(tmp_path: Path) -> None:
