@@ -4,24 +4,25 @@ Every run begins by rebuilding all that is known from the rows of the database, 
 same path as beginning.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from time import monotonic
 from typing import assert_never
 
 from automl.control import history
+from automl.control.checkpoints import check, returned
 from automl.control.curves import is_late
 from automl.control.decisions import Branch, Finish, Outlook, Start, Thaw, TrainOut, Wait
 from automl.control.encoding import encoder
 from automl.control.examination import Examination
-from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence
+from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, Consequence, consequence, obstacle
 from automl.control.forecast import Forecaster
 from automl.control.garbage import Garbage
 from automl.control.head_start import HeadStart
 from automl.control.heartbeat import Heartbeat
 from automl.control.history import Trial, new_segment
-from automl.control.importance import importances
+from automl.control.importance import importances_if_known
 from automl.control.journal import Journal
 from automl.control.ledger import Ledger
 from automl.control.mirror import ContainedMirror
@@ -45,7 +46,7 @@ from storage.attempts import end_open_attempt, open_attempt
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
 from storage.schema import altered
-from storage.searches import SearchFields, SearchRow, set_fields, update_search
+from storage.searches import SearchRow, set_fields, update_search
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
@@ -113,7 +114,7 @@ class Controller:
 
         Raises:
             LeaseLost: Another process has taken the search over; nothing more is written.
-            Obstacle: Checkpoints cannot be written, or no trainer lives long enough; everything up to then is kept.
+            Obstacle: Checkpoints are out of reach, or no trainer lives long enough; everything up to then is kept.
         """
         heartbeat = Heartbeat(self._database, self._lease, self._plan.lease_seconds, self._executor.stop)
         with heartbeat, self._garbage:
@@ -125,12 +126,15 @@ class Controller:
             except LeaseLost:
                 self._executor.stop()
                 raise
-            if self._obstacle:
-                self._journal.commit()
-                changes = SearchFields(state="interrupted", seconds=self._consumed(), message=self._obstacle)
-                update_search(self._database, self._lease, **changes)
-                raise Obstacle(self._obstacle)
-            return self._conclude()
+            try:
+                if not self._obstacle:
+                    return self._conclude()
+            except TrialFailure as failure:
+                self._halt(obstacle(failure))
+            self._journal.commit()
+            seconds, why = self._consumed(), self._obstacle
+            update_search(self._database, self._lease, state="interrupted", seconds=seconds, message=why)
+            raise Obstacle(self._obstacle)
 
     def interrupt(self) -> None:
         """End early and keep everything; safe to call from a signal handler or another thread."""
@@ -315,27 +319,25 @@ class Controller:
             segment, _ = self._running.pop(future)
             trial = self._trials[segment.trial]
             trial.in_flight = False
-            match future.exception():
-                case None:
-                    self._accept(trial, segment, future.result())
-                case TrialFailure() as failure:
-                    self._fail(trial, failure)
-                case error:
-                    self._fail(trial, TrialFailure(FailureReason.ERROR, type(error).__name__))
+            try:
+                self._accept(trial, segment, returned(future, self._plan.checkpoints, self._known()))
+            except TrialFailure as failure:
+                self._fail(trial, failure)
             self._tally.note(trial)
             self._fresh.append(trial)
 
-    def _accept(self, trial: Trial, segment: Segment, result: Result) -> None:
-        assert isinstance(result, SegmentResult)
+    def _known(self) -> Iterator[str]:
+        return history.checkpoints_of(self._trials.values())
+
+    def _accept(self, trial: Trial, segment: Segment, result: SegmentResult) -> None:
         if costs := self._plan.costs(trial.configuration):
             result = replace(result, scores={**result.scores, **costs})
         if not self._plan.criteria.is_sound(result.scores, is_whole=segment.decodes):
-            self._fail(trial, TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}"))
-            return
+            raise TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}")
+        new = new_segment(segment, result, self._plan.checkpoints)
         self._losses = 0
         complete = segment.cooldown and not self._interrupted
         self._ledger.settle(segment, result, self._journal)
-        new = new_segment(segment, result, self._plan.checkpoints)
         self._journal.add(write_segment, new, complete=complete)
         stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
         trial.advance(stored, result.parameters, complete)
@@ -343,22 +345,21 @@ class Controller:
         self._measure_rung()
 
     def _fail(self, trial: Trial, failure: TrialFailure) -> None:
-        number, message = trial.row.number, str(failure)
         follows = consequence(failure.reason, has_trained=bool(trial.segments or trial.row.step))
         if follows == "go back" and not trial.segments and trial.parent is not None:
             follows = "fail"
         match follows:
             case "keep" | "halt":
-                self._journal.add(end_open_attempt, number, failure.reason, failure=False)
+                self._journal.add(end_open_attempt, trial.row.number, failure.reason, failure=False)
                 if follows == "halt":
-                    self._halt(f"{self._plan.checkpoints}: {message}; make room, and the same command goes on")
+                    self._halt(obstacle(failure))
                 return
             case "retry" | "go back":
                 if self._try_again(trial, failure, follows):
                     return
             case "fail":
                 pass
-        self._end_trial(trial, failure.reason, message)
+        self._end_trial(trial, failure.reason, str(failure))
         self._measure_rung()
 
     def _end_trial(self, trial: Trial, reason: FailureReason, message: str) -> None:
@@ -459,11 +460,11 @@ class Controller:
     def _conclude(self) -> Outcome:
         self._journal.commit()
         winner = self._examined_best()
-        trials, criteria = self._trials.values(), self._plan.criteria
+        trials, criteria, warn = self._trials.values(), self._plan.criteria, self._journal.warn
         measured = winner or any(trial.segments for trial in trials)
         why = explain(trials, criteria, winner) if measured else self._ending or "it was interrupted"
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
-        seconds, importance = self._consumed(), self._importance()
+        seconds, importance = self._consumed(), importances_if_known(self._plan.space, self._tried(), warn)
         self._watchers.mirror()
         self._journal.commit()
         update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
@@ -471,26 +472,25 @@ class Controller:
         front, counts, refused = pareto_front(trials, criteria, winner), self._tally.counts, self._plan.refused()
         return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)
 
-    def _importance(self) -> Mapping[str, float]:
-        """Return which dials mattered; a search does not lose its winner where that cannot be told."""
-        try:
-            return importances(self._plan.space, self._tried())
-        except Exception as error:
-            self._journal.warn(f"which dials mattered is not known ({type(error).__name__})")
-            return {}
-
     def _examined_best(self) -> Winner | None:
-        """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over."""
+        """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over.
+
+        Raises:
+            TrialFailure: Checkpoints are out of reach, or so many are damaged that it is the disk's fault (`STORAGE`).
+        """
         warn = self._journal.warn
         examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, warn)
-        while (found := self._tally.best) is not None:
+        for _ in range(MOST_LOSSES):
+            if (found := self._tally.best) is None:
+                return None
             winner = examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish)
             if winner is not None:
                 return winner
+            check(self._plan.checkpoints, self._known())
             trial, segment = found
             self._drop(trial, [segment])
             warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
-        return None
+        raise TrialFailure(FailureReason.STORAGE, f"{self._plan.checkpoints}: the {MOST_LOSSES} best are all damaged")
 
     def _left_to_finish(self) -> float | None:
         """Return the seconds until the end of the budget, where it has one."""

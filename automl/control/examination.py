@@ -57,6 +57,9 @@ class Examination:
 
         Returns:
             Nothing if the checkpoint is damaged.
+
+        Raises:
+            TrialFailure: It cannot be told, since no trial can go on here (`STORAGE`).
         """
         if plan.repetition is not None:
             return Winner.of(trial, segment, {})
@@ -182,7 +185,10 @@ class Examination:
                     return failure
                 case TrialFailure() as failure:
                     self._warn(f"{otherwise}: {failure.reason}, {failure}")
-                    if consequence(failure.reason, has_trained=True) != "retry":
+                    follows = consequence(failure.reason, has_trained=True)
+                    if follows == "halt":
+                        raise failure
+                    if follows != "retry":
                         return None
                 case EvaluationResult() | TeachingResult() as found:
                     return found

@@ -14,6 +14,11 @@ Consequence = Literal["keep", "halt", "retry", "go back", "fail"]
 checkpoint, as often as `MOST_ATTEMPTS` allows. `go back`: likewise, from an earlier checkpoint. `fail`: it is over."""
 
 
+def obstacle(failure: Exception) -> str:
+    """Return the line for a search that halts, in which nothing is lost."""
+    return f"{failure}; the same command goes on once that is mended"
+
+
 def consequence(reason: FailureReason, *, has_trained: bool) -> Consequence:
     """Return what follows from a reason.
 

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, TypeVar
 
+from automl.control import checkpoints as kept
 from automl.control.criteria import Criteria, loss_of
 from automl.control.curves import Candidate, Point, State, rung_of
 from automl.control.fronts import front as front_of
@@ -259,18 +260,30 @@ def _points(segments: Sequence[SegmentRow], criteria: Criteria) -> tuple[Point, 
     )
 
 
+def checkpoints_of(trials: Iterable[Trial]) -> Iterator[str]:
+    """Yield every checkpoint that segments have left, the last of each trial first."""
+    return (segment.checkpoint for trial in trials for segment in reversed(trial.segments))
+
+
 def damaged(segments: Sequence[SegmentRow], checkpoints: objects.Place) -> list[SegmentRow]:
-    """Return the last segment, whose checkpoint is known to be bad, and those before it up to one that is sound."""
+    """Return the last segment, whose checkpoint is known to be bad, and those before it up to one that is not.
+
+    One of which nothing can be known now is not given up: who reads it next says so.
+    """
     found: list[SegmentRow] = []
     for segment in reversed(segments):
-        if found and objects.is_sound(checkpoints, segment.checkpoint):
+        if found and not kept.is_damaged(checkpoints, segment.checkpoint):
             break
         found.append(segment)
     return found
 
 
 def new_segment(segment: Segment, result: SegmentResult, checkpoints: objects.Place) -> NewSegment:
-    """Return what came back as a row; scores that are not finite are left out."""
+    """Return what came back as a row; scores that are not finite are left out.
+
+    Raises:
+        TrialFailure: Its checkpoint is not there (`STORAGE`).
+    """
     return NewSegment(
         trial=segment.trial,
         from_step=result.from_step,
@@ -278,7 +291,7 @@ def new_segment(segment: Segment, result: SegmentResult, checkpoints: objects.Pl
         tokens=result.tokens,
         scores={name: score for name, score in result.scores.items() if math.isfinite(score)},
         checkpoint=result.checkpoint,
-        bytes=objects.size(checkpoints, result.checkpoint),
+        bytes=kept.size(checkpoints, result.checkpoint),
         parameters=result.parameters,
         seconds=result.seconds,
         cooldown=segment.cooldown,

@@ -1,6 +1,6 @@
 """Which dials mattered: PED-ANOVA over the ranking of the trials (Watanabe et al., 2023)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from automl.control.ranking import Tried
 from automl.control.sampler import Rows, study_of
@@ -28,3 +28,12 @@ def importances(space: Space, tried: Sequence[Tried]) -> dict[str, float]:
     if len(set(shares.values())) <= 1:  # equal shares are Optuna's way to say that it sees no difference
         return {}
     return {path: float(share) for path, share in shares.items() if share > 0}
+
+
+def importances_if_known(space: Space, tried: Sequence[Tried], warn: Callable[[str], None]) -> dict[str, float]:
+    """Return the same; a search does not lose its winner where it cannot be told."""
+    try:
+        return importances(space, tried)
+    except Exception as error:
+        warn(f"which dials mattered is not known ({type(error).__name__})")
+        return {}

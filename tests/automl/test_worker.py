@@ -266,7 +266,7 @@ def test_a_machine_that_is_at_fault_leaves_the_search_to_another_one_and_waits(p
     place.meanwhile = full
     place.work(once=False)
     assert (place.search().state, place.search().held) == ("queued", False)
-    assert "make room, and the same command goes on (goes on in 2 s)" in place.said[-1]
+    assert "the same command goes on once that is mended (goes on in 2 s)" in place.said[-1]
     place.meanwhile = lambda job: None
     place.work()
     assert place.search().state == "finished"

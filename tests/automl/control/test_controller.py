@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from automl.segments import Evaluation, Segment
 from search_spaces.spaces import space
 from storage import objects
 from storage.attempts import list_attempts
+from storage.buckets import Unreachable
 from storage.database import open_database
 from storage.events import list_events
 from storage.integrity import violations
@@ -116,7 +118,8 @@ def test_a_search_whose_checkpoints_lie_at_a_url_goes_on_after_a_crash(bench):
     assert bench.run(checkpoints=place).state == "finished"
     row = get_search(bench.database, "dates")
     assert violations(bench.database, row, place) == []
-    assert [line for line in violations(bench.database, row, bench.folder) if "missing" in line]
+    with pytest.raises(Unreachable, match="is not there"):
+        violations(bench.database, row, bench.folder)
 
 
 def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):
@@ -276,12 +279,91 @@ def test_a_search_stopped_before_its_first_step_has_no_winner_and_goes_on(bench)
 
 def test_a_full_disk_ends_the_search_harms_no_trial_and_the_search_goes_on(bench):
     bench.executor.failures = {2: [FailureReason.STORAGE]}
-    with pytest.raises(Obstacle, match="as the test wants it; make room, and the same command goes on"):
+    with pytest.raises(Obstacle, match="as the test wants it; the same command goes on once that is mended"):
         bench.run()
     assert get_search(bench.database, "dates").state == "interrupted"
     assert {(t.state, t.failures) for t in bench.trials()} <= {("PAUSED", 0), ("RUNNING", 0)}
     bench.executor = PretendingExecutor(bench.folder / "objects", CURVES, now=bench.executor.now)
     assert bench.run().state == "finished"
+
+
+class TestAFolderOfCheckpointsThatIsGone:
+    def take_away(self, bench, is_mount_point):
+        self.known = bench.segments()
+        assert len({segment.trial for segment in self.known}) >= 2
+        (bench.folder / "objects").rename(bench.folder / "elsewhere")
+        if is_mount_point:
+            (bench.folder / "objects").mkdir()
+
+    def bring_back(self, bench):
+        shutil.rmtree(bench.folder / "objects", ignore_errors=True)
+        (bench.folder / "elsewhere").rename(bench.folder / "objects")
+        bench.executor = PretendingExecutor(bench.folder / "objects", CURVES, now=bench.executor.now)
+
+    def assert_nothing_is_lost(self, bench):
+        assert bench.segments() == self.known
+        assert {trial.failures for trial in bench.trials()} == {0}
+        assert "FAILED" not in {trial.state for trial in bench.trials()}
+        row = get_search(bench.database, "dates")
+        assert (row.state, "checkpoints were written to" in row.message) == ("interrupted", True)
+
+    @pytest.mark.parametrize("is_mount_point", [True, False])
+    @pytest.mark.parametrize("reason", [None, FailureReason.CORRUPT_CHECKPOINT])
+    def test_halts_the_search_which_goes_on_when_it_is_back(self, bench, is_mount_point, reason):
+        def take_away():
+            self.take_away(bench, is_mount_point)
+            bench.executor.failures = {number: [reason] for number in range(99)}
+
+        bench.executor.at[60.0] = take_away
+        with pytest.raises(Obstacle, match=r"objects: .* mount it, or bring it back; the same command goes on once"):
+            bench.run()
+        self.assert_nothing_is_lost(bench)
+        self.bring_back(bench)
+        assert bench.run().state == "finished"
+        assert violations(bench.database, get_search(bench.database, "dates"), bench.folder / "objects") == []
+
+    @pytest.mark.parametrize("is_mount_point", [True, False])
+    def test_loses_nothing_when_the_best_is_examined(self, bench, is_mount_point):
+        bench.crash(100.0)
+        self.take_away(bench, is_mount_point)
+        bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT] * 99
+        with pytest.raises(Obstacle, match="mount it, or bring it back"):
+            bench.run(budget=Budget(time=1.0))
+        self.assert_nothing_is_lost(bench)
+        self.bring_back(bench)
+        assert bench.run().best.test_scores
+
+    def test_that_is_unreadable_when_the_best_is_examined_loses_nothing_either(self, bench):
+        bench.executor.test_failures = [FailureReason.STORAGE]
+        with pytest.raises(Obstacle, match="as the test wants it; the same command goes on once that is mended"):
+            bench.run()
+        before = bench.segments()
+        assert get_search(bench.database, "dates").state == "interrupted"
+        assert bench.run().best.test_scores
+        assert bench.segments()[: len(before)] == before
+
+
+def test_a_checkpoint_that_was_written_and_is_not_there_halts_the_search(bench):
+    write = bench.executor.result
+
+    def lost(flight):
+        result = write(flight)
+        if isinstance(flight.job, Segment) and flight.job.from_step:
+            objects.path(bench.folder / "objects", result.checkpoint).unlink()
+        return result
+
+    bench.executor.result = lost
+    with pytest.raises(Obstacle, match="was written and is not there"):
+        bench.run()
+    assert {trial.failures for trial in bench.trials()} == {0}
+
+
+def test_so_many_damaged_checkpoints_in_a_row_are_the_disks_fault(bench):
+    bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT] * 99
+    with pytest.raises(Obstacle, match="objects: the 15 best are all damaged"):
+        bench.run(budget=Budget(time=1200.0))
+    assert len([job for job in bench.executor.jobs if isinstance(job, Evaluation)]) == 15
+    assert bench.segments()
 
 
 def test_test_is_decoded_again_when_the_worker_is_lost(bench):
@@ -560,7 +642,7 @@ def test_where_it_cannot_be_told_which_dials_mattered_the_winner_is_kept(bench, 
     def broken(space, tried):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("automl.control.controller.importances", broken)
+    monkeypatch.setattr("automl.control.importance.importances", broken)
     outcome = bench.run()
     assert (outcome.state, outcome.importance) == ("finished", {})
     assert "which dials mattered is not known (ZeroDivisionError)" in bench.messages("warning")

@@ -1,5 +1,8 @@
+import errno
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from automl.metrics import metric
 from automl.metrics.costs import COSTS
 from search_spaces.dials import to_dict
 from search_spaces.spaces import space
+from storage import objects
 from storage.segments import SegmentRow
 from storage.trials import TrialRow
 
@@ -46,6 +50,19 @@ def test_points_add_up_what_the_segments_cost():
     first, second = history.candidates(restored, BLEU)[0].points
     assert (first.tokens, first.seconds, first.training) == (1000, 6.0, 4.0)
     assert (second.tokens, second.seconds, second.training) == (2000, 12.0, 8.0)
+
+
+def test_an_earlier_checkpoint_that_cannot_be_read_now_is_not_given_up(tmp_path, monkeypatch):
+    kept = [replace(segment(0, i), checkpoint=objects.write(tmp_path, bytes([i]))) for i in range(4)]
+    assert history.damaged(kept, tmp_path) == kept[-1:]
+    objects.path(tmp_path, kept[2].checkpoint).write_bytes(b"other bytes")
+    assert history.damaged(kept, tmp_path) == [kept[3], kept[2]]
+
+    def broken(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    assert history.damaged(kept, tmp_path) == kept[-1:]
 
 
 def test_a_trial_that_has_changed_is_shown_as_it_is_now():
