@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     bindparam,
+    case,
     select,
     update,
 )
@@ -258,12 +259,13 @@ def renew(database: Database, lease: Lease, seconds: float) -> None:
 
 
 def release(database: Database, lease: Lease, *, queue: bool = False) -> None:
-    """Give the lease back; nothing happens if it was lost.
+    """Give the lease back; nothing happens if it was lost. What has not ended is interrupted then.
 
     Args:
         queue: A worker drains, so that another one is to go on with the search.
     """
     values: dict[str, Any] = {"owner": None, "lease_boot": None, "lease_until": None, "takeovers": 0}
+    values["state"] = case((SEARCHES.c.state == "running", "interrupted"), else_=SEARCHES.c.state)
     if queue:
         values |= {"state": "queued", "detached": True, "updated": utc_now()}
     with suppress(LeaseLost):
