@@ -16,7 +16,7 @@ from automl.errors import InputError
 from automl.finishes import SHARE, finish_of, kept_for, why_single
 from automl.metrics import metric
 from automl.pretraining import LONGEST_NAME, Ground
-from automl.resumption import is_unlearnt
+from automl.resumption import ENDED, Ended, is_unlearnt
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search
 from search_spaces.dials import from_dict
@@ -67,8 +67,11 @@ def distilled(
         How the search stands that distils, where there is one.
     """
     row = get_search(database, document.name)
-    best = ((row and row.summary) or {}).get("best")
-    if row is None or row.state != "finished" or best is None or "finishes" in best:
+    ended = None if row is None else Ended.of(row)
+    if row is None or ended is None or ended.state != "finished":
+        return None
+    best = (row.summary or {}).get("best")
+    if best is None or "finishes" in best:
         return None
     if (why := why_single(document) or _why_not(document, row)) is not None:
         say(why)
@@ -76,16 +79,12 @@ def distilled(
         return None
     try:
         wanted, anew = _wanted(document, row, get_search(database, student_name(document.name)))
-        update_search(database, lease, state="running")
         found = search(wanted, _ground(row, space), anew)
     except InputError as error:
         say(f"nothing is distilled: {error}")
-        update_search(database, lease, state="finished")
         return None
-    if found.state == "interrupted":
-        update_search(database, lease, state="interrupted")
-    else:
-        _note(document, database, lease, row, get_search(database, wanted.name))
+    if found.state != "interrupted":
+        _note(document, database, lease, row, ended, get_search(database, wanted.name))
     return found
 
 
@@ -141,7 +140,9 @@ def _wanted(document: TaskDocument, row: SearchRow, before: SearchRow | None) ->
     return student_document(document, teacher, budget), before is not None
 
 
-def _note(document: TaskDocument, database: Database, lease: Lease, row: SearchRow, student: SearchRow | None) -> None:
+def _note(
+    document: TaskDocument, database: Database, lease: Lease, row: SearchRow, ended: Ended, student: SearchRow | None
+) -> None:
     """Note how the winner, its teachers and the student do; the student takes the winner's place where it is better."""
     assert student is not None
     summary = dict(row.summary or {})
@@ -157,14 +158,9 @@ def _note(document: TaskDocument, database: Database, lease: Lease, row: SearchR
     )
     changed = {**best, **({key: own[key] for key in TAKEN} if own is not None and better else {})}
     changed |= {"finishes": finishes, "finish": "distilled" if better else "single", "origin": best["checkpoint"]}
-    update_search(
-        database,
-        lease,
-        state="finished",
-        seconds=row.seconds + student.seconds,
-        summary={**summary, "best": changed},
-        message=f"{row.message}; {_said(finishes, name, better=better)}",
-    )
+    ended = replace(ended, why=f"{ended.why}; {_said(finishes, name, better=better)}")
+    summary |= {"best": changed, ENDED: ended.to_mapping()}
+    update_search(database, lease, seconds=row.seconds + student.seconds, summary=summary, message=ended.why)
 
 
 def _said(finishes: Mapping[str, Mapping[str, Any]], name: str, *, better: bool) -> str:

@@ -238,15 +238,19 @@ def mechanism_of(row: SearchRow, folder: Path, seed: int) -> Mechanism | None:
     return Mechanism(found.rate, found.noise_multiplier, key)
 
 
-def settled(database: Database, row: SearchRow, folder: Path) -> dict[str, object]:
-    """Return what the summary of a search that has ended says of privacy; delete its key unless it is to go on."""
+def settled(database: Database, row: SearchRow) -> dict[str, object]:
+    """Return what the summary of a search that has ended says of privacy."""
     now = get_search(database, row.name)
     found = now and terms_of(now)
     if not now or not found:
         return {}
-    if now.state in ("finished", "failed"):
-        drop_key(folder, row)
     return {SUMMARY: found.settled().to_mapping(), MARKS: (now.summary or {}).get(MARKS, [])}
+
+
+def drop_spent_key(row: SearchRow, state: str, folder: Path) -> None:
+    """Delete the key of a search that ends in a state; one that is interrupted is to go on with it."""
+    if state in ("finished", "failed"):
+        drop_key(folder, row)
 
 
 def with_privacy(plan: Plan, row: SearchRow) -> Plan:

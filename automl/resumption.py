@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from automl.budget import Budget
+from automl.control.outcome import Ending
 from automl.data.corpus import Corpus
 from automl.errors import InputError, NameTaken
 from automl.privacy import drop_key
@@ -18,6 +20,34 @@ from storage.studies import delete_study
 from storage.trials import list_trials
 
 UNCHANGED = ("kind", "metric", "constraints", "space", "pretraining", "privacy", "seed")
+ENDED = "ended"
+"""Where a summary keeps how the run ended that it is of; the state is written when nothing is left to be done."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of a search ended: in which state, and why, in one sentence."""
+
+    state: Ending
+    why: str
+
+    @staticmethod
+    def of(row: SearchRow) -> "Ended | None":
+        """Return how the last run ended; nothing where it did not come to its end."""
+        known = (row.summary or {}).get(ENDED)
+        if known is not None:
+            return Ended(**known)
+        over = row.state == "finished"  # as an earlier version has left it
+        return Ended("finished", row.message or "") if over else None
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self)
+
+
+def going_on(row: SearchRow) -> SearchRow:
+    """Return a search as one that has not ended: its next run is to say how it does."""
+    return replace(row, summary={name: value for name, value in (row.summary or {}).items() if name != ENDED})
 
 
 def search_row(
@@ -86,8 +116,10 @@ def is_unlearnt(row: SearchRow) -> bool:
 
 
 def is_spent(row: SearchRow, limits: Budget) -> bool:
-    """Whether a search has ended within limits that are not wider now."""
-    return row.state == "finished" and "budget" in (row.summary or {}) and has_had(row, limits)
+    """Whether a search has ended within limits that are not wider now, even if its winner is still to be exported."""
+    ended = Ended.of(row)
+    is_over = ended is not None and ended.state == "finished"
+    return is_over and "budget" in (row.summary or {}) and has_had(row, limits)
 
 
 def has_had(row: SearchRow, limits: Budget) -> bool:

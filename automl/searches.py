@@ -20,13 +20,33 @@ from automl.distillation import distilled
 from automl.errors import InputError
 from automl.executors import EXECUTORS, Executor, ForetoldExecutor, Limits
 from automl.executors.limits import GIGABYTE
-from automl.guarantee import check_private, mechanism_of, owed, settled, with_owed, with_privacy, with_terms
+from automl.guarantee import (
+    check_private,
+    drop_spent_key,
+    mechanism_of,
+    owed,
+    settled,
+    with_owed,
+    with_privacy,
+    with_terms,
+)
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
 from automl.pretraining import NOTHING, Ground, pretrained
 from automl.refusals import check_objective, without_idle_copying
-from automl.resumption import check_checkpoints, has_had, is_sound, is_spent, is_unlearnt, plain_target, search_row
+from automl.resumption import (
+    ENDED,
+    Ended,
+    check_checkpoints,
+    going_on,
+    has_had,
+    is_sound,
+    is_spent,
+    is_unlearnt,
+    plain_target,
+    search_row,
+)
 from automl.segments import ProgramFolder, Segment, Workload
 from automl.settings import (
     Settings,
@@ -47,6 +67,7 @@ from storage import objects
 from storage.database import Database, open_database
 from storage.leases import Lease, current_owner
 from storage.searches import (
+    SearchFields,
     SearchRow,
     claim,
     get_search,
@@ -125,18 +146,20 @@ def run_search(document: TaskDocument, options: Options = DEFAULTS, ground: Grou
             return found[-1]
         ready = replace(ready, space=space, ground=grown, spent=sum(each.seconds for each in found))
     with (
-        closing(open_database(options.storage or ready.settings.storage)) as database,
+        closing(open_database(options.storage or ready.settings.storage).patient()) as database,
         _held(database, document, ready.corpus, ready.checkpoints, options) as (row, lease),
     ):
+        complaint: InputError | None = None
         if _is_over(ready, row):
             options.on_notice("its budget is spent: nothing is searched; give a larger one to go on")
-            update_search(database, lease, state="finished", message=row.message)
+            _say_again(database, row, lease)
         else:
-            _search(ready, database, row, lease)
+            complaint = _search(ready, database, row, lease)
         taught = _distilled(document, options, ready.space, database, lease)
-        out = ready.out if options.export else None
-        ended = _export(database, lease, document, ready.corpus, ready.checkpoints, out)
-        return replace(ended, state="interrupted") if taught and taught.state == "interrupted" else ended
+        completed = _completed(ready, database, lease, is_whole=taught is None or taught.state != "interrupted")
+        if complaint is not None:
+            raise complaint
+        return completed
 
 
 @dataclass(frozen=True)
@@ -206,10 +229,21 @@ def _is_over(ready: _Prepared, row: SearchRow) -> bool:
     return False
 
 
-def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) -> None:
-    """Search until the budget is spent or it is interrupted, and write down what was found."""
+def _say_again(database: Database, row: SearchRow, lease: Lease) -> None:
+    """Let a search say how it has ended, which claiming it has wiped out."""
+    known = Ended.of(row)
+    ended = Ended("finished", known.why if known else row.message or "")
+    summary = {**(row.summary or {}), ENDED: ended.to_mapping()}
+    update_search(database, lease, summary=summary, message=ended.why)
+
+
+def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) -> InputError | None:
+    """Search until the budget is spent or it is interrupted, and write down at once what was found and how it ended.
+
+    The state stays as it is: whoever finds what was written has to complete it. What is returned is to be said then.
+    """
     document, options, settings, rows = ready.document, ready.options, ready.settings, ready.table.split("train").rows
-    owing, secret = with_owed(database, lease, row, ready.owed), not options.deterministic
+    owing, secret = with_owed(database, lease, going_on(row), ready.owed), not options.deterministic
     agreed = with_terms(database, lease, owing, document, ready.corpus, rows, secret=secret, say=options.on_notice)
     plan = _planned(ready, database, agreed)
     workload = replace(
@@ -218,12 +252,15 @@ def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) 
         soft_targets=ready.ground.soft_targets,
         privacy=mechanism_of(agreed, settings.privacy_keys, document.seed.value),
     )
-    with followed(database, row, plan.criteria.metric.name, ready.trackers, settings.runs, options.on_notice):
+    with followed(
+        database.patient(0.0), row, plan.criteria.metric.name, ready.trackers, settings.runs, options.on_notice
+    ):
         outcome = _run(database, agreed, lease, plan, workload, options)
     data = asdict(profile_of(ready.table))
-    summary = {**_summary(outcome, document.limits), "data": data, **ready.owed}
-    update_search(database, lease, summary={**summary, **settled(database, agreed, settings.privacy_keys)})
-    _check_time(outcome, plan)
+    ended = Ended(outcome.state, outcome.why).to_mapping()
+    summary = {**_summary(outcome, document.limits), "data": data, ENDED: ended, **ready.owed}
+    update_search(database, lease, summary={**summary, **settled(database, agreed)}, message=outcome.why)
+    return _complaint(outcome, plan)
 
 
 def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
@@ -293,12 +330,12 @@ def _pretrained(
         return pretrained(document, space, table, database, search, again=options.new)
 
 
-def _check_time(outcome: Outcome, plan: Plan) -> None:
+def _complaint(outcome: Outcome, plan: Plan) -> InputError | None:
     """Refuse a time budget that ended before any trial had a score, without one having failed."""
     time = plan.budget.time
     if outcome.state != "failed" or outcome.trials.get("failed") or time is None or outcome.seconds < time - plan.kept:
-        return
-    raise InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
+        return None
+    return InputError(f"[budget] time: {time:g} s are too short for a first score; give more by --time, such as 2m")
 
 
 def check_deterministic(document: TaskDocument, options: Options) -> None:
@@ -417,18 +454,27 @@ def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:
     }
 
 
-def _export(
-    database: Database,
-    lease: Lease,
-    document: TaskDocument,
-    corpus: Corpus,
-    checkpoints: objects.Place,
-    out: Path | None,
-) -> Search:
-    best = read_best(database, document.name, corpus, checkpoints)
-    if best is not None and out is not None:
-        best.export(out)
-        update_search(database, lease, bundle=str(out.absolute()))
+def _completed(ready: _Prepared, database: Database, lease: Lease, *, is_whole: bool) -> Search:
+    """Write the winner's folder, and only then the state in which the search has ended, when all of it is there.
+
+    One that is interrupted, or is not whole, as its student was, keeps its state until it is given back.
+    """
+    row = _row(database, ready.document)
+    ended, changes = Ended.of(row), SearchFields()
+    state = ended.state if ended is not None and is_whole else "interrupted"
+    best = read_best(database, row.name, ready.corpus, ready.checkpoints)
+    if best is not None and ready.options.export:
+        best.export(ready.out)
+        changes["bundle"] = str(ready.out.absolute())
+    drop_spent_key(row, state, ready.settings.privacy_keys)
+    if state != "interrupted":
+        changes["state"] = state
+    update_search(database, lease, **changes)
+    found = describe(_row(database, ready.document), (row.summary or {}).get("trials", {}), best)
+    return replace(found, state=state)
+
+
+def _row(database: Database, document: TaskDocument) -> SearchRow:
     row = get_search(database, document.name)
     assert row is not None
-    return describe(row, (row.summary or {}).get("trials", {}), best)
+    return row

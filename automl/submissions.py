@@ -124,7 +124,7 @@ def submit(
     with closing(open_database(url)) as database:
         _check_pretraining(database, document, account)
         row = search_row(database, document, corpus, settings.privacy_keys, new=options.new, account=account)
-        if not is_spent(row, document.limits):
+        if row.state != "finished" or not is_spent(row, document.limits):
             wanted = _submission(document, options, checkpoints, sources or {})
             (queue or partial(queue_search, database))(row.name, wanted.to_mapping())
         return _described(database, document.name)

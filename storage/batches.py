@@ -3,20 +3,14 @@
 A search costs a transaction a segment: the result of the last one, the decision, and the attempt that begins next.
 """
 
-import random
-import time
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
 
-from storage.database import BusyError, ConnectionLost, Database, Transaction
+from storage.database import Database, Transaction
 from storage.leases import Lease
 from storage.searches import take_turn
 
 P = ParamSpec("P")
-
-PATIENCE = 600.0
-"""Seconds for which a batch is tried again while the database does not answer; what is training goes on meanwhile."""
-LONGEST_PAUSE = 10.0
 
 
 class Batch:
@@ -27,10 +21,9 @@ class Batch:
     whoever writes to a trial past the batch says so by `forget`.
     """
 
-    def __init__(self, database: Database, lease: Lease, *, patience: float = PATIENCE) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
         self._lease = lease
-        self._patience = patience
         self._turn = 0
         self._writes: list[Callable[[Transaction], object]] = []
         self._trials: dict[Any, Any] = {}
@@ -52,7 +45,7 @@ class Batch:
 
         Raises:
             LeaseLost: A newer epoch exists.
-            StorageError: The database refuses, or has not answered for `patience` seconds; it can be tried again.
+            StorageError: The database refuses, or did not answer; it can be tried again.
         """
         if not self._writes:
             return
@@ -66,7 +59,7 @@ class Batch:
                 for write in self._writes:
                     write(transaction)
 
-        self._persist(work)
+        self._database.transact(work)
         self._turn += 1
         self._remembers = True
         self._writes.clear()
@@ -74,17 +67,3 @@ class Batch:
     def forget(self) -> None:
         """Read the rows of trials anew, since they were written to otherwise."""
         self._remembers = False
-
-    def _persist(self, work: Callable[[Transaction], None]) -> None:
-        until = time.monotonic() + self._patience
-        pause = 0.5
-        while True:
-            try:
-                self._database.transact(work)
-            except (BusyError, ConnectionLost):
-                if time.monotonic() + pause > until:
-                    raise
-                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                return

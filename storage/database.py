@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +25,10 @@ T = TypeVar("T")
 BUSY_SECONDS = 60.0
 PAUSES = (0.1, 0.4, 1.6, 6.4)
 """Seconds between tries of a transaction; a busy SQLite waits `BUSY_SECONDS` within each."""
+
+PATIENCE = 600.0
+"""Seconds for which a running search waits for a database that does not answer; what is training goes on meanwhile."""
+LONGEST_PAUSE = 10.0
 
 SILENCE_SECONDS = 20.0
 """A connection on which a server says nothing for so long within a statement is lost: a third of a lease, and far
@@ -237,6 +241,7 @@ class Database:
         reading: Engine for transactions that only read.
         writing: Engine over the same connections for transactions that write.
         idle: At most one of these connections, put by for the next transaction.
+        patience: Seconds for which it is waited for where it does not answer, beside the `PAUSES` of a transaction.
     """
 
     url: str
@@ -245,12 +250,17 @@ class Database:
     writing: Engine
     prepared: dict[Statement, Prepared] = field(default_factory=dict, repr=False, compare=False)
     idle: list[Any] = field(default_factory=list, repr=False, compare=False)
+    patience: float = field(default=0.0, repr=False, compare=False)
+
+    def patient(self, seconds: float = PATIENCE) -> "Database":
+        """The same database, waited for that long where it does not answer."""
+        return replace(self, patience=seconds)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
         try:
-            with Session(self.reading) as session:
+            with self._persist(self._connected) as session:
                 yield session
         except DBAPIError as error:
             raise in_words(error, self.place) from error
@@ -266,6 +276,38 @@ class Database:
             work: Must be safe to run again after its changes were rolled back.
             repeatable: It is safe to run again after its changes were committed, too.
         """
+        if not repeatable:
+            return self._tried(work, repeatable=False)
+        return self._persist(lambda: self._tried(work, repeatable=True))
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self.idle:
+            self.idle.pop().close()
+        self.reading.dispose()
+
+    def _persist(self, work: Callable[[], T]) -> T:
+        """Run `work` until the database answers, as long as patience lasts."""
+        until, pause = time.monotonic() + self.patience, 0.5
+        while True:
+            try:
+                return work()
+            except (BusyError, ConnectionLost):
+                if time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _connected(self) -> Session:
+        session = Session(self.reading)
+        try:
+            session.connection()
+        except DBAPIError as error:
+            session.close()
+            raise in_words(error, self.place) from error
+        return session
+
+    def _tried(self, work: Callable[[Transaction], T], *, repeatable: bool) -> T:
         for pause in PAUSES:
             try:
                 return self._attempt(work)
@@ -276,12 +318,6 @@ class Database:
                     raise
                 time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         return self._attempt(work)
-
-    def close(self) -> None:
-        """Close the connections."""
-        while self.idle:
-            self.idle.pop().close()
-        self.reading.dispose()
 
     def _attempt(self, work: Callable[[Transaction], T]) -> T:
         with self.write() as transaction:

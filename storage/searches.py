@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     bindparam,
+    case,
     select,
     update,
 )
@@ -38,6 +39,9 @@ BLAMELESS_TAKEOVERS = 2
 MOST_TAKEOVERS = 8
 """A queued search whose worker was lost so many times in a row, without a commit between, is given to no other."""
 
+
+CLAIMED = ("id", "epoch", "owner", "lease_boot", "lease_until")
+"""By what a claim is known again: the end of its lease, to the microsecond, tells it from others of its process."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a search may be called: its winner's folder is called the same."""
@@ -183,21 +187,24 @@ def claim(database: Database, name: str, owner: str, seconds: float) -> Lease:
     """Take the lease of a search for so many seconds and set its state to running.
 
     In the same transaction the attempts that an earlier holder left open are closed as LOST, and their trials go back
-    to their checkpoints. An owner that claims again gets a new epoch, too.
+    to their checkpoints. An owner that claims again gets a new epoch, too; a call whose commit was in doubt does not.
 
     Raises:
         LeaseHeld: Another live process holds it.
         StorageError: There is no search of that name.
     """
+    claims = _Claims(owner, seconds)
 
     def work(transaction: Transaction) -> Lease:
         search = transaction.session.scalar(named(name).with_for_update())
         if search is None:
             raise StorageError(f"database {database.place} has no search {name!r}")
         now = read_clock(transaction.connection)
+        if claims.has(search):
+            return Lease(search.id, search.epoch)
         if search.owner not in (None, owner) and is_held(search, now):
             raise LeaseHeld(name, str(search.owner))
-        return _take(transaction, search, owner, now, seconds)
+        return claims.take(transaction, search, now)
 
     return database.transact(work)
 
@@ -213,9 +220,13 @@ def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRo
 
     A search that was lost with `MOST_TAKEOVERS` workers in a row is given to none; its state becomes failed.
     """
+    claims = _Claims(owner, seconds)
 
     def work(transaction: Transaction) -> tuple[SearchRow, Lease] | None:
         now = read_clock(transaction.connection)
+        mine = claims.found(transaction)
+        if mine is not None:
+            return _row(mine, now), Lease(mine.id, mine.epoch)
         open_ = SEARCHES.c.state.in_(OPEN_STATES)
         waiting = select(SEARCHES.c.id).where(SEARCHES.c.detached, open_).order_by(SEARCHES.c.updated, SEARCHES.c.id)
         for number in transaction.connection.scalars(waiting).all():
@@ -223,7 +234,7 @@ def claim_next(database: Database, owner: str, seconds: float) -> tuple[SearchRo
             search = transaction.session.scalar(one.execution_options(populate_existing=True))
             if search is None or is_held(search, now):
                 continue
-            lease = _take(transaction, search, owner, now, seconds)
+            lease = claims.take(transaction, search, now)
             if search.takeovers >= MOST_TAKEOVERS:
                 _give_up(search)
                 continue
@@ -248,12 +259,13 @@ def renew(database: Database, lease: Lease, seconds: float) -> None:
 
 
 def release(database: Database, lease: Lease, *, queue: bool = False) -> None:
-    """Give the lease back; nothing happens if it was lost.
+    """Give the lease back; nothing happens if it was lost. What has not ended is interrupted then.
 
     Args:
         queue: A worker drains, so that another one is to go on with the search.
     """
     values: dict[str, Any] = {"owner": None, "lease_boot": None, "lease_until": None, "takeovers": 0}
+    values["state"] = case((SEARCHES.c.state == "running", "interrupted"), else_=SEARCHES.c.state)
     if queue:
         values |= {"state": "queued", "detached": True, "updated": utc_now()}
     with suppress(LeaseLost):
@@ -337,17 +349,38 @@ def write_search(transaction: Transaction, lease: Lease, values: Mapping[str, An
     transaction.known[lease] = True
 
 
-def _take(transaction: Transaction, search: Search, owner: str, now: Instant, seconds: float) -> Lease:
-    from storage.attempts import close_lost, was_fruitful
+class _Claims:
+    """What one call has claimed: where its commit was in doubt, the next try finds what the last one took."""
 
-    lost_again = search.owner is not None and not was_fruitful(transaction, search.id, search.epoch)
-    search.takeovers = search.takeovers + 1 if lost_again else 0
-    search.owner, search.epoch = owner, search.epoch + 1
-    search.lease_boot, search.lease_until = now.boot, now.seconds + seconds
-    search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
-    transaction.session.flush()
-    close_lost(transaction, search.id, charged=search.takeovers > BLAMELESS_TAKEOVERS)
-    return Lease(search.id, search.epoch)
+    def __init__(self, owner: str, seconds: float) -> None:
+        self._owner = owner
+        self._seconds = seconds
+        self._last: dict[str, Any] = {}
+
+    def take(self, transaction: Transaction, search: Search, now: Instant) -> Lease:
+        """Claim a search, and close the attempts that were left open in it."""
+        from storage.attempts import close_lost, was_fruitful
+
+        lost_again = search.owner is not None and not was_fruitful(transaction, search.id, search.epoch)
+        search.takeovers = search.takeovers + 1 if lost_again else 0
+        search.owner, search.epoch = self._owner, search.epoch + 1
+        search.lease_boot, search.lease_until = now.boot, now.seconds + self._seconds
+        search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
+        transaction.session.flush()
+        self._last = {name: getattr(search, name) for name in CLAIMED}
+        close_lost(transaction, search.id, charged=search.takeovers > BLAMELESS_TAKEOVERS)
+        return Lease(search.id, search.epoch)
+
+    def has(self, search: Search) -> bool:
+        """Say whether a search is as this call has claimed it."""
+        return self._last == {name: getattr(search, name) for name in CLAIMED}
+
+    def found(self, transaction: Transaction) -> Search | None:
+        """Return what this call has claimed, if it has and nobody has taken it since."""
+        if not self._last:
+            return None
+        search = transaction.session.get(Search, self._last["id"], with_for_update=True)
+        return search if search is not None and self.has(search) else None
 
 
 def _give_up(search: Search) -> None:

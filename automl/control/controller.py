@@ -46,7 +46,7 @@ from storage.attempts import end_open_attempt, open_attempt
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
 from storage.schema import altered
-from storage.searches import SearchRow, set_fields, update_search
+from storage.searches import SearchRow, set_fields
 from storage.segments import SegmentRow, drop_segments, list_segments, write_segment
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
@@ -56,7 +56,7 @@ FIRST_EVALUATION = 8.0
 class Controller:
     """One search, by the holder of its lease.
 
-    The caller claims and releases the lease and shuts the executor down.
+    The caller claims and releases the lease, writes down how it ended, and shuts the executor down.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Controller:
         on_change: Callable[[Progress], None] = lambda _: None,
         waiting: Callable[[Collection[Future[Result]]], None] = wait_briefly,
     ) -> None:
-        self._database = database
+        self._database = database.patient()
         self._search = search
         self._lease = lease
         self._executor = executor
@@ -84,7 +84,7 @@ class Controller:
         self._garbage = Garbage()
         self._encoder = encoder(plan.space.ranges)
         self._began = clock()
-        self._journal = Journal(database, lease, self._consumed, saved=search.seconds)
+        self._journal = Journal(self._database, lease, self._consumed, saved=search.seconds)
         self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
         self._tally = Tally(self._trials.values(), plan.criteria)
         self._ledger = Ledger(plan, search)
@@ -131,9 +131,8 @@ class Controller:
                     return self._conclude()
             except TrialFailure as failure:
                 self._halt(obstacle(failure))
+            self._journal.add(set_fields, message=self._obstacle)
             self._journal.commit()
-            seconds, why = self._consumed(), self._obstacle
-            update_search(self._database, self._lease, state="interrupted", seconds=seconds, message=why)
             raise Obstacle(self._obstacle)
 
     def interrupt(self) -> None:
@@ -466,8 +465,8 @@ class Controller:
         state: Ending = "interrupted" if self._interrupted else "finished" if winner else "failed"
         seconds, importance = self._consumed(), importances_if_known(self._plan.space, self._tried(), warn)
         self._watchers.mirror()
+        self._journal.add(set_fields, message=why)
         self._journal.commit()
-        update_search(self._database, self._lease, state=state, seconds=seconds, message=why)
         warning = noise_between(trials, criteria, self._plan.valid_rows) if self._plan.valid_rows else ""
         front, counts, refused = pareto_front(trials, criteria, winner), self._tally.counts, self._plan.refused()
         return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)

@@ -16,7 +16,7 @@ class Heartbeat:
     """
 
     def __init__(self, database: Database, lease: Lease, seconds: float, on_lost: Callable[[], None]) -> None:
-        self._database = database
+        self._database = database.patient(0.0)  # the next beat is another try
         self._lease = lease
         self._seconds = seconds
         self._on_lost = on_lost

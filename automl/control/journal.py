@@ -7,7 +7,7 @@ from storage.batches import Batch
 from storage.database import Database, Transaction
 from storage.events import note
 from storage.leases import Lease
-from storage.searches import update_search
+from storage.searches import set_fields
 
 P = ParamSpec("P")
 
@@ -25,8 +25,6 @@ class Journal:
             consumed: Seconds that the search has consumed up to now.
             saved: Those that are in the database.
         """
-        self._database = database
-        self._lease = lease
         self._batch = Batch(database, lease)
         self._consumed = consumed
         self._saved = saved
@@ -63,10 +61,9 @@ class Journal:
 
     def save_time(self) -> None:
         """Save the consumed time where nothing was committed for some seconds."""
-        consumed = self._consumed()
-        if consumed - self._touched >= SAVE_SECONDS:
-            self._saved = self._touched = consumed
-            update_search(self._database, self._lease, seconds=consumed)
+        if self._consumed() - self._touched >= SAVE_SECONDS:
+            self.add(set_fields)
+            self.commit()
 
     def forget(self) -> None:
         """Read the rows of trials anew, since they were written to otherwise."""

@@ -19,7 +19,7 @@ class ContainedMirror:
     """Writes the mirror and turns whatever goes wrong there into a warning."""
 
     def __init__(self, database: Database, lease: Lease | None, search: str, space: Space, criteria: Criteria) -> None:
-        self._database = database
+        self._database = database.patient(0.0)  # a search does not wait for what others look at
         self._lease = lease
         self._search = search
         self._ranges = Ranges(space)

@@ -9,7 +9,7 @@ import pytest
 from automl.control.ledger import SUMMARY
 from automl.data.corpus import Corpus, build_corpus
 from automl.errors import InputError
-from automl.guarantee import mechanism_of, settled
+from automl.guarantee import drop_spent_key, mechanism_of
 from automl.privacy import Terms
 from automl.resumption import search_row
 from automl.tasks.document import TaskDocument, document_from_mapping
@@ -45,8 +45,7 @@ class Kept:
     def end(self, row: SearchRow, state: str) -> None:
         """Let a search end in a state."""
         lease = claim(self.database, row.name, "a test", 60.0)
-        update_search(self.database, lease, state=state)
-        settled(self.database, row, self.keys)
+        drop_spent_key(row, state, self.keys)
         release(self.database, lease)
 
     @property

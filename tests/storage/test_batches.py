@@ -20,7 +20,7 @@ from .test_segments import a_segment
 @pytest.fixture
 def batch(database: Database, lease: Lease) -> Batch:
     add_trial(database, lease, {}, 0, "default")
-    return Batch(database, lease, patience=0.0)
+    return Batch(database, lease)
 
 
 def seconds(database: Database) -> float:

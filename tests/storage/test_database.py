@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pymysql
@@ -264,3 +265,54 @@ def _tries(database: Database, error: StorageError, succeeds_at: int, *, repeata
         return tries
 
     return database.transact(work, repeatable=repeatable)
+
+
+class Outage:
+    """A server that answers again after so many seconds of a clock that only sleeping moves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+        attempt, connected = Database._attempt, Database._connected
+        monkeypatch.setattr(databases.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(databases.time, "sleep", self.sleep)
+        monkeypatch.setattr(Database, "_attempt", lambda database, work: self.answer(attempt, database, work))
+        monkeypatch.setattr(Database, "_connected", lambda database: self.answer(connected, database))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def answer(self, method: Any, *arguments: Any) -> Any:
+        if self.now < self.seconds:
+            raise BusyError("the server does not answer")
+        return method(*arguments)
+
+
+@pytest.mark.parametrize("seconds", [30.0, 500.0])
+def test_a_patient_reader_and_writer_wait_for_a_server_that_is_away_for_long(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    with monkeypatch.context() as patched:
+        Outage(patched, seconds)
+        with pytest.raises(BusyError):
+            sqlite.transact(lambda _: None)
+    with monkeypatch.context() as patched:
+        Outage(patched, seconds)
+        with pytest.raises(BusyError), sqlite.read():
+            pass
+    for run in (lambda: sqlite.patient().transact(lambda _: 1), lambda: read_one(sqlite.patient())):
+        with monkeypatch.context() as patched:
+            outage = Outage(patched, seconds)
+            assert run() == 1
+            assert seconds <= outage.now < seconds + databases.LONGEST_PAUSE + sum(databases.PAUSES)
+
+
+def read_one(database: Database) -> int:
+    with database.read() as session:
+        return int(session.scalars(select(literal(1))).one())
+
+
+def test_patience_ends(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    outage = Outage(monkeypatch, 10_000.0)
+    with pytest.raises(BusyError):
+        sqlite.patient(100.0).transact(lambda _: None)
+    assert 80 < outage.now < 120

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from storage import database as databases
 from storage import leases
 from storage.attempts import begin_attempt, list_attempts
-from storage.database import Database, StorageError
+from storage.database import ConnectionLost, Database, StorageError
 from storage.leases import LeaseHeld, LeaseLost
 from storage.queues import queue_search, withdraw_search
 from storage.searches import MOST_TAKEOVERS, claim, claim_next, create_search, get_search, release, renew, update_search
@@ -176,3 +177,56 @@ def test_a_search_that_waits_is_withdrawn_and_one_that_is_held_is_not(database: 
     assert withdraw_search(database, "dates")
     assert claim_next(database, "first", 60) is None
     assert not withdraw_search(database, "nothing")
+
+
+@pytest.fixture
+def doubtful(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Commits that are made and not heard of, by what was claimed; each entry is one more."""
+    monkeypatch.setattr(databases, "PAUSES", (0.0, 0.0))
+    left: list[str] = []
+    original = Database._attempt
+
+    def attempt(self: Database, work: object) -> object:
+        result = original(self, work)  # type: ignore[arg-type]
+        if left:
+            raise ConnectionLost(left.pop())
+        return result
+
+    monkeypatch.setattr(Database, "_attempt", attempt)
+    return left
+
+
+def test_a_claim_whose_commit_was_in_doubt_finds_what_it_has_claimed(
+    database: Database, queued: list[str], doubtful: list[str]
+) -> None:
+    doubtful.append("the connection was lost after the commit")
+    found = claim_next(database, "a worker", 3600)
+    assert found is not None
+    assert (found[0].name, found[1].epoch, found[0].takeovers) == (queued[0], 1, 0)
+    renew(database, found[1], 60)
+    others = [claim_next(database, "a worker", 3600) for _ in queued[1:]]
+    assert [other[0].name for other in others if other] == queued[1:]
+
+
+def test_the_only_search_is_claimed_though_the_commit_was_in_doubt(database: Database, doubtful: list[str]) -> None:
+    create_search(database, "dates", {}, "d")
+    queue_search(database, "dates")
+    doubtful.append("the connection was lost after the commit")
+    found = claim_next(database, "a worker", 3600)
+    assert found is not None
+    doubtful.append("the connection was lost after the commit")
+    assert claim(database, "dates", "a worker", 3600).epoch == found[1].epoch + 1
+
+
+def test_a_claim_in_doubt_that_another_has_taken_over_is_not_found_again(
+    database: Database, doubtful: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_search(database, "dates", {}, "d")
+    queue_search(database, "dates")
+    doubtful.append("the connection was lost after the commit")
+    pauses = iter([lambda: claim(database, "dates", "another", 3600)])
+    monkeypatch.setattr(databases.time, "sleep", lambda _: next(pauses)())
+    assert claim_next(database, "a worker", -1) is None
+    search = get_search(database, "dates")
+    assert search is not None
+    assert (search.owner, search.epoch) == ("another", 2)

@@ -21,7 +21,7 @@ from storage import objects
 from storage.attempts import list_attempts
 from storage.database import Database, open_database
 from storage.leases import current_owner
-from storage.searches import claim, get_search, release, update_search
+from storage.searches import SearchRow, claim, get_search, release, update_search
 from storage.segments import SegmentRow, list_segments
 from storage.trials import list_trials
 
@@ -128,7 +128,7 @@ class Storm:
         lease = claim(self.database, name, current_owner(), 60.0)
         update_search(self.database, lease, rung_tokens=RUNG_TOKENS)
         release(self.database, lease)
-        submit(document, Options(storage=self.url))
+        submit(document, Options(storage=self.url, out=self.folder / "winners" / name))
 
     def kill(self) -> bool:
         """Kill one process in a phase drawn at random; False if none has come there in time."""
@@ -216,10 +216,19 @@ def damage(database: Database, name: str, count: int, checkpoints: Path) -> list
         found += [f"trial {trial.number}: {line}" for line in torn(chain)]
         if chain and (trial.step, trial.checkpoint) != (chain[-1].to_step, chain[-1].checkpoint):
             found.append(f"trial {trial.number} does not point to its last segment")
+    found += incomplete(search)
     attempts = list_attempts(database, search.id)
     if sum(attempt.end_reason == "COMMITTED" for attempt in attempts) != len(segments):
         found.append("attempts that were committed and segments differ in number")
     return found + [f"attempt {a.number} of trial {a.trial} is open" for a in attempts if a.ended is None]
+
+
+def incomplete(search: SearchRow) -> list[str]:
+    """What a search that has ended does not say of its winner, and what its folder lacks."""
+    best = (search.summary or {}).get("best") or {}
+    found = [] if best.get("test_scores") else ["the winner was not scored on test"]
+    is_there = search.bundle is not None and (Path(search.bundle) / "MANIFEST.json").exists()
+    return found if is_there else [*found, "the winner's folder is not there"]
 
 
 def torn(chain: list[SegmentRow]) -> list[str]:

@@ -14,6 +14,8 @@ from tests.storm.storm import TICK_SECONDS, Storm, damage
 
 RESTARTS = 20
 SECONDS = 600.0
+OUTAGE = 25.0
+"""Seconds: a transaction by itself is tried again for less than ten."""
 
 
 def wait_until(done, storm: Storm) -> None:
@@ -60,6 +62,23 @@ def test_a_server_that_is_restarted_twenty_times_in_a_search_costs_no_worker(tmp
         assert restarts == RESTARTS
         assert storm.exits == []
         assert damage(storm.database, "restarted", 24, tmp_path / "checkpoints") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PostgreSQL", "MariaDB"])
+def test_a_server_that_is_away_for_longer_than_a_transaction_waits_costs_no_worker(tmp_path: Path, new, kind) -> None:
+    server = new(kind)
+    with Storm(tmp_path, server.url, trials=6) as storm:
+        storm.submit("restarted")
+        for _ in range(2):
+            before = storm.committed("restarted")
+            server.stop("fast")
+            time.sleep(OUTAGE)
+            server.start()
+            wait_until(lambda known=before: gets_on(storm, known), storm)
+        storm.follow("restarted")
+        assert storm.exits == []
+        assert damage(storm.database, "restarted", 6, tmp_path / "checkpoints") == []
 
 
 def gets_on(storm: Storm, before: int) -> bool:

@@ -40,7 +40,7 @@ def search_in(database: Database, folder: Path, name: str = "dates") -> None:
         create_search(database, name, {"name": name}, "d" * 64)
     lease = claim(database, name, "a controller", -1)
     renew(database, lease, -1)
-    batch = Batch(database, lease, patience=0.0)
+    batch = Batch(database, lease)
     if not list_trials(database, lease.search_id):
         batch.add(insert_trial, new_trial(0, {"width": 8}, 0, "default"))
         batch.commit(0.25)

@@ -55,7 +55,8 @@ def control(url: str, name: str, folder: Path, trials: int = TRIALS, workers: in
         assert row is not None
         executor = PretendingExecutor(folder, CURVES, workers, now=row.seconds)
         plan = Plan(space(), Criteria(metric("sequence_error_rate")), Budget(trials=trials), folder, 20_000)
-        Controller(database, row, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
+        found = Controller(database, row, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
+        update_search(database, lease, state=found.state)
         release(database, lease)
 
 
@@ -140,7 +141,6 @@ def test_many_workers_on_one_sqlite_file_all_live_and_claim_nothing_twice(tmp_pa
         row = get_search(database, name)
         assert row is not None
         from storage.leases import Lease
-        from storage.searches import update_search
         from storage.trials import add_trial
 
         lease = Lease(row.id, row.epoch)
