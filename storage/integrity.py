@@ -7,9 +7,9 @@ from typing import TypeVar
 from storage import objects
 from storage.attempts import AttemptRow, list_attempts
 from storage.buckets import Unreachable
-from storage.checkpoints import sizes
+from storage.checkpoints import named, sizes
 from storage.database import Database
-from storage.searches import SearchRow
+from storage.searches import SearchRow, as_it_is
 from storage.segments import SegmentRow, list_segments
 from storage.trials import BRANCH, TrialRow, list_trials
 
@@ -22,21 +22,25 @@ TERMINAL = ("COMPLETE", "FAILED")
 def violations(database: Database, search: SearchRow, folder: objects.Place) -> list[str]:
     """What is wrong with a search, one line each; nothing is wrong with one whose process was killed.
 
-    Checked are: every checkpoint that a trial or a segment points to is there with its size and its sha256; one outcome
-    for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open where none
-    can run; at most so many failures; at most so many trials as the budget had; and what the database itself can check.
+    Checked are: every checkpoint that a trial, a segment or the winner points to is there with its size and its sha256;
+    one outcome for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open
+    where none can run; at most so many failures; at most so many trials as the budget has; and what the database itself
+    can check.
     """
-    trials = list_trials(database, search.id)
-    attempts = _by_trial(list_attempts(database, search.id))
-    segments = _by_trial(list_segments(database, search.id))
     found = list(_of_database(database))
+    with database.still() as still:
+        search = as_it_is(still, search)
+        trials = list_trials(still, search.id)
+        attempts = _by_trial(list_attempts(still, search.id))
+        segments = _by_trial(list_segments(still, search.id))
+        known = sizes(still)
     found += _of_search(search, trials)
     found += _of_branches(trials)
     for trial in trials:
         name = f"trial {trial.number}"
         ours, tried = segments.get(trial.number, []), attempts.get(trial.number, [])
         found += [f"{name}: {what}" for what in _of_trial(search, trial, ours, tried)]
-    return found + list(_of_files(folder, trials, segments, sizes(database)))
+    return found + list(_of_files(folder, trials, segments, known, named(search.summary)))
 
 
 def _of_database(database: Database) -> Iterator[str]:
@@ -123,6 +127,7 @@ def _of_files(
     trials: Sequence[TrialRow],
     segments: Mapping[int, Sequence[SegmentRow]],
     known: Mapping[str, int],
+    winners: Mapping[str, str],
 ) -> Iterator[str]:
     pointing: dict[str, str] = {}
     for trial in trials:
@@ -130,6 +135,8 @@ def _of_files(
             pointing.setdefault(segment.checkpoint, f"trial {trial.number} at step {segment.to_step}")
         if trial.checkpoint is not None:
             pointing.setdefault(trial.checkpoint, f"trial {trial.number} at step {trial.step}")
+    for digest, what in winners.items():
+        pointing[digest] = f"{pointing[digest]}, {what}" if digest in pointing else what
     for digest, who in pointing.items():
         try:
             size = len(objects.read(folder, digest))
@@ -138,7 +145,7 @@ def _of_files(
         except (objects.CorruptObject, OSError) as error:
             yield f"{who}: {error}"
             continue
-        if size != known.get(digest):
+        if size != known.get(digest, size if digest in winners else None):
             yield f"{who}: checkpoint {digest[:12]} has {size} bytes and was written with {known.get(digest)}"
 
 

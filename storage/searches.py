@@ -172,6 +172,12 @@ def get_search(database: Database, name: str) -> SearchRow | None:
         return None if search is None else _row(search, read_clock(session.connection()))
 
 
+def as_it_is(database: Database, search: SearchRow) -> SearchRow:
+    """A search as it is now; as it was where it is no more."""
+    found = get_search(database, search.name)
+    return search if found is None or found.id != search.id else found
+
+
 def list_searches(database: Database) -> list[SearchRow]:
     """All searches, oldest first."""
     with database.read() as session:
