@@ -209,7 +209,8 @@ def _is_over(ready: _Prepared, row: SearchRow) -> bool:
 def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) -> None:
     """Search until the budget is spent or it is interrupted, and write down what was found."""
     document, options, settings, rows = ready.document, ready.options, ready.settings, ready.table.split("train").rows
-    owing, secret = with_owed(database, lease, row, ready.owed), not options.deterministic
+    known = {**ready.owed, "limits": {"trials": document.limits.trials}}  # until the summary says what it had
+    owing, secret = with_owed(database, lease, row, known), not options.deterministic
     agreed = with_terms(database, lease, owing, document, ready.corpus, rows, secret=secret, say=options.on_notice)
     plan = _planned(ready, database, agreed)
     workload = replace(

@@ -58,11 +58,20 @@ def _of_search(search: SearchRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     numbers = [trial.number for trial in trials]
     if numbers != list(range(len(numbers))):
         yield "search: its trials are not numbered from 0 without gaps"
-    most = ((search.summary or {}).get("budget") or {}).get("trials")
+    most = _most_trials(search)
     if most is not None and len(trials) > most:
         yield f"search: it has {len(trials)} trials, {len(trials) - most} more than its budget"
     if search.seconds < 0:
         yield "search: it has consumed less than nothing"
+
+
+def _most_trials(search: SearchRow) -> int | None:
+    """The trials that a search may have: by the run that began last, else by what it was made or queued with."""
+    summary = search.summary or {}
+    given = [summary.get("limits"), summary.get("budget"), (search.options or {}).get("budget")]
+    budget = next(filter(None, given), search.document.get("budget"))
+    most = budget.get("trials") if isinstance(budget, Mapping) else None
+    return most if isinstance(most, int) else None
 
 
 def _of_branches(trials: Sequence[TrialRow]) -> Iterator[str]:
@@ -104,6 +113,8 @@ def _of_attempts(search: SearchRow, trial: TrialRow, attempts: Sequence[AttemptR
         yield f"is {trial.state} with an attempt open"
     if unended and search.state in ("finished", "failed", "queued") and not search.held:
         yield f"has an attempt open in a search that is {search.state}"
+    if any(attempt.seconds is not None and attempt.seconds < 0 for attempt in attempts):
+        yield "has an attempt that took less than no time"
     epochs = [attempt.epoch for attempt in attempts if attempt.epoch is not None]
     if any(later < earlier for earlier, later in pairwise(epochs)) or max(epochs, default=0) > search.epoch:
         yield f"has attempts under epochs that were not: {epochs}, where the search is at {search.epoch}"

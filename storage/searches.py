@@ -347,12 +347,12 @@ def _take(transaction: Transaction, search: Search, owner: str, now: Instant, se
     from storage.attempts import close_lost, was_fruitful
 
     lost_again = search.owner is not None and not was_fruitful(transaction, search.id, search.epoch)
-    search.takeovers = search.takeovers + 1 if lost_again else 0
+    search.takeovers, seen = search.takeovers + 1 if lost_again else 0, search.updated
     search.owner, search.epoch = owner, search.epoch + 1
     search.lease_boot, search.lease_until = now.boot, now.seconds + seconds
     search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
     transaction.session.flush()
-    close_lost(transaction, search.id, charged=search.takeovers > BLAMELESS_TAKEOVERS)
+    close_lost(transaction, search.id, seen, charged=search.takeovers > BLAMELESS_TAKEOVERS)
     return Lease(search.id, search.epoch)
 
 

@@ -160,7 +160,11 @@ ROWS = {
     "UPDATE automl_checkpoints SET bytes = bytes + 1": "was written with",
     "UPDATE automl_searches SET state = 'finished'": "open in a search that is finished",
     "UPDATE automl_searches SET seconds = -1": "less than nothing",
+    "UPDATE automl_attempts SET seconds = -1 WHERE end_reason = 'WORKER_LOST'": "less than no time",
     'UPDATE automl_searches SET summary = \'{"budget": {"trials": 3}}\'': "1 more than its budget",
+    'UPDATE automl_searches SET document = \'{"budget": {"trials": 1}}\', summary = NULL': "3 more than its budget",
+    'UPDATE automl_searches SET options = \'{"budget": {"trials": 2}}\', summary = NULL': "2 more than its budget",
+    'UPDATE automl_searches SET summary = \'{"budget": {"trials": 3}, "limits": {"trials": 4}}\'': None,
 }
 
 
