@@ -13,6 +13,7 @@ from automl.errors import InputError, NameTaken
 from automl.privacy import drop_key
 from automl.tasks.document import TaskDocument
 from storage import objects
+from storage.checkpoints import named
 from storage.database import Database
 from storage.searches import SearchRow, create_search, get_search
 from storage.spending import delete_search
@@ -102,11 +103,7 @@ def check_owner(row: SearchRow | None, account: int | None) -> None:
 
 def is_sound(row: SearchRow, checkpoints: objects.Place) -> bool:
     """Say whether the bytes of a search's winner, and what is still to be learnt of it, are as they were written."""
-    best = (row.summary or {}).get("best")
-    if best is None:
-        return True
-    taught = (best["teacher"]["soft_targets"],) if is_unlearnt(row) else ()
-    return all(objects.is_sound(checkpoints, digest) for digest in (best["checkpoint"], *taught))
+    return all(objects.is_sound(checkpoints, digest) for digest in named(row.summary))
 
 
 def is_unlearnt(row: SearchRow) -> bool:

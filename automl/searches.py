@@ -243,7 +243,8 @@ def _search(ready: _Prepared, database: Database, row: SearchRow, lease: Lease) 
     The state stays as it is: whoever finds what was written has to complete it. What is returned is to be said then.
     """
     document, options, settings, rows = ready.document, ready.options, ready.settings, ready.table.split("train").rows
-    owing, secret = with_owed(database, lease, going_on(row), ready.owed), not options.deterministic
+    known = {**ready.owed, "limits": {"trials": document.limits.trials}}  # until the summary says what it had
+    owing, secret = with_owed(database, lease, going_on(row), known), not options.deterministic
     agreed = with_terms(database, lease, owing, document, ready.corpus, rows, secret=secret, say=options.on_notice)
     plan = _planned(ready, database, agreed)
     workload = replace(

@@ -27,7 +27,7 @@ from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe
 from storage import objects
 from storage.database import Database, open_database
-from storage.queues import queue_search
+from storage.queues import carry, queue_search
 from storage.searches import SearchRow, get_search
 from storage.trials import count_trials
 
@@ -125,8 +125,12 @@ def submit(
         _check_pretraining(database, document, account)
         row = search_row(database, document, corpus, settings.privacy_keys, new=options.new, account=account)
         if row.state != "finished" or not is_spent(row, document.limits):
-            wanted = _submission(document, options, checkpoints, sources or {})
-            (queue or partial(queue_search, database))(row.name, wanted.to_mapping())
+            wanted = _submission(document, options, checkpoints, sources or {}, objects.digest_of)
+            carry(database, row.name, wanted.to_mapping())  # a sweep leaves what is referred to before it is written
+            kept = _submission(document, options, checkpoints, sources or {}, partial(objects.write, checkpoints))
+            if kept != wanted:
+                raise InputError(f"the files of search {row.name!r} changed while they were read; submit it again")
+            (queue or partial(queue_search, database))(row.name, kept.to_mapping())
         return _described(database, document.name)
 
 
@@ -146,12 +150,24 @@ def pretraining_documents(document: TaskDocument) -> list[TaskDocument]:
 
 
 def _submission(
-    document: TaskDocument, options: Options, checkpoints: objects.Place, sources: Mapping[str, Packed]
+    document: TaskDocument,
+    options: Options,
+    checkpoints: objects.Place,
+    sources: Mapping[str, Packed],
+    keep: Callable[[bytes], str],
 ) -> Submission:
+    """Return what the row of a search shall hold; `keep` takes the bytes that travel and gives their sha256."""
     files = {**document.data.files, **(document.pretraining.files if document.pretraining else {})}
+
+    def carried(name: str, path: Path) -> Parcel:
+        try:
+            return _carried(document, path, sources.get(name), keep)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be kept in {checkpoints} for a worker ({error.strerror})") from error
+
     return Submission(
         budget=document.to_mapping().get("budget", {}),
-        data={name: _carried(document, path, sources.get(name), checkpoints) for name, path in files.items()},
+        data={name: carried(name, path) for name, path in files.items()},
         checkpoints=objects.address(checkpoints),
         executor=options.executor,
         workers=options.workers,
@@ -159,24 +175,21 @@ def _submission(
     )
 
 
-def _carried(document: TaskDocument, path: Path, source: Packed | None, checkpoints: objects.Place) -> Parcel:
-    try:
-        if source is not None:
-            return Parcel(objects.write(checkpoints, source.archive.read_bytes()), ZIP, source.entry)
-        if path.is_dir():
-            return _packed(path, path.absolute().parent, files_below(path), checkpoints)
-        others = [] if path not in document.data.files.values() else list(document.form.parts(path))
-        if others:
-            files = [path.absolute(), *(other.absolute() for other in others)]
-            return _packed(path, shared_folder(files), files, checkpoints)
-        return Parcel(objects.write(checkpoints, path.read_bytes()), path.suffix)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be kept in {checkpoints} for a worker ({error.strerror})") from error
+def _carried(document: TaskDocument, path: Path, source: Packed | None, keep: Callable[[bytes], str]) -> Parcel:
+    if source is not None:
+        return Parcel(keep(source.archive.read_bytes()), ZIP, source.entry)
+    if path.is_dir():
+        return _packed(path, path.absolute().parent, files_below(path), keep)
+    others = [] if path not in document.data.files.values() else list(document.form.parts(path))
+    if others:
+        files = [path.absolute(), *(other.absolute() for other in others)]
+        return _packed(path, shared_folder(files), files, keep)
+    return Parcel(keep(path.read_bytes()), path.suffix)
 
 
-def _packed(path: Path, folder: Path, files: Sequence[Path], checkpoints: objects.Place) -> Parcel:
+def _packed(path: Path, folder: Path, files: Sequence[Path], keep: Callable[[bytes], str]) -> Parcel:
     data = packed(folder, [file.absolute() for file in files])
-    return Parcel(objects.write(checkpoints, data), ZIP, path.absolute().relative_to(folder).as_posix())
+    return Parcel(keep(data), ZIP, path.absolute().relative_to(folder).as_posix())
 
 
 def _described(database: Database, name: str) -> Search:

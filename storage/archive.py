@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from storage import objects
 from storage.attempts import ATTEMPTS, AttemptRow, list_attempts
-from storage.checkpoints import record
+from storage.checkpoints import named, record
 from storage.database import Database, StorageError, Transaction
 from storage.events import EVENTS, EventRow, list_events
 from storage.migrations import HEAD
 from storage.schema import insertion, utc_now
-from storage.searches import NAME, Search, SearchExists, SearchRow, get_search
+from storage.searches import NAME, Search, SearchExists, SearchRow, as_it_is, get_search
 from storage.segments import SEGMENTS, SegmentRow, list_segments
 from storage.trials import TRIALS, TrialRow, list_trials
 
@@ -29,6 +29,10 @@ DOCUMENT = "search.json"
 OBJECTS = "objects/"
 MOST_DOCUMENT_BYTES = 2**30
 MOST_OBJECT_BYTES = 2**36
+LATER: Mapping[str, Mapping[str, str]] = {"segments": {"execution": "0004"}}
+"""Fields of rows that files of an older schema lack, with the schema that brought them; there they are null."""
+
+OLDEST = "0002"
 SEARCH = ("name", "document", "data_digest", "state", "created", "seconds", "rung_tokens", "summary", "message")
 MOST_EVENTS = 10**6
 
@@ -41,14 +45,17 @@ def export_search(database: Database, search: SearchRow, folder: objects.Place, 
     """
     if file.exists():
         raise StorageError(f"{file} is there already; name a file that is not")
-    rows = {
-        "trials": [_plain(row) for row in list_trials(database, search.id)],
-        "attempts": [_plain(row) for row in list_attempts(database, search.id)],
-        "segments": [_plain(row) for row in list_segments(database, search.id)],
-        "events": [_plain(row) for row in list_events(database, search.id, limit=MOST_EVENTS)],
-    }
+    with database.still() as still:
+        search = as_it_is(still, search)
+        rows = {
+            "trials": [_plain(row) for row in list_trials(still, search.id)],
+            "attempts": [_plain(row) for row in list_attempts(still, search.id)],
+            "segments": [_plain(row) for row in list_segments(still, search.id)],
+            "events": [_plain(row) for row in list_events(still, search.id, limit=MOST_EVENTS)],
+        }
     document = {"format": 1, "schema": HEAD, "search": {name: _value(getattr(search, name)) for name in SEARCH}, **rows}
     digests = {row["checkpoint"] for row in (*rows["trials"], *rows["segments"]) if row["checkpoint"]}
+    digests |= named(search.summary).keys()
     temporary = file.with_name(f".{file.name}.partial-{os.getpid()}")
     try:
         with zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive:
@@ -102,7 +109,10 @@ def import_search(database: Database, folder: objects.Place, file: Path, name: s
     try:
         database.transact(work, repeatable=False)
     except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(f"{file}: its rows are not those of a search ({type(error).__name__})") from error
+        raise StorageError(
+            f"{file}: its rows are not those of a search of schema {str(document['schema'])[:20]} "
+            f"({type(error).__name__}); export it again, with the version of automl that wrote it"
+        ) from error
     found = get_search(database, wanted)
     assert found is not None
     return found
@@ -120,6 +130,14 @@ def _document(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:
         )
     if not isinstance(document, dict):
         raise TypeError("no object")
+    if document["schema"] < OLDEST:
+        raise StorageError(
+            f"{file} is of schema {document['schema']}, and this program reads {OLDEST} to {HEAD}: "
+            "export it again from its database, which this program brings up to date"
+        )
+    for key, names in LATER.items():
+        missing = [name for name, schema in names.items() if document["schema"] < schema]
+        document[key] = [{**dict.fromkeys(missing), **row} for row in document[key]]
     return document
 
 

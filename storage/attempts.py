@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, String, bindparam, select, update
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, String, bindparam, func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
@@ -44,7 +44,8 @@ class AttemptRow:
         number: Counts from 1 within the trial.
         end_reason: `COMMITTED`, `LOST` (nobody saw it end), or the reason given.
         epoch: Of the lease under which it was begun.
-        seconds: That a worker spent on it, where it came back.
+        seconds: That a worker spent on it, whatever came of it; where its controller was lost, as far as that was seen.
+            None where an earlier version kept no such number.
     """
 
     trial: int
@@ -71,11 +72,14 @@ def begin_attempt(database: Database, lease: Lease, trial: int, from_step: int, 
     return database.transact(lambda transaction: open_attempt(transaction, lease, trial, from_step, worker))
 
 
-def end_attempt(database: Database, lease: Lease, trial: int, reason: str, *, failure: bool = True) -> int:
+def end_attempt(
+    database: Database, lease: Lease, trial: int, reason: str, *, failure: bool = True, seconds: float | None = None
+) -> int:
     """Record that the open attempt gave no result; the trial goes back to its checkpoint (PAUSED) if it has one.
 
     Args:
         failure: Whether it counts in the trial's `failures`; an interruption does not.
+        seconds: That a worker spent on it.
 
     Returns:
         The trial's failures in a row.
@@ -85,7 +89,9 @@ def end_attempt(database: Database, lease: Lease, trial: int, reason: str, *, fa
         StorageError: The trial is COMPLETE, FAILED or does not exist.
     """
 
-    return database.transact(lambda transaction: end_open_attempt(transaction, lease, trial, reason, failure=failure))
+    return database.transact(
+        lambda transaction: end_open_attempt(transaction, lease, trial, reason, failure=failure, seconds=seconds)
+    )
 
 
 def list_attempts(database: Database, search_id: int) -> list[AttemptRow]:
@@ -98,6 +104,14 @@ def list_attempts(database: Database, search_id: int) -> list[AttemptRow]:
     )
     with database.read() as session:
         return [detach(AttemptRow, attempt, trial=number) for attempt, number in session.execute(statement)]
+
+
+def wasted_seconds(database: Database, search_id: int) -> float:
+    """Seconds of computing that brought nothing, of all attempts that have ended."""
+    spent = select(func.coalesce(func.sum(ATTEMPTS.c.seconds), 0.0)).join(TRIALS, TRIALS.c.id == ATTEMPTS.c.trial_id)
+    with database.read() as session:
+        ours = spent.where(TRIALS.c.search_id == search_id, ATTEMPTS.c.end_reason != "COMMITTED")
+        return float(session.scalar(ours) or 0.0)
 
 
 OPEN = insertion(ATTEMPTS, "trial_id", "number", "from_step", "worker", "started", "epoch")
@@ -121,10 +135,18 @@ def open_attempt(transaction: Transaction, lease: Lease, trial: int, from_step: 
     return number
 
 
-def end_open_attempt(transaction: Transaction, lease: Lease, trial: int, reason: str, *, failure: bool = True) -> int:
+def end_open_attempt(
+    transaction: Transaction,
+    lease: Lease,
+    trial: int,
+    reason: str,
+    *,
+    failure: bool = True,
+    seconds: float | None = None,
+) -> int:
     """`end_attempt` within a transaction."""
     locked = lock_trial(transaction, lease, trial, "RUNNING", "PAUSED")
-    if close_attempt(transaction, locked, reason):
+    if close_attempt(transaction, locked, reason, seconds):
         state = "RUNNING" if locked.checkpoint is None else "PAUSED"
         change_trial(transaction, locked, state=state, failures=locked.failures + int(failure))
     return locked.failures
@@ -149,18 +171,22 @@ def was_fruitful(transaction: Transaction, search_id: int, epoch: int) -> bool:
     return transaction.connection.execute(ours.where(*brought).limit(1)).first() is not None
 
 
-def close_lost(transaction: Transaction, search_id: int, *, charged: bool) -> None:
+def close_lost(transaction: Transaction, search_id: int, seen: datetime, *, charged: bool) -> None:
     """End every open attempt of a search whose holder is gone; trials go back to their checkpoints.
 
     Args:
+        seen: When the holder wrote last: up to then it has computed, if not longer.
         charged: It counts in the failures of the trials.
     """
     ours = select(TRIALS.c.id).where(TRIALS.c.search_id == search_id, TRIALS.c.state == "RUNNING")
     running = list(transaction.connection.scalars(ours))
     unended = (ATTEMPTS.c.trial_id.in_(running), ATTEMPTS.c.ended.is_(None))
-    lost = list(transaction.connection.scalars(select(ATTEMPTS.c.trial_id).where(*unended)))
-    now = transaction.moment
-    transaction.connection.execute(update(ATTEMPTS).where(*unended).values(ended=now, end_reason="LOST"))
+    found = transaction.connection.execute(select(ATTEMPTS.c.trial_id, ATTEMPTS.c.started).where(*unended)).all()
+    lost, now = [trial for trial, _ in found], transaction.moment
+    for trial, started in found:
+        spent = max((seen - started).total_seconds(), 0.0)
+        ended = update(ATTEMPTS).where(ATTEMPTS.c.trial_id == trial, ATTEMPTS.c.ended.is_(None))
+        transaction.connection.execute(ended.values(ended=now, end_reason="LOST", seconds=spent))
     failures = update(TRIALS).where(TRIALS.c.id.in_(lost)).values(failures=TRIALS.c.failures + int(charged))
     transaction.connection.execute(failures)
     paused = update(TRIALS).where(TRIALS.c.id.in_(running), TRIALS.c.checkpoint.is_not(None))

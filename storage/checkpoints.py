@@ -1,5 +1,6 @@
 """Table of checkpoints: what lies in the folder of objects, by digest."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
+from storage.objects import DIGEST
 from storage.schema import KEYED_TABLE_OPTIONS, Base, insertion, utc_now
+
+ROWS_AT_ONCE = 500
 
 
 class Checkpoint(Base):
@@ -37,8 +41,26 @@ def record(transaction: Transaction, digest: str, size: int) -> None:
     transaction.run(add, {"digest": digest, "bytes": size, "created": transaction.moment})
 
 
+def named(summary: Mapping[str, Any] | None) -> dict[str, str]:
+    """What the summary of a search needs of the objects: by digest, what of its winner that is.
+
+    A winner that was distilled is another search's. What teachers expect is needed until a student has learnt from it.
+    """
+    best = _mapping(_mapping(summary).get("best"))
+    others = best.get("members")
+    models = [(_mapping(each), "a part of the winner") for each in (others if isinstance(others, list) else ())]
+    found = {model.get("checkpoint"): what for model, what in (*models, (best, "the winner"))}
+    if "finishes" not in best:
+        found[_mapping(best.get("teacher")).get("soft_targets")] = "what is to be learnt from the winner"
+    return {digest: what for digest, what in found.items() if isinstance(digest, str) and DIGEST.fullmatch(digest)}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def referenced(database: Database, search_id: int | None = None) -> set[str]:
-    """Digests that a search points to: its trials, its segments, and the data that it was queued with; or all do.
+    """Digests that a search points to: its trials, its segments, its winner, and the data it was queued with; or all.
 
     What was uploaded is pointed to, too, where no search is named.
     """
@@ -49,15 +71,17 @@ def referenced(database: Database, search_id: int | None = None) -> set[str]:
 
     trials = select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None))
     segments = select(SEGMENTS.c.checkpoint).join(TRIALS, TRIALS.c.id == SEGMENTS.c.trial_id)
-    queued = select(SEARCHES.c.options).where(SEARCHES.c.options.is_not(None))
+    searches = select(SEARCHES.c.options, SEARCHES.c.summary)
     pointed = union(trials, segments, select(UPLOADS.c.digest))
     if search_id is not None:
         trials, segments = (statement.where(TRIALS.c.search_id == search_id) for statement in (trials, segments))
-        queued = queued.where(SEARCHES.c.id == search_id)
+        searches = searches.where(SEARCHES.c.id == search_id)
         pointed = union(trials, segments)
     with database.read() as session:
-        carried = [options.get("data", {}) for options in session.scalars(queued)]
-        return {*session.scalars(pointed), *(file[0] for data in carried for file in data.values())}
+        found = set(session.scalars(pointed))
+        for options, summary in session.execute(searches):
+            found.update(named(summary), (file[0] for file in ((options or {}).get("data") or {}).values()))
+    return found
 
 
 def kept_bytes(database: Database, account_id: int) -> int:
@@ -84,15 +108,27 @@ def sizes(database: Database) -> dict[str, int]:
 
 
 def forget_unreferenced(database: Database, seconds: float = 0.0) -> int:
-    """Delete the rows that no trial and no segment points to, as after a search was deleted; returns how many.
+    """Delete the rows that no search points to, as after one was deleted; returns how many.
 
     Args:
         seconds: Rows that were added since then are left.
     """
+    from storage.searches import SEARCHES
     from storage.segments import SEGMENTS
     from storage.trials import TRIALS
 
     pointed = union(select(SEGMENTS.c.checkpoint), select(TRIALS.c.checkpoint).where(TRIALS.c.checkpoint.is_not(None)))
-    statement = delete(CHECKPOINTS).where(CHECKPOINTS.c.digest.not_in(pointed))
-    statement = statement.where(CHECKPOINTS.c.created <= utc_now() - timedelta(seconds=seconds))
-    return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount)
+    old = CHECKPOINTS.c.created <= utc_now() - timedelta(seconds=seconds)
+    unused = (CHECKPOINTS.c.digest.not_in(pointed), old)
+
+    def work(transaction: Transaction) -> int:
+        connection, number = transaction.connection, 0
+        summaries = connection.scalars(select(SEARCHES.c.summary).where(SEARCHES.c.summary.is_not(None)))
+        kept = {digest for summary in summaries for digest in named(summary)}
+        left = [each for each in connection.scalars(select(CHECKPOINTS.c.digest).where(*unused)) if each not in kept]
+        for place in range(0, len(left), ROWS_AT_ONCE):
+            some = CHECKPOINTS.c.digest.in_(left[place : place + ROWS_AT_ONCE])
+            number += connection.execute(delete(CHECKPOINTS).where(some, *unused)).rowcount
+        return number
+
+    return database.transact(work)

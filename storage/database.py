@@ -76,6 +76,19 @@ REMEDIES = {
 }
 
 
+HURRIED = "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}"
+UNHURRIED = f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}, SESSION lock_wait_timeout = DEFAULT"
+HURRY: dict[str, tuple[str, str | None]] = {
+    "postgresql": ("SET LOCAL lock_timeout = '{seconds}s'", None),
+    "mysql": (HURRIED, UNHURRIED),
+    "mariadb": (HURRIED, UNHURRIED),
+}
+"""What bounds how long a statement waits for others, and what ends that where the transaction's end does not.
+
+A transaction on SQLite waits only before it holds anything.
+"""
+
+
 class BusyError(StorageError):
     """Others were in the way or the server did not answer, and nothing was changed."""
 
@@ -93,7 +106,14 @@ class Transaction:
         trials: The trials among it.
     """
 
-    def __init__(self, engine: Engine, prepared: dict[Statement, Prepared], idle: list[Any], place: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        prepared: dict[Statement, Prepared],
+        idle: list[Any],
+        place: str,
+        patience: int | None = None,
+    ) -> None:
         self.dialect = engine.dialect.name
         self.known: dict[Any, Any] = {}
         self.trials: dict[Any, Any] = {}
@@ -101,6 +121,11 @@ class Transaction:
         self._prepared = prepared
         self._idle = idle
         self._place = place
+        self._hurry: str | None = None
+        self._unhurry: str | None = None
+        if patience is not None and self.dialect in HURRY:
+            self._hurry, self._unhurry = HURRY[self.dialect]
+        self._patience = patience
         self._last: list[Callable[[], None]] = []
         self._borrowed: Any = None
         self._errors: Any = engine.dialect.loaded_dbapi.Error
@@ -109,6 +134,8 @@ class Transaction:
         try:
             self._borrowed = self._borrow()
             self._cursor: Any = self._borrowed.cursor()
+            if self._hurry is not None:
+                self._cursor.execute(self._hurry.format(seconds=self._patience))
             if self.dialect == "sqlite":
                 self._engine.dialect.do_execute(self._cursor, "BEGIN IMMEDIATE", ())
         except BaseException as error:
@@ -175,6 +202,7 @@ class Transaction:
                 self._commit()
                 committed = True
         finally:
+            self._take_time()
             if "session" in self.__dict__:
                 self.session.close()
             if "connection" in self.__dict__:
@@ -183,6 +211,14 @@ class Transaction:
                 self._idle.append(self._borrowed)
             elif self._borrowed is not None:
                 self._borrowed.close()
+
+    def _take_time(self) -> None:
+        """Let whoever borrows the connection next wait for others as long as is usual."""
+        if self._unhurry is not None and self._borrowed is not None and self._borrowed.is_valid:
+            try:
+                self._cursor.execute(self._unhurry)
+            except self._errors as error:
+                self._borrowed.invalidate(error)
 
     def _borrow(self) -> Any:
         """A connection of the pool, or the one that the last transaction has put by: the pool's way costs a statement.
@@ -238,10 +274,11 @@ class Database:
     Attributes:
         url: With its password; never print it.
         place: The same for people to read, without it.
-        reading: Engine for transactions that only read.
+        reading: Engine for transactions that only read, each one state of the database.
         writing: Engine over the same connections for transactions that write.
         idle: At most one of these connections, put by for the next transaction.
         patience: Seconds for which it is waited for where it does not answer, beside the `PAUSES` of a transaction.
+        session: Where it is held still, what all reads are made in.
     """
 
     url: str
@@ -251,6 +288,7 @@ class Database:
     prepared: dict[Statement, Prepared] = field(default_factory=dict, repr=False, compare=False)
     idle: list[Any] = field(default_factory=list, repr=False, compare=False)
     patience: float = field(default=0.0, repr=False, compare=False)
+    session: Session | None = field(default=None, repr=False, compare=False)
 
     def patient(self, seconds: float = PATIENCE) -> "Database":
         """The same database, waited for that long where it does not answer."""
@@ -259,15 +297,29 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the database."""
+        if self.session is not None:
+            yield self.session
+            return
         try:
             with self._persist(self._connected) as session:
                 yield session
         except DBAPIError as error:
             raise in_words(error, self.place) from error
 
-    def write(self) -> Transaction:
-        """A transaction that is committed at the end."""
-        return Transaction(self.writing, self.prepared, self.idle, self.place)
+    @contextmanager
+    def still(self) -> Iterator["Database"]:
+        """The database as it is now: all that is read of it within the context is of one state."""
+        with self.read() as session:
+            yield replace(self, session=session)
+
+    def write(self, patience: int | None = None) -> Transaction:
+        """A transaction that is committed at the end.
+
+        Args:
+            patience: Seconds that each of its statements waits for others before `BusyError`; none for as long as the
+                database does.
+        """
+        return Transaction(self.writing, self.prepared, self.idle, self.place, patience)
 
     def transact(self, work: Callable[[Transaction], T], *, repeatable: bool = True) -> T:
         """Run `work` in a write transaction, and again if the database was busy.
@@ -347,7 +399,23 @@ def open_database(url: str) -> Database:
         engine.dispose()
         raise
     writing = engine.execution_options(automl_begin="BEGIN IMMEDIATE")
-    return Database(target.render_as_string(hide_password=False), place, engine, writing)
+    return Database(target.render_as_string(hide_password=False), place, _reading(engine), writing)
+
+
+def _reading(engine: Engine) -> Engine:
+    """The engine for reads: on a server a transaction of its usual kind sees what others commit between statements."""
+    match engine.dialect.name:
+        case "sqlite":
+            return engine
+        case "postgresql":
+            return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    reading = engine.execution_options()
+    event.listen(reading, "begin", _begin_reading)  # the level of a connection would cost a statement more, to end it
+    return reading
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
 
 def _bring_up_to_date(target: URL, place: str) -> None:

@@ -7,9 +7,9 @@ from typing import TypeVar
 from storage import objects
 from storage.attempts import AttemptRow, list_attempts
 from storage.buckets import Bucket, Unreachable
-from storage.checkpoints import sizes
+from storage.checkpoints import named, sizes
 from storage.database import Database
-from storage.searches import SearchRow
+from storage.searches import SearchRow, as_it_is
 from storage.segments import SegmentRow, list_segments
 from storage.trials import BRANCH, TrialRow, list_trials
 
@@ -22,24 +22,28 @@ TERMINAL = ("COMPLETE", "FAILED")
 def violations(database: Database, search: SearchRow, folder: objects.Place) -> list[str]:
     """What is wrong with a search, one line each; nothing is wrong with one whose process was killed.
 
-    Checked are: every checkpoint that a trial or a segment points to is there with its size and its sha256; one outcome
-    for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open where none
-    can run; at most so many failures; at most so many trials as the budget had; and what the database itself can check.
+    Checked are: every checkpoint that a trial, a segment or the winner points to is there with its size and its sha256;
+    one outcome for each trial; each segment brought by one attempt, in order, under an epoch that was; no attempt open
+    where none can run; at most so many failures; at most so many trials as the budget has; and what the database itself
+    can check.
 
     Raises:
         Unreachable: The place of the checkpoints is not there or does not answer.
     """
-    trials = list_trials(database, search.id)
-    attempts = _by_trial(list_attempts(database, search.id))
-    segments = _by_trial(list_segments(database, search.id))
     found = list(_of_database(database))
+    with database.still() as still:
+        search = as_it_is(still, search)
+        trials = list_trials(still, search.id)
+        attempts = _by_trial(list_attempts(still, search.id))
+        segments = _by_trial(list_segments(still, search.id))
+        known = sizes(still)
     found += _of_search(search, trials)
     found += _of_branches(trials)
     for trial in trials:
         name = f"trial {trial.number}"
         ours, tried = segments.get(trial.number, []), attempts.get(trial.number, [])
         found += [f"{name}: {what}" for what in _of_trial(search, trial, ours, tried)]
-    return found + list(_of_files(folder, trials, segments, sizes(database)))
+    return found + list(_of_files(folder, trials, segments, known, named(search.summary)))
 
 
 def _of_database(database: Database) -> Iterator[str]:
@@ -57,11 +61,20 @@ def _of_search(search: SearchRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     numbers = [trial.number for trial in trials]
     if numbers != list(range(len(numbers))):
         yield "search: its trials are not numbered from 0 without gaps"
-    most = ((search.summary or {}).get("budget") or {}).get("trials")
+    most = _most_trials(search)
     if most is not None and len(trials) > most:
         yield f"search: it has {len(trials)} trials, {len(trials) - most} more than its budget"
     if search.seconds < 0:
         yield "search: it has consumed less than nothing"
+
+
+def _most_trials(search: SearchRow) -> int | None:
+    """The trials that a search may have: by the run that began last, else by what it was made or queued with."""
+    summary = search.summary or {}
+    given = [summary.get("limits"), summary.get("budget"), (search.options or {}).get("budget")]
+    budget = next(filter(None, given), search.document.get("budget"))
+    most = budget.get("trials") if isinstance(budget, Mapping) else None
+    return most if isinstance(most, int) else None
 
 
 def _of_branches(trials: Sequence[TrialRow]) -> Iterator[str]:
@@ -103,6 +116,8 @@ def _of_attempts(search: SearchRow, trial: TrialRow, attempts: Sequence[AttemptR
         yield f"is {trial.state} with an attempt open"
     if unended and search.state in ("finished", "failed", "queued") and not search.held:
         yield f"has an attempt open in a search that is {search.state}"
+    if any(attempt.seconds is not None and attempt.seconds < 0 for attempt in attempts):
+        yield "has an attempt that took less than no time"
     epochs = [attempt.epoch for attempt in attempts if attempt.epoch is not None]
     if any(later < earlier for earlier, later in pairwise(epochs)) or max(epochs, default=0) > search.epoch:
         yield f"has attempts under epochs that were not: {epochs}, where the search is at {search.epoch}"
@@ -126,6 +141,7 @@ def _of_files(
     trials: Sequence[TrialRow],
     segments: Mapping[int, Sequence[SegmentRow]],
     known: Mapping[str, int],
+    winners: Mapping[str, str],
 ) -> Iterator[str]:
     pointing: dict[str, str] = {}
     for trial in trials:
@@ -133,6 +149,8 @@ def _of_files(
             pointing.setdefault(segment.checkpoint, f"trial {trial.number} at step {segment.to_step}")
         if trial.checkpoint is not None:
             pointing.setdefault(trial.checkpoint, f"trial {trial.number} at step {trial.step}")
+    for digest, what in winners.items():
+        pointing[digest] = f"{pointing[digest]}, {what}" if digest in pointing else what
     objects.check_any(folder, pointing)
     for digest, who in pointing.items():
         try:
@@ -142,7 +160,7 @@ def _of_files(
                 raise
             yield f"{who}: {error}"
             continue
-        if size != known.get(digest):
+        if size != known.get(digest, size if digest in winners else None):
             yield f"{who}: checkpoint {digest[:12]} has {size} bytes and was written with {known.get(digest)}"
 
 

@@ -2,12 +2,13 @@
 
 import errno
 import hashlib
+import math
 import os
 import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.buckets import TEMPORARY, Bucket, Unreachable
@@ -206,21 +207,22 @@ def delete_unreferenced(folder: Place, referenced: Callable[[], set[str]], secon
     return number, total
 
 
-def delete(folder: Place, digests: Iterable[str]) -> tuple[int, int]:
-    """Delete objects; returns how many were there, and their bytes.
+def delete(folder: Place, digests: Iterable[str], before: float = math.inf) -> set[str]:
+    """Delete objects; returns those that were left, since they were written, or written again, after a moment.
 
     Raises:
         Unreachable: Their place does not answer.
     """
-    number = total = 0
+    left: set[str] = set()
     for digest in digests:
-        try:
-            length = size(folder, digest)
-            _unlink(folder, folder.path(digest) if isinstance(folder, Bucket) else str(path(folder, digest)))
-        except FileNotFoundError:
-            continue
-        number, total = number + 1, total + length
-    return number, total
+        file = folder.path(checked(digest)) if isinstance(folder, Bucket) else str(path(folder, digest))
+        with suppress(FileNotFoundError):
+            _, changed = folder.look(file) if isinstance(folder, Bucket) else _look(file)
+            if changed is not None and changed > before:
+                left.add(digest)
+            else:
+                _unlink(folder, file)
+    return left
 
 
 def _away(folder: Place, how: str) -> Unreachable:

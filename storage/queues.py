@@ -45,7 +45,7 @@ def queue_search(
         if is_held(search, now):
             raise LeaseHeld(name, str(search.owner))
         if quota is not None and _open_beside(transaction, search.id, quota.account_id, now) >= quota.searches:
-            if search.options is None and search.epoch == 0:
+            if not search.detached and search.epoch == 0:
                 transaction.connection.execute(delete(SEARCHES).where(SEARCHES.c.id == search.id))
             return False
         search.owner = search.lease_until = search.lease_boot = None
@@ -56,6 +56,20 @@ def queue_search(
         return True
 
     return database.transact(work)
+
+
+def carry(database: Database, name: str, options: Mapping[str, Any]) -> None:
+    """Note what a search that is to be queued brings along, before its bytes are written: they are kept from then on.
+
+    How a search that was queued before is run stays as it was until it is queued again.
+    """
+
+    def work(transaction: Transaction) -> None:
+        search = transaction.session.scalar(named(name).with_for_update())
+        if search is not None:
+            search.options = {**(search.options or options), "data": options["data"]}
+
+    database.transact(work)
 
 
 def _open_beside(transaction: Transaction, search_id: int, account_id: int, now: Instant) -> int:

@@ -176,6 +176,12 @@ def get_search(database: Database, name: str) -> SearchRow | None:
         return None if search is None else _row(search, read_clock(session.connection()))
 
 
+def as_it_is(database: Database, search: SearchRow) -> SearchRow:
+    """A search as it is now; as it was where it is no more."""
+    found = get_search(database, search.name)
+    return search if found is None or found.id != search.id else found
+
+
 def list_searches(database: Database) -> list[SearchRow]:
     """All searches, oldest first."""
     with database.read() as session:
@@ -362,13 +368,13 @@ class _Claims:
         from storage.attempts import close_lost, was_fruitful
 
         lost_again = search.owner is not None and not was_fruitful(transaction, search.id, search.epoch)
-        search.takeovers = search.takeovers + 1 if lost_again else 0
+        search.takeovers, seen = search.takeovers + 1 if lost_again else 0, search.updated
         search.owner, search.epoch = self._owner, search.epoch + 1
         search.lease_boot, search.lease_until = now.boot, now.seconds + self._seconds
         search.state, search.message, search.updated, search.turn = "running", None, utc_now(), 0
         transaction.session.flush()
         self._last = {name: getattr(search, name) for name in CLAIMED}
-        close_lost(transaction, search.id, charged=search.takeovers > BLAMELESS_TAKEOVERS)
+        close_lost(transaction, search.id, seen, charged=search.takeovers > BLAMELESS_TAKEOVERS)
         return Lease(search.id, search.epoch)
 
     def has(self, search: Search) -> bool:

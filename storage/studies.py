@@ -3,10 +3,17 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import make_url
+
+from storage.database import HURRY
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+PATIENCE = 3
+"""Seconds that a statement of ours on Optuna's tables waits for others that use them."""
 
 
 def study_of(url: str, name: str, directions: Sequence[str]) -> int:
@@ -38,10 +45,22 @@ def open_studies(url: str) -> "RDBStorage":
     """Return the storage of all studies, for a tool that shows them."""
     from optuna.storages import RDBStorage
 
-    # Optuna fills in a template; SQLite waits 5 s for others unless told.
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else None
+    # Optuna fills in a template.
     with quiet():
-        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=options)
+        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs={"connect_args": _waiting(url)})
+
+
+def _waiting(url: str) -> dict[str, Any]:
+    """How a connection of Optuna's waits for others: SQLite does so for 5 s unless told, servers for ever."""
+    target = make_url(url)
+    match target.get_backend_name():
+        case "sqlite":
+            return {"timeout": 60}
+        case "postgresql":
+            given = target.query.get("options", "")
+            return {"options": f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={PATIENCE}s"}
+        case kind:
+            return {"init_command": HURRY[kind][0].format(seconds=PATIENCE)}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from storage.database import Database, Transaction
 from storage.leases import Lease
 from storage.schema import insertion, utc_now
 from storage.searches import guard
-from storage.studies import study_of
+from storage.studies import PATIENCE, study_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -66,7 +66,7 @@ class Mirror:
         return number in self._told
 
     def update(self, rows: Sequence[MirrorTrial], lease: Lease | None = None) -> None:
-        """Bring the study up to these trials in one transaction.
+        """Bring the study up to these trials in one transaction, which waits only briefly for others that use it.
 
         New ones are added, finished ones told once, the rest is RUNNING.
 
@@ -74,6 +74,7 @@ class Mirror:
             lease: Nothing is written unless it is the newest on the search.
 
         Raises:
+            BusyError: Others are in the way; it may be tried again.
             LeaseLost: A newer epoch exists.
             ValueError: A trial is new and trials before it are neither there nor given.
         """
@@ -84,21 +85,21 @@ class Mirror:
                 raise ValueError(f"trial {row.number} cannot be mirrored before trial {number}")
         going_on = [row for row in ordered if row.number in self._told and not self._told[row.number].finished]
 
-        def work(transaction: Transaction) -> dict[int, "_Told"]:
-            if lease is not None:
-                guard(transaction, lease)
-            told = self._add(transaction, new) | {row.number: self._told[row.number] for row in going_on}
-            return self._tell(transaction, told, [*new, *going_on])
-
         if new or going_on:
-            self._told |= self._database.transact(work, repeatable=False)
+            with self._database.write(PATIENCE) as transaction:
+                told = self._add(transaction, new) | {row.number: self._told[row.number] for row in going_on}
+                told = self._tell(transaction, told, [*new, *going_on])
+                if lease is not None:
+                    guard(transaction, lease)  # last: the search is not locked while others lock Optuna's tables
+            self._told |= told
 
     def _read(self) -> dict[int, "_Told"]:
         """What the study holds; of finished trials only that they are."""
         tables = self._tables
         trials, values, attrs = tables.trials, tables.intermediate_values, tables.user_attributes
         told: dict[int, _Told] = {}
-        with self._database.read() as session:
+        with self._database.write(PATIENCE) as transaction:
+            session = transaction.session
             ours = trials.c.study_id == self._study
             for row in session.execute(select(trials.c.trial_id, trials.c.number, trials.c.state).where(ours)):
                 told[row[1]] = _Told(row[0], finished=row[2].is_finished())

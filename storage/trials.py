@@ -209,13 +209,15 @@ def fail_trial(database: Database, lease: Lease, number: int, reason: str, messa
     database.transact(lambda transaction: end_trial(transaction, lease, number, reason, message))
 
 
-def end_trial(transaction: Transaction, lease: Lease, number: int, reason: str, message: str) -> None:
-    """`fail_trial` within a transaction."""
+def end_trial(
+    transaction: Transaction, lease: Lease, number: int, reason: str, message: str, seconds: float | None = None
+) -> None:
+    """`fail_trial` within a transaction; `seconds` were spent on the attempt that is open."""
     from storage.attempts import close_attempt
 
     trial = lock_trial(transaction, lease, number, "RUNNING", "PAUSED", "FAILED")
     if trial.state != "FAILED":
-        close_attempt(transaction, trial, reason)
+        close_attempt(transaction, trial, reason, seconds)
         change_trial(transaction, trial, state="FAILED", reason=reason, message=message)
 
 

@@ -1,8 +1,9 @@
 """Table of wishes: what somebody has asked of a search that a worker may be running."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, delete, select, update
+from sqlalchemy import CheckConstraint, ForeignKey, String, bindparam, delete, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.database import Database, Transaction
@@ -26,16 +27,23 @@ class SearchWish(Base):
 WISHES = SearchWish.rows()
 
 
+ADDED: dict[str, Any] = {
+    "sqlite": sqlite.insert(WISHES).on_conflict_do_update(
+        index_elements=["search_id"], set_={"wish": bindparam("new")}
+    ),
+    "postgresql": postgresql.insert(WISHES).on_conflict_do_update(
+        index_elements=["search_id"], set_={"wish": bindparam("new")}
+    ),
+}
+ADDED_ELSEWHERE = mysql.insert(WISHES).on_duplicate_key_update(wish=bindparam("new"))
+
+
 def ask(database: Database, search_id: int, wish: Wish) -> None:
-    """Ask something of a search instead of whatever was asked before."""
+    """Ask something of a search instead of whatever was asked before; of several at once, one holds."""
 
     def work(transaction: Transaction) -> None:
-        statement = update(WISHES).where(WISHES.c.search_id == search_id).values(wish=wish)
-        known = select(WISHES.c.search_id).where(WISHES.c.search_id == search_id)
-        if transaction.connection.execute(known).first() is None:
-            transaction.session.add(SearchWish(search_id=search_id, wish=wish))
-        else:
-            transaction.connection.execute(statement)
+        statement = ADDED.get(transaction.dialect, ADDED_ELSEWHERE)
+        transaction.connection.execute(statement, {"search_id": search_id, "wish": wish, "new": wish})
 
     database.transact(work)
 

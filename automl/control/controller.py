@@ -42,7 +42,7 @@ from automl.executors import Executor
 from automl.segments import Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import DRAWN, Seq2Seq
-from storage.attempts import end_open_attempt, open_attempt
+from storage.attempts import end_open_attempt, open_attempt, wasted_seconds
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
 from storage.schema import altered
@@ -100,6 +100,7 @@ class Controller:
         self._interrupted = False
         self._obstacle = ""
         self._losses = 0
+        self._wasted = 0.0 if plan.budget.device_time is None else wasted_seconds(database, lease.search_id)
         self._no_more_proposals = False
         mirror = ContainedMirror(database, lease, search.name, plan.space, plan.criteria)
         self._head_start = HeadStart(executor, self._journal, is_wanted=plan.prepares and not self._trials)
@@ -309,19 +310,20 @@ class Controller:
         for segment in self._planned:
             trial = self._trials[segment.trial]
             trial.in_flight = False
-            self._journal.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False)
+            self._journal.add(end_open_attempt, segment.trial, FailureReason.STOPPED, failure=False, seconds=0.0)
             self._tally.note(trial)
         self._planned.clear()
 
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
-            segment, _ = self._running.pop(future)
+            segment, begun = self._running.pop(future)
+            spent = self._clock() - begun
             trial = self._trials[segment.trial]
             trial.in_flight = False
             try:
                 self._accept(trial, segment, returned(future, self._plan.checkpoints, self._known()))
             except TrialFailure as failure:
-                self._fail(trial, failure)
+                self._fail(trial, failure, spent)
             self._tally.note(trial)
             self._fresh.append(trial)
 
@@ -343,36 +345,37 @@ class Controller:
         self._plan.learn(trial.configuration, stored.scores)
         self._measure_rung()
 
-    def _fail(self, trial: Trial, failure: TrialFailure) -> None:
+    def _fail(self, trial: Trial, failure: TrialFailure, spent: float) -> None:
+        self._wasted += spent
         follows = consequence(failure.reason, has_trained=bool(trial.segments or trial.row.step))
         if follows == "go back" and not trial.segments and trial.parent is not None:
             follows = "fail"
         match follows:
             case "keep" | "halt":
-                self._journal.add(end_open_attempt, trial.row.number, failure.reason, failure=False)
+                self._journal.add(end_open_attempt, trial.row.number, failure.reason, failure=False, seconds=spent)
                 if follows == "halt":
                     self._halt(obstacle(failure))
                 return
             case "retry" | "go back":
-                if self._try_again(trial, failure, follows):
+                if self._try_again(trial, failure, follows, spent):
                     return
             case "fail":
                 pass
-        self._end_trial(trial, failure.reason, str(failure))
+        self._end_trial(trial, failure.reason, str(failure), spent)
         self._measure_rung()
 
-    def _end_trial(self, trial: Trial, reason: FailureReason, message: str) -> None:
+    def _end_trial(self, trial: Trial, reason: FailureReason, message: str, spent: float | None = None) -> None:
         if trial.parent is not None and not trial.segments and trial.row.checkpoint is not None:
             self._forget(trial, [])  # its place is its parent's
-        self._journal.add(end_trial, trial.row.number, reason, message)
+        self._journal.add(end_trial, trial.row.number, reason, message, spent)
         trial.fail(reason, message)
         self._tally.note(trial)
         self._journal.warn(f"trial {trial.row.number} failed: {reason}, {message}")
 
-    def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence) -> bool:
+    def _try_again(self, trial: Trial, failure: TrialFailure, follows: Consequence, spent: float) -> bool:
         """Let a trial go on from its last sound checkpoint; False if it has been lost too often."""
         number = trial.row.number
-        self._journal.add(end_open_attempt, number, failure.reason)
+        self._journal.add(end_open_attempt, number, failure.reason, seconds=spent)
         failures = trial.row.failures + 1
         self._losses += 1
         if self._losses >= MOST_LOSSES:
@@ -424,7 +427,7 @@ class Controller:
         total = budget.time or budget.device_time or 0.0
         after = self._tally.seconds_after_training(min(0.1 * total, FIRST_EVALUATION), 0.2 * total)
         in_flight = (now - begun for _, begun in self._running.values())
-        computed = 0.0 if budget.device_time is None else computed_seconds(trials, in_flight)
+        computed = 0.0 if budget.device_time is None else self._wasted + computed_seconds(trials, in_flight)
         return remaining(self._plan, self._executor.workers, self._consumed(), computed, after, paid)
 
     def _outlook(self) -> Outlook:

@@ -28,6 +28,7 @@ from automl.tasks.draft import document_for
 from automl.worker import Wishes, WorkerOptions, _allowed, work
 from storage import objects
 from storage.attempts import list_attempts
+from storage.checkpoints import referenced
 from storage.database import StorageError, open_database
 from storage.leases import Lease
 from storage.queues import queue_search
@@ -108,6 +109,20 @@ def place(tmp_path, monkeypatch):
     trainer = PretendedTrainer(place)
     monkeypatch.setitem(EXECUTORS, "inline", lambda *_: InlineExecutor(lambda: trainer))
     return place
+
+
+def test_what_a_search_brings_along_is_referred_to_before_it_is_written(place, monkeypatch):
+    def write(folder, data):
+        with closing(open_database(place.url)) as database:
+            assert objects.digest_of(data) in referenced(database)
+        return objects.write(folder, data)
+
+    there = {name: getattr(objects, name) for name in ("digest_of", "address", "read", "CorruptObject", "Place")}
+    monkeypatch.setattr("automl.submissions.objects", SimpleNamespace(**there, write=write))
+    place.queue()
+    assert place.queue(workers=2).state == "queued"
+    with closing(open_database(place.url)) as database:
+        assert get_search(database, "numbers").options["workers"] == 2
 
 
 def test_a_queued_search_waits_with_all_that_it_needs(place):

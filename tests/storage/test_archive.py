@@ -16,7 +16,7 @@ from storage.events import list_events
 from storage.integrity import violations
 from storage.searches import SearchExists, claim, get_search
 from storage.segments import list_segments
-from storage.trials import list_trials
+from storage.trials import TrialRow, add_trial, list_trials
 
 from .kept_search import commit, keep_search
 
@@ -56,6 +56,30 @@ def test_a_search_comes_back_whole_under_another_name_and_goes_on(
     after = get_search(database, "taken-over")
     assert after is not None
     assert violations(database, after, tmp_path / "others") == []
+
+
+def test_a_file_of_an_older_schema_is_read(database: Database, tmp_path: Path) -> None:
+    old = Path(__file__).parent / "archives" / "0003.zip"
+    row = import_search(database, tmp_path / "others", old)
+    assert [segment.execution for segment in list_segments(database, row.id)] == [None] * 3
+    assert violations(database, row, tmp_path / "others") == []
+
+
+def test_a_search_is_exported_as_it_was_at_one_moment(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, lease = keep_search(database, tmp_path / "objects"), claim(database, "dates", "a test", 60)
+
+    def and_then_another_comes(at: Database, search_id: int) -> list[TrialRow]:
+        rows = list_trials(at, search_id)
+        number = add_trial(database, lease, {}, 0, "sampler").number
+        commit(database, lease, tmp_path / "objects", number, 0)
+        return rows
+
+    monkeypatch.setattr("storage.archive.list_trials", and_then_another_comes)
+    export_search(database, kept, tmp_path / "objects", tmp_path / "dates.zip")
+    row = import_search(database, tmp_path / "others", tmp_path / "dates.zip", "again")
+    assert (len(list_trials(database, row.id)), violations(database, row, tmp_path / "others")) == (4, [])
 
 
 def test_a_name_that_is_taken_is_refused(sqlite: Database, file: Path, tmp_path: Path) -> None:
@@ -131,6 +155,7 @@ HOSTILE = {
     "other fields": (rename_field, "not those of a search"),
     "rows missing": (lambda entries: entries.update({DOCUMENT: b'{"format": 1, "schema": "0002"}'}), "not a search"),
     "newer": (edit(schema="9999"), "schema 9999, and this program knows"),
+    "of before there were files": (edit(schema="0001"), "schema 0001, and this program reads 0002 to"),
     "no trials": (edit(trials=[]), "not those of a search"),
     "a number": (edit(trials=3), "not a search"),
 }

@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from storage import objects
+from storage.archive import export_search, import_search
 from storage.backups import CHECKPOINTS, DATABASE, back_up
-from storage.checkpoints import referenced
+from storage.checkpoints import CHECKPOINTS as ROWS_OF_CHECKPOINTS
+from storage.checkpoints import forget_unreferenced, named, record, referenced
 from storage.database import Database, StorageError, open_database
 from storage.integrity import violations
-from storage.searches import SearchRow, get_search, list_searches
+from storage.leases import Lease
+from storage.searches import SearchRow, claim, get_search, list_searches, update_search
 from storage.segments import list_segments
 from storage.spending import delete_search
-from storage.trials import list_trials
+from storage.trials import TrialRow, list_trials
 
-from .kept_search import keep_search
+from .kept_search import commit, keep_search
 
 
 @pytest.fixture
@@ -35,6 +38,20 @@ def test_a_search_whose_process_was_killed_violates_nothing(
     database: Database, kept: SearchRow, tmp_path: Path
 ) -> None:
     assert found(database, tmp_path) == []
+
+
+def test_what_a_search_commits_meanwhile_is_no_violation(
+    database: Database, kept: SearchRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = claim(database, "dates", "a test", 60)
+
+    def and_then_one_goes_on(at: Database, search_id: int) -> list[TrialRow]:
+        rows = list_trials(at, search_id)
+        commit(database, lease, tmp_path, 1, 10)
+        return rows
+
+    monkeypatch.setattr("storage.integrity.list_trials", and_then_one_goes_on)
+    assert violations(database, kept, tmp_path) == []
 
 
 FILES = {
@@ -81,6 +98,67 @@ def test_a_checkpoint_that_is_gone_or_another_s_is_named(database: Database, kep
     assert "missing" in lines[1]
 
 
+def with_winner(database: Database, folder: Path) -> tuple[str, str, str]:
+    """Let a winner that another search has trained be the kept one's, with a part of it and what it expects."""
+    digests = tuple(objects.write(folder, data) for data in (b"a student", b"another model", b"what teachers expect"))
+    student, member, taught = digests
+    best = {"checkpoint": student, "members": [{"checkpoint": member}], "teacher": {"soft_targets": taught}}
+    summary = {"best": best, "budget": {"trials": 4}}
+    update_search(database, claim(database, "dates", "a test", -1), summary=summary)
+    return student, member, taught
+
+
+def test_what_only_the_winner_points_to_is_kept_copied_and_checked(
+    database: Database, kept: SearchRow, tmp_path: Path
+) -> None:
+    digests = with_winner(database, tmp_path)
+    assert {*digests} <= referenced(database)
+    assert {*digests} <= referenced(database, kept.id)
+    with database.write() as transaction:
+        for digest in digests:
+            record(transaction, digest, 9)
+    assert forget_unreferenced(database) == 0
+    with database.write() as transaction:
+        transaction.connection.execute(delete(ROWS_OF_CHECKPOINTS).where(ROWS_OF_CHECKPOINTS.c.digest.in_(digests)))
+    assert (objects.delete_unreferenced(tmp_path, lambda: referenced(database)), found(database, tmp_path)) == (
+        (0, 0),
+        [],
+    )
+    export_search(database, kept, tmp_path, tmp_path / "dates.zip")
+    row = import_search(database, tmp_path / "others", tmp_path / "dates.zip", "again")
+    assert violations(database, row, tmp_path / "others") == []
+    for digest in digests:
+        objects.path(tmp_path, digest).write_bytes(b"damaged")
+    assert sorted(line.partition(":")[0] for line in found(database, tmp_path)) == [
+        "a part of the winner",
+        "the winner",
+        "what is to be learnt from the winner",
+    ]
+    with pytest.raises(StorageError, match="automl verify dates"):
+        export_search(database, kept, tmp_path, tmp_path / "second.zip")
+
+
+def test_a_backup_holds_what_only_the_winner_points_to(sqlite: Database, tmp_path: Path) -> None:
+    keep_search(sqlite, tmp_path / "objects")
+    with_winner(sqlite, tmp_path / "objects")
+    assert back_up(sqlite, tmp_path / "objects", tmp_path / "copy") == (6, 0)
+
+
+def test_what_a_student_has_learnt_from_is_needed_no_more(database: Database, kept: SearchRow, tmp_path: Path) -> None:
+    student, member, taught = with_winner(database, tmp_path)
+    search = get_search(database, "dates")
+    assert search is not None
+    assert search.summary is not None
+    best = {**search.summary["best"], "finishes": {}}
+    update_search(database, Lease(kept.id, search.epoch), summary={"best": best})
+    assert {student, member, taught} & referenced(database, kept.id) == {student, member}
+
+
+@pytest.mark.parametrize("best", [None, [], {"members": 3}, {"members": [None], "checkpoint": 7, "teacher": []}])
+def test_a_summary_that_names_nothing_needs_nothing(best: Any) -> None:
+    assert named(None) == named({}) == named({"best": best}) == {}
+
+
 ROWS = {
     "UPDATE automl_trials SET attempts = 7 WHERE number = 0": "counts 7 attempts",
     "UPDATE automl_trials SET segments = 3 WHERE number = 0": "counts 3 segments and 2 attempts",
@@ -97,7 +175,11 @@ ROWS = {
     "UPDATE automl_checkpoints SET bytes = bytes + 1": "was written with",
     "UPDATE automl_searches SET state = 'finished'": "open in a search that is finished",
     "UPDATE automl_searches SET seconds = -1": "less than nothing",
+    "UPDATE automl_attempts SET seconds = -1 WHERE end_reason = 'WORKER_LOST'": "less than no time",
     'UPDATE automl_searches SET summary = \'{"budget": {"trials": 3}}\'': "1 more than its budget",
+    'UPDATE automl_searches SET document = \'{"budget": {"trials": 1}}\', summary = NULL': "3 more than its budget",
+    'UPDATE automl_searches SET options = \'{"budget": {"trials": 2}}\', summary = NULL': "2 more than its budget",
+    'UPDATE automl_searches SET summary = \'{"budget": {"trials": 3}, "limits": {"trials": 4}}\'': None,
 }
 
 

@@ -52,7 +52,15 @@ def test_bytes_come_back_under_their_sha256(folder: Place) -> None:
     assert objects.read(folder, digest) == b"state"
     assert (objects.size(folder, digest), objects.exists(folder, "0" * 64)) == (5, False)
     assert names(folder) == {digest}
-    assert objects.delete(folder, [digest, "0" * 64]) == (1, 5)
+    assert objects.delete(folder, [digest, "0" * 64]) == set()
+    assert names(folder) == set()
+
+
+def test_an_object_that_was_written_lately_is_left_where_that_is_told(folder: Place) -> None:
+    digest = objects.write(folder, b"state")
+    known = not isinstance(folder, Bucket) or folder.look(folder.path(digest))[1] is not None
+    assert objects.delete(folder, [digest], before=1.0) == ({digest} if known else set())
+    assert objects.delete(folder, [digest], before=2e10) == set()
     assert names(folder) == set()
 
 

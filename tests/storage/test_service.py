@@ -3,6 +3,7 @@
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
 
@@ -34,7 +35,7 @@ from storage.uploads import (
     uploaded_digests,
     use_upload,
 )
-from storage.wishes import ask, forget_wish, list_wishes, wish_of
+from storage.wishes import Wish, ask, forget_wish, list_wishes, wish_of
 
 
 @pytest.fixture
@@ -174,6 +175,22 @@ def test_the_last_wish_holds_until_it_is_forgotten(database: Database, lease: Le
     assert list_wishes(database) == {lease.search_id: "cancel"}
     forget_wish(database, lease.search_id)
     assert wish_of(database, lease.search_id) is None
+
+
+def test_of_wishes_at_once_one_holds(database: Database) -> None:
+    wishes: list[Wish] = ["pause", "cancel", "restart", "pause"]
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(8):
+            row = create_search(database, f"search {number}", {}, "d" * 64)
+            barrier = Barrier(4)
+            asked = [pool.submit(_ask_together, barrier, database, row.id, wish) for wish in wishes]
+            assert [each.exception() for each in asked] == [None] * 4
+            assert wish_of(database, row.id) in wishes
+
+
+def _ask_together(barrier: Barrier, database: Database, search_id: int, wish: Wish) -> None:
+    barrier.wait()
+    ask(database, search_id, wish)
 
 
 def test_a_request_is_served_once_for_each_idempotency_key(database: Database, account: AccountRow) -> None:

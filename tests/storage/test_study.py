@@ -1,6 +1,8 @@
 """The Optuna study beside our tables."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +11,12 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
-from sqlalchemy import inspect
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.pool import NullPool
 
-from storage.database import Database, open_database
+from storage.database import BusyError, Database, open_database
+from storage.leases import Lease, LeaseLost
+from storage.searches import claim, renew
 from storage.studies import delete_study
 from storage.study import Mirror, MirrorTrial
 
@@ -119,3 +124,59 @@ def test_the_mirror_is_silent_and_leaves_optuna_s_voice_as_it_was(
     mirror.update([a_trial(0, "COMPLETE", values=(0.5,))])
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
+
+
+@contextmanager
+def locked(database: Database, table: str) -> Iterator[None]:
+    """Somebody else holds a table of a server, as while an index is made."""
+    engine = create_engine(database.writing.url, poolclass=NullPool)
+    statement = "LOCK TABLE {} IN SHARE MODE" if engine.dialect.name == "postgresql" else "LOCK TABLES {} READ"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement.format(table))
+        yield
+        if engine.dialect.name != "postgresql":
+            connection.exec_driver_sql("UNLOCK TABLES")
+
+
+def test_a_mirror_that_waits_for_others_keeps_no_search_from_its_lease(
+    database: Database, mirror: Mirror, lease: Lease
+) -> None:
+    if database.reading.dialect.name == "sqlite":
+        pytest.skip("whoever writes to SQLite waits before it holds anything")
+    with ThreadPoolExecutor(2) as pool, locked(database, "trials"):
+        waiting = pool.submit(mirror.update, [a_trial(0, "RUNNING")], lease)
+        time.sleep(0.3)
+        pool.submit(renew, database, lease, 60).result(timeout=30)
+        assert isinstance(waiting.exception(timeout=30), BusyError)
+    mirror.update([a_trial(0, "RUNNING")], lease)
+    assert 0 in mirror
+
+
+def test_a_study_that_others_lock_is_not_made_and_nobody_waits_for_it(database: Database, mirror: Mirror) -> None:
+    if database.reading.dialect.name == "sqlite":
+        pytest.skip("whoever writes to SQLite waits before it holds anything")
+    with ThreadPoolExecutor(1) as pool, locked(database, "studies"):
+        assert pool.submit(Mirror, database, "others").exception(timeout=60) is not None
+    assert 0 not in mirror
+
+
+def test_a_mirror_whose_lease_is_lost_writes_nothing(database: Database, mirror: Mirror, lease: Lease) -> None:
+    claim(database, "dates", "first", 60)
+    with pytest.raises(LeaseLost):
+        mirror.update([a_trial(0, "RUNNING")], lease)
+    with reading(database.url) as study:
+        assert (study.trials, 0 in mirror) == ([], False)
+
+
+def test_only_the_mirror_is_in_a_hurry(database: Database, mirror: Mirror) -> None:
+    asked = {"postgresql": "SHOW lock_timeout", "mysql": "SELECT @@lock_wait_timeout"}
+    statement = asked.get(database.reading.dialect.name)
+    if statement is None:
+        pytest.skip("SQLite waits as long as ever")
+    with database.write() as transaction:
+        usual = transaction.connection.exec_driver_sql(statement).scalar()
+    with database.write(2) as transaction:
+        assert transaction.connection.exec_driver_sql(statement).scalar() in (2, "2s")
+    mirror.update([a_trial(0, "RUNNING")])
+    with database.write() as transaction:
+        assert transaction.connection.exec_driver_sql(statement).scalar() == usual

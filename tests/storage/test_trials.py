@@ -6,12 +6,21 @@ import sys
 import pytest
 from sqlalchemy import insert
 
-from storage.attempts import begin_attempt, end_attempt, list_attempts
+from storage.attempts import begin_attempt, end_attempt, list_attempts, wasted_seconds
 from storage.database import Database, StorageError
 from storage.leases import Lease, LeaseLost
 from storage.schema import utc_now
-from storage.searches import claim
-from storage.trials import Trial, add_trial, complete_trial, count_trials, fail_trial, get_trial, list_trials
+from storage.searches import claim, update_search
+from storage.trials import (
+    Trial,
+    add_trial,
+    complete_trial,
+    count_trials,
+    end_trial,
+    fail_trial,
+    get_trial,
+    list_trials,
+)
 
 from .test_segments import commit_ten_steps
 
@@ -142,6 +151,22 @@ def test_an_attempt_that_nobody_saw_end_is_closed_as_lost(database: Database, le
     lost, newest = list_attempts(database, lease.search_id)
     assert (lost.number, lost.end_reason, lost.ended is None) == (1, "LOST", False)
     assert (newest.number, newest.end_reason, newest.ended) == (2, None, None)
+
+
+def test_attempts_that_gave_nothing_carry_their_seconds(database: Database, lease: Lease) -> None:
+    for number in range(3):
+        add_trial(database, lease, {}, number, "default")
+        begin_attempt(database, lease, number, 0)
+    end_attempt(database, lease, 0, "TIMEOUT", seconds=2.5)
+    database.transact(lambda transaction: end_trial(transaction, lease, 1, "NAN_LOSS", "no number", 1.5))
+    assert wasted_seconds(database, lease.search_id) == 4.0
+    update_search(database, lease, message="the holder is seen a last time")
+    claim(database, "dates", "first", 60)
+    ended = {attempt.trial: attempt for attempt in list_attempts(database, lease.search_id)}
+    assert (ended[0].seconds, ended[1].seconds, ended[2].end_reason) == (2.5, 1.5, "LOST")
+    assert ended[2].seconds is not None
+    assert ended[2].ended is not None
+    assert 0.0 < ended[2].seconds <= (ended[2].ended - ended[2].started).total_seconds()
 
 
 def test_a_trial_that_does_not_exist_is_named(database: Database, lease: Lease) -> None:

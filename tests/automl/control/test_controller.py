@@ -141,6 +141,17 @@ def test_device_time_is_shared_by_all_workers(bench, workers):
     assert outcome.seconds == pytest.approx(used / workers, rel=0.25)
 
 
+def test_what_killed_attempts_have_computed_counts_as_device_time(bench):
+    killed = FailureReason.TIMEOUT
+    bench.executor.failures = {number: [killed, killed, None, killed] for number in range(99)}
+    bench.run(budget=Budget(device_time=240.0))
+    attempts = list_attempts(bench.database, bench.search.id)
+    spent = [attempt.seconds for attempt in attempts if attempt.end_reason == killed]
+    assert len(spent) > 2
+    assert min(spent) > 0
+    assert 0.8 * 240 < sum(attempt.seconds for attempt in attempts) < 240 + 10
+
+
 def test_the_default_is_the_first_trial_and_its_first_segment_sets_the_rungs(bench):
     bench.run()
     assert [t.origin for t in bench.trials()[:2]] == ["default", "family default"]

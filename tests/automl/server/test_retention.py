@@ -7,9 +7,13 @@ from sqlalchemy import update
 
 from automl.privacy import key_file, key_name, secret_key
 from automl.server.retention import tidy
+from automl.server.sweeping import sweep
 from automl.settings import Settings
+from storage import objects
+from storage.checkpoints import referenced
+from storage.queues import carry
 from storage.schema import utc_now
-from storage.searches import list_searches
+from storage.searches import create_search, list_searches
 from storage.uploads import UPLOADS
 
 
@@ -66,3 +70,28 @@ def test_an_upload_stays_while_a_search_has_it_or_its_form_was_just_shown_and_go
     assert uploads(ada) == ["upload-1", "upload-2"]
     kept = [path.read_bytes() for path in place.options.checkpoints.rglob("*") if path.is_file()]
     assert not any(data.startswith((b"shown", b"left")) for data in kept)
+
+
+def test_a_sweep_leaves_what_a_search_is_queued_with_meanwhile(place, monkeypatch):
+    database, checkpoints = place.database, place.options.checkpoints
+    digest = objects.write(checkpoints, b"pairs")
+    create_search(database, "words", {}, "d" * 64)
+    looks = []
+
+    def and_then_one_is_queued(database):
+        found = referenced(database)
+        if not looks:
+            carry(database, "words", {"data": {"train": [digest, ".tsv"]}})
+            objects.write(checkpoints, b"pairs")
+        looks.append(digest in found)
+        return found
+
+    monkeypatch.setattr("automl.server.sweeping.referenced", and_then_one_is_queued)
+    sweep(place.options, database, {digest})
+    assert (looks, objects.is_sound(checkpoints, digest)) == ([False, True], True)
+
+
+def test_a_sweep_takes_what_was_written_a_moment_ago(place):
+    digest = objects.write(place.options.checkpoints, b"pairs of nobody")
+    sweep(place.options, place.database, {digest})
+    assert not objects.exists(place.options.checkpoints, digest)
