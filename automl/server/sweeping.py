@@ -1,23 +1,33 @@
 """Bytes that nothing points to any more go, and what was made of them on this machine."""
 
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from shutil import rmtree
 
+from automl.leftovers import copies, remove
 from automl.server.options import ServerOptions
 from storage import objects
 from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
+from storage.uploads import uploaded_names
 
 
 def sweep(options: ServerOptions, database: Database, digests: AbstractSet[str]) -> None:
-    """Delete those of some bytes that neither an upload nor a search has."""
+    """Delete those of some bytes that neither an upload nor a search has, and copies that no upload needs."""
     gone = set(digests) - referenced(database)
     objects.delete(options.checkpoints, gone)
     forget_unreferenced(database)
-    for digest in gone:
-        rmtree(options.cache / "uploads" / digest, ignore_errors=True)
-        for copy in (options.cache / "data").glob(f"{digest}*"):
-            if copy.is_dir():
-                rmtree(copy, ignore_errors=True)
-            else:
-                copy.unlink(missing_ok=True)
+    for copy in (copy for digest in gone for copy in copies(options.cache, digest)):
+        remove(copy)
+    for digest in digests:
+        _forget_copies(options.cache / "uploads" / digest, uploaded_names(database, digest))
+
+
+def _forget_copies(folder: Path, names: AbstractSet[str]) -> None:
+    """Delete a folder of an upload where no account has one of these bytes; else copies by names that none has."""
+    if not names:
+        rmtree(folder, ignore_errors=True)
+        return
+    for file in folder.glob("*"):
+        if file.is_file() and not file.name.startswith(".") and file.name not in names:
+            file.unlink(missing_ok=True)
