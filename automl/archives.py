@@ -98,15 +98,15 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def check(archive: Path, room: Room) -> None:
-    """Make sure that the members of a ZIP file, such as a .npz, come to no more than there is room for.
+def check(archive: Path, room: Room) -> int:
+    """Make sure that the members of a ZIP file, such as a .npz, come to no more than there is room for; return what to.
 
     Raises:
         InputError: They do, or it is no ZIP file.
     """
     try:
         with _opened(archive, room) as opened:
-            _plain(archive, opened, room)
+            return sum(member.file_size for member in _plain(archive, opened, room))
     except BROKEN as error:
         raise InputError(f"{archive}: not a whole ZIP file ({type(error).__name__}); pack it anew") from None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, String, and_, delete, or_, select, update
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, String, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from storage.accounts import Account, AccountRow
@@ -137,6 +137,14 @@ def list_keys(
         statement = statement.where(Key.account_id == account_id)
     with database.read() as reading:
         return [detach(KeyRow, key) for key in reading.scalars(statement)]
+
+
+def count_keys(database: Database, account_id: int, *, session: bool) -> int:
+    """How many keys of an account open, or how many sessions do."""
+    opens = or_(KEYS.c.expires.is_(None), KEYS.c.expires > utc_now()), KEYS.c.revoked.is_(None)
+    statement = select(func.count()).where(KEYS.c.account_id == account_id, KEYS.c.session.is_(session), *opens)
+    with database.read() as reading:
+        return int(reading.scalar(statement) or 0)
 
 
 def revoke_key(database: Database, key_id: int, account_id: int | None = None) -> bool:

@@ -122,6 +122,11 @@ class SearchRow:
     account_id: int | None
     held: bool
 
+    @property
+    def carried(self) -> set[str]:
+        """Digests of the data that it was queued with."""
+        return {file[0] for file in ((self.options or {}).get("data") or {}).values()}
+
 
 class SearchFields(TypedDict, total=False):
     """What `update_search` can set."""

@@ -1,5 +1,6 @@
 """Table of uploads: files that people gave the service; their bytes lie among the checkpoints."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -103,6 +104,24 @@ def uploaded_digests(database: Database, account_id: int) -> set[str]:
         return set(session.scalars(select(Upload.digest).where(Upload.account_id == account_id)))
 
 
+def uploaded_names(database: Database, digest: str) -> set[str]:
+    """Names under which bytes are uploaded, by whomever."""
+    with database.read() as session:
+        return set(session.scalars(select(Upload.name).where(Upload.digest == digest)))
+
+
+def all_uploaded_digests(database: Database) -> set[str]:
+    """Digests of all that anybody has uploaded."""
+    with database.read() as session:
+        return set(session.scalars(select(Upload.digest)))
+
+
+def count_uploads(database: Database, account_id: int) -> int:
+    """How many files an account has uploaded."""
+    with database.read() as session:
+        return int(session.scalar(select(func.count()).where(Upload.account_id == account_id)) or 0)
+
+
 def use_upload(database: Database, upload_id: int) -> bool:
     """Note that something is made of an upload now; False if there is none."""
     statement = update(UPLOADS).where(UPLOADS.c.id == upload_id).values(used=utc_now())
@@ -133,3 +152,9 @@ def delete_upload(database: Database, upload_id: int) -> bool:
     """Forget an upload; its bytes stay for whatever else points to them. False if there is none."""
     statement = delete(UPLOADS).where(UPLOADS.c.id == upload_id)
     return database.transact(lambda transaction: transaction.connection.execute(statement).rowcount > 0)
+
+
+def delete_uploaded(database: Database, account_id: int, digests: AbstractSet[str]) -> None:
+    """Forget the uploads of an account that have certain bytes."""
+    statement = delete(UPLOADS).where(UPLOADS.c.account_id == account_id, UPLOADS.c.digest.in_(digests))
+    database.transact(lambda transaction: transaction.connection.execute(statement).rowcount)

@@ -46,9 +46,11 @@ def prune(
 ) -> None:
     """Delete the checkpoints that no search of the database points to, and what interrupted writes left.
 
-    A folder of checkpoints belongs to one database: what another one points to would be deleted.
+    A folder of checkpoints belongs to one database: what another one points to would be deleted. What the cache of this
+    machine (AUTOML_CACHE) keeps of no search goes, too, unless it is in use: texts, tables, copies of data and models.
     """
     from automl.budget import parse_duration
+    from automl.leftovers import clear
     from automl.settings import checkpoint_folder
     from storage.checkpoints import forget_unreferenced, referenced
     from storage.objects import delete_unreferenced
@@ -60,10 +62,12 @@ def prune(
         forget_unreferenced(database, seconds)
         folder = checkpoint_folder(url, settings)
         number, size = delete_unreferenced(folder, lambda: referenced(database), seconds)
+        files, length = clear(settings.cache, database, seconds)
     if as_json:
-        print_json({"files": number, "bytes": size})
+        print_json({"files": number, "bytes": size, "cache": {"files": files, "bytes": length}})
     else:
         typer.echo(f"{number} files, {size:,} bytes")
+        say(f"{files} files, {length:,} bytes of the cache")
 
 
 def backup(

@@ -1,5 +1,6 @@
 """An artifact: a folder that is written whole or not at all, and that knows the bytes of its files."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from contextlib import suppress
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from automl.errors import InputError
 from storage.objects import flush
@@ -94,6 +96,19 @@ class Digests:
 
 def _seen(status: os.stat_result) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
+
+
+def held(folder: Path, holder: object) -> None:
+    """Let a folder be known as one that is in use, for as long as an object lives; note the time as well.
+
+    Raises:
+        OSError: It is gone, or of another's.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    finalize(holder, os.close, handle)
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.utime(folder)
 
 
 def build(folder: Path, version: int, write: Callable[[Path], Meta], root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, islice
@@ -211,7 +212,10 @@ def open_corpus(folder: Path) -> Corpus:
     meta = artifact.read_meta(folder, FORMAT_VERSION)
     if meta is None:
         raise InputError(f"{folder}: not a whole corpus; run the search again to rebuild it")
-    return Corpus(folder, meta)
+    corpus = Corpus(folder, meta)
+    with suppress(OSError):
+        artifact.held(folder, corpus)
+    return corpus
 
 
 def build_corpus(document: Described, cache: Path) -> Corpus:

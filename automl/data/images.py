@@ -53,13 +53,20 @@ def read_sized(image: str | Path | NDArray[Any]) -> tuple[Image, float]:
 
 def size_of(path: Path) -> tuple[int, int]:
     """Return the width and the height of a file of PNG or JPEG that `read_image` reads."""
-    with _pillow().open(path, formats=("PNG", "JPEG")) as opened:
+    with _open(path) as opened:
         return opened.width, opened.height
 
 
-def _opened(path: Path) -> Image:
+def _open(path: Path) -> Any:
     pillow = _pillow()
-    with pillow.open(path, formats=("PNG", "JPEG")) as opened:
+    try:
+        return pillow.open(path, formats=("PNG", "JPEG"))
+    except pillow.DecompressionBombError:
+        raise ValueError(f"too many pixels; {MOST_PIXELS:,} at most: make it smaller") from None
+
+
+def _opened(path: Path) -> Image:
+    with _open(path) as opened:
         if opened.width * opened.height > MOST_PIXELS:
             raise ValueError(f"{opened.width} × {opened.height} pixels; {MOST_PIXELS:,} at most: make it smaller")
         if opened.mode.startswith(("I", "F")):

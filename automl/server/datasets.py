@@ -1,16 +1,18 @@
 """Data of tasks on this machine: the files of uploads, and what is packed in them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 from automl import archives
 from automl.archives import Room
 from automl.bundle import MANIFEST
 from automl.data.images import SUFFIXES
-from automl.data.raw import count_rows, find_files
+from automl.data.raw import find_files
 from automl.errors import InputError
+from automl.server.contents import Contents
 from automl.server.options import ServerOptions
 from automl.server.problems import Problem
 from automl.settings import private_folder
@@ -19,8 +21,8 @@ from automl.tasks.image_draft import find_albums, find_scenes
 from storage import objects
 from storage.uploads import UploadRow
 
-UNPACKED = "_"
-"""No upload is called so."""
+UNPACKED, WHOLE = "_", "all"
+"""What archives are unpacked to: no upload is called so."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class Located:
     packed: Packed | None = None
 
     @property
-    def spoken_of(self) -> list[Path]:
-        """Paths that errors may name."""
-        return [self.path, *([] if self.packed is None else [self.packed.archive, *_unpacked_of(self.packed.archive)])]
+    def spoken_of(self) -> dict[Path, str]:
+        """Paths that errors may name, and what people call them."""
+        own = {self.path: self.path.name}
+        return own if self.packed is None else own | names_of(self.packed.archive)
 
 
 class Datasets:
@@ -44,13 +47,16 @@ class Datasets:
 
     def file_of(self, row: UploadRow) -> Path:
         """Return a file with the bytes of an upload, called as its owner called it."""
-        folder = private_folder(private_folder(self._options.cache / "uploads") / row.digest)
+        folder = self._folder(row)
         path = folder / row.name
         if not path.exists() or path.stat().st_size != row.bytes:
             partial = folder / f".{row.name}.partial"
             partial.write_bytes(objects.read(self._options.checkpoints, row.digest))
             partial.replace(path)
         return path
+
+    def _folder(self, row: UploadRow) -> Path:
+        return private_folder(private_folder(self._options.cache / "uploads") / row.digest)
 
     def splits(self, row: UploadRow) -> dict[str, Located]:
         """Return what an upload holds, by split: an archive may hold several, any other file is `train`.
@@ -60,15 +66,11 @@ class Datasets:
         """
         path = self.file_of(row)
         try:
-            match path.suffix.lower():
-                case ".zip":
-                    return self._packed(path)
-                case ".npz":
-                    archives.check(path, self._room)
-                case ".parquet" if count_rows(path) > self._options.limits.rows:
-                    raise InputError(f"{path}: has more than {self._options.limits.rows:,} rows; give fewer")
+            if path.suffix.lower() == ZIP:
+                return self._packed(path)
+            self._check(path, unpacked_of(path).with_name(f"checked-{path.name}"), [path])
         except InputError as error:
-            raise spoken(error, [path, *_unpacked_of(path)]) from None
+            raise spoken(error, names_of(path)) from None
         return {"train": Located(path)}
 
     def split(self, row: UploadRow, split: str) -> Located:
@@ -94,7 +96,7 @@ class Datasets:
         try:
             base = self._unpack(path)
         except InputError as error:
-            raise spoken(error, [path]) from None
+            raise spoken(error, names_of(path)) from None
         root = root_of(base)
         if not (root / MANIFEST).is_file():
             raise Problem(422, f"{row.name} is no bundle: {MANIFEST} is missing; pack what automl export wrote")
@@ -102,14 +104,49 @@ class Datasets:
 
     def _packed(self, path: Path) -> dict[str, Located]:
         base = self._unpack(path)
+        try:
+            self._check(path, base.with_name(f"{base.name}.checked"), archives.files_below(base))
+        except InputError:
+            rmtree(base, ignore_errors=True)
+            raise
         root = root_of(base)
         found = find_scenes(root) or find_albums(root) or find_files(root)
         return {split: _located(path, base, each) for split, each in found.items()}
 
+    def adds(self, row: UploadRow) -> int:
+        """Return how many bytes lie on this disk beside an upload as soon as something is made of it.
+
+        Raises:
+            Problem: It cannot be unpacked.
+        """
+        path = self._folder(row) / row.name
+        if path.suffix.lower() != ZIP:
+            return 0 if path.exists() else row.bytes
+        if unpacked_of(path).exists():
+            return 0
+        try:
+            path = self.file_of(row)
+            return archives.check(path, self._room)
+        except InputError as error:
+            raise spoken(error, names_of(path)) from None
+
     def _unpack(self, path: Path) -> Path:
-        (base,) = _unpacked_of(path)
+        base = unpacked_of(path)
         private_folder(base.parent)
         return archives.unpacked(path, base, self._room)
+
+    def _check(self, path: Path, note: Path, files: Sequence[Path]) -> None:
+        """Measure what an upload holds, unless it is noted that it was, by these limits."""
+        limits = repr(self._options.limits)
+        if note.exists() and note.read_text() == limits:
+            return
+        contents = Contents(self._options.limits)
+        if path.suffix.lower() == ZIP:
+            contents.check_packed(files)
+        else:
+            contents.check(path)
+        private_folder(note.parent)
+        note.write_text(limits)
 
     @property
     def _room(self) -> Room:
@@ -139,23 +176,28 @@ def root_of(folder: Path) -> Path:
         folder = seen[0]
 
 
-def spoken(error: InputError, paths: Iterable[Path]) -> Problem:
-    """Say what is wrong with files by their names alone: where they lie is nobody's business."""
+def names_of(path: Path) -> dict[Path, str]:
+    """Return what people call an uploaded file, and the folder that it is unpacked to."""
+    return {path: path.name, unpacked_of(path): path.name, path.parent: path.name}
+
+
+def spoken(error: InputError, names: Mapping[Path, str]) -> Problem:
+    """Say what is wrong with files by what people call them: where they lie is nobody's business."""
     text = str(error)
-    for path in paths:
-        text = text.replace(str(path), path.name)
+    for path in sorted(names, key=lambda path: -len(str(path))):
+        text = text.replace(str(path), names[path])
     return Problem(422, text)
 
 
 def spoken_of(error: InputError, found: Mapping[str, Located]) -> Problem:
-    """Say what is wrong with located files by their names alone."""
-    return spoken(error, [path for each in found.values() for path in each.spoken_of])
+    """Say what is wrong with located files by what people call them."""
+    return spoken(error, {path: name for each in found.values() for path, name in each.spoken_of.items()})
 
 
 def _located(archive: Path, base: Path, path: Path) -> Located:
     return Located(path, Packed(archive, path.relative_to(base).as_posix()))
 
 
-def _unpacked_of(path: Path) -> list[Path]:
-    """Return where an archive is unpacked to, if a file is one: without a dot, which would make a suffix."""
-    return [path.parent / UNPACKED / path.stem.replace(".", "-")] if path.suffix.lower() == ZIP else []
+def unpacked_of(path: Path) -> Path:
+    """Return where an archive is unpacked to, whatever its owner calls it."""
+    return path.parent / UNPACKED / WHOLE

@@ -278,7 +278,7 @@ def body_limit(options: ServerOptions, path: str) -> int:
 
 def int_of(text: str | None) -> int:
     """Return a number, or nothing where a text is none."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else 0
+    return int(text[:18]) if text is not None and text.isascii() and text.isdigit() else 0
 
 
 def _caller(scope: Scope) -> str:
@@ -289,4 +289,4 @@ def _caller(scope: Scope) -> str:
 
 
 def _is_json(scope: Scope) -> bool:
-    return "json" in Headers(scope=scope).get("content-type", "")
+    return "json" in Headers(scope=scope).get("content-type", "json").lower()

@@ -25,6 +25,7 @@ class Limits:
         body_bytes: Of any other body.
         unpacked_files: In an uploaded archive, and `unpacked_bytes` of all of them.
         rows: Of an uploaded file that is compressed.
+        image_bytes: Of all images of an archive as they are held, and `pixels` as they are read.
         images: That one request has predicted.
         depth: Of nested JSON.
         sources: That one request has predicted.
@@ -38,6 +39,7 @@ class Limits:
         searches: Of one account that wait or run at a time.
         storage_bytes: Of all uploads of one account, and what its searches keep.
         compute_seconds: Of all searches of one account; none for as many as it likes.
+        keys: Of one account that open, `sessions` likewise, and `uploads` that it keeps.
     """
 
     upload_bytes: int = 64 * MEBIBYTE
@@ -45,6 +47,8 @@ class Limits:
     unpacked_files: int = 50_000
     unpacked_bytes: int = 512 * MEBIBYTE
     rows: int = 5_000_000
+    image_bytes: int = 1536 * MEBIBYTE
+    pixels: int = 4_000_000_000
     images: int = 16
     depth: int = 32
     sources: int = MOST_SOURCES
@@ -60,6 +64,9 @@ class Limits:
     searches: int = 4
     storage_bytes: int = 10 * 1024 * MEBIBYTE
     compute_seconds: float | None = None
+    keys: int = 100
+    sessions: int = 100
+    uploads: int = 10_000
 
     def of(self, quotas: Mapping[str, float] | None) -> "Limits":
         """Return the limits of an account with quotas of its own."""

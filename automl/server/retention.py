@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from automl.errors import InputError
+from automl.leftovers import clear
 from automl.server.feed import ENDED
 from automl.server.problems import Problem
 from automl.server.service import Service
@@ -21,6 +22,7 @@ from storage.uploads import forget_unused, list_uploads
 AUDIT_KEPT = timedelta(days=365)
 RECEIPTS_KEPT = timedelta(days=1)
 HOUR = 3600.0
+DAY = 24 * HOUR
 
 
 async def keep_house(service: Service) -> None:
@@ -36,6 +38,7 @@ def tidy(service: Service, now: datetime) -> None:
     forget_entries(service.database, AUDIT_KEPT)
     unused = forget_unused(service.database, now - timedelta(days=service.options.unused_days))
     sweep(service.options, service.database, unused)
+    clear(service.options.cache, service.database, service.options.unused_days * DAY)
     if service.options.keep_days is not None:
         purge(service, now - timedelta(days=service.options.keep_days))
 

@@ -3,8 +3,8 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from automl.bundle import MANIFEST, write_bundle
 from automl.control import history
-from automl.data.corpus import corpus_folder
+from automl.data.corpus import corpus_folder, data_digest
 from automl.errors import InputError, NameTaken
 from automl.export.exporting import export
 from automl.planning import space_of
@@ -51,7 +51,15 @@ from storage.queues import withdraw_search
 from storage.searches import OPEN_STATES, SearchRow, get_search, list_searches, set_options
 from storage.spending import delete_search
 from storage.studies import delete_study
-from storage.uploads import UploadRow, add_upload, delete_upload, get_upload, uploaded_bytes, use_upload
+from storage.uploads import (
+    UploadRow,
+    add_upload,
+    delete_upload,
+    delete_uploaded,
+    get_upload,
+    uploaded_bytes,
+    use_upload,
+)
 from storage.wishes import Wish, ask, forget_wish, wish_of
 
 SAMPLES = 8
@@ -96,6 +104,7 @@ class Service:
         """
         if not data:
             raise Problem(422, "the file is empty; upload one with rows")
+        self.quotas.check_file(caller)
         account, most = caller.account.id, self.quotas.for_uploads(caller)
         if uploaded_bytes(self.database, account) + len(data) > most:
             raise self.quotas.full(caller)
@@ -122,11 +131,12 @@ class Service:
         """Return an upload of the caller of which something is made now: it is kept for a while from then on.
 
         Raises:
-            Problem: There is none (404).
+            Problem: There is none (404), or there is no room to unpack it (403).
         """
         row = self.own_upload(caller, upload_id)
         if not use_upload(self.database, row.id):
             raise not_found(upload_id)
+        self.quotas.check_room(caller, self.datasets.adds(row))
         return row
 
     def forget_upload(self, row: UploadRow) -> None:
@@ -146,15 +156,14 @@ class Service:
         named = {split: splits.get(split, splits["train"]) for split in found}
         try:
             proposed = proposal(name_for(rows["train"].name), {split: each.path for split, each in found.items()})
+            document, profile, warnings = proposed.to_mapping(), proposed.seen.to_mapping(), list(proposed.warnings)
         except InputError as error:
             raise spoken_of(error, found) from None
-        document = proposed.to_mapping()
         document["data"] = {**document["data"], **named}
-        wanted, warnings = document["name"], list(proposed.warnings)
+        wanted = document["name"]
         document["name"] = self._free_name(caller, wanted)
         if document["name"] != wanted:
             warnings.append(f"the name {wanted!r} is taken, so this is called {document['name']!r}")
-        profile = proposed.seen.to_mapping()
         return Proposal(document=document, why=proposed.why, warnings=warnings, profile=profile)
 
     def _free_name(self, caller: Caller, wanted: str) -> str:
@@ -231,7 +240,8 @@ class Service:
         options = Options(storage=self.options.storage, workers=workers, checkpoints=self.options.checkpoints)
         packed = {name: each.packed for name, each in found.items() if each.packed is not None}
         try:
-            submit(document, options, caller.account.id, packed, partial(self.quotas.queue, caller))
+            with self._forgetting(document):
+                submit(document, options, caller.account.id, packed, partial(self.quotas.queue, caller))
         except NameTaken:
             raise _taken(document.name) from None
         except InputError as error:
@@ -241,6 +251,25 @@ class Service:
             raise _taken(document.name)
         self.rows.forget()
         return row
+
+    @contextmanager
+    def _forgetting(self, document: TaskDocument) -> Iterator[None]:
+        """Keep nothing of data that are read for a search, and were not here before, where it comes to none."""
+        folder = None
+        with suppress(InputError):
+            folder = corpus_folder(self.options.cache, data_digest(document.data, document.form, document.given))
+        known = folder is None or folder.exists()
+        try:
+            yield
+        except Exception:
+            if folder is not None and not known:
+                self._forget_corpus(folder)
+            raise
+
+    def _forget_corpus(self, folder: Path) -> None:
+        """Delete a corpus that no search refers to."""
+        if all(other.data_digest != folder.name for other in list_searches(self.database)):
+            rmtree(folder, ignore_errors=True)
 
     # Searches
 
@@ -317,7 +346,7 @@ class Service:
         return caller if owner is None else replace(caller, account=owner)
 
     def delete(self, row: SearchRow, *, purge: bool) -> None:
-        """Delete a search; with `purge` also its checkpoints, its data, and what was made of these on this machine.
+        """Delete a search; with `purge` also its checkpoints, its data, their uploads, and what was made of these here.
 
         Raises:
             Problem: It runs (409).
@@ -326,7 +355,10 @@ class Service:
             raise Problem(409, f"search {row.name!r} is running; cancel it first")
         begun = self._pretrainings(row) if purge else ()
         digests = referenced(self.database, row.id) if purge else set()
+        uploads = self._alone(row) if purge else set()
         delete_search(self.database, row.name)  # refused while somebody holds it: nothing else is gone by then
+        if uploads and row.account_id is not None:
+            delete_uploaded(self.database, row.account_id, uploads)
         drop_key(Settings().privacy_keys, row)
         for each in begun:
             self.delete(each, purge=True)
@@ -337,8 +369,12 @@ class Service:
             sweep(self.options, self.database, digests)
             for served in (self.options.cache / "served").glob(f"{row.id}-*"):
                 rmtree(served, ignore_errors=True)
-            if all(other.data_digest != row.data_digest for other in list_searches(self.database)):
-                rmtree(corpus_folder(self.options.cache, row.data_digest), ignore_errors=True)
+            self._forget_corpus(corpus_folder(self.options.cache, row.data_digest))
+
+    def _alone(self, row: SearchRow) -> set[str]:
+        """Return digests of the data that one of the searches of an account has, and no other."""
+        others = [other for other in list_searches(self.database) if other.account_id == row.account_id]
+        return row.carried - {digest for other in others if other.id != row.id for digest in other.carried}
 
     def _pretrainings(self, row: SearchRow) -> list[SearchRow]:
         """Return the searches that have pre-trained for one, and run no more."""
@@ -370,13 +406,19 @@ class Service:
         return best[0].row.number, request_digest(json.dumps(asdict(found), sort_keys=True))[:32]
 
     def bundle(self, row: SearchRow, trial: int | None) -> Path:
-        """Return the folder of a trial's bundle, or of the winner's, written where it is not there yet."""
+        """Return the folder of a trial's bundle, or of the winner's, written where it is not there yet.
+
+        Raises:
+            Problem: The account of the search keeps as much as it may (403); the winner of one that has ended is given.
+        """
         return self._bundle(self.library.record(row), trial)
 
     def _bundle(self, record: Record, trial: int | None) -> Path:
         folder = self._served(record, trial)
         with self.turns.of(folder.name):
             if not (folder / MANIFEST).is_file():
+                if trial is not None or record.row.held:
+                    self.quotas.check_making(record.row)
                 write_bundle(bundle_of_trial(record, trial, self.options.cache, self.options.checkpoints), folder)
         return folder
 
@@ -394,10 +436,15 @@ class Service:
         return private_folder(self.options.cache / "served") / f"{record.row.id}-{number}-{digest}{form}"
 
     def export(self, row: SearchRow, trial: int | None, form: str) -> ExportDocument:
-        """Let a further form of a trial's model be made beside its bundle, where it is not there yet."""
+        """Let a further form of a trial's model be made beside its bundle, where it is not there yet.
+
+        Raises:
+            Problem: The account of the search keeps as much as it may (403).
+        """
         record = self.library.record(row)
         folder = self._served(record, trial, f"-{form}")
         if not (folder / MANIFEST).is_file():
+            self.quotas.check_making(record.row)
             self.exports.begin(folder.name, lambda: self._exported(record, trial, form), row.account_id)
         return self._exporting(record, trial, form)
 
@@ -460,7 +507,7 @@ class Service:
             try:
                 seen = self.predictors.see(f"{row.id}-{digest}", lambda: self._bundle(record, trial), files)
             except InputError as error:
-                raise spoken(error, files) from None
+                raise spoken(error, {file: file.name for file in files}) from None
         return number, seen
 
     def look(self, row: SearchRow, trial: int | None, source: str) -> tuple[int, dict[str, Any]]:

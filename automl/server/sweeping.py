@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from shutil import rmtree
 
+from automl.leftovers import copies, remove
 from automl.server.options import ServerOptions
 from storage import objects
 from storage.checkpoints import forget_unreferenced, referenced
 from storage.database import Database
+from storage.uploads import uploaded_names
 
 GRAIN = 0.1
 """Seconds by which the time of a file may be behind the clock."""
@@ -16,7 +19,7 @@ LOOKS = 3
 
 
 def sweep(options: ServerOptions, database: Database, digests: AbstractSet[str]) -> None:
-    """Delete those of some bytes that neither an upload nor a search has.
+    """Delete those of some bytes that neither an upload nor a search has, and copies that no upload needs.
 
     Whoever needs bytes refers to them first and then writes them, again where they are there. So what was written since
     it was asked what is referred to is left, and asked about once more.
@@ -28,17 +31,20 @@ def sweep(options: ServerOptions, database: Database, digests: AbstractSet[str])
         asked = time.time() - GRAIN
         gone = left - referenced(database)
         left = objects.delete(options.checkpoints, gone, asked)
-        for digest in gone - left:
-            _forget_copies(options, digest)
+        for copy in (copy for digest in gone - left for copy in copies(options.cache, digest)):
+            remove(copy)
         if not left:
             break
     forget_unreferenced(database)
+    for digest in digests:
+        _forget_copies(options.cache / "uploads" / digest, uploaded_names(database, digest))
 
 
-def _forget_copies(options: ServerOptions, digest: str) -> None:
-    rmtree(options.cache / "uploads" / digest, ignore_errors=True)
-    for copy in (options.cache / "data").glob(f"{digest}*"):
-        if copy.is_dir():
-            rmtree(copy, ignore_errors=True)
-        else:
-            copy.unlink(missing_ok=True)
+def _forget_copies(folder: Path, names: AbstractSet[str]) -> None:
+    """Delete a folder of an upload where no account has one of these bytes; else copies by names that none has."""
+    if not names:
+        rmtree(folder, ignore_errors=True)
+        return
+    for file in folder.glob("*"):
+        if file.is_file() and not file.name.startswith(".") and file.name not in names:
+            file.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from automl.server.options import QUOTAS
 from automl.server.problems import Problem, not_found
 from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
 from storage.audit import list_entries
-from storage.keys import SCOPES, KeyRow, add_key, get_key, list_keys, revoke_key
+from storage.keys import SCOPES, KeyRow, add_key, count_keys, get_key, list_keys, revoke_key
 from storage.schema import utc_now
 
 ROUTER = APIRouter(tags=["people"], route_class=AdmittingRoute)
@@ -80,6 +80,9 @@ def make_key(request: Request, caller: Runner, body: NewKey) -> MadeKey:
         account = find_account(database, body.account)
     if account is None:
         raise not_found(f"account {body.account!r}")
+    most = service_of(request).options.limits.keys
+    if count_keys(database, account.id, session=False) >= most:
+        raise Problem(409, f"account {account.name!r} has {most:,} keys; revoke one first")
     row, token = add_key(database, account.id, body.scope, body.label, lifetime=_lifetime(caller, body.days))
     return MadeKey(**_key(row).model_dump(), token=token)
 

@@ -9,7 +9,8 @@ from automl.server.api.uploads import Limit
 from automl.server.documents import Budget, SearchDocument, Searches, Submitted
 from automl.server.idempotency import IdempotencyKey, once, request_digest
 from automl.server.lanes import slowly
-from storage.searches import list_searches
+from automl.server.problems import not_found
+from storage.searches import get_search, list_searches
 
 ROUTER = APIRouter(tags=["searches"], route_class=AdmittingRoute)
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
@@ -99,6 +100,8 @@ async def delete_one_search(
 
 def _changed(request: Request, response: Response, name: str) -> SearchDocument:
     service = service_of(request)
-    row = next(row for row in list_searches(service.database) if row.name == name)
+    row = get_search(service.database, name)
+    if row is None:
+        raise not_found(f"search {name!r}")
     response.headers["Location"] = f"/v1/searches/{name}"
     return service.library.document(row)

@@ -28,6 +28,7 @@ TOKENS = ("auto", "characters", "whitespace", "bytes", "subwords")
 SPLITS = ("train", "valid", "test")
 MOST_NAMED = 100
 BEGUN = ("unlabelled", "from")
+NUMBER = re.compile("[0-9]{1,9}")
 
 
 @ROUTER.get("/new")
@@ -99,7 +100,7 @@ def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
     document |= {"kind": fields["kind"]} if "kind" in fields else {}
     document["budget"] = {"time": fields["time"]} if "time" in fields else {}
     if "trials" in fields:
-        document["budget"]["trials"] = int(fields["trials"]) if fields["trials"].isdecimal() else fields["trials"]
+        document["budget"]["trials"] = _number(fields["trials"])
     document |= {"metric": {"name": fields["metric"]}} if "metric" in fields else {}
     document |= {"space": {"preset": fields["preset"]}} if "preset" in fields else {}
     begun = {name: fields[name] for name in BEGUN if name in fields}
@@ -109,12 +110,14 @@ def document_of(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def _columns(said: str) -> Any:
     """Return a column's name or number, or the list of several, of a field."""
-    if said.isdigit():
-        return int(said)
     try:
-        return json.loads(said) if said.startswith("[") else said
-    except ValueError:
+        return json.loads(said) if said.startswith("[") else _number(said)
+    except (ValueError, RecursionError):
         return said
+
+
+def _number(said: str) -> int | str:
+    return int(said) if NUMBER.fullmatch(said) else said
 
 
 def _seen_before(request: Request, caller: Doer, fields: Mapping[str, str]) -> Proposal | None:

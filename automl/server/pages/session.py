@@ -9,8 +9,9 @@ from fastapi.responses import RedirectResponse, Response
 from automl.server.access import AdmittingRoute, service_of
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, Looker, check_origin
+from automl.server.problems import Problem
 from automl.server.service import Service
-from storage.keys import KeyRow, Scope, add_key, find_key, revoke_key
+from storage.keys import KeyRow, Scope, add_key, count_keys, find_key, revoke_key
 from storage.schema import utc_now
 
 ROUTER = APIRouter(route_class=AdmittingRoute)
@@ -39,7 +40,14 @@ def sign_in(request: Request, token: Annotated[str, Form(max_length=200)]) -> Re
 
 
 def begun(service: Service, response: Response, account: int, scope: Scope, key: KeyRow | None = None) -> None:
-    """Begin a session, which ends with the key where it is begun with one, and let a response tell the browser."""
+    """Begin a session, which ends with the key where it is begun with one, and let a response tell the browser.
+
+    Raises:
+        Problem: As many are open as may be (429).
+    """
+    most = service.options.limits.sessions
+    if count_keys(service.database, account, session=True) >= most:
+        raise Problem(429, f"{most:,} sessions of this account are open; sign out of one, or wait until one is over")
     label, first = ("", None) if key is None else (key.label, key.id)
     left = LIFETIME if key is None or key.expires is None else min(LIFETIME, key.expires - utc_now())
     _, session = add_key(service.database, account, scope, label, lifetime=left, session=True, begun_with=first)

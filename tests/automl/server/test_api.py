@@ -115,6 +115,15 @@ def test_a_budget_that_is_changed_keeps_how_the_search_finishes_and_sets_a_limit
         assert (answer.status_code, answer.json()["detail"]) == (422, "[budget] sets no limit; give time or trials")
 
 
+def test_a_search_that_is_deleted_while_it_is_paused_is_not_found(place, monkeypatch):
+    ada = place.person()
+    place.submit(ada)
+    service = place.app.state.service
+    monkeypatch.setattr(type(service), "stop", lambda self, row, _: self.delete(row, purge=False))
+    answer = ada.post("/v1/searches/words/pause")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "there is no search 'words'")
+
+
 def test_lists_come_in_pages(place):
     ada = place.person()
     for name in ("a", "b", "c"):
@@ -210,7 +219,8 @@ def test_what_is_purged_is_gone_and_what_another_search_needs_is_not(place):
     for upload in ada.get("/v1/uploads").json()["items"]:
         assert ada.delete(f"/v1/uploads/{upload['id']}").status_code == 204
     left = [path for folder in ("automl.checkpoints", "cache") for path in (place.folder / folder).rglob("*")]
-    assert [path for path in left if path.is_file() and b"001\t001" in path.read_bytes()] == []
+    said = (b"001\t001", b'"source": "001"')  # as an upload has it, and as a corpus does
+    assert [path for path in left if path.is_file() and any(text in path.read_bytes() for text in said)] == []
 
 
 def test_the_service_says_how_it_is(place):

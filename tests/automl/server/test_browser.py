@@ -98,6 +98,11 @@ def test_from_a_file_to_a_prediction(visit, tmp_path, scheme, window):
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the model").click()
     assert download.value.suggested_filename == "words-0.zip"
+    page.goto(f"{visit.base}/searches/words/exports?format=onnx")
+    visit.look(f"export-{kind}")
+    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("link", name="Download onnx").wait_for()
+    visit.look(f"exported-{kind}")
     for name in ("", "reference"):
         page.goto(f"{visit.base}/{name}")
         visit.look(f"{name or 'searches'}-{kind}")

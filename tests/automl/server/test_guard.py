@@ -42,10 +42,11 @@ def test_depth_is_counted_outside_of_texts(text, deep):
     assert all(pieces.allows(piece.encode()) for piece in text) is not deep
 
 
-def test_json_that_is_too_deep_is_refused(place):
+@pytest.mark.parametrize("kind", ["application/json", "application/JSON", "Application/Json; charset=utf-8", None])
+def test_json_that_is_too_deep_is_refused(place, kind):
     ada = place.person()
     body = b'{"train": ' + b"[" * 50_000
-    answer = ada.post("/v1/proposals", content=body, headers={"Content-Type": "application/json"})
+    answer = ada.post("/v1/proposals", content=body, headers={} if kind is None else {"Content-Type": kind})
     assert (answer.status_code, answer.json()["detail"]) == (400, "JSON may be 32 levels deep")
 
 

@@ -4,6 +4,9 @@ import json
 import re
 from html import unescape
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import update
 
 from automl.server.pages.creation import document_of
@@ -113,3 +116,51 @@ def test_a_form_with_a_mistake_keeps_what_was_typed_and_seen(place):
     assert "rows of train" in answer.text
     answer = ada.post("/new/start", data=csrf | typed | {"train": "upload-9", "name": "a", "time": "1m", "trials": "1"})
     assert (answer.status_code, "there is no upload-9" in answer.text) == (404, True)
+
+
+LONG = "9" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        *(("source", "²"), ("source", "[" * 50_000), ("target", LONG), ("source", f"[{LONG}]"), ("target", "[]")),
+        *(("trials", LONG), ("trials", "²"), ("trials", "٣"), ("weight", LONG), ("weight", "٣")),
+        *(("time", f"{LONG}h"), ("time", "²h"), ("name", LONG), ("train", f"upload-{LONG}"), ("train", "upload-²")),
+    ],
+)
+def test_a_field_that_no_number_or_list_can_be_read_of_is_refused_in_one_line(place, field, said):
+    ada = place.browser()
+    upload = place.upload(place.person())
+    fields = {"csrf": place.form_token(ada), "name": "w", "train": upload, "trials": "4"}
+    answer = ada.post("/new/start", data=fields | {field: said})
+    assert (400 <= answer.status_code < 500, 'role="alert"' in answer.text) == (True, True), answer.status_code
+
+
+ODD = st.one_of(
+    st.text(max_size=20), st.text('[]{}",0²٣-e.hms ', max_size=20), st.sampled_from(["9" * 5_000, "[" * 9_999])
+)
+FIELDS = ("name", "kind", "train", "valid", "source", "target", "weight", "source_tokens", "time", "trials", "metric")
+
+
+@pytest.fixture(scope="module")
+def browsing(searched):
+    browser = searched.browser()
+    browser.headers["Accept"] = "text/html"
+    return browser, {"csrf": searched.form_token(browser)}, searched.upload(searched.person())
+
+
+@given(typed=st.dictionaries(st.sampled_from((*FIELDS, "preset", "unlabelled", "from")), ODD, max_size=4))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_typed_into_the_form_of_a_new_search_is_no_error_of_ours(browsing, typed):
+    browser, csrf, upload = browsing
+    fields = {"name": "words", "train": upload, "time": "", "kind": "sequence_to_sequence"}
+    assert browser.post("/new/start", data=csrf | fields | typed).status_code < 500
+
+
+@given(name=st.sampled_from(["extend", "try"]), said=ODD, trial=ODD)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_typed_into_the_forms_of_a_search_is_no_error_of_ours(browsing, name, said, trial):
+    browser, csrf, _ = browsing
+    fields = {"time": said, "sources": said, "trial": trial}
+    assert browser.post(f"/searches/words/{name}", data=csrf | fields).status_code < 500

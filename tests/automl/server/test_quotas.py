@@ -5,6 +5,7 @@ from sqlalchemy import event
 from automl.worker import overspent
 from storage.accounts import find_account
 from storage.checkpoints import sizes
+from tests.automl.server.test_images import zipped
 
 
 def allow(place, **quotas):
@@ -51,23 +52,86 @@ def test_what_deleted_searches_have_computed_is_spent(place):
     assert (answer.status_code, "of computing are spent" in answer.json()["detail"]) == (403, True)
 
 
+def copied(place):
+    """Bytes of copies that lie in the cache, and of what was unpacked there."""
+    files = [path for name in ("uploads", "data") for path in (place.options.cache / name).rglob("*")]
+    return sum(path.stat().st_size for path in files if path.is_file() and "checked" not in path.name)
+
+
 def test_storage_is_what_uploads_and_searches_keep_each_counted_once(place):
     ada = place.person()
     place.submit(ada)
     [upload] = ada.get("/v1/uploads").json()["items"]
-    assert used(ada, "storage_bytes") == upload["bytes"]
+    assert used(ada, "storage_bytes") == upload["bytes"] + copied(place)
     place.work()
     checkpoints = sum(sizes(place.database).values())
-    assert used(ada, "storage_bytes") == upload["bytes"] + checkpoints > upload["bytes"]
+    assert used(ada, "storage_bytes") == upload["bytes"] + checkpoints + copied(place) > upload["bytes"]
     ada.delete(f"/v1/uploads/{upload['id']}")  # the search keeps its data
-    assert used(ada, "storage_bytes") == upload["bytes"] + checkpoints
+    before = upload["bytes"] + checkpoints + copied(place)
+    assert used(ada, "storage_bytes") == before
     ada.get("/v1/searches/words/model")
-    assert used(ada, "storage_bytes") > upload["bytes"] + checkpoints
+    assert used(ada, "storage_bytes") > before
     allow(place, storage_bytes=checkpoints)
     assert ada.post("/v1/uploads", files={"file": ("b.tsv", "x")}).status_code == 403
     assert ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}).status_code == 403
     ada.delete("/v1/searches/words?purge=true")
-    assert used(ada, "storage_bytes") == 0
+    assert (used(ada, "storage_bytes"), copied(place)) == (0, 0)
+
+
+def test_what_is_unpacked_of_an_archive_is_there_once_counted_and_gone_with_the_last_upload_of_it(place):
+    ada, data = place.person(), zipped({"train.tsv": b"abc\tabc\n" * 40, "notes.md": bytes(100_000)})
+    uploads = [place.upload(ada, data, f"{name}.zip") for name in "abc"]
+    for upload in uploads:
+        assert ada.post("/v1/proposals", json={"train": upload}).status_code == 200
+    assert 100_000 < copied(place) < 110_000
+    assert used(ada, "storage_bytes") == 3 * len(data) + copied(place)
+    for upload in uploads[:2]:
+        ada.delete(f"/v1/uploads/{upload}")
+    assert used(ada, "storage_bytes") == len(data) + copied(place)
+    assert [path.name for path in (place.options.cache / "uploads").rglob("*.zip")] == ["c.zip"]
+    ada.delete(f"/v1/uploads/{uploads[2]}")
+    assert (used(ada, "storage_bytes"), copied(place)) == (0, 0)
+
+
+def test_nothing_is_unpacked_that_the_quota_has_no_room_for(place):
+    ada, data = place.person(), zipped({"train.tsv": b"abc\tabc\n" * 40, "notes.md": bytes(100_000)})
+    upload = place.upload(ada, data, "a.zip")
+    allow(place, storage_bytes=50_000)
+    answer = ada.post("/v1/proposals", json={"train": upload})
+    assert (answer.status_code, "may keep 50,000 bytes in all" in answer.json()["detail"]) == (403, True)
+    assert copied(place) <= len(data)
+
+
+def test_beyond_the_quota_no_model_is_made_but_the_winner_of_a_search_that_has_ended(place):
+    ada, reader = place.person(), place.person("ada", "read")
+    place.submit(ada)
+    place.work()
+    assert reader.get("/v1/searches/words/model?trial=2").status_code == 200
+    allow(place, storage_bytes=1)
+    refused = [reader.get("/v1/searches/words/model?trial=3"), reader.post("/v1/searches/words/exports?format=onnx")]
+    for answer in refused:
+        assert (answer.status_code, "may keep 1 bytes in all" in answer.json()["detail"]) == (403, True)
+    for path in ("model", "model?trial=2"):
+        assert reader.get(f"/v1/searches/words/{path}").status_code == 200
+
+
+def test_an_account_has_so_many_uploads_keys_and_sessions_and_no_more(place):
+    place.limited(uploads=2, keys=3, sessions=2)
+    ada = place.person()
+    statuses = [ada.post("/v1/uploads", files={"file": ("a.tsv", text)}).status_code for text in "abc"]
+    assert statuses == [201, 201, 409]
+    made = [ada.post("/v1/keys", json={"scope": "read"}) for _ in "abc"]
+    assert [answer.status_code for answer in made] == [201, 201, 409]
+    assert made[2].json()["detail"] == "account 'ada' has 3 keys; revoke one first"
+    ada.delete(f"/v1/keys/{made[0].json()['id']}")
+    assert ada.post("/v1/keys", json={"scope": "read"}).status_code == 201
+    browsers = [place.browser() for _ in "ab"]
+    third = place.client()
+    token = {"token": ada.headers["Authorization"].split()[1]}
+    assert third.post("/login", data=token).status_code == 429
+    browsers[0].post("/logout", data={"csrf": place.form_token(browsers[0])})
+    third.follow_redirects = False
+    assert third.post("/login", data=token).status_code == 303
 
 
 def test_an_upload_that_comes_second_keeps_no_bytes(place, monkeypatch):

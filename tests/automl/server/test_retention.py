@@ -1,10 +1,15 @@
 """What is too old is purged where the service says so, and nothing else."""
 
+import gc
+import os
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import update
 
+from automl.cli import run
+from automl.data.corpus import open_corpus
 from automl.privacy import key_file, key_name, secret_key
 from automl.server.retention import tidy
 from automl.server.sweeping import sweep
@@ -95,3 +100,75 @@ def test_a_sweep_takes_what_was_written_a_moment_ago(place):
     digest = objects.write(place.options.checkpoints, b"pairs of nobody")
     sweep(place.options, place.database, {digest})
     assert not objects.exists(place.options.checkpoints, digest)
+
+
+SECRET = "".join(f"secret {number}\tsecret {number}\n" for number in range(40))
+
+
+def kept(place):
+    """Folders in which something lies that says a text of the data."""
+    files = [path for path in place.folder.rglob("*") if path.is_file() and b"secret 7" in path.read_bytes()]
+    return sorted({"/".join(path.relative_to(place.folder).parts[:2]) for path in files})
+
+
+def submitted(place, person, name="words"):
+    upload = place.upload(person, SECRET)
+    return upload, person.post("/v1/searches", json={"task": place.task(upload, name)}).status_code
+
+
+def test_of_data_that_are_refused_nothing_stays_but_the_upload(place):
+    ada = place.person()
+    place.submit(ada)
+    upload, status = submitted(place, ada)  # a search of that name has other data
+    assert (status, "cache/corpora" in kept(place)) == (409, False)
+    ada.delete(f"/v1/uploads/{upload}")
+    assert kept(place) == []
+
+
+def test_purge_takes_the_data_at_once_with_uploads_that_no_other_search_has(place):
+    ada = place.person()
+    submitted(place, ada, "one")
+    submitted(place, ada, "two")
+    place.work()
+    place.work()
+    ada.get("/v1/searches/one/model")
+    assert ada.delete("/v1/searches/one?purge=true").status_code == 204
+    assert len(uploads(ada)) == 2
+    assert ada.delete("/v1/searches/two?purge=true").status_code == 204
+    assert (uploads(ada), kept(place)) == ([], [])
+
+
+@pytest.mark.parametrize("way", ["prune", "sweep"])
+def test_what_a_deleted_search_has_left_goes_when_it_is_old_unless_it_is_in_use(place, monkeypatch, way):
+    monkeypatch.setenv("AUTOML_STORAGE", place.url)
+    ada, service = place.person(), place.app.state.service
+    upload, _ = submitted(place, ada, "one")
+    place.submit(ada, "two")
+    ada.post("/v1/searches/one/cancel")
+    ada.delete(f"/v1/uploads/{upload}")
+    assert ada.delete("/v1/searches/one").status_code == 204
+
+    def clear(days):
+        for path in (place.folder / "cache").rglob("*"):
+            os.utime(path, (0, (utc_now() - timedelta(days=days)).timestamp()))
+        if way == "sweep":
+            tidy(service, utc_now())
+        else:
+            run(["prune", "--age", "720h"])
+        return "cache/corpora" in kept(place)
+
+    assert clear(29)
+    folders = [path for path in (place.folder / "cache" / "corpora").iterdir() if b"secret" in texts(path)]
+    corpus = open_corpus(folders[0])
+    assert clear(31)
+    del corpus
+    gc.collect()  # whoever has submitted it has opened it, too
+    assert not clear(31)
+    if way == "prune":
+        run(["prune", "--age", "0.001s"])
+    assert "cache/data" not in kept(place)
+    assert len(list((place.folder / "cache" / "corpora").iterdir())) == 1  # that of the other search
+
+
+def texts(folder):
+    return b"".join(path.read_bytes() for path in folder.glob("*.jsonl"))
