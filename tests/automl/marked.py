@@ -16,7 +16,7 @@ COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
 """The data themselves, and the private folders of texts and token ids that a search reads."""
 SOON = '[budget]\ntarget = "sequence_error_rate<=0.99"\n'
 """Ends a search with its first right output, some rungs after its beginning."""
-DOCUMENT = SMALL.replace('test = "test.tsv"\n', "") + SOON
+DOCUMENT = SMALL.replace('test = "test.tsv"\n', "").replace("hidden_size = 32", "hidden_size = 64") + SOON
 WATCH = """
 import os, socket, sys
 def watched(event, arguments, path=os.environ["CONNECTIONS"]):
