@@ -4,6 +4,7 @@ import os
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 OLD_EMITTERS = " --xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 
@@ -22,17 +23,23 @@ from jaxtyping import install_import_hook
 install_import_hook(["automl.models", "automl.decoding", "automl.training"], "beartype.beartype")
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from threading import Lock
 
 import hypothesis
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from automl.data.corpus import Given
 from automl.data.forms import PAIRS, Form
 from automl.data.sources import Columns
 from automl.data.table import TokenTable, build_table
+from storage import migrations
 
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
@@ -66,6 +73,51 @@ def written_pairs(folder: Path, rewrite: Callable[[str], str], rows: dict[str, i
         lines = [f"{word}\t{rewrite(word)}\n" for word in islice(left, rows[name])]
         path.write_text("".join(lines), encoding="utf-8")
     return Document(Data(files))
+
+
+@pytest.fixture(scope="session")
+def first_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first SQLite database that was migrated is kept, from when on there is one."""
+    return tmp_path_factory.mktemp("schema") / "first.db"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def migrated_once(first_database: Path) -> Iterator[None]:
+    """Let a new SQLite database begin as a copy of the first, which is the same and takes no migrations."""
+    migrated, one_by_one = migrations._migrate_file, Lock()
+
+    def migrate(engine: Any, place: str, found: str | None) -> None:
+        with one_by_one, closing(sqlite3.connect(place)) as new, closing(sqlite3.connect(first_database)) as first:
+            is_new, is_first = (not each.execute("PRAGMA schema_version").fetchall()[0][0] for each in (new, first))
+            if is_new and not is_first:
+                first.backup(new)
+                return
+            migrated(engine, place, found)
+            if is_new:
+                new.backup(first)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "_migrate_file", migrate)
+        yield
+
+
+SCRIPTS: dict[str | None, ScriptDirectory] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scripts_read_once() -> Iterator[None]:
+    """Let Alembic read the scripts of migrations, ours and Optuna's, once a process and not once a database."""
+    read = ScriptDirectory.from_config
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in SCRIPTS:
+            SCRIPTS[place] = read(config)
+        return SCRIPTS[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ same path as beginning.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import lru_cache
 from time import monotonic
 from typing import assert_never
 
@@ -41,7 +42,7 @@ from automl.errors import FailureReason, Obstacle, TrialFailure
 from automl.executors import Executor
 from automl.segments import Result, Segment, SegmentResult
 from search_spaces.dials import to_dict
-from search_spaces.seq2seq import DRAWN, Seq2Seq
+from search_spaces.seq2seq import DRAWN
 from storage.attempts import end_open_attempt, open_attempt, wasted_seconds
 from storage.database import Database
 from storage.leases import Lease, LeaseLost
@@ -51,6 +52,8 @@ from storage.segments import SegmentRow, drop_segments, list_segments, write_seg
 from storage.trials import end_trial, insert_trial, list_trials, new_trial
 
 FIRST_EVALUATION = 8.0
+POINTS = 4096
+"""Configurations whose place among the others is remembered: what is offered is for the most part offered again."""
 
 
 class Controller:
@@ -82,7 +85,8 @@ class Controller:
         self._decide = plan.repetition.decide if plan.repetition else decide
         self._forecaster = Forecaster()
         self._garbage = Garbage()
-        self._encoder = encoder(plan.space.ranges)
+        encode = encoder(plan.space.ranges)
+        self._encode = lru_cache(POINTS)(lambda configuration: encode(plan.space.parameters(configuration)))
         self._began = clock()
         self._journal = Journal(self._database, lease, self._consumed, saved=search.seconds)
         self._trials = history.restore(list_trials(database, search.id), list_segments(database, search.id))
@@ -252,9 +256,6 @@ class Controller:
 
     def _tried(self) -> list[Tried]:
         return history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens)
-
-    def _encode(self, configuration: Seq2Seq) -> tuple[float, ...]:
-        return self._encoder(self._plan.space.parameters(configuration))
 
     def _start(self, decision: Start, offered: Sequence[Proposal]) -> None:
         if not offered:

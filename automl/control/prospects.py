@@ -1,6 +1,7 @@
 """What beginning a configuration would cost, by what this search has measured."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -25,11 +26,11 @@ def prospects(
         expected: Training seconds a token by counts alone; how a wider model's compare with its model's is used.
     """
     measured = [trial for trial in trials if trial.segments and trial.parent is None]
-    compiled = Compiled.of(measured)
+    compiled, speeds = Compiled.of(measured), _speeds(measured)
 
     def prospect(proposal: Proposal) -> Prospect:
         configuration, than = proposal.configuration, proposal.wider_than
-        speed = _speed(configuration if than is None else than, measured)
+        speed = _speed(configuration if than is None else than, speeds)
         narrower = None
         if than is not None:
             narrower = next((trial.row.number for trial in measured if trial.configuration == than), None)
@@ -69,15 +70,18 @@ def architecture(configuration: Seq2Seq) -> Hashable:
     return without_recipe(configuration), alike(configuration.optimizer)
 
 
-def _speed(configuration: Seq2Seq, measured: Sequence[Trial]) -> float | None:
+def _speeds(measured: Iterable[Trial]) -> Mapping[Hashable, float]:
+    """Return the tokens a second of each architecture and of each pair of families, in the middle."""
+    found: dict[Hashable, list[float]] = defaultdict(list)
+    for trial in measured:
+        for key in (architecture(trial.configuration), _families(trial.configuration)):
+            found[key].append(_tokens_per_second(trial))
+    return {key: median(speeds) for key, speeds in found.items()}
+
+
+def _speed(configuration: Seq2Seq, speeds: Mapping[Hashable, float]) -> float | None:
     """Return the tokens a second of the same architecture, else of the same families, else nothing."""
-    wanted = (architecture(configuration), _families(configuration))
-    known = [((architecture(t.configuration), _families(t.configuration)), _tokens_per_second(t)) for t in measured]
-    for part in range(2):
-        speeds = [speed for key, speed in known if key[part] == wanted[part]]
-        if speeds:
-            return median(speeds)
-    return None
+    return speeds.get(architecture(configuration), speeds.get(_families(configuration)))
 
 
 def _families(configuration: Seq2Seq) -> Hashable:

@@ -1,22 +1,24 @@
 """A task whose training data are markers that stand nowhere else, and the places where a search leaves something."""
 
+import json
 import os
 import random
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.automl.command_line import DOCUMENT as SMALL
-from tests.automl.command_line import Finished, automl
+from tests.automl.command_line import OWN, Finished
 
 MARKER = re.compile(rb"zq[a-w]{10}", re.IGNORECASE)
 COPIES = ("train.tsv", "cache/corpora/", "cache/tables/")
 """The data themselves, and the private folders of texts and token ids that a search reads."""
 SOON = '[budget]\ntarget = "sequence_error_rate<=0.99"\n'
 """Ends a search with its first right output, some rungs after its beginning."""
-DOCUMENT = SMALL.replace('test = "test.tsv"\n', "") + SOON
+DOCUMENT = SMALL.replace('test = "test.tsv"\n', "").replace("hidden_size = 32", "hidden_size = 64") + SOON
 WATCH = """
 import os, socket, sys
 def watched(event, arguments, path=os.environ["CONNECTIONS"]):
@@ -29,6 +31,17 @@ def watched(event, arguments, path=os.environ["CONNECTIONS"]):
 sys.addaudithook(watched)
 """
 """Is run at the start of every Python process; a hook cannot be taken away again."""
+CODE = """
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from automl.cli import run
+for command in json.loads(sys.argv[1]):
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in "oe")
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(command)
+    print(json.dumps([code, *(each.buffer.getvalue().decode() for each in (out, err))]), flush=True)
+"""
+"""Prints of each command how it ended and what it said; what its own processes say comes out as it is."""
 TRACKER = """
 import atexit, sys
 from pathlib import Path
@@ -75,13 +88,26 @@ def leave(folder: Path, document: str, commands: Mapping[str, Sequence[str]]) ->
         (folder / "watch" / f"{name}.py").write_text(TRACKER.format(name=name, fake=fake))
     record = folder / "connections.txt"
     record.touch()
-    said = {name: watched(folder, *command) for name, command in commands.items()}
-    return Left(folder, said, record.read_text())
+    done = watched(folder, *commands.values())
+    assert done.returncode == 0, done.stderr
+    said = [Finished(*json.loads(line)) for line in done.stdout.splitlines()]
+    beside = Finished(done.returncode, "", done.stderr)
+    return Left(folder, {**dict(zip(commands, said, strict=True)), "their processes": beside}, record.read_text())
 
 
-def watched(folder: Path, *command: str) -> Finished:
-    """Run a command in a folder that `leave` has made."""
+def watched(folder: Path, *commands: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run commands in a process, one after the other, in a folder that `leave` has made."""
     path = os.pathsep.join([str(folder / "watch"), *sys.path])
     own = {"PYTHONPATH": path, "CONNECTIONS": str(folder / "connections.txt"), "AUTOML_CACHE": str(folder / "cache")}
     own["AUTOML_PROGRAM_KEY"] = str(folder / "keys" / "programs.key")
-    return automl(folder, *command, text="abc\n", variables=[*own.items()])
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOML_")}
+    return subprocess.run(
+        [sys.executable, "-c", CODE, json.dumps(commands)],
+        check=False,
+        cwd=folder,
+        env=inherited | OWN | own,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )

@@ -11,7 +11,7 @@ import pytest
 from storage import objects
 from storage.database import open_database
 from storage.searches import get_search
-from tests.automl.command_line import DOCUMENT, Finished, automl, write_task
+from tests.automl.command_line import DOCUMENT, Finished, automl, here, write_task
 
 SEARCH = ("search", "copy.toml", "--executor", "inline", "--trials", "2")
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Finished:
-    return automl(folder, *SEARCH, "--json")
+    return here(folder, *SEARCH, "--json")
 
 
 def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, found: Finished) -> None:
@@ -41,13 +41,13 @@ def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, fou
 
 
 def test_evaluating_the_bundle_gives_the_test_score_of_the_search(folder: Path, found: Finished) -> None:
-    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--json")
+    evaluated = here(folder, "evaluate", "models/copy", "test.tsv", "--json")
     assert evaluated.code == 0, evaluated.err
     assert evaluated.json == {"version": 1, "metrics": found.json["best"]["test_scores"], "signatures": {}, "rows": 10}
 
 
 def test_evaluating_prints_the_metrics_that_are_named(folder: Path, found: Finished) -> None:
-    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--metric", "bleu", "--metric", "perplexity")
+    evaluated = here(folder, "evaluate", "models/copy", "test.tsv", "--metric", "bleu", "--metric", "perplexity")
     assert [line.split()[0] for line in evaluated.out.splitlines()] == ["bleu", "perplexity", "rows"]
     assert float(evaluated.out.split()[3]) > 1
     assert evaluated.err.startswith("bleu: nrefs:1|case:mixed")
@@ -61,8 +61,8 @@ def test_predicting_answers_each_line_with_one_line(folder: Path, found: Finishe
 
 def test_predicting_from_a_file_prints_the_same_outputs_as_json(folder: Path, found: Finished) -> None:
     (folder / "sources.txt").write_text("abc\ndd\n")
-    lines = automl(folder, "predict", "models/copy", text="abc\ndd\n").out.splitlines()
-    document = automl(folder, "predict", "models/copy", "--input", "sources.txt", "--json")
+    lines = here(folder, "predict", "models/copy", text="abc\ndd\n").out.splitlines()
+    document = here(folder, "predict", "models/copy", "--input", "sources.txt", "--json")
     assert document.json == {"version": 1, "outputs": lines}
 
 
@@ -74,7 +74,7 @@ def test_a_search_whose_budget_is_spent_prints_the_same_again_and_trains_nothing
 
 
 def test_people_see_the_leaderboard_the_reason_and_how_to_try_it(folder: Path, found: Finished) -> None:
-    seen = automl(folder, *SEARCH)
+    seen = here(folder, *SEARCH)
     assert "Recurrent → Recurrent" in seen.out
     assert "best so far: " in seen.out
     assert "families: Recurrent → Recurrent" in seen.out
@@ -116,9 +116,9 @@ def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path
         changed = json.dumps({**json.loads(summary), "importance": noted})
         connection.execute("UPDATE automl_searches SET summary = ? WHERE name = 'copy'", (changed,))
     place = [("AUTOML_CHECKPOINTS", str(folder / "automl.checkpoints"))]
-    exported = automl(folder, "export", "copy", "noted", "--storage", "sqlite:///noted.db", variables=place)
+    exported = here(folder, "export", "copy", "noted", "--storage", "sqlite:///noted.db", variables=place)
     assert exported.code == 0, exported.err
-    explained = automl(folder, "explain", "noted", "--valid", "--out", "why", "--json")
+    explained = here(folder, "explain", "noted", "--valid", "--out", "why", "--json")
     assert explained.json["importance"] == noted
     assert explained.json["predictions"] == explained.json["outputs"]["count"] == 5  # of 50, held out of train
     assert explained.json["errors"]["counted"] == "train"
@@ -128,8 +128,8 @@ def test_which_dials_mattered_goes_with_the_winner_and_is_explained(folder: Path
 def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Finished) -> None:
     loser = str(1 - found.json["best"]["trial"])
     other = ("export", "copy", "other", "--trial", loser, "--json")
-    exported = automl(folder, *other, variables=[("AUTOML_CACHE", str(folder / "cache2"))])
-    evaluated = automl(folder, "evaluate", "other", "test.tsv", "--json")
+    exported = here(folder, *other, variables=[("AUTOML_CACHE", str(folder / "cache2"))])
+    evaluated = here(folder, "evaluate", "other", "test.tsv", "--json")
     assert (exported.json["bundle"], exported.json["forms"]) == ("other", {})
     assert 0 < exported.json["membership"]["told"] <= 1
     assert f"in {exported.json['membership']['told']:.1%} of pairs" in (folder / "other" / "README.md").read_text()
@@ -138,15 +138,15 @@ def test_another_trial_can_be_exported_without_the_cache(folder: Path, found: Fi
 
 def test_a_search_whose_checkpoints_are_elsewhere_is_refused_and_unharmed(folder: Path, found: Finished) -> None:
     elsewhere = [("AUTOML_CHECKPOINTS", str(folder / "elsewhere"))]
-    refused = automl(folder, *SEARCH, "--trials", "3", variables=elsewhere)
+    refused = here(folder, *SEARCH, "--trials", "3", variables=elsewhere)
     assert refused.code == 2
     assert "holds no checkpoint of search 'copy'" in refused.err
-    assert automl(folder, *SEARCH, "--json").json == found.json
+    assert here(folder, *SEARCH, "--json").json == found.json
 
 
 def test_a_document_that_has_changed_is_refused_by_the_name_of_its_field(folder: Path, found: Finished) -> None:
     (folder / "changed.toml").write_text(DOCUMENT + "[seed]\nvalue = 7\n")
-    refused = automl(folder, "search", "changed.toml", "--name", "copy", "--trials", "2")
+    refused = here(folder, "search", "changed.toml", "--name", "copy", "--trials", "2")
     assert refused.code == 2
     assert "another [seed]" in refused.err
 
@@ -163,14 +163,14 @@ def test_a_search_in_processes_imports_no_jax_into_its_parent(folder: Path, foun
 def test_a_search_of_several_objectives_within_a_latency_lists_the_front(folder: Path, found: Finished) -> None:
     objectives = '[metric]\nname = ["sequence_error_rate", "parameters", "latency"]\n[constraints]\nlatency = "10s"\n'
     (folder / "front.toml").write_text(DOCUMENT + objectives)
-    several = automl(folder, "search", "front.toml", "--executor", "inline", "--trials", "2", "--json")
+    several = here(folder, "search", "front.toml", "--executor", "inline", "--trials", "2", "--json")
     assert several.code == 0, several.err
     first = several.json["front"][0]
     assert first["trial"] == several.json["best"]["trial"]
     assert first["scores"]["parameters"] == several.json["best"]["parameters"]
     assert 0 < first["scores"]["latency"] < 10
     assert list(several.json["best"]["test_scores"]) == ["sequence_error_rate"]
-    rows = automl(folder, "leaderboard", "front", "--json").json["trials"]
+    rows = here(folder, "leaderboard", "front", "--json").json["trials"]
     assert {row["trial"] for row in rows if row["front"]} == {each["trial"] for each in several.json["front"]}
 
 
@@ -178,9 +178,9 @@ def test_a_deterministic_search_tries_the_same_and_scores_the_same_again(folder:
     boards = []
     for name in ("once", "twice"):
         arguments = ("search", "copy.toml", "--deterministic", "--trials", "2", "--name", name, "--out", name)
-        done = automl(folder, *arguments, "--storage", f"sqlite:///{name}.db")
+        done = here(folder, *arguments, "--storage", f"sqlite:///{name}.db")
         assert done.code == 0, done.err
-        board = automl(folder, "leaderboard", name, "--json", "--storage", f"sqlite:///{name}.db")
+        board = here(folder, "leaderboard", name, "--json", "--storage", f"sqlite:///{name}.db")
         boards.append(board.json["trials"])
     assert boards[0] == boards[1]
     assert (folder / "once" / "model.safetensors").read_bytes() == (folder / "twice" / "model.safetensors").read_bytes()
@@ -196,7 +196,7 @@ def test_a_deterministic_search_tries_the_same_and_scores_the_same_again(folder:
 def test_a_deterministic_search_is_refused_where_a_clock_or_a_machine_decides(
     folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    refused = automl(folder, "search", "copy.toml", "--name", "no", "--deterministic", *arguments)
+    refused = here(folder, "search", "copy.toml", "--name", "no", "--deterministic", *arguments)
     assert (refused.code, message in refused.err) == (2, True), refused.err
 
 
@@ -213,10 +213,10 @@ def test_a_winner_whose_bytes_are_damaged_is_passed_over_by_export_and_by_the_se
     assert row.summary is not None
     objects.path(elsewhere, row.summary["best"]["checkpoint"]).write_bytes(b"damaged")
     storage = ("--storage", "sqlite:///damaged.db")
-    exported = automl(folder, "export", "copy", "next", *storage, variables=copied)
+    exported = here(folder, "export", "copy", "next", *storage, variables=copied)
     assert exported.code == 0, exported.err
     assert "is passed over: its checkpoint is gone or damaged" in exported.err
-    again = automl(folder, *SEARCH, *storage, "--out", "next2", "--json", variables=copied)
+    again = here(folder, *SEARCH, *storage, "--out", "next2", "--json", variables=copied)
     assert again.code == 0, again.err
     assert "the winner's checkpoint is gone or damaged: the next best is taken" in again.err
     assert again.json["best"]["scores"] != found.json["best"]["scores"]

@@ -8,7 +8,7 @@ import pytest
 
 from automl.data.fields import joined
 from automl.tasks.draft import draft
-from tests.automl.command_line import Finished, automl
+from tests.automl.command_line import Finished, here
 
 DOCUMENT = """
 [data]
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Finished:
-    return automl(folder, "search", "task.toml", "--trials", "1", "--json")
+    return here(folder, "search", "task.toml", "--trials", "1", "--executor", "inline", "--json")
 
 
 def test_rows_without_a_column_are_said_and_learnt_from(found: Finished) -> None:
@@ -49,20 +49,20 @@ def test_rows_without_a_column_are_said_and_learnt_from(found: Finished) -> None
 
 def test_the_winner_predicts_from_lines_of_columns_and_of_json(folder: Path, found: Finished) -> None:
     lines = ["go\ttea", json.dumps({"object": "tea", "verb": "go"}), joined(["go", "tea"])]
-    predicted = automl(folder, "predict", "models/task", text="\n".join(lines) + "\n")
+    predicted = here(folder, "predict", "models/task", text="\n".join(lines) + "\n")
     assert predicted.code == 0, predicted.err
     outputs = predicted.out.splitlines()
     assert (len(outputs), len(set(outputs))) == (3, 1)
-    refused = automl(folder, "predict", "models/task", text="go\ttea\tnow\n")
-    assert (refused.code, refused.err.count("\n")) == (2, 2)
+    refused = here(folder, "predict", "models/task", text="go\ttea\tnow\n")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "a source of 3 columns; this model reads 'verb', 'object'" in refused.err
 
 
 def test_its_score_is_had_again_from_a_file_with_the_columns(folder: Path, found: Finished) -> None:
-    evaluated = automl(folder, "evaluate", "models/task", "train.tsv", "--json")
+    evaluated = here(folder, "evaluate", "models/task", "train.tsv", "--json")
     assert (evaluated.code, evaluated.json["rows"]) == (0, 15)
     (folder / "light.tsv").write_text((folder / "train.tsv").read_text().replace("\t3\t", "\t-3\t"))
-    refused = automl(folder, "evaluate", "models/task", "light.tsv")
+    refused = here(folder, "evaluate", "models/task", "light.tsv")
     assert (refused.code, "line 2, the weight is '-3'" in refused.err) == (2, True)
 
 

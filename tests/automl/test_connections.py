@@ -32,11 +32,14 @@ class Sockets:
 
     word: bytes
     found: set[tuple[str, int]] = field(default_factory=set)
+    others: set[Path] = field(default_factory=set)
+    """Processes that were there before."""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Look while the context is open."""
         over = threading.Event()
+        self.others = processes()
 
         def look() -> None:
             while not over.wait(LOOK_SECONDS):
@@ -52,10 +55,15 @@ class Sockets:
 
     def look(self) -> None:
         """Note whom the processes are connected to."""
-        for process in Path("/proc").glob("[0-9]*"):
+        for process in processes() - self.others:
             with suppress(OSError):  # it has ended, or is another user's
                 if self.word in (process / "environ").read_bytes():
                     self.found |= _remotes(process)
+
+
+def processes() -> set[Path]:
+    """The folders of all processes."""
+    return set(Path("/proc").glob("[0-9]*"))
 
 
 def _remotes(process: Path) -> set[tuple[str, int]]:

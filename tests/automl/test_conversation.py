@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.automl.command_line import automl
+from tests.automl.command_line import here
 
 SPACE = '[space]\npreset = "tiny"\nencoder = "{encoder}"\ndecoder = "Recurrent"\ncell = "gru"\n'
 
@@ -11,7 +11,7 @@ SPACE = '[space]\npreset = "tiny"\nencoder = "{encoder}"\ndecoder = "Recurrent"\
 def winner(folder: Path, kind: str, name: str, encoder: str) -> Path:
     document = f'kind = "{kind}"\n[data]\ntrain = "{name}"\ntarget_tokens = "characters"\n'
     (folder / "task.toml").write_text(document + SPACE.format(encoder=encoder))
-    found = automl(folder, "search", "task.toml", "--trials", "1", "--time", "10s", "--executor", "inline")
+    found = here(folder, "search", "task.toml", "--trials", "1", "--time", "10s", "--executor", "inline")
     assert found.code == 0, found.err
     return folder
 
@@ -33,24 +33,24 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_prompt_is_gone_on_with_as_the_seed_says(notes: Path) -> None:
     prompted = ("generate", "models/task", "note a", "--tokens", "9", "--seed")
-    first, again, other = (automl(notes, *prompted, seed, "--count", "3") for seed in ("1", "1", "2"))
+    first, again, other = (here(notes, *prompted, seed, "--count", "3") for seed in ("1", "1", "2"))
     assert first.code == 0, first.err
     assert first.out == again.out != other.out
     assert [line.startswith("note a") and len(line) <= 9 for line in first.out.splitlines()] == [True] * 3
-    assert automl(notes, "predict", "models/task", text="note\n").code == 2
-    scored = automl(notes, "evaluate", "models/task", "train.txt", "--json")
+    assert here(notes, "predict", "models/task", text="note\n").code == 2
+    scored = here(notes, "evaluate", "models/task", "train.txt", "--json")
     assert scored.json["rows"] == 36
 
 
 def test_a_conversation_is_answered_line_by_line(talk: Path) -> None:
-    said = automl(talk, "chat", "models/task", "--tokens", "5", text="a1\n/new\na1\n")
+    said = here(talk, "chat", "models/task", "--tokens", "5", text="a1\n/new\na1\n")
     assert said.code == 0, said.err
     first, second = said.out.splitlines()
     assert first == second
-    assert automl(talk, "evaluate", "models/task", "train.jsonl", "--json").json["rows"] > 80
+    assert here(talk, "evaluate", "models/task", "train.jsonl", "--json").json["rows"] > 80
 
 
 def test_only_a_dialogue_is_talked_to(notes: Path) -> None:
-    finished = automl(notes, "chat", "models/task", text="hello\n")
+    finished = here(notes, "chat", "models/task", text="hello\n")
     assert finished.code == 2
     assert "is of kind generation; automl chat needs one of kind dialogue" in finished.err

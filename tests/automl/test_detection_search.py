@@ -13,12 +13,14 @@ from automl.data.table import build_table
 from automl.decoding.generation import Generation
 from automl.planning import space_of
 from automl.searches import Options, run_search
-from automl.segments import Workload
+from automl.segments import ProgramFolder, Workload
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.training.trainer import Trainer
 from search_spaces.decoding import Beam, Sampling
+from tests.automl.command_line import CACHE, KEY
 from tests.automl.training.trials import After, onward, segment, trained
 
+PROGRAMS = ProgramFolder(str(CACHE / "programs"), KEY)
 SIDE = 16
 SPACE = {
     "preset": "tiny",
@@ -64,7 +66,7 @@ def task(folder: Path, **changes: Any) -> TaskDocument:
 def test_a_search_hands_back_a_model_that_says_boxes_in_the_pixels_of_the_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("AUTOML_CACHE", str(CACHE))
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     options = Options(f"sqlite:///{tmp_path / 'automl.db'}", "inline", tmp_path / "model")
     goal = {"trials": 1, "target": "mean_average_precision_50>=0.01"}
@@ -96,7 +98,9 @@ def test_an_interrupted_trial_of_boxes_ends_as_an_uninterrupted_one_to_the_bit(t
     document = task(tmp_path, space={**SPACE, "noise_objects": noise})
     table = build_table(document, tmp_path / "cache")
     configuration = space_of(document, table.corpus).default()
-    trainer = Trainer(Workload(str(table.folder), str(tmp_path / "kept"), ("mean_average_precision_50",)))
+    trainer = Trainer(
+        Workload(str(table.folder), str(tmp_path / "kept"), ("mean_average_precision_50",), cache=PROGRAMS)
+    )
     whole = trained(trainer, segment(configuration=configuration, to_tokens=16_000))
     first = trained(trainer, segment(configuration=configuration, to_tokens=16_000), stop=After(1))
     assert 0 < first.step < whole.step

@@ -17,7 +17,7 @@ from search_spaces.spaces import space
 from storage.database import Database, open_database
 from storage.leases import Lease
 from storage.searches import claim, create_search, get_search, release, update_search
-from tests.automl.command_line import DOCUMENT, Finished, automl, write_task
+from tests.automl.command_line import DOCUMENT, Finished, automl, here, write_task
 
 NAME = "sequence_error_rate"
 
@@ -210,7 +210,7 @@ COMMAND = ("search", "copy.toml", "--trials", "2", "--executor", "inline", "--fi
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Finished:
-    return automl(folder, *COMMAND, "--json")
+    return here(folder, *COMMAND, "--json")
 
 
 def test_a_search_reports_the_model_that_it_distilled_beside_the_single_winner(folder: Path, found: Finished) -> None:
@@ -220,7 +220,7 @@ def test_a_search_reports_the_model_that_it_distilled_beside_the_single_winner(f
     single, student = (finishes[name]["scores"][NAME] for name in ("single", "distilled"))
     assert best["scores"][NAME] == min(single, student) <= single
     assert finishes["distilled"]["parameters"] == finishes["single"]["parameters"] <= 80_000
-    evaluated = automl(folder, "evaluate", "models/copy", "test.tsv", "--json")
+    evaluated = here(folder, "evaluate", "models/copy", "test.tsv", "--json")
     assert evaluated.json["metrics"] == pytest.approx(best["test_scores"])
     card = (folder / "models/copy/README.md").read_text()
     assert "| the best trial |" in card
@@ -238,19 +238,19 @@ def test_the_same_command_again_trains_nothing(folder: Path, found: Finished) ->
 
 
 def test_the_winner_and_the_best_trial_are_exported_as_what_they_are(folder: Path, found: Finished) -> None:
-    assert automl(folder, "export", "copy", "again").code == 0
+    assert here(folder, "export", "copy", "again").code == 0
     whole, again = ((folder / name / "model.safetensors").read_bytes() for name in ("models/copy", "again"))
     assert whole == again
     trial = str(found.json["best"]["trial"])
-    assert automl(folder, "export", "copy", "alone", "--trial", trial).code == 0
+    assert here(folder, "export", "copy", "alone", "--trial", trial).code == 0
     alone = (folder / "alone/model.safetensors").read_bytes()
     assert (alone == whole) == (found.json["best"]["finish"] == "single")
-    (status,) = automl(folder, "status", "copy", "--json").json["searches"]
+    (status,) = here(folder, "status", "copy", "--json").json["searches"]
     assert status["best"]["scores"] == pytest.approx(found.json["best"]["scores"])
 
 
 def test_another_finish_is_refused(folder: Path) -> None:
     (folder / "wrong.toml").write_text(DOCUMENT + '[budget]\nfinish = "melt"\n')
-    refused = automl(folder, "search", "wrong.toml")
+    refused = here(folder, "search", "wrong.toml")
     assert (refused.code, "[budget] finish must be" in refused.err) == (2, True)
-    assert automl(folder, *COMMAND[:-1], "melt").code == 2
+    assert here(folder, *COMMAND[:-1], "melt").code == 2

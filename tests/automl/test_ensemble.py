@@ -15,7 +15,7 @@ from automl.export.forms import FORMS
 from automl.inference import Model
 from search_spaces.decoding import Beam, Greedy, Sampling
 from tests.automl.bundles import SMALL, TRANSFORMER, Drawn, ensemble
-from tests.automl.command_line import automl, write_task
+from tests.automl.command_line import here, write_task
 
 SOURCES = ["abc", "hgfedcba", "aab", "b"]
 
@@ -97,9 +97,9 @@ def test_an_ensemble_says_the_same_as_stablehlo(model: Model, tmp_path: Path) ->
 def test_a_search_ends_with_an_ensemble_that_is_never_worse_on_valid(tmp_path: Path) -> None:
     write_task(tmp_path)
     command = ("search", "copy.toml", "--executor", "inline", "--trials", "3", "--json")
-    single = automl(tmp_path, *command)
+    single = here(tmp_path, *command)
     assert single.code == 0, single.err
-    finished = automl(tmp_path, *command, "--finish", "ensemble")
+    finished = here(tmp_path, *command, "--finish", "ensemble")
     assert finished.code == 0, finished.err
     alone, best = single.json["best"], finished.json["best"]
     name = "sequence_error_rate"
@@ -107,5 +107,5 @@ def test_a_search_ends_with_an_ensemble_that_is_never_worse_on_valid(tmp_path: P
     if best.get("members"):
         assert best["single"]["scores"][name] == alone["scores"][name] > best["scores"][name]
         assert best["parameters"] > alone["parameters"]
-    evaluated = automl(tmp_path, "evaluate", "models/copy", "test.tsv", "--json")
+    evaluated = here(tmp_path, "evaluate", "models/copy", "test.tsv", "--json")
     assert evaluated.json["metrics"] == pytest.approx(best["test_scores"])

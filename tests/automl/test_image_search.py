@@ -22,12 +22,14 @@ from automl.export.exporting import Sample, export
 from automl.inference import Model
 from automl.planning import space_of
 from automl.searches import Options, run_search
-from automl.segments import Workload
+from automl.segments import ProgramFolder, Workload
 from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.training.trainer import Trainer
-from tests.automl.command_line import automl as command
+from tests.automl.command_line import CACHE, KEY
+from tests.automl.command_line import here as command
 from tests.automl.training.trials import After, onward, segment, trained
 
+PROGRAMS = ProgramFolder(str(CACHE / "programs"), KEY)
 SIDE = 8
 SPACE = {
     "preset": "tiny",
@@ -65,7 +67,7 @@ def task(folder: Path, **changes: Any) -> TaskDocument:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("halves")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOML_CACHE", str(folder / "cache"))
+        patch.setenv("AUTOML_CACHE", str(CACHE))
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         options = Options(f"sqlite:///{folder / 'automl.db'}", "inline", folder / "model")
         document = task(folder, budget={"trials": 1, "target": "accuracy>=0.97"})
@@ -113,7 +115,7 @@ def test_an_interrupted_trial_of_varied_images_ends_as_an_uninterrupted_one_to_t
     configuration = space_of(document, build_corpus(document, tmp_path / "cache")).default()
     varied = dataclasses.replace(configuration.augmentation, shift=0.1, zoom=0.2, flip=True, erasing=0.3)
     of_images = dataclasses.replace(configuration, augmentation=varied)
-    trainer = Trainer(Workload(str(table.folder), str(tmp_path / "kept"), ("accuracy",)))
+    trainer = Trainer(Workload(str(table.folder), str(tmp_path / "kept"), ("accuracy",), cache=PROGRAMS))
     whole = trained(trainer, segment(configuration=of_images, to_tokens=6_000))
     first = trained(trainer, segment(configuration=of_images, to_tokens=6_000), stop=After(1))
     assert 0 < first.step < whole.step

@@ -15,10 +15,12 @@ from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.dials import SpaceError
 from search_spaces.seq2seq import BEGUN, Seq2Seq
 from tests.automl.bundles import SMALL, Drawn
-from tests.automl.command_line import DOCUMENT, Finished, automl
+from tests.automl.command_line import DOCUMENT, Finished, automl, here
 
 TEXT = '[pretraining]\nunlabelled = "text.txt"\nshare = 0.5\npasses = 2\n'
 FROM = '[data]\ntrain = "more.tsv"\n[pretraining]\nfrom = "models/copy"\n'
+INLINE = ("--executor", "inline", "--json")
+SEARCH = ("search", "copy.toml", "--trials", "2", *INLINE)
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +39,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Finished:
-    return automl(folder, "search", "copy.toml", "--trials", "2", "--json")
+    return here(folder, *SEARCH)
 
 
 @pytest.fixture(scope="module")
 def tuned(folder: Path, found: Finished) -> Finished:
-    return automl(folder, "search", "more.toml", "--trials", "2", "--json")
+    return here(folder, "search", "more.toml", "--trials", "2", *INLINE)
 
 
 def test_trials_begin_with_the_pretraining_and_keep_its_shape(folder: Path, found: Finished) -> None:
     assert found.code == 0, found.err
     assert "pre-training, as search copy.denoising" in found.err
-    (status,) = automl(folder, "status", "copy.denoising", "--json").json["searches"]
+    (status,) = here(folder, "status", "copy.denoising", "--json").json["searches"]
     before, after = status["best"]["configuration"], found.json["best"]["configuration"]
     assert (before["start"], after["start"]) == ("drawn", "denoising")
     assert {key: before[key] for key in before if key not in BEGUN} == {
@@ -57,7 +59,7 @@ def test_trials_begin_with_the_pretraining_and_keep_its_shape(folder: Path, foun
 
 
 def test_the_same_command_again_trains_nothing(folder: Path, found: Finished) -> None:
-    again = automl(folder, "search", "copy.toml", "--trials", "2", "--json")
+    again = automl(folder, *SEARCH)
     assert again.json["best"] == found.json["best"]
     assert not again.computes
 
@@ -73,7 +75,7 @@ def test_fine_tuning_keeps_tokenizers_and_shape_of_its_bundle(folder: Path, tune
 
 def test_a_decoder_is_tuned_alone_and_the_encoder_stays_to_the_bit(folder: Path, tuned: Finished) -> None:
     (folder / "alone.toml").write_text(FROM + '[space]\ntuned = "decoder"\n')
-    alone = automl(folder, "search", "alone.toml", "--trials", "1", "--json")
+    alone = here(folder, "search", "alone.toml", "--trials", "1", *INLINE)
     assert alone.code == 0, alone.err
     before, after = (load_file(folder / "models" / name / "model.safetensors") for name in ("copy", "alone"))
     same = {name: np.array_equal(before[name], after[name]) for name in before}
@@ -84,7 +86,7 @@ def test_a_decoder_is_tuned_alone_and_the_encoder_stays_to_the_bit(folder: Path,
 def test_lora_changes_matrices_alone_and_leaves_an_ordinary_bundle(folder: Path, tuned: Finished) -> None:
     first = '[budget]\ntrials = 1\ntarget = "sequence_error_rate<=2"\n'
     (folder / "added.toml").write_text(FROM + first + '[space]\ntuned = "lora"\nlora_rank = 4\n')
-    added = automl(folder, "search", "added.toml", "--json")
+    added = here(folder, "search", "added.toml", *INLINE)
     assert added.code == 0, added.err
     before, after = (load_file(folder / "models" / name / "model.safetensors") for name in ("copy", "added"))
     assert {name: value.shape for name, value in before.items()} == {name: v.shape for name, v in after.items()}
@@ -98,7 +100,7 @@ def test_lora_changes_matrices_alone_and_leaves_an_ordinary_bundle(folder: Path,
     assert "more were trained and added to its matrices, by LoRA of rank 4" in (
         folder / "models/added/README.md"
     ).read_text(encoding="utf-8")
-    scored = automl(folder, "evaluate", "models/added", "test.tsv", "--json").json["metrics"]
+    scored = here(folder, "evaluate", "models/added", "test.tsv", "--json").json["metrics"]
     assert 0 <= scored["sequence_error_rate"] <= 1
 
 
@@ -106,11 +108,11 @@ def test_lora_changes_matrices_alone_and_leaves_an_ordinary_bundle(folder: Path,
 def test_every_objective_is_one_that_trials_begin_with(folder: Path, objectives: list[str]) -> None:
     name, first = "-".join(objectives), '[budget]\ntrials = 1\ntarget = "sequence_error_rate<=1"\n'
     (folder / f"{name}.toml").write_text(DOCUMENT + first + TEXT + f"objective = {objectives}\n")
-    done = automl(folder, "search", f"{name}.toml", "--json")
+    done = here(folder, "search", f"{name}.toml", *INLINE)
     assert done.code == 0, done.err
     for each in objectives:
         assert f"pre-training, as search {name}.{each}" in done.err
-        (status,) = automl(folder, "status", f"{name}.{each}", "--json").json["searches"]
+        (status,) = here(folder, "status", f"{name}.{each}", "--json").json["searches"]
         assert status["state"] == "finished"
     assert done.json["best"]["configuration"]["start"] == objectives[0]
 
@@ -118,7 +120,7 @@ def test_every_objective_is_one_that_trials_begin_with(folder: Path, objectives:
 def test_what_a_bundle_cannot_say_is_refused(folder: Path, found: Finished) -> None:
     (folder / "strange.tsv").write_text("".join(f"ab{c}\tлы{c}\n" for c in "ёйцукенгшщзхъ"))
     (folder / "strange.toml").write_text(FROM.replace("more.tsv", "strange.tsv"))
-    refused = automl(folder, "search", "strange.toml", "--trials", "1")
+    refused = here(folder, "search", "strange.toml", "--trials", "1")
     assert refused.code == 2
     assert "target tokens are unknown to the model that is trained further, which keeps its tokenizer" in refused.err
 

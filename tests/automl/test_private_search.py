@@ -9,18 +9,26 @@ import pytest
 
 from automl.tasks.document import CANARIES
 from tests.automl.command_line import DOCUMENT, Finished, write_task
-from tests.automl.command_line import automl as shared
+from tests.automl.command_line import automl as in_a_process
+from tests.automl.command_line import here as in_this_one
 
 pytest.importorskip("jax_privacy", reason="the extra privacy is not installed")
 
 TERMS = "[privacy]\nepsilon = 6.0\nbatch = 10\nsteps = 40\n"
-SEARCH = ("search", "copy.toml", "--trials", "2", "--workers", "1", "--json")
+SEARCH = ("search", "copy.toml", "--trials", "2", "--executor", "inline", "--json")
+
+
+def own(folder: Path) -> list[tuple[str, str]]:
+    """Where a command keeps its keys: in the folder."""
+    return [("AUTOML_PROGRAM_KEY", str(folder / "programs.key")), ("AUTOML_CACHE", str(folder / "cache"))]
 
 
 def automl(folder: Path, *arguments: str) -> Finished:
-    """Run a command that keeps its keys in the folder."""
-    own = [("AUTOML_PROGRAM_KEY", str(folder / "programs.key")), ("AUTOML_CACHE", str(folder / "cache"))]
-    return shared(folder, *arguments, variables=own)
+    return in_a_process(folder, *arguments, variables=own(folder))
+
+
+def here(folder: Path, *arguments: str) -> Finished:
+    return in_this_one(folder, *arguments, variables=own(folder))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Finished:
-    return automl(folder, *SEARCH)
+    return here(folder, *SEARCH)
 
 
 def test_a_private_search_finds_a_winner_and_spends_no_more_than_it_promised(folder: Path, found: Finished) -> None:
@@ -82,7 +90,7 @@ def test_the_same_command_again_trains_nothing_and_spends_nothing(folder: Path, 
 
 def test_other_terms_are_another_search(folder: Path, found: Finished) -> None:
     (folder / "copy.toml").write_text(DOCUMENT + TERMS.replace("6.0", "7.0"))
-    other = automl(folder, *SEARCH)
+    other = here(folder, *SEARCH)
     (folder / "copy.toml").write_text(DOCUMENT + TERMS)
     assert (other.code, other.out) == (2, "")
     assert "with another [privacy]" in other.err
@@ -95,7 +103,7 @@ def test_what_a_search_without_privacy_makes_of_a_private_winner_is_not_public_e
         '[data]\ntrain = "test.tsv"\nvalid = "train.tsv"\n[pretraining]\nfrom = "models/copy"\n'
         '[budget]\ntarget = "sequence_error_rate<=1"\n'  # so that it ends with its first score
     )
-    tuned = automl(folder, "search", "tuned.toml", "--trials", "1", "--workers", "1")
+    tuned = here(folder, "search", "tuned.toml", "--trials", "1", "--executor", "inline")
     assert tuned.code == 0, tuned.err
     private = found.json["privacy"]
     origin = {"search": "copy", "epsilon": private["epsilon"], "delta": private["delta"]}
@@ -128,7 +136,7 @@ def test_what_a_private_search_cannot_be_run_with_is_refused(
 def test_a_deterministic_search_is_had_again_and_says_that_its_noise_is_no_secret(folder: Path) -> None:
     (folder / "again.toml").write_text(DOCUMENT + TERMS.replace("40", "12"))
     runs = [
-        automl(folder, "search", "again.toml", "--trials", "1", "--deterministic", "--json", "--new") for _ in range(2)
+        here(folder, "search", "again.toml", "--trials", "1", "--deterministic", "--json", "--new") for _ in range(2)
     ]
     assert [run.code for run in runs] == [0, 0], runs[0].err
     assert runs[0].json["best"] == runs[1].json["best"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import automl
+from tests.automl.command_line import CACHE
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,10 @@ def test_a_search_from_python_hands_back_a_model_that_predicts(
     task: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
-    search = automl.search(task, budget={"trials": 1, "time": "20s"}, executor="inline")
+    monkeypatch.setenv("AUTOML_CACHE", str(CACHE))
+    search = automl.search(
+        task, budget={"trials": 1, "time": "20s", "target": "sequence_error_rate<=1"}, executor="inline"
+    )
     assert (search.state, search.best.trial) == ("finished", 0)
     assert search.best.scores["sequence_error_rate"] <= 1
     search.best.export(tmp_path / "model")

@@ -18,6 +18,7 @@ from automl.refusals import check_objective
 from automl.searches import Options, run_search
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.tokenizers import Unigram
+from tests.automl.command_line import CACHE
 
 NOUNS = {"dog": "Hund", "cat": "Katze", "bird": "Vogel", "house": "Haus", "tree": "Baum", "river": "Fluß"}
 VERBS = {"sees": "sieht", "hears": "hört", "likes": "mag", "finds": "findet"}
@@ -47,7 +48,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     notices: list[str] = []
     document = task(folder, metric={"name": "chrf"}, budget={"trials": 2, "time": "12s"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AUTOML_CACHE", str(folder / "cache"))
+        patch.setenv("AUTOML_CACHE", str(CACHE))
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
         options = Options(f"sqlite:///{folder / 'automl.db'}", "inline", folder / "model", on_notice=notices.append)
         yield run_search(document, options), notices, folder

@@ -25,6 +25,11 @@ from storage.schema import PREFIX, Base
 OPEN = "import sys; from storage.database import open_database; open_database(sys.argv[1]).close()"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def migrated_once() -> None:
+    """Here every database is migrated."""
+
+
 def test_every_table_carries_our_prefix(database: Database) -> None:
     assert {*Base.metadata.tables, migrations.VERSION_TABLE} == set(inspect(database.reading).get_table_names())
     assert all(name.startswith(PREFIX) for name in inspect(database.reading).get_table_names())

@@ -29,6 +29,11 @@ SEGMENTS = 2
 DUMP = Path(__file__).parents[1] / "storage" / "schemas" / "0001.sql"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def migrated_once() -> None:
+    """Here every database is migrated."""
+
+
 def search_on(folder: Path) -> None:
     with closing(open_database(f"sqlite:///{folder / 'automl.db'}")) as database:
         search_in(database, folder)

@@ -3,6 +3,9 @@ from collections.abc import Iterator
 import pytest
 
 from automl.decoding import steps
+from tests.automl.compiled import compiled_once
+
+__all__ = ["compiled_once"]
 
 
 @pytest.fixture(scope="package", autouse=True)

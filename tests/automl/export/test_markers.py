@@ -20,7 +20,7 @@ from automl.models.seq2seq import Seq2Seq as Module
 from search_spaces.tokenizers import Whitespace
 from tests.automl.bundles import TRANSFORMER, Drawn
 from tests.automl.export.test_forms import needs
-from tests.automl.marked import MARKER, Left, leave, marked, marker
+from tests.automl.marked import MARKER, SOON, Left, leave, marked, marker
 
 DOCUMENT = """
 [data]
@@ -36,8 +36,6 @@ output = "Softmax"
 window = 0
 model_size = 32
 num_layers = 1
-[budget]
-target = "sequence_error_rate<=0.1"
 """
 NAMED = [pytest.param(name, marks=needs(*form.packages)) for name, form in FORMS.items() if name != "bundle"]
 TOKENIZERS = {"tokenizer.source.json", "tokenizer.target.json"}
@@ -50,7 +48,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     """A search whose winner can have every form, and all forms of it whose packages are installed."""
     search = ("search", "secret.toml", "--trials", "1", "--workers", "1")
     export = ("export", "secret", "model", *(part for name in installed() for part in ("--format", name)))
-    return leave(tmp_path_factory.mktemp("forms"), DOCUMENT, {"search": search, "export": export})
+    return leave(tmp_path_factory.mktemp("forms"), DOCUMENT + SOON, {"search": search, "export": export})
 
 
 def installed() -> list[str]:

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests.automl.compiled import compiled_once
 from tests.automl.models.cases import CASES, Case
+
+__all__ = ["compiled_once"]
 
 
 @pytest.fixture(autouse=True)

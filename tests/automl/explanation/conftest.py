@@ -1,0 +1,3 @@
+from tests.automl.compiled import compiled_once
+
+__all__ = ["compiled_once"]
