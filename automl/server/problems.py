@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 
 from automl.errors import InputError
 from automl.tasks.document import explained
-from storage.database import BusyError, ConnectionLost, StorageError
+from storage.database import StorageError
+from storage.engines import BusyError, ConnectionLost
 
 MEDIA_TYPE = "application/problem+json"
 LOG = logging.getLogger("automl.server")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, event, inspect, text
 
 from storage.backups import copy_file
-from storage.database import BusyError, StorageError
+from storage.database import StorageError
+from storage.engines import BusyError
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -13,7 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from storage import migrations
-from storage.database import Database, _create_engine, _parse
+from storage.database import Database
+from storage.engines import engine_of, parse
 from storage.schema import Base
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -21,7 +22,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 def empty(url: str) -> None:
     """Drop every table."""
-    engine = _create_engine(_parse(url))
+    engine = engine_of(parse(url))
     with engine.begin() as connection:
         tables = sa.MetaData()
         tables.reflect(connection)
@@ -31,7 +32,7 @@ def empty(url: str) -> None:
 
 def make_old(url: str, revision: str) -> None:
     """Make an empty database one of that schema, with the rows of its dump."""
-    engine = _create_engine(_parse(url))
+    engine = engine_of(parse(url))
     with engine.begin() as connection:
         config = migrations._config()
         config.attributes["connection"] = connection

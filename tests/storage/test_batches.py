@@ -7,7 +7,8 @@ import pytest
 from storage import database as databases
 from storage.attempts import end_open_attempt, list_attempts, open_attempt
 from storage.batches import Batch
-from storage.database import BusyError, ConnectionLost, Database, Transaction
+from storage.database import Database, Transaction
+from storage.engines import BusyError, ConnectionLost
 from storage.events import list_events, note
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, get_search

@@ -19,7 +19,8 @@ from sqlalchemy.exc import DBAPIError
 
 from storage import database as databases
 from storage import migrations
-from storage.database import BusyError, ConnectionLost, Database, StorageError, Transaction, open_database
+from storage.database import Database, StorageError, Transaction, open_database
+from storage.engines import BusyError, ConnectionLost
 from storage.schema import PREFIX, Base
 
 OPEN = "import sys; from storage.database import open_database; open_database(sys.argv[1]).close()"

@@ -9,7 +9,8 @@ import pytest
 from storage import database as databases
 from storage import leases
 from storage.attempts import begin_attempt, list_attempts
-from storage.database import ConnectionLost, Database, StorageError
+from storage.database import Database, StorageError
+from storage.engines import ConnectionLost
 from storage.leases import LeaseHeld, LeaseLost
 from storage.queues import queue_search, withdraw_search
 from storage.searches import MOST_TAKEOVERS, claim, claim_next, create_search, get_search, release, renew, update_search

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import make_url
 
 from storage import database as databases
-from storage.database import BusyError, ConnectionLost, open_database
+from storage import engines
+from storage.database import open_database
+from storage.engines import BusyError, ConnectionLost
 from storage.searches import claim, create_search, get_search, release, renew
 from storage.spending import delete_search
 
@@ -61,8 +63,8 @@ def proxy(request: pytest.FixtureRequest, server_urls: Callable[[str], str]) -> 
 def test_a_lease_is_renewed_again_after_a_silence_that_keeps_the_connection(
     proxy: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "SILENCE_SECONDS", 2.0)
-    monkeypatch.setattr(databases, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "CONNECT_SECONDS", 2.0)
     monkeypatch.setattr(databases, "PAUSES", (0.0,))
     between, url = proxy
     open_database(url).close()
@@ -86,7 +88,7 @@ def test_a_lease_is_renewed_again_after_a_silence_that_keeps_the_connection(
 def test_a_statement_that_is_cut_off_by_silence_is_run_again(
     proxy: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "SILENCE_SECONDS", 2.0)
     between, url = proxy
     tries: list[int] = []
 

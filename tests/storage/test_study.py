@@ -14,7 +14,8 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
-from storage.database import BusyError, Database, open_database
+from storage.database import Database, open_database
+from storage.engines import BusyError
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, renew
 from storage.studies import delete_study

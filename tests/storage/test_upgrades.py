@@ -8,7 +8,8 @@ import sqlalchemy
 from sqlalchemy import make_url, text
 
 from storage import migrations
-from storage.database import BusyError, open_database
+from storage.database import open_database
+from storage.engines import BusyError
 from tests.storage.old_schemas import empty, make_old
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from storage.database import ConnectionLost, StorageError, Transaction
+from storage.database import StorageError, Transaction
+from storage.engines import ConnectionLost
 
 PATCHED = (
     (os, "fsync"),

@@ -20,7 +20,8 @@ from search_spaces.spaces import space
 from storage import objects
 from storage.attempts import list_attempts
 from storage.buckets import Unreachable
-from storage.database import PAUSES, BusyError, Database, open_database
+from storage.database import Database, open_database
+from storage.engines import PAUSES, BusyError
 from storage.events import list_events
 from storage.integrity import violations
 from storage.leases import LeaseLost
