@@ -345,7 +345,7 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
     summary = row.summary or {}
     return Search(
         name=row.name,
-        state=row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted",
+        state=row.standing,
         seconds=row.seconds,
         trials=trials,
         best=best,

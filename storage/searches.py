@@ -127,6 +127,13 @@ class SearchRow:
         """Digests of the data that it was queued with."""
         return {file[0] for file in ((self.options or {}).get("data") or {}).values()}
 
+    @property
+    def standing(self) -> SearchState:
+        """Its state, but of one that has lost its worker: another one is to take it, or nobody will by itself."""
+        if self.held or self.state != "running":
+            return self.state
+        return "queued" if self.detached else "interrupted"
+
 
 class SearchFields(TypedDict, total=False):
     """What `update_search` can set."""

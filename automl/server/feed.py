@@ -189,8 +189,7 @@ class Feed:
         if row is None or row.id != number:
             return None, []
         wish = wish_of(self._database, number)
-        state = row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted"
-        change = Change(state_of(state, wish), round(row.seconds, 1), row.updated.isoformat())
+        change = Change(state_of(row.standing, wish), round(row.seconds, 1), row.updated.isoformat())
         events: list[EventRow] = []
         while more := list_events(self._database, number, events[-1].id if events else channel.last):
             events += more

@@ -275,8 +275,7 @@ class Service:
 
     def state(self, row: SearchRow) -> str:
         """Return the state of a search in the words of the service."""
-        state = row.state if row.held or row.state != "running" else "queued" if row.detached else "interrupted"
-        return state_of(state, wish_of(self.database, row.id))
+        return state_of(row.standing, wish_of(self.database, row.id))
 
     def stop(self, row: SearchRow, wish: Wish) -> None:
         """Pause or cancel a search that waits or runs.
