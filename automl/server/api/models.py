@@ -28,7 +28,7 @@ LINES = returned("One JSON document a line.", "application/x-ndjson", {"type": "
 @ROUTER.post("/searches/{name}/predict")
 async def predict(request: Request, row: SeenSearch, body: Sources) -> Outputs:
     """Predict from raw sources by the winner, or by another trial."""
-    trial, outputs = await predicting(request, service_of(request).predict, row, body.trial, body.sources)
+    trial, outputs = await predicting(request, service_of(request).models.predict, row, body.trial, body.sources)
     return Outputs(trial=trial, outputs=outputs)
 
 
@@ -41,7 +41,7 @@ async def predict_from_images(
 ) -> Seen:
     """Predict from images by the winner, or by another trial, of a search of images."""
     data = [await image.read() for image in images]
-    number, seen = await predicting(request, service_of(request).see, row, trial, data)
+    number, seen = await predicting(request, service_of(request).models.see, row, trial, data)
     sizes = [(each.width, each.height) for each in seen]
     return Seen(trial=number, outputs=[each.output for each in seen], sizes=sizes)
 
@@ -51,13 +51,13 @@ async def predict_from_images(
 )
 async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> StreamingResponse:
     """Predict likewise, and send each output on a line of its own as soon as it is there."""
-    service = service_of(request)
-    first = (await predicting(request, service.predict, row, body.trial, body.sources[:STREAMED]))[1]
+    models = service_of(request).models
+    first = (await predicting(request, models.predict, row, body.trial, body.sources[:STREAMED]))[1]
 
     async def lines() -> AsyncIterator[str]:
         for begin in range(0, len(body.sources), STREAMED):
             piece = body.sources[begin : begin + STREAMED]
-            outputs = first if begin == 0 else (await predicting(request, service.predict, row, body.trial, piece))[1]
+            outputs = first if begin == 0 else (await predicting(request, models.predict, row, body.trial, piece))[1]
             yield "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
@@ -66,7 +66,7 @@ async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> 
 @ROUTER.post("/searches/{name}/attention")
 async def look(request: Request, row: SeenSearch, body: Source) -> Looked:
     """Say where the winner, or another trial, looks in a source as it says its output."""
-    trial, looked = await predicting(request, service_of(request).look, row, body.trial, body.source)
+    trial, looked = await predicting(request, service_of(request).models.look, row, body.trial, body.source)
     return Looked(trial=trial, **looked)
 
 
@@ -81,13 +81,13 @@ async def make_export(
 ) -> ExportDocument:
     """Let a form of the winner, or of another trial, be made; it is compared with the model, which takes a minute."""
     response.headers["Location"] = f"/v1/searches/{row.name}/exports?{query_of(form, trial)}"
-    return await slowly(request, service_of(request).export, row, trial, form)
+    return await slowly(request, service_of(request).models.export, row, trial, form)
 
 
 @ROUTER.get("/searches/{name}/exports")
 async def get_export(request: Request, row: SeenSearch, form: Wanted = "onnx", trial: Trial = None) -> ExportDocument:
     """Say how far a form is; a winner that another has replaced meanwhile has none yet."""
-    return await slowly(request, service_of(request).exporting, row, trial, form)
+    return await slowly(request, service_of(request).models.exporting, row, trial, form)
 
 
 @ROUTER.get("/searches/{name}/model", response_class=Response, responses={**ZIP})
@@ -98,5 +98,5 @@ async def download_model(
     format: Annotated[Format, Query(description="What to send; a form must have been made.")] = "bundle",
 ) -> Response:
     """Download the winner, or another trial, as a folder that predicts, with a form beside it that was made before."""
-    name, folder = await slowly(request, service_of(request).folder, row, trial, format)
+    name, folder = await slowly(request, service_of(request).models.folder, row, trial, format)
     return download(name, folder)

@@ -56,7 +56,7 @@ def get_one_trial(request: Request, row: SeenSearch, number: Number) -> TrialDoc
 @ROUTER.get("/searches/{name}/trials/{number}/samples")
 async def list_samples(request: Request, row: SeenSearch, number: Number) -> list[Example]:
     """Say what a trial makes of some sources of valid, where the task document has `share_samples = true`."""
-    return await predicting(request, service_of(request).samples, row, number)
+    return await predicting(request, service_of(request).models.samples, row, number)
 
 
 @ROUTER.get("/searches/{name}/report")

@@ -63,7 +63,7 @@ def show_trial(request: Request, caller: Looker, row: SeenPage, number: Number) 
 @ROUTER.get("/searches/{name}/trials/{number}/samples")
 async def show_samples(request: Request, caller: Looker, row: SeenPage, number: Number) -> Response:
     """Show what a trial makes of some sources of valid."""
-    samples = await predicting(request, service_of(request).samples, row, number)
+    samples = await predicting(request, service_of(request).models.samples, row, number)
     return render(request, "samples.html", caller, name=row.name, number=number, samples=samples)
 
 
@@ -116,13 +116,13 @@ async def try_model(
     lines = [line for line in sources.splitlines() if line.strip()]
     service = service_of(request)
     try:
-        outputs = await predicting(request, service.predict, row, number, lines)
+        outputs = await predicting(request, service.models.predict, row, number, lines)
     except (InputError, Problem) as error:
         return _tried(request, caller, row, number, sources=sources, wrong=error)
     shown: dict[str, Any] = {"sources": sources, "pairs": list(zip(lines, outputs[1], strict=True))}
     if lines and looks:
         try:
-            looked = await predicting(request, service.look, row, number, lines[0])
+            looked = await predicting(request, service.models.look, row, number, lines[0])
         except (InputError, Problem) as error:  # a model that reads no source looks at none
             shown["unseen"] = error
         else:
@@ -136,7 +136,7 @@ async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | No
     try:
         if kind is None:
             raise Problem(422, "choose an image, .png or .jpg")
-        _, [seen] = await predicting(request, service_of(request).see, row, trial, [image])
+        _, [seen] = await predicting(request, service_of(request).models.see, row, trial, [image])
     except (InputError, Problem) as error:
         return _tried(request, caller, row, trial, wrong=error)
     picture = f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
@@ -157,7 +157,7 @@ async def show_export(
     request: Request, caller: Looker, row: SeenPage, form: Wanted = "onnx", trial: Chosen = None
 ) -> Response:
     """Show how far a form is; while it is made, the page is loaded again."""
-    export = await slowly(request, service_of(request).exporting, row, trial, form)
+    export = await slowly(request, service_of(request).models.exporting, row, trial, form)
     page = render(request, "export.html", caller, name=row.name, export=export, query=query_of(form, trial))
     if export.state == "making":
         page.headers["Refresh"] = LOOKING_AGAIN
@@ -169,7 +169,7 @@ async def make_form(
     request: Request, _caller: Looker, row: SeenPage, form: Wanted = "onnx", trial: Chosen = None
 ) -> Response:
     """Let a form be made."""
-    await slowly(request, service_of(request).export, row, trial, form)
+    await slowly(request, service_of(request).models.export, row, trial, form)
     return RedirectResponse(f"/searches/{row.name}/exports?{query_of(form, trial)}", 303)
 
 
@@ -183,9 +183,9 @@ async def take_home(
 ) -> Response:
     """Download the winner, or another trial, in one of its forms; one that is not there is made first."""
     service = service_of(request)
-    if form != "bundle" and (await slowly(request, service.exporting, row, trial, form)).state != "ready":
+    if form != "bundle" and (await slowly(request, service.models.exporting, row, trial, form)).state != "ready":
         return RedirectResponse(f"/searches/{row.name}/exports?{query_of(form, trial)}", 303)
-    name, folder = await slowly(request, service.folder, row, trial, form)
+    name, folder = await slowly(request, service.models.folder, row, trial, form)
     return download(name, folder)
 
 

@@ -26,7 +26,7 @@ def pretend(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.delenv("AUTOML_CHECKPOINTS", raising=False)
     trainer = PretendedTrainer(folder / "automl.checkpoints")
     patch.setitem(EXECUTORS, "inline", lambda *_: InlineExecutor(lambda: trainer))
-    patch.setattr("automl.server.service.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
+    patch.setattr("automl.server.models.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -183,7 +183,7 @@ def test_the_winner_is_what_the_search_left_as_such_and_a_trial_that_is_named_is
     place.work()
     row = get_search(place.database, "words")
     service = place.app.state.service
-    before = service.bundle(row, None)
+    before = service.models.bundle(row, None)
     trials = [trial for trial in service.library.record(row).trials.values() if trial.segments]
     others = [
         {"trial": t.row.number, "configuration": t.row.configuration, "checkpoint": t.segments[-1].checkpoint}
@@ -199,7 +199,7 @@ def test_the_winner_is_what_the_search_left_as_such_and_a_trial_that_is_named_is
         found[trial] = json.loads(archive.read(next(name for name in archive.namelist() if "config.json" in name)))
     assert len(found[None]["members"]) == len(others) > 0
     assert "members" not in found[best["trial"]]
-    assert service.bundle(row, best["trial"]) != service.bundle(row, None) != before
+    assert service.models.bundle(row, best["trial"]) != service.models.bundle(row, None) != before
     assert ada.post("/v1/searches/words/predict", json={"sources": ["a"]}).json()["outputs"] == ["A"]
 
 

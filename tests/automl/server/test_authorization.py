@@ -78,10 +78,10 @@ def test_what_is_no_number_in_json_is_none_of_a_quota(place, name, value):
 def test_an_account_stays_within_its_quotas(place):
     root = place.person("root", "admin")
     ada = place.person()
-    quotas = {"searches": 1, "storage_bytes": 400}
+    quotas = {"searches": 1, "storage_bytes": 700}
     assert root.put("/v1/accounts/ada/quotas", json=quotas).json()["quotas"] == quotas
     upload = place.upload(ada)
-    assert ada.post("/v1/uploads", files={"file": ("b.tsv", "x" * 200)}).status_code == 403
+    assert ada.post("/v1/uploads", files={"file": ("b.tsv", "x" * 400)}).status_code == 403
     assert ada.post("/v1/searches", json={"task": place.task(upload)}).status_code == 202
     assert ada.post("/v1/searches", json={"task": place.task(upload, "more")}).status_code == 403
     assert ada.get("/v1/me").json()["used"]["searches"] == 1

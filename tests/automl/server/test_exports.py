@@ -34,7 +34,7 @@ def maker(searched, monkeypatch):
             (folder / names[0] / "model.bin").write_bytes(b"weights")
 
     maker = Maker()
-    monkeypatch.setattr("automl.server.service.export", maker)
+    monkeypatch.setattr("automl.server.models.export", maker)
     monkeypatch.setattr("automl.client.PAUSE_SECONDS", 0.01)
     shutil.rmtree(searched.options.cache / "served", ignore_errors=True)
     yield maker

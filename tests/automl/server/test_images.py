@@ -10,6 +10,7 @@ from PIL import Image
 
 from automl.client import Connection
 from automl.errors import InputError
+from automl.server.models import Models
 from automl.settings import Settings
 from automl.submissions import Submission, document_of
 from storage.searches import get_search
@@ -158,7 +159,7 @@ def searched_images(place):
 
 def test_images_are_predicted_from_by_programs_and_in_browsers(searched_images, monkeypatch, tmp_path):
     place = searched_images
-    monkeypatch.setattr(type(place.app.state.service), "bundle", lambda *_: tmp_path)
+    monkeypatch.setattr(Models, "bundle", lambda *_: tmp_path)
     ada, path = place.person(), "/v1/searches/scenes/predict/images"
     files = [("images", ("a.png", png(1, (8, 6)))), ("images", ("b.png", png(2)))]
     answer = ada.post(path, files=files)
@@ -198,7 +199,7 @@ def test_the_client_packs_what_a_task_of_images_needs(place, tmp_path, monkeypat
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    monkeypatch.setattr(type(place.app.state.service), "bundle", lambda *_: tmp_path)
+    monkeypatch.setattr(Models, "bundle", lambda *_: tmp_path)
     data = tmp_path / next(iter(files)).partition("/")[0]
     with Connection("", place.token(), place.client()) as connection:
         search = connection.search(data, budget={"trials": 1}, wait=False)

@@ -7,6 +7,7 @@ import pytest
 
 from automl.bundle import write_bundle
 from automl.client import Connection
+from automl.server.models import Models
 from storage.searches import list_searches
 from tests.automl.bundles import LETTERS, Drawn
 from tests.automl.server.service import WORDS
@@ -60,7 +61,7 @@ def test_a_search_begins_from_an_uploaded_bundle_or_from_an_own_finished_one(pla
     assert answer.status_code == 202, answer.text
     place.work()
     assert ada.get("/v1/searches/tuned").json()["state"] == "finished"
-    monkeypatch.setattr(type(place.app.state.service), "bundle", lambda *_: model)
+    monkeypatch.setattr(Models, "bundle", lambda *_: model)
     again = ada.post("/v1/searches", json=task(place, ada, "again", PAIRS, **{"from": "tuned"}))
     assert again.status_code == 202, again.text
     unfinished = ada.post("/v1/searches", json=task(place, ada, "third", PAIRS, **{"from": "again"}))
@@ -118,7 +119,7 @@ def test_the_client_sends_texts_and_bundles_and_names_searches(place, model, tmp
             document = {"name": name, "data": {"train": "pairs.tsv"}, "pretraining": pretraining}
             connection.search(document, {"trials": 1}, wait=False)
             place.work()
-            monkeypatch.setattr(type(place.app.state.service), "bundle", lambda *_: model)
+            monkeypatch.setattr(Models, "bundle", lambda *_: model)
             assert connection.open(name).state == "finished"
 
 

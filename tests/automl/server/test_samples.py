@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 
 from automl.errors import InputError
+from automl.server.models import Models
 from tests.automl.server.test_pages import hidden
 
 
@@ -55,7 +56,7 @@ def test_where_a_model_cannot_look_is_said(searched, monkeypatch):
     def refuse(*_):
         raise InputError("this model reads no source")
 
-    monkeypatch.setattr(type(searched.app.state.service), "look", refuse)
+    monkeypatch.setattr(Models, "look", refuse)
     ada = searched.browser()
     fields = hidden(ada.get("/searches/words/try").text) | {"sources": "ab", "looks": "true"}
     page = ada.post("/searches/words/try", data=fields).text

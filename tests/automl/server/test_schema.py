@@ -58,7 +58,7 @@ def watched_briefly(app):
 @pytest.fixture
 def schema(place, monkeypatch):
     """The API's schema, and what makes a key; what a case disables, revokes or deletes is this test's alone."""
-    monkeypatch.setattr("automl.server.service.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
+    monkeypatch.setattr("automl.server.models.export", lambda bundle, folder, *_: write_bundle(bundle, folder))
     place.options.checkpoints.mkdir()
     place.submit(place.person("ada", "admin"))
     place.work()

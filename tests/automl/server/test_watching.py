@@ -27,7 +27,7 @@ def pretended_export(bundle, folder, names, sample):
 def test_the_client_submits_watches_and_takes_home(running, tmp_path, monkeypatch):
     place, port = running()
     monkeypatch.setattr(clients, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("automl.server.service.export", pretended_export)
+    monkeypatch.setattr("automl.server.models.export", pretended_export)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "words.tsv").write_text("".join(f"{n:03d}\t{n:03d}\n" for n in range(40)))
     with connected(place, port) as service:
