@@ -59,7 +59,7 @@ WRONG_DOCUMENTS = {
     DOCUMENT.replace("tiny", "huge"): "no preset 'huge'",
     DOCUMENT.replace("num_layers", "num_layer"): "did you mean 'num_layers'?",
     DOCUMENT.replace(
-        "hidden_size = 64", "hidden_size = 48"
+        "hidden_size = 32", "hidden_size = 48"
     ): "hidden_size: 48 is outside its range 32, 64, 128, 256, 512",
     DOCUMENT.replace('"gru"', '"rnn"'): "space.encoder.Recurrent.cell: 'rnn' is outside its range lstm, gru, mingru",
     DOCUMENT.replace(
