@@ -100,7 +100,7 @@ def test_the_card_shows_pairs_only_where_the_task_shares_them(tmp_path: Path, sh
     vocabulary = tokenized(corpus, tokens_of(from_dict(Seq2Seq, configuration))).meta["vocabulary"]
     decoding = {"method": "greedy", "max_length": 9}
     config = {"kind": document.kind, "configuration": configuration, "vocabulary": vocabulary, "decoding": decoding}
-    config |= {"max_source_length": 9, "metrics": ["sequence_error_rate"]}
+    config |= {"max_source_length": 9, "metrics": ["sequence_error_rate"], "data": {}}
     card = model_card(account_of(row, corpus, config, Found(configuration, "", {})))
     assert len(MARKER.findall(card.encode())) == (3 if shared else 0)
 
