@@ -48,6 +48,9 @@ class ForkedChild:
             child.serve(theirs, runner, workload)
         theirs.close()
 
+    def give(self, job: Any) -> bool:
+        return self.send(job)
+
     def send(self, message: Any) -> bool:
         try:
             self.pipe.send(message)
