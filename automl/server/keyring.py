@@ -1,7 +1,7 @@
 """Keys that were found to open are believed for a second, so that a client's next request asks no database."""
 
 import time
-from asyncio import to_thread
+from asyncio import Future, ensure_future, shield, to_thread
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -24,6 +24,7 @@ class Keyring:
         self._database = database
         self._clock = clock
         self._believed: dict[tuple[str, bool], tuple[float, Found]] = {}
+        self._asking: dict[tuple[str, bool], Future[Found | None]] = {}
 
     async def find(self, token: str, *, session: bool = False) -> Found | None:
         """Return the key of a token and its account, if it opens."""
@@ -31,9 +32,17 @@ class Keyring:
         until, found = self._believed.get(name, (0.0, None))
         if found is not None and self._clock() < until and not _has_expired(found[0]):
             return found
-        generation = self._believed
-        now = self._clock()
-        found = await to_thread(find_key, self._database, token, session=session)
+        asking = self._asking.get(name)
+        if asking is None:  # many watchers of one key ask at once, whenever there is news
+            asking = self._asking[name] = ensure_future(self._ask(token, name))
+        return await shield(asking)
+
+    async def _ask(self, token: str, name: tuple[str, bool]) -> Found | None:
+        generation, others, now = self._believed, self._asking, self._clock()
+        try:
+            found = await to_thread(find_key, self._database, token, session=name[1])
+        finally:
+            others.pop(name, None)
         if found is not None and generation is self._believed:
             if len(self._believed) >= MOST_KEYS:
                 self.forget()
@@ -42,7 +51,7 @@ class Keyring:
 
     def forget(self) -> None:
         """Ask the database about every key again."""
-        self._believed = {}
+        self._believed, self._asking = {}, {}
 
 
 def _has_expired(key: KeyRow) -> bool:

@@ -10,7 +10,7 @@ from automl.server.keyring import BELIEVED_SECONDS, Keyring
 from automl.server.options import Limits
 from storage.accounts import add_account
 from storage.events import append_event
-from storage.keys import add_key, revoke_key
+from storage.keys import add_key, find_key, revoke_key
 from storage.searches import claim, create_search, get_search, release, update_search
 
 
@@ -44,6 +44,22 @@ def test_a_key_that_expires_while_it_is_believed_opens_nothing(place):
     _, token = add_key(place.database, account.id, "run", lifetime=timedelta(microseconds=1))
     keyring = Keyring(place.database, clock=lambda: 0.0)
     assert asyncio.run(keyring.find(token)) is None
+
+
+def test_many_who_ask_for_a_key_at_once_ask_the_database_once(place, monkeypatch):
+    account = add_account(place.database, "ada")
+    _, token = add_key(place.database, account.id, "run")
+    keyring, asked = Keyring(place.database), []
+    monkeypatch.setattr(
+        "automl.server.keyring.find_key", lambda *found, **how: asked.append(1) or find_key(*found, **how)
+    )
+
+    async def all_at_once():
+        return await asyncio.gather(*(keyring.find(token) for _ in range(50)))
+
+    found = asyncio.run(all_at_once())
+    assert {account.name for _, account in found} == {"ada"}
+    assert len(asked) == 1
 
 
 def watched(place, jobs):
