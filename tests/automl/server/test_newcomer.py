@@ -44,6 +44,7 @@ def served(folder):
     finally:
         child.terminate()
         child.wait()
+        child.stdout.close()
 
 
 def tried(page, sources):
