@@ -71,6 +71,11 @@ class ConnectionLost(StorageError):
 
 
 def parse(url: str) -> URL:
+    """Read the URL of a database, with our driver for its kind.
+
+    Raises:
+        StorageError: It is none, or of what cannot be used.
+    """
     try:
         target = make_url(url)
     except ArgumentError:
@@ -197,6 +202,11 @@ def _begin(connection: Connection) -> None:
 
 
 def turn_on_write_ahead_log(engine: Engine) -> None:
+    """Let readers of an SQLite file not wait for its writer.
+
+    Raises:
+        StorageError: The file's place does not allow it.
+    """
     # The mode stays in the file. Changing it needs the file alone and does not wait for that.
     with engine.connect().execution_options(automl_begin="") as connection:
         for pause in PAUSES:
