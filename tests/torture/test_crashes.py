@@ -104,8 +104,12 @@ def check_migrated_in(database: Database, folder: Path) -> None:
     assert row is not None
     assert len(list_segments(database, row.id)) == sum(trial.segments for trial in list_trials(database, row.id)) > 0
     assert all(segment.attempt for segment in list_segments(database, row.id))
+    for segment in list_segments(database, row.id):  # the dump is of rows alone
+        file = folder / "objects" / segment.checkpoint[:2] / segment.checkpoint
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     lines = violations(database, row, folder / "objects")
-    assert [line for line in lines if "missing" not in line] == []
+    assert [line for line in lines if not line.endswith("does not have the bytes it was written with")] == []
 
 
 def prepare_kept(folder: Path) -> None:
