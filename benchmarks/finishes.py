@@ -19,7 +19,7 @@ from benchmarks.searches import automl, commit, keep, toml
 from benchmarks.tasks import ROWS
 
 RESULTS = Path(__file__).parent / "results" / "finishes.jsonl"
-CELLS = ("g2p_ice", "g2p_geo", "number_words")
+CELLS = ("g2p_ice", "g2p_geo", "g2p_lit", "number_words")
 """Rows of `benchmarks.tasks`."""
 MINUTES, MOST = 4.0, "150K"
 SPACE = {

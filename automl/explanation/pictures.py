@@ -17,6 +17,7 @@ from search_spaces.seq2seq import Seq2Seq
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#64748b"
 FILLS = {"tokens": "#f1f5f9", "embedding": "#fef3c7", "layer": "#dbeafe", "output": "#dcfce7"}
 DOTS = 130
+MOST_DIALS = 15
 
 
 def can_draw() -> bool:
@@ -32,6 +33,8 @@ def pictures(explanation: Explanation) -> dict[str, bytes]:
         of = {"reliability-outputs.png": found.outputs, "reliability-tokens.png": found.tokens}
         drawn |= {name: reliability(each) for name, each in of.items() if each is not None}
         drawn["errors.png"] = errors(found.errors)
+    if explanation.importance:
+        drawn["importance.png"] = importance(explanation.importance)
     return {**drawn, "architecture.png": architecture(explanation.configuration)}
 
 
@@ -95,6 +98,20 @@ def errors(found: Breakdown) -> bytes:
     labels = [f"{symbol(m.symbol)} → {symbol(m.instead)}" for m in worst]
     missed.set_yticks(range(len(worst)), labels, parse_math=False)
     missed.set(xlabel="times missed, and most often for what")
+    return _png(figure)
+
+
+def importance(shares: Mapping[str, float]) -> bytes:
+    """Draw the share of each dial, the largest on top."""
+    listed = list(shares.items())[:MOST_DIALS][::-1]
+    figure = _figure(6.4, 0.9 + 0.28 * len(listed))
+    axes = figure.subplots()
+    axes.barh(range(len(listed)), [share for _, share in listed], color=BLUE, height=0.7)
+    for place, (_, share) in enumerate(listed):
+        axes.annotate(f" {share:.1%}", (share, place), va="center", fontsize=8)
+    axes.set_yticks(range(len(listed)), [path for path, _ in listed], fontsize=8, parse_math=False)
+    axes.margins(x=0.14)
+    axes.set(xlabel="share of what tells the best trials from all")
     return _png(figure)
 
 

@@ -21,6 +21,7 @@ def test_every_figure_is_a_picture_whatever_the_text(text: str) -> None:
         "reliability-outputs.png",
         "reliability-tokens.png",
         "errors.png",
+        "importance.png",
         "architecture.png",
     }
     assert all(imread(BytesIO(data)).std() > 0.01 for data in drawn.values())
