@@ -198,8 +198,7 @@ class Controller:
         """Stop what runs when the target is reached, the time is over or every trial has failed."""
         if self._ending:
             return
-        reason = early_end(self._unjudged(), self._plan.budget.target)
-        if reason:
+        if reason := early_end(self._unjudged(), self._plan.budget.target):
             self._end(reason)
         elif self._running and (self._remaining().left or 1.0) < 0:
             self._end("the time is spent")
@@ -299,8 +298,7 @@ class Controller:
         self._journal.commit()
         while self._planned:
             try:
-                begun = self._clock()
-                self._running[self._executor.submit(self._planned[0])] = (self._planned[0], begun)
+                self._running[self._executor.submit(self._planned[0])] = (self._planned[0], self._clock())
                 self._head_start.follow(self._planned[0])
             except BaseException:
                 self._call_off()
@@ -318,13 +316,12 @@ class Controller:
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
             segment, begun = self._running.pop(future)
-            spent = self._clock() - begun
             trial = self._trials[segment.trial]
             trial.in_flight = False
             try:
                 self._accept(trial, segment, returned(future, self._plan.checkpoints, self._known()))
             except TrialFailure as failure:
-                self._fail(trial, failure, spent)
+                self._fail(trial, failure, self._clock() - begun)
             self._tally.note(trial)
             self._fresh.append(trial)
 
