@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.hardware import cores
+
 
 def arguments(description: str, full: str | None = None) -> argparse.Namespace:
     """Read `--quick`, `--data DIR` and `--json`; `--full` where a benchmark says what that is."""
@@ -72,8 +74,9 @@ def median(values: Iterable[float]) -> float:
 
 
 def load() -> str:
-    """Return the average load over a minute, and the processor cores there are."""
-    return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    """Return the average load over a minute, and the processor cores that this process may use."""
+    number = cores()
+    return f"{os.getloadavg()[0]:.1f} on {number} core{'s' * (number > 1)}"
 
 
 @dataclass(frozen=True)
