@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import canaries
+from benchmarks.searches import read_lines
 
 
 def line(epsilon: float | None, *bits: tuple[int, float, bool], **changes: Any) -> dict[str, Any]:
@@ -68,3 +69,8 @@ def test_the_table_shows_the_last_search_of_each_kind_beside_the_others(
         ["1", "12.5 (12.0 to 13.0) of 13.3; said 1 of 2", "0.2 (0.2 to 0.2) of 13.3; said 0 of 1"],
         ["searched", *["85 s, load 0.5 on 2 cores, abc"] * 2],
     ]
+
+
+def test_the_page_of_privacy_shows_the_lines_that_are_kept() -> None:
+    shown = (canaries.RESULTS.parents[2] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    assert canaries.table(read_lines(canaries.RESULTS)) in shown
