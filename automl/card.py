@@ -264,13 +264,14 @@ def _remembered(account: Account) -> Iterator[str]:
 
 
 def _private(account: Account, terms: Mapping[str, Any]) -> Iterator[str]:
-    spent, promised = terms["epsilon_spent"], f"epsilon {terms['epsilon']:g}"
-    cost = f"at most {promised}" if spent is None else f"epsilon {spent:.4g}, of {promised} that was promised,"
+    spent = terms["epsilon_spent"]
+    fewer = "since their number may have depended on the data, the promise is what counts."
+    taken = "" if spent is None else f"\nThe steps that were taken come to epsilon {spent:.4g}; {fewer}"
     yield (
         f"It was trained with differential privacy. The unit is {terms['unit']}: whether any single one was there\n"
         "changes the chance of whatever the search could have found by a factor of e to the power of epsilon at most,\n"
-        f"up to delta. The whole search, all of its trials together, cost {cost}\n"
-        f"at delta {terms['delta']:.3g}. Of somebody with several pairs in train, each adds as much."
+        f"up to delta. The whole search, all of its trials together, is within epsilon {terms['epsilon']:g}\n"
+        f"at delta {terms['delta']:.3g}. Of somebody with several pairs in train, each adds as much.{taken}"
     )
     clipping = account.config["configuration"].get("clipping")
     norm = "" if clipping is None else f" to a norm of {clipping:.3g}"

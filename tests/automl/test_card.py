@@ -114,7 +114,8 @@ def test_the_card_of_a_private_winner_says_what_it_cost_and_what_else_saw_the_da
     private = replace(ACCOUNT, privacy=TERMS.account(), membership=None, digest="")
     card = model_card(private)
     for said in (
-        "cost epsilon 5.125, of epsilon 6 that was promised",
+        "is within epsilon 6\n",
+        "come to epsilon 5.125; since their number may have depended on the data",
         "at delta 1e-05",
         "In each of 300 steps (at most 400)",
         "probability 0.05",
@@ -130,7 +131,7 @@ def test_the_card_of_a_private_winner_says_what_it_cost_and_what_else_saw_the_da
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"epsilon_spent": None}, "cost at most epsilon 6"),
+        ({"epsilon_spent": None}, "is within epsilon 6\n"),
         ({"secret": False}, "there is no guarantee"),
     ],
 )
