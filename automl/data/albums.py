@@ -1,7 +1,5 @@
 """Albums: images with the class of each, in a .npz file or in a folder with a folder for each class."""
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -108,10 +106,16 @@ def plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, AttributeError, MemoryError) as error:
-        raise InputError(f"{path}: not a .npz file of plain arrays ({error}); write it by numpy.savez") from None
     except OSError as error:
         raise unreadable(path, error) from error
+    except Exception as error:
+        raise no_arrays(path, error) from None
+
+
+def no_arrays(path: Path, error: Exception) -> InputError:
+    """Say that a file is no .npz file of plain arrays: of a wrong one NumPy raises whatever its parsers do."""
+    why = str(error).partition("\n")[0][:200] or type(error).__name__
+    return InputError(f"{path}: not a .npz file of plain arrays ({why}); write it by numpy.savez")
 
 
 def _array(

@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 
 from automl import archives
 from automl.archives import Room
+from automl.data.albums import no_arrays
 from automl.data.images import SUFFIXES, size_of
 from automl.data.lines import LINE_LIMIT
 from automl.data.parquet import VALUE, extent
@@ -124,8 +125,8 @@ def _shapes(path: Path) -> Iterator[tuple[tuple[int, ...], int]]:
                     read = npy.read_array_header_1_0 if npy.read_magic(head) == (1, 0) else npy.read_array_header_2_0
                     shape, _, dtype = read(head)
                     yield shape, dtype.itemsize * prod(map(abs, shape))
-    except (*archives.BROKEN, OSError) as error:
-        raise InputError(f"{path}: not a .npz file of plain arrays ({error}); write it by numpy.savez") from None
+    except Exception as error:
+        raise no_arrays(path, error) from None
 
 
 def _cells(path: Path) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import polars
 import pytest
+from numpy.lib.format import MAGIC_PREFIX
 
 from automl.data.parquet import VALUE, extent
 from automl.errors import InputError
@@ -21,6 +22,13 @@ def arrays(count: int = 4_000) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=np.zeros((count, 8, 8), np.uint8), labels=np.zeros(count, np.int64))
     return buffer.getvalue()
+
+
+def headed(header: str) -> bytes:
+    """Arrays whose headers say that."""
+    said = header.encode() + b"\n"
+    array = MAGIC_PREFIX + bytes([1, 0]) + struct.pack("<H", len(said)) + said + bytes(100)
+    return zipped({"images.npy": array, "labels.npy": array})
 
 
 def table(source: list, **options: object) -> bytes:
@@ -68,6 +76,25 @@ def test_they_hold_for_an_upload_itself_each_time(place, name, data):
     for _ in "12":
         answer = ada.post("/v1/proposals", json={"train": upload})
         assert (answer.status_code, answer.json()["detail"].partition(":")[0]) == (422, name)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "-" * 9_000 + "1",
+        "[" * 9_000,
+        "{[]: 1}",
+        " " * 11_000,
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (True,)}",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (0, 10000000000000000000000)}",
+    ],
+)
+def test_headers_of_arrays_that_are_none_are_refused_in_one_line(place, header):
+    ada = place.person()
+    answer = ada.post("/v1/proposals", json={"train": place.upload(ada, headed(header), "a.npz")})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["detail"].startswith("a.npz: not a .npz file of plain arrays (")
+    assert "\n" not in answer.json()["detail"]
 
 
 def test_what_was_found_good_of_some_bytes_says_nothing_of_the_same_bytes_by_another_name(place):
