@@ -9,7 +9,7 @@ from automl.errors import InputError
 MAGIC = b"PAR1"
 LONGEST_FOOTER, LONGEST_HEADER = 2**23, 2**16
 VALUE, PAGE = 32, 1024
-"""Bytes that a value and a page take beside those of its page, about."""
+"""Bytes that a value, and a byte of a header, and a page take beside those of its page, about."""
 DEEPEST = 16
 
 Fields = Mapping[int, Any]
@@ -135,5 +135,5 @@ def _pages(path: Path, groups: list[Fields]) -> Iterator[int]:
                 values = max(header.get(kind, {}).get(1, 0) for kind in (5, 7, 8))
                 if min(values, header[2], header[3]) < 0:
                     raise ValueError("less than nothing")
-                yield header[2] + VALUE * values + PAGE
+                yield header[2] + VALUE * (values + reader.place) + PAGE
                 place += reader.place + header[3]

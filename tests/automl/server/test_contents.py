@@ -149,6 +149,16 @@ def test_a_file_of_parquet_is_measured_without_being_decoded(tmp_path, compressi
     assert extent(path, 1_000).size > 1_000
 
 
+def test_a_file_of_parquet_with_long_headers_of_pages_is_given_up_early(tmp_path):
+    path, count = tmp_path / "a.parquet", 3 << 14
+    header = b"\x25\0\x15\0\x2c\x15\0\0\x19\xf1\x80\x80\x03" + b"\1" * count + b"\0"
+    column = b"\x3c\x75\x02\x25\x08\0\0"  # twelve of one page, which lies at 4
+    footer = b"\x36\x02\x19\x1c\x19\xcc" + 12 * column + b"\x26\x02\0\0"
+    path.write_bytes(b"PAR1" + header + footer + struct.pack("<I", len(footer)) + b"PAR1")
+    assert extent(path, 2**30).size > 12 * VALUE * count
+    assert extent(path, 2**20).size < 2 * VALUE * count
+
+
 def test_whatever_is_no_parquet_is_said_to_be_none(tmp_path):
     path, good = tmp_path / "a.parquet", table(["a"] * 100)
     for end in range(0, len(good), 7):
