@@ -46,12 +46,19 @@ class Datasets:
         self._options = options
 
     def file_of(self, row: UploadRow) -> Path:
-        """Return a file with the bytes of an upload, called as its owner called it."""
+        """Return a file with the bytes of an upload, called as its owner called it.
+
+        Raises:
+            Problem: They are gone or damaged (409).
+        """
         folder = self._folder(row)
         path = folder / row.name
         if not path.exists() or path.stat().st_size != row.bytes:
             partial = folder / f".{row.name}.partial"
-            partial.write_bytes(objects.read(self._options.checkpoints, row.digest))
+            try:
+                partial.write_bytes(objects.read(self._options.checkpoints, row.digest))
+            except objects.CorruptObject:
+                raise Problem(409, f"{row.name} is gone or damaged; upload it again") from None
             partial.replace(path)
         return path
 

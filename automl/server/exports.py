@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from automl.errors import InputError
-from automl.server.problems import Problem, raised_at
+from automl.server.problems import Problem, raised_at, told
 from storage.database import StorageError
 
 LOG = logging.getLogger("automl.server")
@@ -55,7 +55,7 @@ class Exports:
             with self._room:
                 make()
         except (InputError, Problem, StorageError) as error:
-            why = str(error)
+            why = told(error)
         except Exception as error:
             LOG.error("a form of a model failed", extra={"kind": type(error).__name__, "place": raised_at(error)})
             why = "an error of ours; the log says where"

@@ -1,15 +1,15 @@
 """What the database says of searches, kept until it changes, so that many who watch one search read it once."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from automl.planning import criteria_of, space_of
 from automl.records import Record, read_record
 from automl.report import Findings, findings
 from automl.server.documents import SearchDocument, State, UploadDocument
+from automl.server.problems import plain
 from automl.server.shelves import Shelf
 from automl.tasks import TASKS
 from automl.tasks.document import document_from_mapping
@@ -26,8 +26,6 @@ RECORD_SECONDS, FINDINGS_SECONDS = 1.0, 2.0
 MOST_EVENTS = 10_000
 SAID = {"COMPLETE": "finished"}
 """States of trials that are called otherwise where people read."""
-LOCATION = re.compile(r"(?<![\w.:/-])(?:[a-z0-9+]+:/)?(?:/[^\s/'\"(),;:]+){2,}")
-"""A path, or a URL, in a sentence."""
 FILES = ("train", "valid", "test", "unlabelled", "from")
 """What of a task document names files."""
 
@@ -124,12 +122,6 @@ def without_paths(row: SearchRow) -> dict[str, Any]:
 
 def _spoken(row: SearchRow) -> SearchRow:
     return row if row.message is None else replace(row, message=plain(row.message))
-
-
-def plain(sentence: str) -> str:
-    """Return a sentence with the names alone of files, and without what only who runs the service could do about it."""
-    named = LOCATION.sub(lambda found: PurePath(found[0]).name, sentence)
-    return named.partition("; let AUTOML_")[0]
 
 
 def upload_document(row: UploadRow) -> UploadDocument:

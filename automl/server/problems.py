@@ -1,8 +1,10 @@
 """Errors as `application/problem+json` (RFC 9457): what is wrong, in one line."""
 
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,11 +15,14 @@ from starlette.exceptions import HTTPException
 
 from automl.errors import InputError
 from automl.tasks.document import explained
+from storage.buckets import Unreachable
 from storage.database import StorageError
 from storage.engines import BusyError, ConnectionLost
 
 MEDIA_TYPE = "application/problem+json"
 LOG = logging.getLogger("automl.server")
+LOCATION = re.compile(r"(?<![\w.:/-])(?:[a-z0-9+]+:/)?(?:/[^\s/'\"(),;:]+){2,}")
+"""A path, or a URL, in a sentence."""
 
 
 class Problem(Exception):
@@ -36,6 +41,17 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str
+
+
+def plain(sentence: str) -> str:
+    """Return a sentence with the names alone of files, and without what only who runs the service could do about it."""
+    named = LOCATION.sub(lambda found: PurePath(found[0]).name, sentence)
+    return named.partition("; let AUTOML_")[0]
+
+
+def told(error: Exception) -> str:
+    """Return the line that says what is wrong with a request."""
+    return str(error) if isinstance(error, Problem) else plain(str(error))
 
 
 def not_found(what: str) -> Problem:
@@ -126,13 +142,16 @@ def _wrong(error: Any) -> str:
 
 
 def _input(request: Request, error: Exception) -> Response:
-    return respond(request, 422, str(error)[:1000].encode("utf-8", "replace").decode())
+    return respond(request, 422, told(error)[:1000].encode("utf-8", "replace").decode())
 
 
 def _storage(request: Request, error: Exception) -> Response:
     if isinstance(error, BusyError | ConnectionLost):
         return respond(request, 503, "the database does not answer; try again", {"Retry-After": "5"})
-    return respond(request, 409, str(error).partition("; ")[0] if "database" in str(error) else str(error))
+    if isinstance(error, Unreachable):
+        return respond(request, 503, "where data and models are kept does not answer; try again", {"Retry-After": "5"})
+    line = told(error)
+    return respond(request, 409, line.partition("; ")[0] if "database" in line else line)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

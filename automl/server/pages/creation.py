@@ -17,7 +17,7 @@ from automl.server.lanes import slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Doer
-from automl.server.problems import Problem, status_of
+from automl.server.problems import Problem, status_of, told
 from automl.tasks import TASKS
 from automl.tasks.document import TaskDocument, explained
 from search_spaces.presets import PRESETS
@@ -61,7 +61,7 @@ async def upload_and_propose(
         splits = {name: upload for name, upload in uploads.items() if name in SPLITS}
         proposal = await slowly(request, service.propose, caller, splits)
     except (Problem, InputError) as error:
-        return render(request, "new.html", caller, status_of(error), wrong=str(error))
+        return render(request, "new.html", caller, status_of(error), wrong=told(error))
     document = proposal.document
     fields = {
         "name": document["name"],
@@ -84,7 +84,7 @@ async def start_search(request: Request, caller: Doer) -> Response:
     except ValidationError as error:
         status, wrong = 422, "; ".join(map(explained, error.errors()))
     except (Problem, InputError) as error:
-        status, wrong = status_of(error), str(error)
+        status, wrong = status_of(error), told(error)
     else:
         return RedirectResponse(f"/searches/{row.name}", 303)
     seen = await slowly(request, _seen_before, request, caller, fields)

@@ -17,7 +17,7 @@ from automl.server.api.trials import ALONE
 from automl.server.lanes import slowly
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import COOKIE, ChangedPage, Doer, Looker, SeenPage
-from automl.server.problems import Problem, status_of
+from automl.server.problems import Problem, status_of, told
 from automl.tasks.document import BudgetSection
 from search_spaces.dials import from_dict
 from search_spaces.seq2seq import Seq2Seq
@@ -79,7 +79,7 @@ def act(
     try:
         _do(request, caller, row, action, time)
     except (Problem, InputError) as error:
-        values = standing(request, row) | {"wrong": str(error), "said": time}
+        values = standing(request, row) | {"wrong": told(error), "said": time}
         return render(request, "search.html", caller, status_of(error), **values)
     return RedirectResponse("/" if action in ENDING else f"/searches/{row.name}", 303)
 

@@ -20,7 +20,7 @@ from automl.server.lanes import predicting, slowly
 from automl.server.library import reads_images
 from automl.server.pages.rendering import render
 from automl.server.pages.visitors import Looker, SeenPage
-from automl.server.problems import Problem, not_found, status_of
+from automl.server.problems import Problem, not_found, status_of, told
 from automl.tasks.object_detection import ObjectDetection
 from automl.terminal.leaderboard import leaderboard
 from storage.searches import SearchRow
@@ -124,7 +124,7 @@ async def try_model(
         try:
             looked = await predicting(request, service.models.look, row, number, lines[0])
         except (InputError, Problem) as error:  # a model that reads no source looks at none
-            shown["unseen"] = error
+            shown["unseen"] = told(error)
         else:
             shown["figures"] = attention(looked[1])
     return _tried(request, caller, row, number, **shown)
@@ -148,7 +148,9 @@ async def _see(request: Request, caller: Looker, row: SearchRow, trial: int | No
 def _tried(request: Request, caller: Looker, row: SearchRow, trial: int | None, **shown: Any) -> Response:
     nothing: dict[str, Any] = {"sources": "", "pairs": [], "wrong": None, "figures": {}, "picture": None}
     values = {**nothing, "waits": False, "reads_images": reads_images(row), **shown}
-    status = 200 if values["wrong"] is None else status_of(values["wrong"])
+    status = 200
+    if values["wrong"] is not None:
+        status, values["wrong"] = status_of(values["wrong"]), told(values["wrong"])
     return render(request, "try.html", caller, status, name=row.name, trial=trial, **values)
 
 

@@ -2,12 +2,13 @@
 
 import io
 import json
+import shutil
 import zipfile
 
 import pytest
 from sqlalchemy import update
 
-from automl.server.library import plain
+from automl.server.problems import plain
 from storage import objects
 from storage.checkpoints import referenced
 from storage.leases import LeaseHeld
@@ -261,6 +262,53 @@ def test_why_a_search_has_failed_is_said_without_places_of_this_machine(place):
     told = [ada.get(f"/v1/searches{part}").text for part in ("/words", "", "/words/report", "/words/report.html")]
     assert "its train data are not in automl.checkpoints" in told[0]
     assert [text for text in told if str(place.folder) in text or "AUTOML_CHECKPOINTS" in text] == []
+
+
+def forget_cache(place):
+    for name in ("corpora", "data", "served", "uploads"):
+        shutil.rmtree(place.options.cache / name, ignore_errors=True)
+
+
+def told_of_models(place, person, upload):
+    """What is said to whoever wants a model, or something made of an upload, now."""
+    browser = place.browser()
+    form = {"csrf": place.form_token(browser), "sources": "a"}
+    asked = [
+        person.get("/v1/searches/words/model"),
+        person.post("/v1/searches/words/predict", json={"sources": ["a"]}),
+        browser.post("/searches/words/try", data=form),
+        person.post("/v1/proposals", json={"train": upload}),
+    ]
+    address = person.post("/v1/searches/words/exports").headers["Location"]
+    while (made := person.get(address).json())["state"] == "making":
+        pass
+    assert made["state"] == "failed"
+    assert [text for text in (made["why"], *(each.text for each in asked)) if str(place.folder) in text] == []
+    return [each.status_code for each in asked]
+
+
+def test_what_is_damaged_is_said_so_without_places_of_this_machine(place):
+    ada = place.person()
+    place.submit(ada)
+    place.work()
+    upload = place.upload(ada)
+    for path in place.options.checkpoints.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    forget_cache(place)
+    assert told_of_models(place, ada, upload) == [422, 422, 422, 409]
+    again = place.upload(ada)
+    assert ada.post("/v1/proposals", json={"train": again}).status_code == 200
+
+
+def test_while_what_is_kept_is_out_of_reach_clients_are_told_to_come_again(place):
+    ada = place.person()
+    place.submit(ada)
+    place.work()
+    upload = place.upload(ada)
+    place.options.checkpoints.rename(place.folder / "elsewhere")
+    forget_cache(place)
+    assert told_of_models(place, ada, upload) == [503] * 4
 
 
 @pytest.mark.parametrize(
