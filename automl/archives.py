@@ -70,13 +70,14 @@ def unpacked(archive: Path, folder: Path, room: Room | None = None) -> Path:
     try:
         with _opened(archive, room) as opened:
             members = _plain(archive, opened, room)
-            if folder.is_dir() and all(_is_there(member, folder) for member in members):
+            if _are_there(members, folder):
                 return folder
             scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
             try:
                 for member in members:
                     _copy(opened, member, scratch)
-                _publish(scratch, folder)
+                if not _are_there(members, folder):  # else another was first, and may be reading them
+                    _publish(scratch, folder)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except BROKEN as error:
@@ -165,9 +166,9 @@ def _problem(member: zipfile.ZipInfo) -> str | None:
     return next((problem for problem, holds in problems.items() if holds), None)
 
 
-def _is_there(member: zipfile.ZipInfo, folder: Path) -> bool:
-    path = folder / member.filename
-    return path.is_file() and path.stat().st_size == member.file_size
+def _are_there(members: Iterable[zipfile.ZipInfo], folder: Path) -> bool:
+    files = ((folder / member.filename, member.file_size) for member in members)
+    return folder.is_dir() and all(path.is_file() and path.stat().st_size == size for path, size in files)
 
 
 def _copy(opened: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:

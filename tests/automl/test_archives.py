@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from automl import archives
 from automl.archives import Room, check, files_below, packed, unpacked
 from automl.errors import InputError
 
@@ -39,6 +40,19 @@ def test_what_is_packed_is_unpacked_and_the_same_files_are_the_same_bytes(tmp_pa
     names = sorted(path.relative_to(found).as_posix() for path in files_below(found))
     assert names == ["photos/.hidden", "photos/cat/1.png"]
     assert (found / "photos/cat/1.png").read_bytes() == b"cat"
+
+
+def test_what_another_has_unpacked_meanwhile_stays_as_it_is(tmp_path, monkeypatch):
+    archive, copy, numbers = written(tmp_path / "a.zip", ("x", b"1")), archives._copy, []
+
+    def copied(*args):
+        monkeypatch.setattr(archives, "_copy", copy)
+        numbers.append(unpacked(archive, tmp_path / "a").stat().st_ino)
+        copy(*args)
+
+    monkeypatch.setattr(archives, "_copy", copied)
+    assert [unpacked(archive, tmp_path / "a").stat().st_ino] == numbers
+    assert not [*tmp_path.glob(".unpacking-*")]
 
 
 def test_a_folder_that_lacks_files_is_unpacked_again(tmp_path):
