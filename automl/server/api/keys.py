@@ -23,6 +23,7 @@ from automl.server.documents import (
     PersonName,
     Quotas,
 )
+from automl.server.lanes import slowly
 from automl.server.options import QUOTAS
 from automl.server.problems import Problem, not_found
 from storage.accounts import AccountRow, add_account, disable_account, find_account, list_accounts, set_quotas
@@ -43,11 +44,12 @@ def _account(row: AccountRow) -> AccountDocument:
 
 
 @ROUTER.get("/me")
-def get_me(request: Request, caller: Reader) -> Me:
+async def get_me(request: Request, caller: Reader) -> Me:
     """Say who calls, and what is used of what may be used."""
     quotas = service_of(request).quotas
     limits = {name: getattr(quotas.limits(caller), name) for name in QUOTAS}
-    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=quotas.used(caller.account.id))
+    used = await slowly(request, quotas.used, caller.account.id)
+    return Me(account=caller.account.name, key=_key(caller.key), limits=limits, used=used)
 
 
 @ROUTER.get("/keys")

@@ -73,19 +73,19 @@ def cancel_search(request: Request, response: Response, row: RunSearch) -> Searc
 
 
 @ROUTER.post("/searches/{name}/resume", status_code=202, responses={**LOCATION})
-def resume_search(request: Request, response: Response, caller: Runner, row: RunSearch) -> SearchDocument:
+async def resume_search(request: Request, response: Response, caller: Runner, row: RunSearch) -> SearchDocument:
     """Queue a search again that was paused or interrupted, or has failed."""
-    service_of(request).resume(caller, row)
-    return _changed(request, response, row.name)
+    await slowly(request, service_of(request).resume, caller, row)
+    return await slowly(request, _changed, request, response, row.name)
 
 
 @ROUTER.put("/searches/{name}/budget", status_code=202, responses={**LOCATION})
-def set_search_budget(
+async def set_search_budget(
     request: Request, response: Response, caller: Runner, row: RunSearch, body: Budget
 ) -> SearchDocument:
     """Give a search another budget in all; it goes on with it."""
-    service_of(request).set_budget(caller, row, body.budget)
-    return _changed(request, response, row.name)
+    await slowly(request, service_of(request).set_budget, caller, row, body.budget)
+    return await slowly(request, _changed, request, response, row.name)
 
 
 @ROUTER.delete("/searches/{name}", status_code=204)

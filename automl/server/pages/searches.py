@@ -70,12 +70,16 @@ async def show_report(request: Request, row: SeenPage) -> HTMLResponse:
 
 
 @ROUTER.post("/searches/{name}/{action}")
-def act(
+async def act(
     request: Request, caller: Doer, row: ChangedPage, action: str, time: Annotated[str, Form(max_length=40)] = ""
 ) -> Response:
     """Pause, resume, cancel, extend, delete or purge a search."""
     if action not in ACTIONS:
         raise Problem(404, f"nothing is called {action[:40]!r}")
+    return await slowly(request, _acted, request, caller, row, action, time)
+
+
+def _acted(request: Request, caller: Doer, row: SearchRow, action: str, time: str) -> Response:
     try:
         _do(request, caller, row, action, time)
     except (Problem, InputError) as error:

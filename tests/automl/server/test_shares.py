@@ -72,6 +72,21 @@ def test_models_predict_in_threads_of_their_own(searched, full, monkeypatch):
     assert told == {kind: {503 if kind == full else 200} for kind in asked}
 
 
+def test_what_an_account_uses_is_counted_in_the_threads_for_what_takes_long(searched, monkeypatch):
+    async def busy(*_):
+        raise Problem(503, "busy")
+
+    ada, pages = searched.person(), searched.browser()
+    monkeypatch.setattr(searched.app.state.slow, "run", busy)
+    asked = [
+        ada.get("/v1/me"),
+        ada.post("/v1/searches/words/resume"),
+        ada.put("/v1/searches/words/budget", json={"budget": {"trials": 9}}),
+        pages.post("/searches/words/resume", data={"csrf": searched.form_token(pages)}),
+    ]
+    assert [answer.status_code for answer in asked] == [503] * 4
+
+
 def test_an_account_has_a_share_of_the_seats_of_watchers(place):
     ada, root, seats = place.person(), place.person("root", "admin"), place.app.state.seats
     place.submit(ada)
