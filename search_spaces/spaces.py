@@ -258,7 +258,8 @@ def _matching(key: str, ranges: Mapping[str, Dial]) -> list[str]:
 def _shares(wanted: Any, matching: Mapping[str, Dial]) -> dict[str, Any]:
     values = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     if not values or not all(any(_allows(dial, value) for dial in matching.values()) for value in values):
-        return dict.fromkeys(matching, wanted)
+        widest = sorted(matching, key=lambda path: -len(_kinds(matching[path])))  # the first is what the error names
+        return dict.fromkeys(widest, wanted)
     shares = {path: [value for value in values if _allows(dial, value)] for path, dial in matching.items()}
     return {path: share for path, share in shares.items() if share}
 

@@ -99,7 +99,8 @@ def propose(name: str, tables: dict[str, RawTable]) -> Draft:
     for kind, task in TASKS.items():
         if why := task.suits(seen):
             return Draft(name, files, seen, kind, why)
-    raise InputError(f"{files['train']}: every row has one column; a row needs a source and a target")
+    found = f"only column {seen.target.column} has texts to learn from" if seen.others else "every row has one column"
+    raise InputError(f"{files['train']}: {found}; a row needs a source and a target")
 
 
 def document_for(path: Path) -> tuple[TaskDocument, Draft | ImageDraft | None]:

@@ -10,7 +10,7 @@ from itertools import chain
 from statistics import quantiles
 from typing import Any
 
-from automl.data.raw import SOURCE_NAMES, TARGET_NAMES, RawTable
+from automl.data.raw import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES, RawTable
 from automl.data.sources import Column
 from automl.data.tokenizers import automatic_tokens, normalise
 from automl.tasks.classes import alike, scripts_of
@@ -227,8 +227,10 @@ def _roles(table: RawTable, columns: Sequence[ColumnProfile]) -> tuple[int | Non
     source, target = (
         next((names.index(n) for n in known if n in names), None) for known in (SOURCE_NAMES, TARGET_NAMES)
     )
-    useful = [i for i, column in enumerate(columns) if 2 * column.empty <= column.rows and not _is_number(table, i)]
-    useful = useful or list(range(len(columns)))
+    filled = [i for i, column in enumerate(columns) if 2 * column.empty <= column.rows]
+    useful = [i for i in filled if not _is_number(table, i)]
+    if len(useful) < 2:  # numbers that stand alone beside a column are read, or said, where no name says otherwise
+        useful = [i for i in filled if names[i] not in OTHER_NAMES] or list(range(len(columns)))
     if source is None and target is None:
         if len(useful) < 2:
             return None, useful[0]

@@ -189,6 +189,10 @@ def test_the_size_adds_kinds_and_multiplies_choices() -> None:
             {"encoder.Transformer.attention": "Additive"},
             "space.encoder.Transformer.attention: 'Additive' is not among its kinds MultiHead",
         ),
+        (
+            {"attention": ["Additve"]},
+            "space.decoder.Recurrent.attention: ['Additve'] is not among its kinds Additive, ",
+        ),
         ({"hiden_size": 64}, "space.hiden_size: no such dial; did you mean 'hidden_size'?"),
         ({"decoder.Recurrent.size": 1}, "space.decoder.Recurrent.size: no such dial; did you mean 'decoder.Recurrent."),
         ({"x": 1}, "space.x: no such dial"),

@@ -54,9 +54,16 @@ def test_a_name_is_one_that_a_search_may_have() -> None:
     ]
 
 
-def test_one_column_is_refused_with_what_would_be_right(tmp_path: Path) -> None:
-    (tmp_path / "a.tsv").write_text("one\ntwo\n")
-    with pytest.raises(InputError, match="a row needs a source and a target"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("one\ntwo\n", "every row has one column; a row needs a source and a target"),
+        ("id\ttext\n1\tone\n2\ttwo\n", "only column text has texts to learn from; a row needs a source and a target"),
+    ],
+)
+def test_one_column_is_refused_with_what_would_be_right(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(InputError, match=message):
         draft(tmp_path / "a.tsv")
 
 

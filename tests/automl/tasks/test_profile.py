@@ -34,6 +34,8 @@ def test_lengths_alphabets_and_scripts_are_counted() -> None:
         ([("a", "b", "c")], ("id", "text", "label"), ("text", "label")),
         ([("a", "b", "c")], ("summary", "note", "article"), ("article", "summary")),
         ([("1", "b", "c"), ("2", "d", "e")], None, (1, 2)),  # the first column numbers the rows
+        ([("7", "seven"), ("2", "two")], None, (0, 1)),  # or is what there is to read
+        ([("seven", "7"), ("two", "2")], ("word", "number"), ("word", "number")),
         ([("b", "c")], None, (0, 1)),
         ([(label, text) for text, label in labelled(60)], None, (1, 0)),  # classes stand first
     ],
@@ -46,6 +48,7 @@ def test_source_and_target_are_chosen_by_name_or_by_what_they_hold(rows: list, h
 
 def test_one_column_has_no_source() -> None:
     assert seen(("a",), ("b",)).source is None
+    assert seen(("1", "a"), ("2", "b"), header=("id", "text")).source is None
 
 
 def test_repeats_and_several_targets_are_counted() -> None:
