@@ -41,6 +41,8 @@ def generate(  # noqa: PLR0913
     from automl.terminal.lines import one_line
 
     model = loaded(bundle)
+    if model.has_source and not source:
+        raise InputError(f"{bundle}: reads a source; give it by --source (a prompt is how its output begins)")
     how = _how(temperature, top_k, top_p, seed, stop, tokens, prompt)
     outputs = model.generate(source, how, count)
     if as_json:

@@ -1,19 +1,20 @@
 """Winners: predicted from and taken home."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
+from automl.errors import InputError
 from automl.server.access import AdmittingRoute, SeenSearch, service_of
 from automl.server.api.searches import LOCATION
 from automl.server.documents import ExportDocument, Looked, Outputs, Seen, Source, Sources
 from automl.server.downloads import download
 from automl.server.lanes import predicting, slowly
-from automl.server.problems import documented, returned
+from automl.server.problems import Problem, documented, returned, told
 
 ROUTER = APIRouter(tags=["models"], route_class=AdmittingRoute)
 STREAMED = 16
@@ -50,17 +51,27 @@ async def predict_from_images(
     "/searches/{name}/predict/stream", response_class=StreamingResponse, responses={**LINES, **documented(503)}
 )
 async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> StreamingResponse:
-    """Predict likewise, and send each output on a line of its own as soon as it is there."""
+    """Predict likewise, and send each output on a line of its own as soon as it is there.
+
+    What is wrong with a source after the first few, whose answer has begun, is the last line: `{"error": …}`.
+    """
     models = service_of(request).models
     first = (await predicting(request, models.predict, row, body.trial, body.sources[:STREAMED]))[1]
 
     async def lines() -> AsyncIterator[str]:
-        for begin in range(0, len(body.sources), STREAMED):
-            piece = body.sources[begin : begin + STREAMED]
-            outputs = first if begin == 0 else (await predicting(request, models.predict, row, body.trial, piece))[1]
-            yield "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
+        yield _lines(first)
+        try:
+            for begin in range(STREAMED, len(body.sources), STREAMED):
+                piece = body.sources[begin : begin + STREAMED]
+                yield _lines((await predicting(request, models.predict, row, body.trial, piece))[1])
+        except (Problem, InputError) as error:
+            yield json.dumps({"error": told(error)}, ensure_ascii=False) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def _lines(outputs: Sequence[str]) -> str:
+    return "".join(json.dumps({"output": output}, ensure_ascii=False) + "\n" for output in outputs)
 
 
 @ROUTER.post("/searches/{name}/attention")
