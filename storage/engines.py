@@ -142,6 +142,14 @@ def engine_of(url: URL, silence: float | None = None) -> Engine:
     return engine
 
 
+def connect(url: URL) -> Any:
+    """A connection of the driver alone, lost in silence as those of `engine_of`, for an engine that is another's."""
+    dialect, silence = engine_of(url).dialect, SILENCE_SECONDS
+    arguments, settings = dialect.create_connect_args(url)
+    settings = {**_settings(url.get_backend_name(), silence), **settings}
+    return _connect(url, silence, dialect, None, arguments, settings)
+
+
 def _settings(backend: str, silence: float) -> dict[str, Any]:
     """What the driver is told, where the URL says nothing else."""
     match backend:
