@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from storage.errors import StorageError
 from storage.mounts import network_file_system
@@ -237,8 +238,14 @@ def describe(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def in_words(error: DBAPIError, place: str) -> StorageError:
-    """One line on a driver's error, without the statement and its values."""
+def in_words(error: DBAPIError | NoneFree, place: str) -> StorageError:
+    """One line on a driver's error, without the statement and its values; or on a pool without a free connection."""
+    if isinstance(error, NoneFree):
+        return BusyError(f"database {place} is busy: all connections of this process wait for it; try again later")
+    return _of_driver(error, place)
+
+
+def _of_driver(error: DBAPIError, place: str) -> StorageError:
     code, line = _said(error.orig)
     if error.connection_invalidated:
         return ConnectionLost(f"database {place}: the connection was lost ({line}); try again when it answers")
