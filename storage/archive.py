@@ -98,6 +98,8 @@ def import_search(database: Database, folder: objects.Place, file: Path, name: s
             if not {OBJECTS + digest for digest in pointed} <= set(archive.namelist()):
                 raise StorageError(f"{file} lacks checkpoints that its trials point to; export the search again")
             held = _unpack(archive, folder, file)
+    except StorageError:
+        raise
     except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
         raise StorageError(
             f"{file} is not a search as automl export-study writes it ({type(error).__name__})"
@@ -155,7 +157,14 @@ def _unpack(archive: zipfile.ZipFile, folder: objects.Place, file: Path) -> dict
         data = archive.read(info)
         if objects.digest_of(data) != digest:
             raise StorageError(f"{file}: checkpoint {digest[:12]} does not have the bytes it was written with")
-        held[objects.write(folder, data)] = len(data)
+        try:
+            held[objects.write(folder, data)] = len(data)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(
+                f"{folder} cannot be written: {error.strerror}; mend that, or let AUTOML_CHECKPOINTS name another"
+            ) from error
     return held
 
 

@@ -17,6 +17,7 @@ class Batch:
     """Collects writes and commits them together.
 
     Each batch has a number that the search's row counts, so that one whose commit was in doubt is not written twice.
+    What is added after such a one is a batch of its own.
     What the rows of trials say is remembered from batch to batch, since the holder of a lease alone writes to them;
     whoever writes to a trial past the batch says so by `forget`.
     """
@@ -26,6 +27,7 @@ class Batch:
         self._lease = lease
         self._turn = 0
         self._writes: list[Callable[[Transaction], object]] = []
+        self._doubted: tuple[int, float] | None = None
         self._trials: dict[Any, Any] = {}
         self._remembers = True
 
@@ -47,8 +49,19 @@ class Batch:
             LeaseLost: A newer epoch exists.
             StorageError: The database refuses, or did not answer; it can be tried again.
         """
-        if not self._writes:
-            return
+        if self._doubted is not None and self._doubted[0] < len(self._writes):
+            number, before = self._doubted
+            self._commit(number, before)
+            elapsed -= before
+        if self._writes:
+            self._commit(len(self._writes), elapsed)
+
+    def forget(self) -> None:
+        """Read the rows of trials anew, since they were written to otherwise."""
+        self._remembers = False
+
+    def _commit(self, number: int, elapsed: float) -> None:
+        """Commit the first so many writes."""
 
         def work(transaction: Transaction) -> None:
             if not self._remembers:
@@ -56,14 +69,12 @@ class Batch:
             self._remembers = False
             transaction.trials = self._trials
             if take_turn(transaction, self._lease, self._turn + 1, elapsed):
-                for write in self._writes:
+                for write in self._writes[:number]:
                     write(transaction)
 
+        self._doubted = (number, elapsed)
         self._database.transact(work)
         self._turn += 1
+        self._doubted = None
         self._remembers = True
-        self._writes.clear()
-
-    def forget(self) -> None:
-        """Read the rows of trials anew, since they were written to otherwise."""
-        self._remembers = False
+        del self._writes[:number]

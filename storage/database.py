@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.orm import Session
 
 from storage.engines import (
@@ -92,7 +93,7 @@ class Transaction:
         except BaseException as error:
             failure = self._translated(error) if isinstance(error, self._errors) else error
             self._close(keep=False)
-            if isinstance(failure, DBAPIError):
+            if isinstance(failure, DBAPIError | NoneFree):
                 raise in_words(failure, self._place) from error
             raise
         return self
@@ -305,7 +306,7 @@ class Database:
         session = Session(self.reading)
         try:
             session.connection()
-        except DBAPIError as error:
+        except (DBAPIError, NoneFree) as error:
             session.close()
             raise in_words(error, self.place) from error
         return session

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from storage.errors import StorageError
 from storage.mounts import network_file_system
@@ -142,6 +143,14 @@ def engine_of(url: URL, silence: float | None = None) -> Engine:
     return engine
 
 
+def connect(url: URL) -> Any:
+    """A connection of the driver alone, lost in silence as those of `engine_of`, for an engine that is another's."""
+    dialect, silence = engine_of(url).dialect, SILENCE_SECONDS
+    arguments, settings = dialect.create_connect_args(url)
+    settings = {**_settings(url.get_backend_name(), silence), **settings}
+    return _connect(url, silence, dialect, None, arguments, settings)
+
+
 def _settings(backend: str, silence: float) -> dict[str, Any]:
     """What the driver is told, where the URL says nothing else."""
     match backend:
@@ -229,8 +238,14 @@ def describe(url: URL) -> str:
     return url.set(query={}).render_as_string(hide_password=True)
 
 
-def in_words(error: DBAPIError, place: str) -> StorageError:
-    """One line on a driver's error, without the statement and its values."""
+def in_words(error: DBAPIError | NoneFree, place: str) -> StorageError:
+    """One line on a driver's error, without the statement and its values; or on a pool without a free connection."""
+    if isinstance(error, NoneFree):
+        return BusyError(f"database {place} is busy: all connections of this process wait for it; try again later")
+    return _of_driver(error, place)
+
+
+def _of_driver(error: DBAPIError, place: str) -> StorageError:
     code, line = _said(error.orig)
     if error.connection_invalidated:
         return ConnectionLost(f"database {place}: the connection was lost ({line}); try again when it answers")

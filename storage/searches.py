@@ -280,12 +280,13 @@ def release(database: Database, lease: Lease, *, queue: bool = False) -> None:
     """Give the lease back; nothing happens if it was lost. What has not ended is interrupted then.
 
     Args:
-        queue: A worker drains, so that another one is to go on with the search.
+        queue: A worker drains, so that another one is to go on with the search where it has not ended.
     """
     values: dict[str, Any] = {"owner": None, "lease_boot": None, "lease_until": None, "takeovers": 0}
-    values["state"] = case((SEARCHES.c.state == "running", "interrupted"), else_=SEARCHES.c.state)
+    then = "queued" if queue else "interrupted"
+    values["state"] = case((SEARCHES.c.state == "running", then), else_=SEARCHES.c.state)
     if queue:
-        values |= {"state": "queued", "detached": True, "updated": utc_now()}
+        values |= {"detached": True, "updated": utc_now()}
     with suppress(LeaseLost):
         database.transact(lambda transaction: write_search(transaction, lease, values))
 

@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import make_url
-
 from storage.database import HURRY
+from storage.engines import connect, parse
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -47,20 +47,25 @@ def open_studies(url: str) -> "RDBStorage":
 
     # Optuna fills in a template.
     with quiet():
-        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs={"connect_args": _waiting(url)})
+        return RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=_waiting(url))
 
 
 def _waiting(url: str) -> dict[str, Any]:
-    """How a connection of Optuna's waits for others: SQLite does so for 5 s unless told, servers for ever."""
-    target = make_url(url)
+    """How an engine of Optuna's waits: for others SQLite does so for 5 s unless told, servers for ever.
+
+    A server that says nothing is waited for as long as elsewhere.
+    """
+    target = parse(url)
     match target.get_backend_name():
         case "sqlite":
-            return {"timeout": 60}
+            return {"connect_args": {"timeout": 60}}
         case "postgresql":
             given = target.query.get("options", "")
-            return {"options": f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={PATIENCE}s"}
+            hurry = f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={PATIENCE}s"
+            target = target.update_query_dict({"options": hurry})
         case kind:
-            return {"init_command": HURRY[kind][0].format(seconds=PATIENCE)}
+            target = target.update_query_dict({"init_command": HURRY[kind][0].format(seconds=PATIENCE)})
+    return {"creator": partial(connect, target)}
 
 
 @contextmanager

@@ -111,6 +111,15 @@ def test_a_file_that_is_there_is_not_overwritten(sqlite: Database, file: Path, t
         export_search(sqlite, replace(kept, name="other"), tmp_path / "objects", file)
 
 
+def test_a_place_that_takes_no_checkpoints_is_not_laid_to_the_file(
+    sqlite: Database, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").touch()
+    with pytest.raises(StorageError, match=r"disk/objects cannot be written: Not a directory; mend that"):
+        import_search(sqlite, tmp_path / "disk" / "objects", file, "taken-over")
+    assert get_search(sqlite, "taken-over") is None
+
+
 def edit(**changes: Any) -> Any:
     def change(entries: dict[str, bytes]) -> None:
         document = json.loads(entries[DOCUMENT])

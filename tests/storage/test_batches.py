@@ -82,6 +82,32 @@ def test_a_batch_whose_commit_was_in_doubt_is_not_written_twice(
     assert (len(list_events(database, lease.search_id)), seconds(database)) == (1, 1.0)
 
 
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_what_is_added_after_an_interrupted_commit_is_not_taken_for_written(
+    database: Database, lease: Lease, batch: Batch, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    interrupts = [KeyboardInterrupt()]
+    original = Database._attempt
+
+    def attempt(self: Database, work: object) -> object:
+        result = original(self, work) if is_committed or not interrupts else None  # type: ignore[arg-type]
+        if interrupts:
+            raise interrupts.pop()
+        return result
+
+    monkeypatch.setattr(Database, "_attempt", attempt)
+    batch.add(open_attempt, 0, 0)
+    with pytest.raises(KeyboardInterrupt):
+        batch.commit(1.0)
+    batch.add(write_segment, a_segment(0))
+    batch.commit(2.5)
+    batch.add(note, "start", "trial 0")
+    batch.commit(1.0)
+    assert [segment.to_step for segment in list_segments(database, lease.search_id)] == [10]
+    assert (len(list_attempts(database, lease.search_id)), len(list_events(database, lease.search_id))) == (1, 1)
+    assert seconds(database) == 3.5
+
+
 def test_a_batch_of_an_old_epoch_is_refused(database: Database, lease: Lease, batch: Batch) -> None:
     claim(database, "dates", "first", 60)
     batch.add(note, "start", "trial 0")

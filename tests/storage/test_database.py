@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from storage import migrations
 from storage.database import Database, StorageError, Transaction, open_database
 from storage.engines import BusyError, ConnectionLost
 from storage.schema import PREFIX, Base
+from storage.searches import create_search, get_search
 
 OPEN = "import sys; from storage.database import open_database; open_database(sys.argv[1]).close()"
 
@@ -322,3 +324,15 @@ def test_patience_ends(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(BusyError):
         sqlite.patient(100.0).transact(lambda _: None)
     assert 80 < outage.now < 120
+
+
+def test_that_no_connection_is_free_is_said_in_a_line(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PAUSES", ())
+    monkeypatch.setattr(sqlite.reading.pool, "_timeout", 0.1)
+    with ExitStack() as held:
+        for _ in range(15):
+            held.enter_context(sqlite.read())
+        for ask in (lambda: get_search(sqlite, "dates"), lambda: create_search(sqlite, "dates", {}, "d" * 64)):
+            with pytest.raises(BusyError, match=r"automl.db is busy: all connections of this process wait for it"):
+                ask()
+    create_search(sqlite, "dates", {}, "d" * 64)

@@ -13,7 +13,17 @@ from storage.database import Database, StorageError
 from storage.engines import ConnectionLost
 from storage.leases import LeaseHeld, LeaseLost
 from storage.queues import queue_search, withdraw_search
-from storage.searches import MOST_TAKEOVERS, claim, claim_next, create_search, get_search, release, renew, update_search
+from storage.searches import (
+    MOST_TAKEOVERS,
+    SearchState,
+    claim,
+    claim_next,
+    create_search,
+    get_search,
+    release,
+    renew,
+    update_search,
+)
 from storage.segments import commit_segment
 from storage.trials import add_trial, get_trial
 from storage.workers import forget_worker, list_workers, see_worker
@@ -86,6 +96,17 @@ def test_a_lapsed_queued_search_goes_to_the_next_worker_and_one_in_the_foregroun
     with pytest.raises(LeaseLost):
         update_search(database, found[1], seconds=1.0)
     release(database, taken[1])
+
+
+@pytest.mark.parametrize("state", ["finished", "interrupted", "failed"])
+def test_a_search_that_has_ended_is_not_queued_by_whoever_gives_it_back(
+    database: Database, lease: leases.Lease, state: SearchState
+) -> None:
+    update_search(database, lease, state=state)
+    release(database, lease, queue=True)
+    found = get_search(database, "dates")
+    assert (found.state, found.held) == (state, False)  # type: ignore[union-attr]
+    assert claim_next(database, "another", 60) is None
 
 
 def test_a_worker_that_drains_gives_its_search_to_another(database: Database, lease: leases.Lease) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
+from optuna.storages import RDBStorage
 from sqlalchemy import make_url
 
 from storage import database as databases
@@ -15,6 +16,7 @@ from storage.database import open_database
 from storage.engines import BusyError, ConnectionLost
 from storage.searches import claim, create_search, get_search, release, renew
 from storage.spending import delete_search
+from storage.studies import study_of
 
 LONG = 120.0
 
@@ -107,3 +109,31 @@ def test_a_statement_that_is_cut_off_by_silence_is_run_again(
         finally:
             between.flows.set()
     assert len(tries) > 1
+
+
+@pytest.mark.parametrize("proxy", ["PostgreSQL", "MariaDB"], indirect=True)
+@pytest.mark.parametrize("silent", ["at once", "in a statement"])
+def test_a_study_is_not_waited_for_where_the_server_says_nothing(
+    proxy: tuple[Proxy, str], silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, url = proxy
+    study = study_of(url, "silent", ["minimize"])
+    monkeypatch.setattr(engines, "SILENCE_SECONDS", 2.0)
+    monkeypatch.setattr(engines, "CONNECT_SECONDS", 2.0)
+    original = RDBStorage.get_study_id_from_name
+
+    def find(storage: RDBStorage, name: str) -> int:
+        between.flows.clear()
+        return original(storage, name)
+
+    if silent == "at once":
+        between.flows.clear()
+    else:
+        monkeypatch.setattr(RDBStorage, "get_study_id_from_name", find)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            assert pool.submit(study_of, url, "silent", ["minimize"]).exception(30.0) is not None
+        finally:
+            between.flows.set()
+    monkeypatch.setattr(RDBStorage, "get_study_id_from_name", original)
+    assert study_of(url, "silent", ["minimize"]) == study
