@@ -355,7 +355,10 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
     try:
         document = TaskDocument.model_validate(dict(mapping), context={"folder": folder})
     except ValidationError as error:
-        raise InputError(f"{where}: {explained(error.errors()[0])}") from None
+        first = min(
+            error.errors(), key=lambda each: each["type"] != "extra_forbidden"
+        )  # what is missing may be misspelt
+        raise InputError(f"{where}: {explained(first)}") from None
     if problem := _contradiction(document.data):
         raise InputError(f"{where}: [data] {problem}")
     if problem := _impossible(document):

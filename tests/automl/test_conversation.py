@@ -50,6 +50,12 @@ def test_a_conversation_is_answered_line_by_line(talk: Path) -> None:
     assert here(talk, "evaluate", "models/task", "train.jsonl", "--json").json["rows"] > 80
 
 
+def test_a_model_that_reads_a_source_asks_for_it(talk: Path) -> None:
+    finished = here(talk, "generate", "models/task", "a1")
+    assert (finished.code, finished.out) == (2, "")
+    assert "reads a source; give it by --source" in finished.err
+
+
 def test_only_a_dialogue_is_talked_to(notes: Path) -> None:
     finished = here(notes, "chat", "models/task", text="hello\n")
     assert finished.code == 2

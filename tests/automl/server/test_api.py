@@ -31,6 +31,8 @@ def test_a_task_is_submitted_run_and_taken_home(place):
     assert answer == {"trial": found["best"]["trial"], "outputs": ["AB", "C"]}
     lines = ada.post("/v1/searches/words/predict/stream", json={"sources": ["ab"] * 40}).text.splitlines()
     assert lines == ['{"output": "AB"}'] * 40
+    lines = ada.post("/v1/searches/words/predict/stream", json={"sources": ["ab"] * 16 + ["long"]}).text.splitlines()
+    assert lines == ['{"output": "AB"}'] * 16 + ['{"error": "a source has 9 tokens"}']
 
 
 def test_a_proposal_says_what_automl_init_would(place):

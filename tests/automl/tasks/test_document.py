@@ -79,6 +79,11 @@ def test_a_mapping_and_a_file_say_the_same(tmp_path: Path) -> None:
     assert again == document
 
 
+def test_a_misspelt_key_is_not_told_to_be_missing() -> None:
+    with pytest.raises(InputError, match=r"the key \[data\] trian is not known; did you mean 'train'\?"):
+        document_from_mapping({"name": "a", "data": {"trian": "a.tsv"}}, Path())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
