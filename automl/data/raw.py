@@ -8,18 +8,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from automl.data.headers import is_header
 from automl.data.lines import lines
 from automl.data.sources import csv_fields, json_object, tsv_fields
 from automl.errors import InputError
 
 MOST_ROWS = 200_000
 """Rows that are looked at, at most."""
-SOURCE_NAMES = ("source", "src", "input", "text", "sentence", "document", "article", "question", "prompt", "word")
-TARGET_NAMES = (
-    *("target", "tgt", "output", "label", "class", "category", "summary", "answer", "response", "translation"),
-    *("phones", "pronunciation"),
-)
-OTHER_NAMES = ("id", "index", "weight", "title", "context", "history", "sentiment", "language", "split", "headline")
 SPLIT_STEMS = {"train": ("train", "training"), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
 
 
@@ -80,15 +75,6 @@ def count_rows(path: Path) -> int:
         return int(polars.scan_parquet(path).select(polars.len()).collect().item())
     except (OSError, polars.exceptions.PolarsError):
         raise InputError(f"{path}: cannot be read as Parquet; check the file or write it as .tsv") from None
-
-
-def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a first row names columns: most of its texts are usual names, and none is a value of its column."""
-    names = [name.strip().casefold() for name in first]
-    usual = sum(name in SOURCE_NAMES + TARGET_NAMES + OTHER_NAMES for name in names)
-    if len(names) < 2 or len(set(names)) < len(names) or 2 * usual < len(names):
-        return False
-    return not any(row[index : index + 1] == [name] for row in rows for index, name in enumerate(first))
 
 
 def find_files(data: Path) -> dict[str, Path]:

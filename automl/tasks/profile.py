@@ -10,7 +10,8 @@ from itertools import chain
 from statistics import quantiles
 from typing import Any
 
-from automl.data.raw import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES, RawTable
+from automl.data.headers import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES
+from automl.data.raw import RawTable
 from automl.data.sources import Column
 from automl.data.tokenizers import automatic_tokens, normalise
 from automl.tasks.classes import alike, scripts_of

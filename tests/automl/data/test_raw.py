@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from automl.data.raw import find_files, is_header, read_raw
+from automl.data.headers import is_header
+from automl.data.raw import find_files, read_raw
 from automl.errors import InputError
 
 

@@ -55,6 +55,23 @@ def test_a_header_of_source_and_target_needs_no_mention(tmp_path: Path, name: st
     assert (pairs.sources, pairs.targets) == (["a"], [["x"]])
 
 
+def test_a_header_that_nothing_says_is_one_is_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.csv: its first row looks like names of columns \(word, phones\)"):
+        read(tmp_path, "a.csv", "word,phones\ncat,k a t\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("word,translation\ncat,chat\n", Columns(0, (1,))),
+        ("word,mot\ncat,chat\n", None),
+        ("word,text\ncat,text\n", None),
+    ],
+)
+def test_a_pair_of_usual_names_of_columns_is_one(tmp_path: Path, content: str, columns: Columns | None) -> None:
+    assert read(tmp_path, "a.csv", content, columns).rows_in == 2
+
+
 def test_csv_fields_may_hold_commas_and_lines(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.csv", '"a, b","x\ny"\n')
     assert (pairs.sources, pairs.targets) == (["a, b"], [["x\ny"]])
