@@ -355,9 +355,8 @@ def document_from_mapping(mapping: Mapping[str, Any], folder: Path, where: str =
     try:
         document = TaskDocument.model_validate(dict(mapping), context={"folder": folder})
     except ValidationError as error:
-        first = min(
-            error.errors(), key=lambda each: each["type"] != "extra_forbidden"
-        )  # what is missing may be misspelt
+        # What is missing may be what is misspelt.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         raise InputError(f"{where}: {explained(first)}") from None
     if problem := _contradiction(document.data):
         raise InputError(f"{where}: [data] {problem}")
