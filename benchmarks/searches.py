@@ -27,8 +27,14 @@ def keep(line: Mapping[str, Any], results: Path) -> None:
 
 
 def commit() -> str:
-    """Return the commit of the code, and whether it was changed since."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    """Return the commit of the code, and whether anything but the lines of results was changed since."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    name = _said(*git, "rev-parse", "--short", "HEAD")
+    changed = _said(*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    return f"{name}-dirty" if changed else name
+
+
+def _said(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
