@@ -63,7 +63,8 @@ def test_the_card_says_what_is_promised_and_what_else_has_seen_the_data(folder: 
     private = found.json["privacy"]
     for said in (
         "differential privacy",
-        f"epsilon {private['epsilon_spent']:.4g}, of epsilon 6",
+        "is within epsilon 6\n",
+        f"come to epsilon {private['epsilon_spent']:.4g}; since their number may have depended on the data",
         "one pair of train",
         f"{private['noise_multiplier']:.4g}",
         "Poisson",
