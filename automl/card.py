@@ -265,8 +265,8 @@ def _remembered(account: Account) -> Iterator[str]:
 
 def _private(account: Account, terms: Mapping[str, Any]) -> Iterator[str]:
     spent = terms["epsilon_spent"]
-    fewer = "since their number may have depended on the data, the promise is what counts."
-    taken = "" if spent is None else f"\nThe steps that were taken come to epsilon {spent:.4g}; {fewer}"
+    why = "since their number may have depended on the data, the promise is what counts."
+    taken = "" if spent is None else f"\nThe steps that were taken come to epsilon {spent:.4g}; {why}"
     yield (
         f"It was trained with differential privacy. The unit is {terms['unit']}: whether any single one was there\n"
         "changes the chance of whatever the search could have found by a factor of e to the power of epsilon at most,\n"

@@ -316,12 +316,13 @@ class Controller:
     def _reap(self) -> None:
         for future in [future for future in self._running if future.done()]:
             segment, begun = self._running.pop(future)
+            spent = self._clock() - begun
             trial = self._trials[segment.trial]
             trial.in_flight = False
             try:
                 self._accept(trial, segment, returned(future, self._plan.checkpoints, self._known()))
             except TrialFailure as failure:
-                self._fail(trial, failure, self._clock() - begun)
+                self._fail(trial, failure, spent)
             self._tally.note(trial)
             self._fresh.append(trial)
 
@@ -483,8 +484,7 @@ class Controller:
         for _ in range(MOST_LOSSES):
             if (found := self._tally.best) is None:
                 return None
-            winner = examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish)
-            if winner is not None:
+            if winner := examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish):
                 return winner
             check(self._plan.checkpoints, self._known())
             trial, segment = found

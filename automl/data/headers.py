@@ -8,6 +8,8 @@ TARGET_NAMES = (
     *("phones", "pronunciation"),
 )
 OTHER_NAMES = ("id", "index", "weight", "title", "context", "history", "sentiment", "language", "split", "headline")
+PEEKED = 1_000
+"""Rows that are compared with a first row that may be a header."""
 
 
 def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from automl.data.headers import is_header
+from automl.data.headers import PEEKED, is_header
 from automl.data.lines import lines
 from automl.data.sources import csv_fields, json_object, tsv_fields
 from automl.errors import InputError
@@ -57,7 +57,7 @@ def read_raw(path: Path, most: int = MOST_ROWS) -> RawTable:
         raise InputError(f"{path}: there is no such file; name a file or a folder of data")
     named, rows = RAW_READERS[path.suffix.lower()](path)
     read = list(islice(rows, most + 2))
-    header = tuple(read.pop(0)) if read and (named or is_header(read[0], read[1:1001])) else None
+    header = tuple(read.pop(0)) if read and (named or is_header(read[0], read[1 : 1 + PEEKED])) else None
     if not read:
         raise InputError(f"{path}: the file has no rows; it needs some to learn from")
     return RawTable(path, header, read[:most], whole=len(read) <= most)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from automl.data.advance import tell
 from automl.data.fields import joined
-from automl.data.headers import has_usual_names, is_header
+from automl.data.headers import PEEKED, has_usual_names, is_header
 from automl.data.lines import lines, unreadable
 from automl.data.spool import BLOCK, Spool
 from automl.data.spool import Column as Spooled
@@ -29,8 +29,6 @@ from automl.errors import InputError
 
 Column = str | int
 
-PEEKED = 1_000
-"""Rows that are compared with a first row that may be a header."""
 GARBLED = re.compile("[ÃÂ][\u0080-\u00bf]|â€")
 """What UTF-8 looks like that was read as Latin-1 and written as UTF-8 again, such as Ã© for é."""
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -12,12 +12,12 @@ from automl.explanation.explanation import Explanation
 from automl.explanation.page import symbol
 from automl.explanation.predictions import Prediction
 from automl.report.drawing import GAP, HEIGHT, LEFT, RIGHT, WIDTH, Box, columns
+from automl.report.figures import MOST_DIALS
 from search_spaces.seq2seq import Seq2Seq
 
 BLUE, AMBER, GREY = "#2563eb", "#d97706", "#64748b"
 FILLS = {"tokens": "#f1f5f9", "embedding": "#fef3c7", "layer": "#dbeafe", "output": "#dcfce7"}
 DOTS = 130
-MOST_DIALS = 15
 
 
 def can_draw() -> bool:

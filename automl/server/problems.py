@@ -51,7 +51,15 @@ def plain(sentence: str) -> str:
 
 def told(error: Exception) -> str:
     """Return the line that says what is wrong with a request."""
-    return str(error) if isinstance(error, Problem) else plain(str(error))
+    match error:
+        case Problem():
+            return str(error)
+        case BusyError() | ConnectionLost():
+            return "the database does not answer; try again"
+        case Unreachable():
+            return "where data and models are kept does not answer; try again"
+    line = plain(str(error))
+    return line.partition("; ")[0] if isinstance(error, StorageError) and "database" in line else line
 
 
 def not_found(what: str) -> Problem:
@@ -146,12 +154,9 @@ def _input(request: Request, error: Exception) -> Response:
 
 
 def _storage(request: Request, error: Exception) -> Response:
-    if isinstance(error, BusyError | ConnectionLost):
-        return respond(request, 503, "the database does not answer; try again", {"Retry-After": "5"})
-    if isinstance(error, Unreachable):
-        return respond(request, 503, "where data and models are kept does not answer; try again", {"Retry-After": "5"})
-    line = told(error)
-    return respond(request, 409, line.partition("; ")[0] if "database" in line else line)
+    if isinstance(error, BusyError | ConnectionLost | Unreachable):
+        return respond(request, 503, told(error), {"Retry-After": "5"})
+    return respond(request, 409, told(error))
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

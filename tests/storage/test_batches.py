@@ -89,8 +89,8 @@ def test_what_is_added_after_an_interrupted_commit_is_not_taken_for_written(
     interrupts = [KeyboardInterrupt()]
     original = Database._attempt
 
-    def attempt(self: Database, work: object) -> object:
-        result = original(self, work) if is_committed or not interrupts else None  # type: ignore[arg-type]
+    def attempt(self: Database, work: Any) -> object:
+        result = original(self, work) if is_committed or not interrupts else None
         if interrupts:
             raise interrupts.pop()
         return result

@@ -105,7 +105,8 @@ def test_a_search_that_has_ended_is_not_queued_by_whoever_gives_it_back(
     update_search(database, lease, state=state)
     release(database, lease, queue=True)
     found = get_search(database, "dates")
-    assert (found.state, found.held) == (state, False)  # type: ignore[union-attr]
+    assert found is not None
+    assert (found.state, found.held) == (state, False)
     assert claim_next(database, "another", 60) is None
 
 

@@ -15,6 +15,7 @@ from automl.server.documents import ExportDocument, Looked, Outputs, Seen, Sourc
 from automl.server.downloads import download
 from automl.server.lanes import predicting, slowly
 from automl.server.problems import Problem, documented, returned, told
+from storage.database import StorageError
 
 ROUTER = APIRouter(tags=["models"], route_class=AdmittingRoute)
 STREAMED = 16
@@ -64,7 +65,7 @@ async def predict_streamed(request: Request, row: SeenSearch, body: Sources) -> 
             for begin in range(STREAMED, len(body.sources), STREAMED):
                 piece = body.sources[begin : begin + STREAMED]
                 yield _lines((await predicting(request, models.predict, row, body.trial, piece))[1])
-        except (Problem, InputError) as error:
+        except (Problem, InputError, StorageError) as error:
             yield json.dumps({"error": told(error)}, ensure_ascii=False) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")

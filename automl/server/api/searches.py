@@ -75,8 +75,12 @@ def cancel_search(request: Request, response: Response, row: RunSearch) -> Searc
 @ROUTER.post("/searches/{name}/resume", status_code=202, responses={**LOCATION})
 async def resume_search(request: Request, response: Response, caller: Runner, row: RunSearch) -> SearchDocument:
     """Queue a search again that was paused or interrupted, or has failed."""
-    await slowly(request, service_of(request).resume, caller, row)
-    return await slowly(request, _changed, request, response, row.name)
+
+    def work() -> SearchDocument:
+        service_of(request).resume(caller, row)
+        return _changed(request, response, row.name)
+
+    return await slowly(request, work)
 
 
 @ROUTER.put("/searches/{name}/budget", status_code=202, responses={**LOCATION})
@@ -84,8 +88,12 @@ async def set_search_budget(
     request: Request, response: Response, caller: Runner, row: RunSearch, body: Budget
 ) -> SearchDocument:
     """Give a search another budget in all; it goes on with it."""
-    await slowly(request, service_of(request).set_budget, caller, row, body.budget)
-    return await slowly(request, _changed, request, response, row.name)
+
+    def work() -> SearchDocument:
+        service_of(request).set_budget(caller, row, body.budget)
+        return _changed(request, response, row.name)
+
+    return await slowly(request, work)
 
 
 @ROUTER.delete("/searches/{name}", status_code=204)
