@@ -9,7 +9,6 @@ for each set.
 import argparse
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measurement import load
+from benchmarks.searches import commit
 from search_spaces import attention, decoders, embeddings, encoders, outputs
 from search_spaces.dials import to_dict
 from search_spaces.seq2seq import Seq2Seq
@@ -147,7 +147,6 @@ def measured(folder: Path, family: str, seconds: float) -> dict[str, Any]:
         further = Segment(0, configuration, 0, whole.step, whole.checkpoint, planned, cooldown=True)
         end = trainer.run(further, cooling.report, cooling.over)
         test = trainer.run(Evaluation(0, configuration, end.checkpoint), clock.report, lambda: False)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     return {
         "test": test.scores["sequence_error_rate"],
         "valid": end.scores["sequence_error_rate"],
@@ -155,7 +154,7 @@ def measured(folder: Path, family: str, seconds: float) -> dict[str, Any]:
         "steps": end.step,
         "passes": round(end.tokens / table.said_tokens("train"), 1),
         "seconds": seconds,
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "load": before,
     }
 

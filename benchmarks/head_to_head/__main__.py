@@ -22,6 +22,7 @@ from benchmarks.head_to_head import ours
 from benchmarks.head_to_head.pairs import SETS
 from benchmarks.head_to_head.peer import SYSTEMS
 from benchmarks.measurement import load
+from benchmarks.searches import commit
 
 COMMAND = "python -m benchmarks.head_to_head --data DIR --torch PYTHON"
 OURS = "ours"
@@ -104,7 +105,6 @@ def measured(key: tuple[str, str, int, float], data: Path, torch: str) -> Cell:
         root = {"PYTHONPATH": os.pathsep.join([str(RESULTS.parents[2]), os.environ.get("PYTHONPATH", "")])}
         done = subprocess.run(command, env=os.environ | root, stdout=subprocess.PIPE, check=True)
         found = json.loads(done.stdout)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     return {
         "set": name,
         "system": system,
@@ -115,7 +115,7 @@ def measured(key: tuple[str, str, int, float], data: Path, torch: str) -> Cell:
         "trials": found["trials"],
         "curve": found["curve"],
         "command": f"{COMMAND} --minutes {minutes:g} --seeds {seed + 1} --only '{name}, {system}'",
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "load": before,
     }
 
