@@ -94,9 +94,12 @@ class Constraints:
 
     def seconds_a_token(self, configuration: Seq2Seq) -> float:
         """Return the training seconds that are expected of a target token, from counts alone."""
+        return self.operations_a_token(configuration) / OPERATIONS_A_SECOND
+
+    def operations_a_token(self, configuration: Seq2Seq) -> float:
+        """Return the floating-point operations of training for a target token."""
         batch = self._shapes(tokens_of(configuration)).batch
-        said = batch.rows * batch.target
-        return costs.step_operations(configuration, batch) / said / OPERATIONS_A_SECOND
+        return costs.step_operations(configuration, batch) / (batch.rows * batch.target)
 
     def costs(self, names: Collection[str], configuration: Seq2Seq) -> dict[str, float]:
         """Return what a configuration costs, of the costs that are counted."""

@@ -35,6 +35,7 @@ from automl.metrics.costs import COSTS
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
 from automl.pretraining import NOTHING, Ground, pretrained
 from automl.refusals import check_objective, without_idle_copying
+from automl.regularisation import regularised
 from automl.resumption import (
     ENDED,
     Ended,
@@ -200,6 +201,8 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     check_objective(document, space)
     table = tokenized(corpus, tokens_of(space.default()))
     space = without_idle_copying(document, space, table)
+    if ground.space is None:
+        space = regularised(document, space, table, accelerated=has_accelerator())
     for notice in table.notices:
         options.on_notice(notice)
     return _Prepared(

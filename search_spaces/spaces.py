@@ -52,6 +52,12 @@ class Space:
         preferred = {**self.preferred, path: _nearest(dial, self.preferred[path])}
         return Space({**self.ranges, path: dial}, preferred)
 
+    def preferring(self, wanted: Mapping[str, Value]) -> "Space":
+        """Return the space with other defaults, or those that are nearest to them in the ranges of their dials."""
+        return Space(
+            self.ranges, {**self.preferred, **{path: _nearest(self.ranges[path], v) for path, v in wanted.items()}}
+        )
+
     def sample(self, trial: Trial) -> Seq2Seq:
         """Ask a trial for every dial that exists under the kinds drawn so far."""
         configuration: Seq2Seq = self._drawing(trial)

@@ -1,0 +1,69 @@
+"""How much the defaults hold back: as the time calls for, and as the objective does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.data.corpus import build_corpus
+from automl.data.table import tokenized, tokens_of
+from automl.planning import space_of
+from automl.regularisation import FRESH, STALE, regularised, share_of
+from automl.tasks.document import document_from_mapping
+from search_spaces.seq2seq import Seq2Seq
+
+LONG, SHORT = "10h", "1s"
+
+
+def default(folder: Path, *, accelerated: bool = False, **sections: Any) -> Seq2Seq:
+    """Return the default for 1,000 pairs."""
+    lines = [f"{number:03}\t{number:03}\n" for number in range(1000)]
+    (folder / "train.tsv").write_text("".join(lines))
+    data = {"train": "train.tsv", "source_tokens": "characters", "target_tokens": "characters"}
+    document = document_from_mapping({"name": "times", "data": data, **sections}, folder)
+    corpus = build_corpus(document, folder / "cache")
+    space = space_of(document, corpus)
+    table = tokenized(corpus, tokens_of(space.default()))
+    return regularised(document, space, table, accelerated=accelerated).default()
+
+
+def test_a_model_that_sees_train_often_is_regularised_as_usual(tmp_path: Path) -> None:
+    assert default(tmp_path, budget={"time": LONG}).dropout == Seq2Seq().dropout
+
+
+def test_a_model_that_sees_train_but_a_few_times_is_not_held_back(tmp_path: Path) -> None:
+    assert default(tmp_path, budget={"time": SHORT}).dropout == 0.0
+
+
+def test_without_a_limit_of_time_nothing_changes(tmp_path: Path) -> None:
+    assert default(tmp_path, budget={"trials": 2}).dropout == Seq2Seq().dropout
+
+
+def test_an_accelerator_sees_train_more_often(tmp_path: Path) -> None:
+    slow, fast = (default(tmp_path, budget={"time": "20s"}, accelerated=each).dropout for each in (False, True))
+    assert 0.0 < slow < fast
+
+
+@pytest.mark.parametrize("time", [LONG, SHORT])
+def test_what_the_user_pins_stays(tmp_path: Path, time: str) -> None:
+    found = default(tmp_path, budget={"time": time}, space={"dropout": 0.25, "label_smoothing": 0.05})
+    assert (found.dropout, found.label_smoothing) == (0.25, 0.05)
+
+
+def test_ranges_of_the_user_hold(tmp_path: Path) -> None:
+    assert default(tmp_path, budget={"time": SHORT}, space={"dropout": [0.1, 0.4]}).dropout == 0.1
+
+
+@pytest.mark.parametrize(
+    ("metric", "smoothing"),
+    [("perplexity", 0.0), ("bits_per_character", 0.0), ("sequence_error_rate", Seq2Seq().label_smoothing)],
+)
+def test_labels_are_smoothed_unless_likelihood_counts(tmp_path: Path, metric: str, smoothing: float) -> None:
+    assert default(tmp_path, metric={"name": metric}).label_smoothing == smoothing
+
+
+def test_regularisation_grows_with_the_passes_between_fresh_and_stale() -> None:
+    shares = [share_of(passes) for passes in (0.0, 1.0, FRESH, 10.0, 20.0, STALE, 1000.0)]
+    assert shares == sorted(shares)
+    assert (shares[2], shares[-2], shares[-1]) == (0.0, 1.0, 1.0)
+    assert 0.0 < shares[3] < shares[4] < 1.0
