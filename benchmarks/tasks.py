@@ -43,6 +43,7 @@ class Row:
         metrics: Scored on test; the first is the objective.
         others: What is known of other systems, in words.
         data: Further fields of `[data]`.
+        unlabelled: File of texts that trials are pre-trained on; none where they begin by themselves.
     """
 
     name: str
@@ -53,20 +54,31 @@ class Row:
     others: str
     suffix: str = ".tsv"
     data: Mapping[str, Any] = field(default_factory=dict)
+    unlabelled: str | None = None
 
     def document(self, data: Path, minutes: float) -> dict[str, Any]:
         """Return the task document."""
         files = {split: str((data / self.folder / f"{split}{self.suffix}").absolute()) for split in SPLITS}
-        return {
+        document = {
             "name": self.name,
             "kind": self.kind,
             "data": {**files, **self.data},
             "metric": {"name": self.metrics[0]},
             "budget": {"time": minutes * 60.0},
         }
+        if self.unlabelled is not None:
+            document["pretraining"] = {"unlabelled": str((data / self.unlabelled).absolute())}
+        return document
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """What is read, without the place of the data sets."""
+        return {"folder": self.folder, **self.data, **({"unlabelled": self.unlabelled} if self.unlabelled else {})}
 
 
 SPLITS = ("train", "valid", "test")
+PLACES = ("data", "pretraining")
+"""Sections of a document that say where files lie."""
 PHONES = {"source_tokens": "characters", "target_tokens": "whitespace"}
 SYMBOLS = {"source_tokens": "whitespace", "target_tokens": "whitespace"}
 CHARACTERS = {"source_tokens": "characters", "target_tokens": "characters"}
@@ -88,6 +100,8 @@ def _rows() -> Iterator[Row]:
     yield Row("mt_debian", "mt_debian_en_de", "translation", 60, ("chrf", "bleu", "ter"), known)
     rouge, known = ("rougeL", "rouge1", "rouge2"), "lead words: ROUGE-1/2/L 32.6/17.1/30.0"
     yield Row("sum_debian", "sum_debian", "summarization", 20, rouge, known)
+    text = "lm_debian/train.txt"
+    yield Row("sum_debian_pretrained", "sum_debian", "summarization", 20, rouge, known, unlabelled=text)
     yield Row("dialog_plays", "dialog_plays", "dialogue", 20, LIKELY, FIVE_GRAMS)
     yield Row("lm_debian", "lm_debian", "generation", 20, LIKELY, FIVE_GRAMS, ".txt")
     known = "nearest neighbours 83.7 % accuracy"
@@ -149,8 +163,8 @@ def run(row: Row, options: Namespace) -> dict[str, Any]:
     scored = automl(work, "evaluate", "winner", test, *named, "--json")
     line = {
         "row": row.name,
-        "document": {key: value for key, value in row.document(Path(), minutes).items() if key != "data"},
-        "data": {"folder": row.folder, **row.data},
+        "document": {key: value for key, value in row.document(Path(), minutes).items() if key not in PLACES},
+        "data": row.read,
         "test": scored["metrics"],
         "signatures": scored["signatures"],
         "valid": search["best"]["scores"],
