@@ -6,11 +6,10 @@ from automl.control.companions import companions
 from automl.segments import Evaluation, EvaluationResult
 from search_spaces.spaces import space
 from search_spaces.tokenizers import Bytes
-from tests.automl.control.test_controller import Bench, bench, mirrored_bench
+from tests.automl.control.pretended_search import Bench
 from tests.automl.control.test_history import BLEU, ERROR_RATE, trials
 
 PINNED = space({"source_tokens": "Characters", "target_tokens": "Characters"})
-__all__ = ["bench", "mirrored_bench"]
 
 
 def test_the_best_others_come_first_and_not_too_many() -> None:

@@ -9,8 +9,8 @@ from automl.control.criteria import Criteria
 from automl.metrics import metric
 from automl.segments import Evaluation, EvaluationResult, Segment, SegmentResult
 from storage.searches import get_search
+from tests.automl.control.pretended_search import CURVES, Bench, NoMirror
 from tests.automl.control.pretended_training import PretendingExecutor
-from tests.automl.control.test_controller import CURVES, Bench, NoMirror
 
 WAYS = {(4, 1.0): 0.03, (4, 0.6): 0.02, (8, 1.0): 0.025}
 """Token error on valid of each beam; greedily it is above them."""

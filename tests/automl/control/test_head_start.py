@@ -2,9 +2,7 @@
 
 from automl.errors import FailureReason
 from automl.segments import Preparation, Segment
-from tests.automl.control.test_controller import Bench, bench, mirrored_bench
-
-__all__ = ["bench", "mirrored_bench"]
+from tests.automl.control.pretended_search import Bench
 
 
 def preparations(bench: Bench) -> list[Preparation]:

@@ -11,8 +11,8 @@ from automl.privacy import Terms
 from automl.segments import Segment
 from storage.integrity import violations
 from storage.searches import claim, get_search, release, update_search
+from tests.automl.control.pretended_search import Bench, NoMirror
 from tests.automl.control.pretended_training import PACE
-from tests.automl.control.test_controller import Bench, NoMirror
 
 TERMS = Terms(epsilon=8.0, delta=1e-5, rows=1000, batch=5, steps=600, noise_multiplier=1.5)
 

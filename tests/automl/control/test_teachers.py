@@ -4,10 +4,9 @@ import pytest
 
 from automl.errors import FailureReason, TrialFailure
 from automl.segments import Teaching, TeachingResult
+from tests.automl.control.pretended_search import Bench
 from tests.automl.control.test_companions import PINNED, answering
-from tests.automl.control.test_controller import Bench, bench, mirrored_bench
 
-__all__ = ["bench", "mirrored_bench"]
 PLAN = {"ensembles": True, "distils": True, "reserve": 54.0, "space": PINNED}
 
 
