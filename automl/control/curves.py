@@ -69,8 +69,13 @@ class Candidate:
 
     @property
     def standing(self) -> tuple[float, float]:
-        """Latest objective, infinite where it was not measured, ties broken by the loss: lower is better."""
-        return (_objective(self.latest), self.latest.loss)
+        """Where it stands after its last point: lower is better."""
+        return standing_at(self.latest)
+
+
+def standing_at(point: Point) -> tuple[float, float]:
+    """Return the objective, infinite where it was not measured, ties broken by the loss: lower is better."""
+    return (_objective(point), point.loss)
 
 
 def rung_of(tokens: int, rung_tokens: int) -> int:

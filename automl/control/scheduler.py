@@ -23,6 +23,7 @@ from automl.control.curves import (
     has_stalled,
     next_rung,
     rung_of,
+    standing_at,
     tokens_per_second,
     value_after,
     value_at,
@@ -135,15 +136,19 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
 
 
 def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
-    """Whether the challenger is ahead at equal tokens and at equal seconds, as far as both have come."""
+    """Whether the challenger is ahead at equal tokens and at equal seconds, as far as both have come.
+
+    One that is better already than the leader has ever been, and took no longer, has nothing to catch up.
+    """
     assert outlook.rung_tokens is not None
     rung = rung_of(challenger.latest.tokens, outlook.rung_tokens)
     behind = max(rung_of(leader.latest.tokens, outlook.rung_tokens) - rung, 0)
-    if rung < OBJECTIVE_RUNG or behind > 2:
+    is_sooner = leader.latest.training >= 0.9 * challenger.latest.training or has_stalled(leader)
+    if rung < OBJECTIVE_RUNG or not is_sooner:
         return False
-    if leader.latest.training < 0.9 * challenger.latest.training and not has_stalled(leader):
-        return False
-    if behind and not _can_catch_up(challenger, leader, outlook):
+    if _has_overtaken(challenger, leader):
+        return True
+    if behind > 2 or (behind and not _can_catch_up(challenger, leader, outlook)):
         return False
     after = value_after(leader.points, challenger.latest.training)
     objective, loss = value_at(leader.points, challenger.latest.tokens)
@@ -152,6 +157,11 @@ def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
     if challenger.standing >= after:
         return False
     return challenger.standing < (objective - behind * MARGIN * abs(objective), loss)
+
+
+def _has_overtaken(challenger: Candidate, leader: Candidate) -> bool:
+    both = leader.latest.is_measured and challenger.latest.is_measured
+    return both and challenger.standing < min(map(standing_at, leader.points))
 
 
 def _can_catch_up(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:

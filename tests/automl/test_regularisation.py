@@ -8,16 +8,16 @@ import pytest
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
 from automl.planning import space_of
-from automl.regularisation import FRESH, STALE, regularised, share_of
+from automl.regularisation import FRESH, STALE, between, regularised
 from automl.tasks.document import document_from_mapping
 from search_spaces.seq2seq import Seq2Seq
 
 LONG, SHORT = "10h", "1s"
 
 
-def default(folder: Path, *, accelerated: bool = False, **sections: Any) -> Seq2Seq:
-    """Return the default for 1,000 pairs."""
-    lines = [f"{number:03}\t{number:03}\n" for number in range(1000)]
+def default(folder: Path, *, accelerated: bool = False, pairs: int = 1000, **sections: Any) -> Seq2Seq:
+    """Return the default for so many pairs."""
+    lines = [f"{number:03}\t{number:03}\n" for number in range(pairs)]
     (folder / "train.tsv").write_text("".join(lines))
     data = {"train": "train.tsv", "source_tokens": "characters", "target_tokens": "characters"}
     document = document_from_mapping({"name": "times", "data": data, **sections}, folder)
@@ -62,8 +62,14 @@ def test_labels_are_smoothed_unless_likelihood_counts(tmp_path: Path, metric: st
     assert default(tmp_path, metric={"name": metric}).label_smoothing == smoothing
 
 
+def test_a_model_with_few_parameters_for_its_tokens_is_held_back_less(tmp_path: Path) -> None:
+    few = {"hidden_size": 64, "model_size": 64, "size": 64}
+    found = default(tmp_path, budget={"time": LONG}, pairs=100_000, space=few)
+    assert 0.0 < found.dropout < 0.8 * Seq2Seq().dropout
+
+
 def test_regularisation_grows_with_the_passes_between_fresh_and_stale() -> None:
-    shares = [share_of(passes) for passes in (0.0, 1.0, FRESH, 10.0, 20.0, STALE, 1000.0)]
+    shares = [between(passes, FRESH, STALE) for passes in (0.0, 1.0, FRESH, 10.0, 20.0, STALE, 1000.0)]
     assert shares == sorted(shares)
     assert (shares[2], shares[-2], shares[-1]) == (0.0, 1.0, 1.0)
     assert 0.0 < shares[3] < shares[4] < 1.0

@@ -125,6 +125,14 @@ def test_a_trial_without_improvement_is_not_continued():
     assert isinstance(decide([flat], crowded, [Prospect()]), Start)
 
 
+@pytest.mark.parametrize(("objective", "leads"), [(0.098, True), (0.102, False)])
+def test_who_is_better_than_the_leader_has_ever_been_leads_however_far_behind(objective, leads):
+    flat = tuple(replace(point, objective=max(point.objective, 0.1)) for point in candidate(0, 3200, 0.1).points)
+    leader, challenger = Candidate(0, "paused", flat), candidate(1, 400, objective)
+    late = replace(OUTLOOK, seconds_left=151.0)
+    assert (find_leader([leader, challenger], late).number == 1) == leads
+
+
 def test_in_the_final_share_the_leader_is_trained_out_before_the_runner_up():
     final = Outlook(workers=2, seconds_left=150.0, seconds_total=600.0, rung_tokens=100)
     first = decide([candidate(0, 400, 0.2), candidate(1, 400, 0.3)], final)
