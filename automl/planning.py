@@ -56,7 +56,7 @@ def space_of(document: TaskDocument, corpus: Corpus | None = None) -> Space:
         refuse_excluded(space, {dial: wanted for dial, wanted in document.space.items() if dial != "preset"})
     except SpaceError as error:
         raise InputError(f"[space] {error}") from None
-    return space
+    return space.preferring(TASKS[document.kind].preferred)
 
 
 def criteria_of(document: Mapping[str, Any]) -> Criteria:

@@ -82,7 +82,7 @@ class Seq2Seq:
     optimizer: Optimizer = one_of(AdamW, Lion, Adafactor, Muon)
     schedule: Schedule = one_of(WarmupStableDecay, InverseSquareRoot, Cosine, Linear)
     averaging: Averaging = one_of(ExponentialAverage, PolynomialAverage)
-    batch_tokens: int = choice(512, 512, 1024, 2048, 4096)
+    batch_tokens: int = choice(512, 256, 512, 1024, 2048, 4096)
     clipping: float = uniform(1.0, 0.1, 10.0, log=True)
     dropout: float = uniform(0.3, 0.0, 0.5)
     dropout_kind: str = choice("elementwise", "elementwise", "locked")

@@ -8,6 +8,7 @@ from automl.data.forms import Form
 from automl.tasks.classes import inspect_classes
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
+from search_spaces.dials import Value
 
 ALBUM = Form("album", read_album, (".npz",), inspect_classes, prepare=str, reads_folders=True, reads_images=True)
 
@@ -36,6 +37,12 @@ class ImageClassification(Task):
         "decoder.Transformer.num_layers": 1,
         "decoder.SimpleRecurrent.num_layers": 1,
         "tied_embeddings": False,
+    }
+    preferred: ClassVar[Mapping[str, Value]] = {
+        "encoder": "Convolution",
+        "encoder.Convolution.num_layers": 1,
+        "stem.Convolutions.blocks": 2,
+        "batch_tokens": 256,
     }
 
     @classmethod

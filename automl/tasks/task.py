@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from automl.data.forms import PAIRS, Form
 from automl.tasks.profile import Profile
+from search_spaces.dials import Value
 
 
 class Task:
@@ -18,6 +19,8 @@ class Task:
     """What `auto` means: `source_tokens` or `target_tokens` → a key of `search_spaces.tokenizers.KINDS`."""
     narrowed_space: ClassVar[Mapping[str, Any]] = {}
     """Dials that this kind of task pins; a document's `[space]` goes on top of them."""
+    preferred: ClassVar[Mapping[str, Value]] = {}
+    """Full path of dials → their defaults, where those of the space do not suit this kind."""
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:
