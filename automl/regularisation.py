@@ -9,7 +9,9 @@ from math import log
 
 from automl.constraints import Constraints
 from automl.data.table import TokenTable
+from automl.finishes import kept_for
 from automl.metrics import METRICS, LikelihoodMetric
+from automl.pretraining import SHARE
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import Value
 from search_spaces.spaces import Space
@@ -29,20 +31,32 @@ TRAINED = 0.75
 """Share of the time in which the first trial is trained: the rest is for compiling, scoring and the end."""
 SPEED, ACCELERATED = 3e10, 3e11
 """Operations of training a second, of a small model on a processor core and on an accelerator."""
+STEPS = 4
+"""The share of the usual regularisation is a multiple of 1 / STEPS: a little more time has the same defaults."""
 
 
 def regularised(document: TaskDocument, space: Space, table: TokenTable, *, accelerated: bool) -> Space:
     """Return a space whose defaults hold back as much as time and data call for; ranges and what is pinned stay.
 
     Where likelihood is the objective, they smooth no labels: a model that has learnt to be unsure pays for it there.
+    What is fine-tuned keeps the recipe of its bundle.
     """
+    if document.pretraining is not None and document.pretraining.from_ is not None:
+        return space
     wanted: dict[str, Value] = {}
     if isinstance(METRICS.get(document.metrics[0]), LikelihoodMetric):
         wanted["label_smoothing"] = 0.0
-    if document.limits.time is not None:
-        passes = _passes(document.limits.time, space, table, ACCELERATED if accelerated else SPEED)
-        share = between(passes, FRESH, STALE) * between(_parameters_a_token(space, table), FEW, MANY)
-        wanted |= {dial: round(share * float(space.preferred[dial]), 3) for dial in HELD_BACK}
+    seconds = _seconds(document)
+    if seconds is not None:
+        constraints = Constraints(document.most, table)
+        first = next(filter(constraints.admit, space.defaults()), space.default())
+        tokens = max(table.said_tokens("train"), 1)
+        operations = seconds * (ACCELERATED if accelerated else SPEED)
+        passes = operations / constraints.operations_a_token(first) / tokens
+        parameters = constraints.costs({"parameters"}, first)["parameters"]
+        share = between(passes, FRESH, STALE) * between(parameters / tokens, FEW, MANY)
+        share = round(share * STEPS) / STEPS
+        wanted |= {dial: round(share * float(space.preferred[dial]), 4) for dial in HELD_BACK}
     return space.preferring(wanted)
 
 
@@ -51,11 +65,10 @@ def between(value: float, low: float, high: float) -> float:
     return min(max(log(max(value, low) / low) / log(high / low), 0.0), 1.0)
 
 
-def _passes(seconds: float, space: Space, table: TokenTable, speed: float) -> float:
-    operations = Constraints({}, table).operations_a_token(space.default())
-    return TRAINED * seconds * speed / operations / max(table.said_tokens("train"), 1)
-
-
-def _parameters_a_token(space: Space, table: TokenTable) -> float:
-    (parameters,) = Constraints({}, table).costs({"parameters"}, space.default()).values()
-    return parameters / max(table.said_tokens("train"), 1)
+def _seconds(document: TaskDocument) -> float | None:
+    """Return for how long the first trial is trained at most; none where time is no limit."""
+    if document.limits.time is None:
+        return None
+    wish, searched = document.pretraining, document.limits.time - (kept_for(document) or 0.0)
+    begins = wish is not None and wish.unlabelled is not None
+    return TRAINED * searched * (1 - ((wish.share or SHARE) if wish is not None and begins else 0.0))

@@ -202,7 +202,8 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     table = tokenized(corpus, tokens_of(space.default()))
     space = without_idle_copying(document, space, table)
     if ground.space is None:
-        space = regularised(document, space, table, accelerated=has_accelerator())
+        accelerated = has_accelerator() or options.place == "ray"
+        space = regularised(document, space, table, accelerated=accelerated)
     for notice in table.notices:
         options.on_notice(notice)
     return _Prepared(

@@ -142,10 +142,11 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _is_there(row: Row, data: Path) -> bool:
-    there = (data / row.folder / f"train{row.suffix}").is_file()
-    if not there:
-        print(f"{row.name}: {data / row.folder} is absent; the row is left out", file=sys.stderr)
-    return there
+    needed = [data / row.folder / f"train{row.suffix}", *([data / row.unlabelled] if row.unlabelled else [])]
+    absent = [file.parent for file in needed if not file.is_file()]
+    if absent:
+        print(f"{row.name}: {absent[0]} is absent; the row is left out", file=sys.stderr)
+    return not absent
 
 
 def run(row: Row, options: Namespace) -> dict[str, Any]:

@@ -6,10 +6,14 @@ from typing import Any
 from search_spaces.dials import SpaceError
 from search_spaces.spaces import Space, space
 
+STEPS = (512, 1024, 2048, 4096)
+"""Target tokens of a step: of fewer, most texts make the same batches."""
+
 
 def _sized(*sizes: int, layers: list[int], **others: Any) -> dict[str, Any]:
     attention = [size for size in sizes if size <= 256]
-    return {"hidden_size": list(sizes), "model_size": list(sizes), "size": attention, "num_layers": layers, **others}
+    widths = {"hidden_size": list(sizes), "model_size": list(sizes), "size": attention, "num_layers": layers}
+    return {**widths, "batch_tokens": list(STEPS), **others}
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

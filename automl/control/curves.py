@@ -69,13 +69,8 @@ class Candidate:
 
     @property
     def standing(self) -> tuple[float, float]:
-        """Where it stands after its last point: lower is better."""
-        return standing_at(self.latest)
-
-
-def standing_at(point: Point) -> tuple[float, float]:
-    """Return the objective, infinite where it was not measured, ties broken by the loss: lower is better."""
-    return (_objective(point), point.loss)
+        """Latest objective, infinite where it was not measured, ties broken by the loss: lower is better."""
+        return (_objective(self.latest), self.latest.loss)
 
 
 def rung_of(tokens: int, rung_tokens: int) -> int:

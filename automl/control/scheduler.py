@@ -23,7 +23,6 @@ from automl.control.curves import (
     has_stalled,
     next_rung,
     rung_of,
-    standing_at,
     tokens_per_second,
     value_after,
     value_at,
@@ -47,6 +46,8 @@ SLOWEST = 4.0
 """A first segment may take so many times the seconds of the fastest trial's."""
 LEAST_GAIN = 0.001
 """Nats: where the time is unlimited and every trial begun, a search that expects less of every trial is at its end."""
+EQUAL = 0.9
+"""Seconds of training count as equal to such a share of them."""
 MARGIN = 0.03
 """Relative lead that a challenger needs, for each rung that it is behind, to become the leader."""
 
@@ -138,16 +139,36 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
 def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
     """Whether the challenger is ahead at equal tokens and at equal seconds, as far as both have come.
 
-    One that is better already than the leader has ever been, and took no longer, has nothing to catch up.
+    One that was better in no more seconds than the leader has ever been had nothing to catch up. Either stays ahead
+    when it goes on for longer than the leader has, unless it gets worse than that.
     """
+    assert outlook.rung_tokens is not None
+    then = challenger if has_stalled(leader) else _as_of(challenger, leader.latest.training / EQUAL)
+    if then is None or rung_of(then.latest.tokens, outlook.rung_tokens) < OBJECTIVE_RUNG:
+        return False
+    if _has_overtaken(then, leader):
+        return then is challenger or _has_overtaken(challenger, leader)
+    return _is_ahead(then, leader, outlook) and (then is challenger or challenger.standing < leader.standing)
+
+
+def _as_of(candidate: Candidate, training: float) -> Candidate | None:
+    """Return a trial as it was before it had trained for longer than that; nothing if it had no score yet."""
+    points = tuple(point for point in candidate.points if point.training <= training)
+    if len(points) == len(candidate.points):
+        return candidate
+    return replace(candidate, points=points) if points else None
+
+
+def _has_overtaken(challenger: Candidate, leader: Candidate) -> bool:
+    """Whether the latest objective is better than all of the leader's."""
+    both = leader.latest.is_measured and challenger.latest.is_measured
+    return both and challenger.latest.objective < min(p.objective for p in leader.points if p.is_measured)
+
+
+def _is_ahead(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
     assert outlook.rung_tokens is not None
     rung = rung_of(challenger.latest.tokens, outlook.rung_tokens)
     behind = max(rung_of(leader.latest.tokens, outlook.rung_tokens) - rung, 0)
-    is_sooner = leader.latest.training >= 0.9 * challenger.latest.training or has_stalled(leader)
-    if rung < OBJECTIVE_RUNG or not is_sooner:
-        return False
-    if _has_overtaken(challenger, leader):
-        return True
     if behind > 2 or (behind and not _can_catch_up(challenger, leader, outlook)):
         return False
     after = value_after(leader.points, challenger.latest.training)
@@ -157,11 +178,6 @@ def _beats(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:
     if challenger.standing >= after:
         return False
     return challenger.standing < (objective - behind * MARGIN * abs(objective), loss)
-
-
-def _has_overtaken(challenger: Candidate, leader: Candidate) -> bool:
-    both = leader.latest.is_measured and challenger.latest.is_measured
-    return both and challenger.standing < min(map(standing_at, leader.points))
 
 
 def _can_catch_up(challenger: Candidate, leader: Candidate, outlook: Outlook) -> bool:

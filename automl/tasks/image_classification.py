@@ -37,6 +37,7 @@ class ImageClassification(Task):
         "decoder.Transformer.num_layers": 1,
         "decoder.SimpleRecurrent.num_layers": 1,
         "tied_embeddings": False,
+        "batch_tokens": [256, 512, 1024, 2048, 4096],
     }
     preferred: ClassVar[Mapping[str, Value]] = {
         "encoder": "Convolution",

@@ -67,7 +67,7 @@ class ObjectDetection(Task):
     narrowed_space: ClassVar[Mapping[str, Any]] = {
         name: left
         for name, left in ImageClassification.narrowed_space.items()
-        if not name.startswith("decoder.") or name == "decoder.Recurrent.attention"
+        if name == "decoder.Recurrent.attention" or not name.startswith(("decoder.", "batch_tokens"))
     } | {
         "augmentation.Varied.shift": 0.0,
         "augmentation.Varied.zoom": 0.0,

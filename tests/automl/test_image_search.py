@@ -109,6 +109,15 @@ def test_forms_that_read_texts_alone_are_refused_by_name(found: Any) -> None:
             export(read_bundle(folder / "model"), folder / "out", [name], Sample([], []))
 
 
+@pytest.mark.parametrize("wanted", [{}, {"encoder": "Transformer", "batch_tokens": 1024}])
+def test_images_begin_with_convolutions_and_small_steps_unless_the_user_says_otherwise(
+    tmp_path: Path, wanted: dict[str, Any]
+) -> None:
+    default = space_of(task(tmp_path, space=wanted)).default()
+    assert type(default.encoder).__name__ == wanted.get("encoder", "Convolution")
+    assert default.batch_tokens == wanted.get("batch_tokens", 256)
+
+
 def test_an_interrupted_trial_of_varied_images_ends_as_an_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
     document = task(tmp_path)
     table = build_table(document, tmp_path / "cache")

@@ -40,8 +40,19 @@ def test_without_a_limit_of_time_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_an_accelerator_sees_train_more_often(tmp_path: Path) -> None:
-    slow, fast = (default(tmp_path, budget={"time": "20s"}, accelerated=each).dropout for each in (False, True))
+    slow, fast = (default(tmp_path, budget={"time": "3s"}, accelerated=each).dropout for each in (False, True))
     assert 0.0 < slow < fast
+
+
+def test_time_that_a_pretraining_takes_is_none_to_be_trained_in(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("001\n002\n")
+    begun = {"unlabelled": "text.txt", "share": 0.95}
+    assert default(tmp_path, budget={"time": "4s"}).dropout > 0.0
+    assert default(tmp_path, budget={"time": "4s"}, pretraining=begun).dropout == 0.0
+
+
+def test_a_little_more_time_has_the_same_defaults(tmp_path: Path) -> None:
+    assert default(tmp_path, budget={"time": "4s"}) == default(tmp_path, budget={"time": "4.2s"})
 
 
 @pytest.mark.parametrize("time", [LONG, SHORT])

@@ -133,6 +133,13 @@ def test_who_is_better_than_the_leader_has_ever_been_leads_however_far_behind(ob
     assert (find_leader([leader, challenger], late).number == 1) == leads
 
 
+@pytest.mark.parametrize(("later", "leads"), [(0.09, True), (0.3, False)])
+def test_who_leads_goes_on_for_longer_and_still_leads_unless_it_gets_worse(later, leads):
+    former, points = candidate(0, 800, 0.2), candidate(1, 800, 0.1).points
+    last = Point(3200, 323.0, 320.0, later, later)
+    assert find_leader([former, Candidate(1, "paused", (*points, last))], OUTLOOK).number == int(leads)
+
+
 def test_in_the_final_share_the_leader_is_trained_out_before_the_runner_up():
     final = Outlook(workers=2, seconds_left=150.0, seconds_total=600.0, rung_tokens=100)
     first = decide([candidate(0, 400, 0.2), candidate(1, 400, 0.3)], final)

@@ -74,6 +74,13 @@ def test_its_space_and_metrics_are_there(kind: str, document: TaskDocument, corp
     assert all(name in METRICS for name in TASKS[kind].metrics)
 
 
+def test_the_defaults_that_its_kind_prefers_are_those_of_its_space(
+    kind: str, document: TaskDocument, corpus: Corpus
+) -> None:
+    free = space_of(document.model_copy(update={"space": {}}), corpus).preferred
+    assert {path: free[path] for path in TASKS[kind].preferred} == TASKS[kind].preferred
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_its_kind_pins_goes_with_every_preset(preset: str, document: TaskDocument, corpus: Corpus) -> None:
     chosen = document.model_copy(update={"space": {"preset": preset, "dropout": 0.1}})
