@@ -57,6 +57,15 @@ def test_a_worker_runs_what_is_queued_and_ends(place):
     assert place.read(list_workers) == []
 
 
+@pytest.mark.parametrize(("metric", "smoothing"), [("bits_per_character", 0.0), ("sequence_error_rate", 0.1)])
+def test_the_first_trial_is_the_default_for_what_is_searched(place, metric, smoothing):
+    fields = {"name": "numbers", "data": {"train": "train.tsv"}, "budget": {"trials": 1}, "metric": {"name": metric}}
+    submit(document_from_mapping(fields, place.folder), Options(storage=place.url))
+    place.work()
+    (trial,) = place.read(list_trials, place.search().id)
+    assert trial.configuration["label_smoothing"] == smoothing
+
+
 def test_a_worker_ends_when_nothing_is_queued(place):
     place.queue()
     place.work()
