@@ -228,7 +228,7 @@ def test_the_outcome_says_what_won_and_against_what(bench):
 
 
 def test_the_outcome_says_which_dials_mattered_as_a_report_does(bench):
-    outcome = bench.run(budget=Budget(time=1200.0))
+    outcome = bench.run(budget=Budget(time=3600.0, trials=12))
     trials, row = restore(bench.trials(), bench.segments()).values(), get_search(bench.database, "dates")
     assert outcome.importance == importances(bench.plan.space, tried(trials, bench.plan.criteria, row.rung_tokens))
     assert sum(outcome.importance.values()) == pytest.approx(1)
