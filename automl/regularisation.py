@@ -69,6 +69,6 @@ def _seconds(document: TaskDocument) -> float | None:
     """Return for how long the first trial is trained at most; none where time is no limit."""
     if document.limits.time is None:
         return None
-    wish, searched = document.pretraining, document.limits.time - (kept_for(document) or 0.0)
-    begins = wish is not None and wish.unlabelled is not None
-    return TRAINED * searched * (1 - ((wish.share or SHARE) if wish is not None and begins else 0.0))
+    wish = document.pretraining
+    begun = 0.0 if wish is None or wish.unlabelled is None else wish.share or SHARE
+    return TRAINED * (1 - begun) * (document.limits.time - (kept_for(document) or 0.0))
