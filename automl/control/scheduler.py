@@ -2,11 +2,11 @@
 
 Nothing trained is thrown away: a trial stops at a rung with its checkpoint and may go on at any later time. Rung k
 lies at `rung_tokens * 2**k` target tokens of the trial. Within a time budget the *leader* always goes on, on a worker
-of its own or, where there is only one, for half of the time, and the last quarter of the time trains the finalists out;
-a copy of it is cooled down beside it now and then (see `branches`), and a wider version of it trained where that pays
-(see `widening`). All other time goes to what is expected to gain most a second by the forecasts of the learning curves:
-a new trial, or a paused one (see `gains`). Without a limit of time nothing is lost by waiting, so the leader takes its
-turn with the others.
+of its own or, where there is only one, for half of the time at least, and up to eight ninths of it while nothing else
+is expected to gain more. The last quarter of the time trains the finalists out; a copy of the leader is cooled down
+beside it now and then (see `branches`), and a wider version of it trained where that pays (see `widening`). All other
+time goes to what is expected to gain most a second by the forecasts of the learning curves: a new trial, or a paused
+one (see `gains`). Without a limit of time nothing is lost by waiting, so the leader takes its turn with the others.
 
 Functions of what has been measured alone: no clock, no input or output, so that a search can be simulated.
 """
@@ -46,6 +46,8 @@ SLOWEST = 4.0
 """A first segment may take so many times the seconds of the fastest trial's."""
 LEAST_GAIN = 0.001
 """Nats: where the time is unlimited and every trial begun, a search that expects less of every trial is at its end."""
+EXPLORED = 1 / 8
+"""With one worker other trials have at least so many of the leader's seconds: forecasts may be wrong about both."""
 EQUAL = 0.9
 """Seconds of training count as equal to such a share of them."""
 MARGIN = 0.03
@@ -72,8 +74,8 @@ def decide(
         return _finish_by_time(candidates, outlook)
 
     @cache
-    def explore() -> Decision | None:
-        return _explore(candidates, outlook, prospects, forecaster or Forecaster())
+    def explore(with_leader: bool) -> Decision | None:
+        return _explore(candidates, outlook, prospects, forecaster or Forecaster(), with_leader=with_leader)
 
     return (
         _continue_leader(candidates, outlook, explore)
@@ -82,7 +84,7 @@ def decide(
         )
         or (_widen(candidates, outlook, prospects, before_final) if outlook.branching else None)
         or _train_out_stalled(candidates, outlook)
-        or explore()
+        or explore(False)
         or _finish_by_trials(candidates, outlook)
     )
 
@@ -195,7 +197,7 @@ def _seconds_before_final(outlook: Outlook) -> float | None:
 
 
 def _continue_leader(
-    candidates: Sequence[Candidate], outlook: Outlook, explore: Callable[[], Decision | None]
+    candidates: Sequence[Candidate], outlook: Outlook, explore: Callable[[bool], Decision | None]
 ) -> Decision | None:
     """Keep the leader going where time is short; without a limit it waits its turn and loses nothing."""
     leader = find_leader(candidates, outlook)
@@ -204,7 +206,7 @@ def _continue_leader(
     if not _may_continue(leader, outlook) or (outlook.trials_left == 0 and _is_trained_out(candidates, leader)):
         return None
     others = sum(c.latest.seconds for c in candidates if c.points and c is not leader)
-    if outlook.workers == 1 and leader.latest.seconds > others and explore():
+    if outlook.workers == 1 and leader.latest.seconds > others and explore(others >= EXPLORED * leader.latest.seconds):
         return None
     return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
 
@@ -220,11 +222,17 @@ def _train_out_stalled(candidates: Sequence[Candidate], outlook: Outlook) -> Dec
 
 
 def _explore(
-    candidates: Sequence[Candidate], outlook: Outlook, prospects: Sequence[Prospect], forecaster: Forecaster
+    candidates: Sequence[Candidate],
+    outlook: Outlook,
+    prospects: Sequence[Prospect],
+    forecaster: Forecaster,
+    *,
+    with_leader: bool,
 ) -> Decision | None:
+    """Return what is expected to gain most a second; nothing where that is the leader, which has its own way."""
     timed = outlook.seconds_total is not None
     leader = find_leader(candidates, outlook) if timed else None
-    paused = [c for c in candidates if c.state == "paused" and c.points and c is not leader]
+    paused = [c for c in candidates if c.state == "paused" and c.points and (with_leader or c is not leader)]
     paused = [c for c in paused if _may_continue(c, outlook)]
     before_final = _seconds_before_final(outlook)
     cost = _first_rung_seconds(candidates, outlook)
@@ -232,6 +240,8 @@ def _explore(
         prospects = ()
     move = best_move(candidates, paused, prospects, outlook, forecaster, before_final)
     if move is None or (not timed and not prospects and move.gain.expected < LEAST_GAIN):
+        return None
+    if leader is not None and move.candidate is leader:
         return None
     if move.candidate is not None:
         return _thaw(move.candidate, outlook, _why_thawed(move, move.candidate, candidates, outlook))
