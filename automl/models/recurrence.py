@@ -121,13 +121,25 @@ def of_gates(
 def linear_recurrence(
     keep: Float[Array, "batch length size"], added: Float[Array, "batch length size"], *, reverse: bool = False
 ) -> Float[Array, "batch length size"]:
-    """Return `h[t] = keep[t] * h[t-1] + added[t]` for all positions, by an associative scan (Blelloch, 1990)."""
+    """Return `h[t] = keep[t] * h[t-1] + added[t]` for all positions.
+
+    An accelerator does so by an associative scan (Blelloch, 1990). A processor core has nothing to do at the same time,
+    and its program is long where each level of such a scan is: it takes one position after the other.
+    """
 
     def joined(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple[Array, Array]:
         return first[0] * then[0], first[1] * then[0] + then[1]
 
-    states: Array = jax.lax.associative_scan(joined, (keep, added), axis=1, reverse=reverse)[1]
-    return states
+    def step(state: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
+        state = item[0] * state + item[1]
+        return state, state
+
+    if jax.default_backend() != "cpu":
+        states: Array = jax.lax.associative_scan(joined, (keep, added), axis=1, reverse=reverse)[1]
+        return states
+    each = jnp.swapaxes(keep, 0, 1), jnp.swapaxes(added, 0, 1)
+    _, states = jax.lax.scan(step, jnp.zeros_like(each[1][0]), each, reverse=reverse)
+    return jnp.swapaxes(states, 0, 1)
 
 
 def run(

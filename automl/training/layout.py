@@ -3,8 +3,8 @@
 Of the time that a recurrent model compiled, a third went into updates of its two dozen parameters, one by one.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import jax.numpy as jnp
@@ -65,9 +65,9 @@ class Layout:
                 begin = end
         return found
 
-    def each(self, values: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
-        """Return for each parameter the value of its array."""
-        return {name: values[array] for array, names in self.members.items() for name in names}
+    def without(self, arrays: Collection[str]) -> "Layout":
+        """Return the layout that lacks some of the arrays."""
+        return replace(self, members={name: own for name, own in self.members.items() if name not in arrays})
 
 
 def _joined(values: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:

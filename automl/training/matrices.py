@@ -1,12 +1,13 @@
 """A parameter as a stack of matrices, and how much of each is real where arrays are padded with 0."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import prod
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from automl.models.parameters import Form
+from automl.models.parameters import Form, Parameters
 
 Number = int | Int[Array, ""]
 Sizes = Mapping[str, tuple[Number, Number]]
@@ -47,6 +48,17 @@ class Stack(NamedTuple):
         return jnp.moveaxis(matrices.reshape(*others, *sides), self._places, self._axes)
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of each matrix of the array, padding included."""
+        *rows, columns = (self.shape[axis] for axis in self._axes)
+        return rows[0] if rows else 1, columns
+
+    @property
+    def height(self) -> int:
+        """How many matrices there are."""
+        return prod(self.shape) // prod(self.matrix)
+
+    @property
     def _axes(self) -> tuple[int, ...]:
         named = (self.form.columns,) if self.form.kind == "vector" else (self.form.rows, self.form.columns)
         return tuple(axis % len(self.shape) for axis in named)
@@ -54,3 +66,43 @@ class Stack(NamedTuple):
     @property
     def _places(self) -> tuple[int, ...]:
         return (-2, -1)[-len(self._axes) :]
+
+
+class Group(NamedTuple):
+    """Parameters whose matrices have one shape, as one stack.
+
+    Attributes:
+        stack: That of all of them.
+        members: The stack of each, by its name.
+    """
+
+    stack: Stack
+    members: Mapping[str, Stack]
+
+    def joined(self, parameters: Parameters) -> Float[Array, "..."]:
+        """Return the members' arrays as one of the whole stack."""
+        if len(self.members) == 1:
+            return parameters[next(iter(self.members))]
+        return jnp.concatenate([own.matrices(parameters[name]) for name, own in self.members.items()])
+
+    def parted(self, array: Float[Array, "..."]) -> dict[str, Float[Array, "..."]]:
+        """Return each member's array, from one of the whole stack."""
+        if len(self.members) == 1:
+            return dict.fromkeys(self.members, array)
+        found, begin = {}, 0
+        for name, own in self.members.items():
+            end = begin + own.height
+            found[name] = own.array(array[begin:end])
+            begin = end
+        return found
+
+
+def stacked(stacks: Mapping[str, Stack], *, is_padded: bool) -> Iterator[Group]:
+    """Yield parameters with matrices of one shape together; each by itself where how much of it is real is data."""
+    alike: dict[object, dict[str, Stack]] = {}
+    for name, own in stacks.items():
+        alike.setdefault(name if is_padded else (own.form.kind, own.matrix), {})[name] = own
+    for members in alike.values():
+        first, *others = members.values()
+        shape = (sum(own.height for own in members.values()), *first.matrix)
+        yield Group(Stack.of(Form(first.form.kind, 1, 2), shape) if others else first, members)

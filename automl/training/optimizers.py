@@ -13,10 +13,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from automl.models.parameters import Parameters
+from automl.models.parameters import Form, Parameters
 from automl.training.directions import adafactor, adamw, lion, muon
 from automl.training.layout import ENCODER, Layout
-from automl.training.matrices import Number, Sizes, Stack
+from automl.training.matrices import Number, Sizes, Stack, stacked
 from automl.training.schedules import Pace
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon, Optimizer
 from search_spaces.seq2seq import Seq2Seq
@@ -138,7 +138,7 @@ def _size(sizes: Sizes | None, name: str) -> tuple[Number, Number] | None:
 
 
 class Seen(NamedTuple):
-    """What a direction depends on, by parameter or by array.
+    """What a direction depends on, by array.
 
     Attributes:
         parameters: Before the step.
@@ -152,23 +152,15 @@ class Seen(NamedTuple):
     second: Parameters
     corrections: Mapping[str, Float[Array, ""]]
 
-    def at(self, name: str) -> tuple[Array, Array, Array, Array]:
-        """Return what the direction of one of them depends on."""
-        return self.parameters[name], self.ways[name], self.second[name], self.corrections[name]
-
 
 def _directions(
     layout: Layout, sizes: Sizes | None, seen: Seen, kind: Int[Array, ""], kinds: Sequence[type[Optimizer]]
 ) -> Arrays:
     def of(kind: type[Optimizer], seen: Seen) -> Arrays:
-        if kind in ELEMENTWISE:  # to which parameters are the same whatever their axes are
-            return {array: _elementwise(kind, *seen.at(array)[1:]) for array in seen.ways}
-        parameters, ways, second = map(layout.unpacked, (seen.parameters, seen.ways, seen.second))
-        apart = Seen(parameters, ways, second, layout.each(seen.corrections))
-        stacks = {
-            name: Stack.of(layout.forms[name], shape, _size(sizes, name)) for name, shape in layout.shapes.items()
-        }
-        return layout.packed({name: _direction(kind, stack, *apart.at(name)) for name, stack in stacks.items()})
+        whole = [name for name in seen.ways if _is_elementwise(kind, layout.kinds[name])]
+        found = {name: _elementwise(kind, seen.ways[name], seen.second[name], seen.corrections[name]) for name in whole}
+        rest = layout.without(whole)
+        return found | rest.packed(_of_matrices(kind, rest, sizes, seen))
 
     if len(kinds) == 1:
         return of(kinds[0], seen)
@@ -177,14 +169,24 @@ def _directions(
     return switched
 
 
-def _direction(
-    kind: type[Optimizer], stack: Stack, parameter: Array, way: Array, second: Array, correction: Array
-) -> Array:
-    if kind is Adafactor:
-        return adafactor(stack, parameter, way, second)
-    if kind is Muon and stack.form.kind == "matrix":
-        return muon(stack, way)
-    return _elementwise(kind, way, second, correction)
+def _is_elementwise(kind: type[Optimizer], form: Form) -> bool:
+    """Whether directions are the same whatever the axes of parameters are, and so for many that lie end to end."""
+    return kind in ELEMENTWISE or (kind is Muon and form.kind != "matrix")
+
+
+def _of_matrices(kind: type[Optimizer], layout: Layout, sizes: Sizes | None, seen: Seen) -> Arrays:
+    """Return the directions of parameters; matrices of one shape are one stack, and so a few operations together."""
+    parameters, ways, second = map(layout.unpacked, (seen.parameters, seen.ways, seen.second))
+    stacks = {name: Stack.of(layout.forms[name], layout.shapes[name], _size(sizes, name)) for name in ways}
+    found: Arrays = {}
+    for group in stacked(stacks, is_padded=sizes is not None):
+        own = _direction(kind, group.stack, *map(group.joined, (parameters, ways, second)))
+        found |= group.parted(own)
+    return found
+
+
+def _direction(kind: type[Optimizer], stack: Stack, parameter: Array, way: Array, second: Array) -> Array:
+    return muon(stack, way) if kind is Muon else adafactor(stack, parameter, way, second)
 
 
 def _elementwise(kind: type[Optimizer], way: Array, second: Array, correction: Array) -> Array:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from automl.models.parameters import EMBEDDING, MATRIX, VECTOR, Form
 from automl.training.layout import ENCODER, Layout
+from automl.training.matrices import Stack
 from automl.training.optimizers import initial_moments, updated
 from search_spaces.optimizers import Adafactor, AdamW, Lion, Muon
 from tests.automl.models.cases import random
@@ -18,20 +19,25 @@ from tests.automl.training.test_optimizers import pace_at, recipe_of
 
 SHAPES = {
     "encoder.wide": (5, 8),
+    "encoder.wider": (5, 3, 8),
     "encoder.bias": (3,),
     "tall": (9, 4),
+    "as_tall": (9, 4),
     "table": (7, 4),
     "gates": (6, 3, 4),
     "one": (1,),
 }
 FORMS = {
     "encoder.wide": MATRIX,
+    "encoder.wider": Form("matrix", 0, 2),
     "encoder.bias": VECTOR,
     "tall": MATRIX,
+    "as_tall": MATRIX,
     "table": EMBEDDING,
     "gates": Form("matrix", 0, 2),
     "one": VECTOR,
 }
+SIZES = {name: (own.rows, own.columns) for name, own in ((n, Stack.of(FORMS[n], SHAPES[n])) for n in SHAPES)}
 PARAMETERS = {name: jnp.asarray(random(*shape, seed=1), jnp.float32) for name, shape in SHAPES.items()}
 
 shapes = st.lists(st.integers(0, 4), max_size=3).map(tuple)
@@ -68,9 +74,8 @@ def test_a_step_of_the_arrays_is_that_of_the_parameters(optimizer: Any, clipping
     layout, of = Layout.of(PARAMETERS, FORMS), (type(optimizer),)
     recipe = jax.tree.map(jnp.asarray, recipe_of(optimizer)._replace(clipping=np.float32(clipping)))
     rest = pace_at(optimizer, 3), recipe
-    alone, _ = updated(
-        PARAMETERS, gradients, initial_moments(PARAMETERS), *rest, Layout.apart(PARAMETERS, FORMS), kinds=of
-    )
+    apart = Layout.apart(PARAMETERS, FORMS)  # and with sizes each matrix by itself, whatever shape others have
+    alone, _ = updated(PARAMETERS, gradients, initial_moments(PARAMETERS), *rest, apart, sizes=SIZES, kinds=of)
     arrays, given = layout.packed(PARAMETERS), layout.packed(gradients)
     together, _ = updated(arrays, given, initial_moments(arrays), *rest, layout, kinds=of)
     for name, value in layout.unpacked(together).items():
