@@ -81,7 +81,7 @@ class Seq2Seq:
     tied_embeddings: bool = choice(False, False, True)
     optimizer: Optimizer = one_of(AdamW, Lion, Adafactor, Muon)
     schedule: Schedule = one_of(WarmupStableDecay, InverseSquareRoot, Cosine, Linear)
-    averaging: Averaging = one_of(ExponentialAverage, PolynomialAverage)
+    averaging: Averaging = one_of(PolynomialAverage, ExponentialAverage)
     batch_tokens: int = choice(512, 256, 512, 1024, 2048, 4096)
     clipping: float = uniform(1.0, 0.1, 10.0, log=True)
     dropout: float = uniform(0.3, 0.0, 0.5)

@@ -48,6 +48,8 @@ LEAST_GAIN = 0.001
 """Nats: where the time is unlimited and every trial begun, a search that expects less of every trial is at its end."""
 EXPLORED = 1 / 8
 """With one worker other trials have at least so many of the leader's seconds: forecasts may be wrong about both."""
+NEGLECTED = 1 / 3
+"""With one worker a leader that has had less of the time that is gone than this goes on, whatever else took it."""
 EQUAL = 0.9
 """Seconds of training count as equal to such a share of them."""
 MARGIN = 0.03
@@ -205,10 +207,21 @@ def _continue_leader(
         return None
     if not _may_continue(leader, outlook) or (outlook.trials_left == 0 and _is_trained_out(candidates, leader)):
         return None
-    others = sum(c.latest.seconds for c in candidates if c.points and c is not leader)
-    if outlook.workers == 1 and leader.latest.seconds > others and explore(others >= EXPLORED * leader.latest.seconds):
+    if outlook.workers == 1 and _may_rest(leader, candidates, outlook, explore):
         return None
     return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
+
+
+def _may_rest(
+    leader: Candidate, candidates: Sequence[Candidate], outlook: Outlook, explore: Callable[[bool], Decision | None]
+) -> bool:
+    """Whether the only worker leaves the leader for something else.
+
+    What trials have cost that failed, or are over a limit, is no part of any curve, but of the time that is gone.
+    """
+    own, others = leader.latest.seconds, sum(c.latest.seconds for c in candidates if c.points and c is not leader)
+    gone = (outlook.seconds_total or 0.0) - (outlook.seconds_left or 0.0)
+    return own > max(others, NEGLECTED * gone) and explore(others >= EXPLORED * own) is not None
 
 
 def _train_out_stalled(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:

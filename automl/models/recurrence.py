@@ -73,7 +73,7 @@ class GRU(nnx.Module):
 class MinGRU(nnx.Module):
     """A GRU whose gates see the input alone (Feng et al., 2024, section 3.1), gates in the order z h.
 
-    Its states are a linear recurrence, computed for all positions at once. This is the form without logarithms, whose
+    Its states are a linear recurrence. This is the form without logarithms, whose
     candidate is linear, and so 0 where the input is.
     """
 
@@ -138,7 +138,7 @@ def linear_recurrence(
         states: Array = jax.lax.associative_scan(joined, (keep, added), axis=1, reverse=reverse)[1]
         return states
     each = jnp.swapaxes(keep, 0, 1), jnp.swapaxes(added, 0, 1)
-    _, states = jax.lax.scan(step, jnp.zeros_like(each[1][0]), each, reverse=reverse)
+    _, states = jax.lax.scan(step, jnp.zeros(added.shape[::2], added.dtype), each, reverse=reverse)
     return jnp.swapaxes(states, 0, 1)
 
 

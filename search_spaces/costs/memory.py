@@ -14,8 +14,8 @@ from search_spaces.seq2seq import Seq2Seq
 BYTES = 4
 STATE = 4
 """Parameters, both moments and the average."""
-STEP = 4
-"""Gradient, its sum over batches, direction and what of the state is new."""
+STEP = 5
+"""Gradient, its sum over batches, direction, matrices of one shape together, and what of the state is new."""
 ADAPTED_WHOLE, ADAPTED_FACTORS = 5, 7
 """Of LoRA: the matrices before, with what is added, their gradient, and the average before and after; of the factors
 parameters, both moments, gradient, its sum, direction and what is new."""
@@ -79,7 +79,7 @@ def _entered(stem: stems.Stem) -> int:
 def _layer(kind: encoders.Encoder, source: int) -> int:
     match kind:
         case encoders.Recurrent(cell, size, _, bidirectional):
-            inputs = 2 * GATES[cell] + (6 if cell == "mingru" else 2)  # it scans all positions side by side
+            inputs = 2 * GATES[cell] + (4 if cell == "mingru" else 2)  # what its scan takes and gives
             return source * size * (2 if bidirectional else 1) * inputs
         case encoders.Transformer(size, _, ratio, heads):
             hidden = ratio * (2 if kind.activation == "swiglu" else 1)

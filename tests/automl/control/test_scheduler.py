@@ -224,6 +224,15 @@ def test_one_worker_stays_with_a_leader_that_is_still_learning_fast(seed):
     assert search.best() <= 1.1 * trained_throughout(slow, 600.0)
 
 
+def test_with_one_worker_failures_do_not_keep_the_leader_waiting():
+    leader = Candidate(0, "paused", (Point(1000, 20.0, 20.0, 2.0, 1.0),))
+    failed = [Candidate(number, "failed") for number in range(1, 9)]
+    outlook = Outlook(workers=1, seconds_left=500.0, seconds_total=600.0, rung_tokens=1000)
+    decision = decide([leader, *failed], outlook, [Prospect()])
+    assert isinstance(decision, Thaw)
+    assert decision.trial == 0
+
+
 def test_with_two_workers_the_leader_never_rests():
     search = Simulation(space_of(1, DEFAULT), workers=2).run()
     assert search.candidates[0].latest.seconds >= 0.95 * search.now

@@ -71,13 +71,26 @@ def test_the_min_gru_is_fengs(reverse: bool) -> None:
         np.testing.assert_array_equal(outputs[row, length:], 0)
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("length", [1, 2, 7])
-def test_a_linear_recurrence_is_its_definition(length: int) -> None:
+def test_a_linear_recurrence_is_its_definition(length: int, reverse: bool, platform: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
     keep, added = sigmoid(random(2, length, 3)), random(2, length, 3, seed=4)
-    states, hidden = jax.jit(linear_recurrence)(keep, added), np.zeros((2, 3))
-    for place in range(length):
+    states = jax.jit(lambda *inputs: linear_recurrence(*inputs, reverse=reverse))(keep, added)
+    hidden = np.zeros((2, 3))
+    for place in range(length)[:: -1 if reverse else 1]:
         hidden = keep[:, place] * hidden + added[:, place]
         np.testing.assert_allclose(states[:, place], hidden, atol=1e-5)
+
+
+def test_a_linear_recurrence_has_the_same_gradient_on_every_platform(monkeypatch: Any) -> None:
+    keep, added = jnp.asarray(sigmoid(random(2, 7, 3))), jnp.asarray(random(2, 7, 3, seed=4))
+    found = []
+    for platform in ("cpu", "gpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+        found.append(jax.grad(lambda *inputs: jnp.sin(linear_recurrence(*inputs)).sum(), argnums=(0, 1))(keep, added))
+    jax.tree.map(lambda *each: np.testing.assert_allclose(*each, atol=1e-5), *found)
 
 
 def ran(module: Any, x: Any, lengths: tuple[int, ...], reverse: bool) -> Any:
