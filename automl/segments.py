@@ -111,6 +111,8 @@ class Segment:
         seconds: Stop at the first chunk boundary after so many seconds of training, whatever `to_tokens` says.
         cooldown: Let the learning rate fall linearly to zero between `from_step` and the end, for which
             `to_tokens` is the plan. A trial that has cooled down is finished.
+        fills: Whether a cooldown ends with the `seconds`, as fast as its steps turn out to be; until some are taken,
+            `to_tokens` is the plan.
         most_steps: Take no more optimizer steps than these, since no more are paid for.
         decodes: Whether metrics that need decoding are scored; a look at an early rung goes by the loss alone.
         blends: Sha256 of checkpoints of the same model at other times, which may be blended into its end.
@@ -124,6 +126,7 @@ class Segment:
     to_tokens: int | None = None
     seconds: float | None = None
     cooldown: bool = False
+    fills: bool = False
     most_steps: int | None = None
     decodes: bool = True
     blends: tuple[str, ...] = ()

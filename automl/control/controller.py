@@ -284,7 +284,8 @@ class Controller:
         decodes = cools or knows or is_late(decision.to_tokens, self._rung_tokens)
         segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools, decodes=decodes)
         if cools and not self._plan.private:
-            segment = replace(segment, blends=history.blends(trial, self._trials, self._plan.criteria))
+            fills = isinstance(decision, TrainOut) and decision.fills
+            segment = replace(segment, fills=fills, blends=history.blends(trial, self._trials, self._plan.criteria))
         segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
         trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)

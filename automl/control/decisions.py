@@ -63,12 +63,16 @@ class Thaw:
 
 @dataclass(frozen=True)
 class TrainOut:
-    """Continue a paused trial for the last time: the learning rate falls to zero, then the trial is finished."""
+    """Continue a paused trial for the last time: the learning rate falls to zero, then the trial is finished.
+
+    If it `fills` its seconds, the rate is at zero when they are over, and `to_tokens` is a guess of how far it comes.
+    """
 
     trial: int
     to_tokens: int
     seconds: float | None
     reason: str
+    fills: bool = False
 
 
 @dataclass(frozen=True)

@@ -305,14 +305,14 @@ def _finish_by_time(candidates: Sequence[Candidate], outlook: Outlook) -> Decisi
         return _wait_or_finish(candidates, "the time is spent")
     leader = find_leader(candidates, outlook)
     if leader is not None and leader.state == "paused":
-        return _train_out(leader, left, f"the leader, over the last {left:.0f} s")
+        return _train_out(leader, left, f"the leader, over the last {left:.0f} s", fills=True)
     paused = [c for c in candidates if c.state == "paused" and c.points]
     if not paused or (outlook.workers == 1 and any(c.state == "running" for c in candidates)):
         return _wait_or_finish(candidates, "nothing is left to train out")
     runner_up = min(paused, key=lambda c: c.standing)
     waiting = [c for c in _rivals(candidates, outlook) if c.state == "paused"][: MOST_FINALISTS + 1]
     seconds = left / max(-(-len(waiting) // max(outlook.workers - 1, 1)), 1)
-    return _train_out(runner_up, seconds, f"a runner-up, over {seconds:.0f} of the last {left:.0f} s")
+    return _train_out(runner_up, seconds, f"a runner-up, over {seconds:.0f} of the last {left:.0f} s", fills=True)
 
 
 def _finish_by_trials(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
@@ -339,9 +339,9 @@ def _thaw(candidate: Candidate, outlook: Outlook, reason: str) -> Thaw:
     return Thaw(candidate.number, tokens, _seconds_before_final(outlook), reason)
 
 
-def _train_out(candidate: Candidate, seconds: float, why: str) -> TrainOut:
+def _train_out(candidate: Candidate, seconds: float, why: str, *, fills: bool = False) -> TrainOut:
     tokens = candidate.latest.tokens + max(int(seconds * tokens_per_second(candidate) * 0.9), 1)
-    return TrainOut(candidate.number, tokens, seconds, f"trains {candidate.number} out: {why}")
+    return TrainOut(candidate.number, tokens, seconds, f"trains {candidate.number} out: {why}", fills)
 
 
 def _may_continue(candidate: Candidate, outlook: Outlook) -> bool:

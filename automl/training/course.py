@@ -26,6 +26,8 @@ from automl.training.stopwatch import Stopwatch
 from search_spaces.seq2seq import Seq2Seq
 
 REPORT_SECONDS = 1.0
+SURE = 0.97
+"""Share of the steps that fit into the seconds of a cooldown, by its speed, that are planned."""
 
 
 class Course:
@@ -71,9 +73,25 @@ class Course:
             begun, stopped = run.first_step > self.segment.from_step, stop()
             if stopped and not begun:
                 raise TrialFailure(FailureReason.STOPPED, "stopped before its first step")
+            if begun:
+                self._plan(run.first_step, watch)
             if stopped or (begun and self.over(run.first_step, watch)):
                 return
             yield run.upto(self.segment.from_step + self.most_steps), pairs
+
+    def _plan(self, step: int, watch: Stopwatch) -> None:
+        """Let a cooldown that is to fill its seconds end with them, by how fast its steps have been so far."""
+        if self.cooldown is not None and self.segment.fills and self.segment.seconds is not None:
+            pace = (step - self.segment.from_step) / max(watch.seconds["training"], 1e-3)
+            left = max(int(SURE * pace * self.seconds_left(watch)), 1)
+            self.cooldown = self.cooldown._replace(last=step + left)
+
+    def expected_seconds(self, watch: Stopwatch) -> float:
+        """Return for how long the segment will still train, at its speed so far; 0 before its first step."""
+        spent, left = watch.seconds["training"], self.seconds_left(watch)
+        if not self._trained or self.segment.to_tokens is None:
+            return left if self._trained else 0.0
+        return min(left, (self.segment.to_tokens - self.tokens) * spent / self._trained)
 
     def count(self, run: Run, bucket: Bucket) -> None:
         """Note that a run was trained, its rows in some shape."""

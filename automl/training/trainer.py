@@ -69,6 +69,10 @@ from storage import objects
 
 MOST_DATASETS = 4
 MOST_BASES = 2
+LONG_LOOK = 4
+"""Times as long as a compilation a new trial has to train from then on, for its other shapes to be worth theirs."""
+QUICK_COMPILATION = 5.0
+"""Seconds that a compilation takes at least; those that were found on disk say nothing about the next one."""
 LEAST_ROWS = 8
 """Rows of a batch for each of several cores."""
 
@@ -384,7 +388,7 @@ class Trainer:
         for run, pairs in course.runs(feed, stop, watch):
             chunk = course.chunk(run)
             inputs = (state, pairs, chunk, *added)
-            key = self._key(static, run, course, inputs)
+            key = self._key(static, run, course, inputs, watch)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
                 break
             program = self._compiled(key, inputs, watch, report)
@@ -423,18 +427,20 @@ class Trainer:
         order = dataset.order(from_dict(Seq2Seq, segment.configuration))
         return order if self.mechanism is None else PoissonPlan.of(order, self.mechanism, segment)
 
-    def _key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
+    def _key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...], watch: Stopwatch) -> Any:
         """Return what the program of a run is known by.
 
         A new trial takes the rows of a shape in the largest that does not cost far more, unless their own was compiled
-        in this process before: for a first look one compilation is enough as a rule, and padding changes no number but
-        by rounding. One that goes on does so as long as their own is being compiled by another process, or beside it.
+        in this process before: for a first look one compilation is enough, if it is not long, and padding changes no
+        number but by rounding. One that goes on, or looks for long, does so as long as their own is being compiled by
+        another process, or beside it.
         """
         own, order = self._own_key(static, run, course, inputs), course.order
         roomy = order.roomy(run.bucket) if self.compiler is None else order.hull  # compiling there costs most of all
         if own in self.compiled or run.bucket == roomy:
             return own
-        waits = course.segment.from_step == 0 or self._is_awaited(own, inputs)
+        is_short = course.expected_seconds(watch) <= LONG_LOOK * max(self.slowest_compilation, QUICK_COMPILATION)
+        waits = (course.segment.from_step == 0 and is_short) or self._is_awaited(own, inputs)
         return (static, roomy, *own[2:]) if waits else own
 
     def _own_key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:

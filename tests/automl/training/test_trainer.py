@@ -27,6 +27,7 @@ from automl.segments import (
 )
 from automl.training import checkpoints
 from automl.training.checkpoints import read_tensors
+from automl.training.course import Course
 from automl.training.executables import model_of
 from automl.training.soups import soup
 from automl.training.stopwatch import PARTS
@@ -335,6 +336,16 @@ def test_a_new_trial_pads_no_rows_to_several_times_their_length(tmp_path: Path) 
     order = far.dataset(CONFIGURATION).plan
     trained(far, segment(to_tokens=order.tokens_per_epoch))
     assert {key[1] for key in far.compiled} == set(order.buckets)
+
+
+def test_a_new_trial_that_trains_for_long_has_each_shape_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = on_words(tmp_path, 7)
+    order = patient.dataset(CONFIGURATION).plan
+    monkeypatch.setattr(Course, "expected_seconds", lambda *_: 1e9)
+    trained(patient, segment(to_tokens=order.tokens_per_epoch))
+    assert {key[1] for key in patient.compiled} == set(order.buckets)
 
 
 def test_what_another_process_has_prepared_is_not_compiled_again(tmp_path: Path) -> None:
