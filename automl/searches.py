@@ -374,6 +374,7 @@ def workload_of(table: TokenTable, plan: Plan, settings: Settings, options: Opti
         cache=_programs(settings, options),
         resident=settings.resident_bytes,
         is_long=(plan.budget.time or 0.0) >= LONG,
+        is_timed=not options.deterministic,
     )
 
 

@@ -81,6 +81,7 @@ class Workload:
         soft_targets: Sha256 of what a teacher expects of train, which trials learn beside the true targets.
         privacy: How trials are trained where the pairs are to be kept private.
         is_long: Whether trials train for so long that further shapes of batches are worth compiling.
+        is_timed: Whether clocks may decide what is compiled, so that numbers are the same but by rounding.
     """
 
     table: str
@@ -95,6 +96,7 @@ class Workload:
     soft_targets: str | None = None
     privacy: Mechanism | None = None
     is_long: bool = False
+    is_timed: bool = True
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ LEAST_GAIN = 0.001
 """Nats: where the time is unlimited and every trial begun, a search that expects less of every trial is at its end."""
 EXPLORED = 1 / 8
 """With one worker other trials have at least so many of the leader's seconds: forecasts may be wrong about both."""
-NEGLECTED = 1 / 3
+NEGLECTED = 1 / 5
 """With one worker a leader that has had less of the time that is gone than this goes on, whatever else took it."""
 EQUAL = 0.9
 """Seconds of training count as equal to such a share of them."""

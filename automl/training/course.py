@@ -26,8 +26,8 @@ from automl.training.stopwatch import Stopwatch
 from search_spaces.seq2seq import Seq2Seq
 
 REPORT_SECONDS = 1.0
-SURE = 0.97
-"""Share of the steps that fit into the seconds of a cooldown, by its speed, that are planned."""
+FILLED = 0.92
+"""Share of its seconds that a cooldown fills: the rest is for what surrounds its steps, and for trying blends."""
 
 
 class Course:
@@ -83,7 +83,7 @@ class Course:
         """Let a cooldown that is to fill its seconds end with them, by how fast its steps have been so far."""
         if self.cooldown is not None and self.segment.fills and self.segment.seconds is not None:
             pace = (step - self.segment.from_step) / max(watch.seconds["training"], 1e-3)
-            left = max(int(SURE * pace * self.seconds_left(watch)), 1)
+            left = max(int(pace * self.seconds_left(watch)), 1)
             self.cooldown = self.cooldown._replace(last=step + left)
 
     def expected_seconds(self, watch: Stopwatch) -> float:
@@ -117,7 +117,9 @@ class Course:
         spent = watch.seconds["training"]
         if self.segment.from_step > 0:
             spent += watch.seconds["compiling"]
-        return math.inf if self.segment.seconds is None else self.segment.seconds - spent
+        if self.segment.seconds is None:
+            return math.inf
+        return (FILLED if self.segment.fills else 1.0) * self.segment.seconds - spent
 
     def chunk(self, run: Run) -> Chunk:
         """Return the inputs of a run's steps."""

@@ -24,6 +24,8 @@ from search_spaces.schedules import (
 Numbers = NDArray[np.floating]
 FLOOR = 0.1
 """Share of the rate that is left from the horizon of a cosine or a line on."""
+LEAST_SHARE = 1e-4
+"""Of the parameters in their average: smaller ones would be lost to rounding in single precision."""
 REST = 0.1
 """Share of Muon's rate by which AdamW moves what is no matrix."""
 
@@ -93,7 +95,7 @@ def average_shares(averaging: Averaging, steps: NDArray[np.integer]) -> Numbers:
         case ExponentialAverage(decay):
             return 1 - np.minimum(decay, (1 + steps) / (10 + steps))
         case PolynomialAverage(power):
-            return (power + 1) / (steps + 1 + power)
+            return np.maximum((power + 1) / (steps + 1 + power), LEAST_SHARE)
         case other:
             assert_never(other)
 

@@ -98,7 +98,7 @@ class Trainer:
         doubts = self.table.corpus.tokens[1] == "boxes"
         self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits, doubts=doubts))
         self.compiled: dict[Any, Callable[..., Any]] = {}
-        self.slowest_compilation = 0.0
+        self.slowest_compilation, self.is_timed = 0.0, workload.is_timed
         beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
         self.compiler = BackgroundCompiler(self.programs, None) if beside else None
         self.awaited: dict[Any, Future[Compiled]] = {}
@@ -439,9 +439,13 @@ class Trainer:
         roomy = order.roomy(run.bucket) if self.compiler is None else order.hull  # compiling there costs most of all
         if own in self.compiled or run.bucket == roomy:
             return own
-        is_short = course.expected_seconds(watch) <= LONG_LOOK * max(self.slowest_compilation, QUICK_COMPILATION)
-        waits = (course.segment.from_step == 0 and is_short) or self._is_awaited(own, inputs)
+        is_long = self.is_timed and self._is_long(course, watch)
+        waits = (course.segment.from_step == 0 and not is_long) or self._is_awaited(own, inputs)
         return (static, roomy, *own[2:]) if waits else own
+
+    def _is_long(self, course: Course, watch: Stopwatch) -> bool:
+        """Say whether a segment will train for so long that it is worth compiling for it."""
+        return course.expected_seconds(watch) > LONG_LOOK * max(self.slowest_compilation, QUICK_COMPILATION)
 
     def _own_key(self, static: Signature, run: Run, course: Course, inputs: tuple[Any, ...]) -> Any:
         """Return what the program of a run in its own shape is known by."""

@@ -37,8 +37,9 @@ class Alone:
         state, found = new_state(values), list[float]()
         for run in runs_of(order, seed, steps):
             inputs = (state, dataset.data, course.chunk(run))
-            key = self.trainer._key(static, run, course, inputs)
-            program = self.trainer._compiled(key, inputs, Stopwatch(), lambda _: None)
+            watch = Stopwatch()
+            key = self.trainer._key(static, run, course, inputs, watch)
+            program = self.trainer._compiled(key, inputs, watch, lambda _: None)
             state, losses = program(*inputs)
             found += np.asarray(losses)[: len(run.rows)].tolist()
         return found
