@@ -14,7 +14,6 @@ Functions of what has been measured alone: no clock, no input or output, so that
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 
 from automl.control.branches import branch_off
 from automl.control.curves import (
@@ -75,7 +74,6 @@ def decide(
     if before_final is not None and before_final < LEAST_SHARE * (outlook.seconds_total or 0.0):
         return _finish_by_time(candidates, outlook)
 
-    @cache
     def explore(with_leader: bool) -> Decision | None:
         return _explore(candidates, outlook, prospects, forecaster or Forecaster(), with_leader=with_leader)
 
@@ -207,21 +205,20 @@ def _continue_leader(
         return None
     if not _may_continue(leader, outlook) or (outlook.trials_left == 0 and _is_trained_out(candidates, leader)):
         return None
-    if outlook.workers == 1 and _may_rest(leader, candidates, outlook, explore):
-        return None
-    return _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
+    other = _leave_leader(leader, candidates, outlook, explore) if outlook.workers == 1 else None
+    return other or _thaw(leader, outlook, f"continued {leader.number}: the leader at {leader.latest.tokens:,} tokens")
 
 
-def _may_rest(
+def _leave_leader(
     leader: Candidate, candidates: Sequence[Candidate], outlook: Outlook, explore: Callable[[bool], Decision | None]
-) -> bool:
-    """Whether the only worker leaves the leader for something else.
+) -> Decision | None:
+    """Return what the only worker does rather than to go on with the leader.
 
     What trials have cost that failed, or are over a limit, is no part of any curve, but of the time that is gone.
     """
     own, others = leader.latest.seconds, sum(c.latest.seconds for c in candidates if c.points and c is not leader)
     gone = (outlook.seconds_total or 0.0) - (outlook.seconds_left or 0.0)
-    return own > max(others, NEGLECTED * gone) and explore(others >= EXPLORED * own) is not None
+    return explore(others >= EXPLORED * own) if own > max(others, NEGLECTED * gone) else None
 
 
 def _train_out_stalled(candidates: Sequence[Candidate], outlook: Outlook) -> Decision | None:

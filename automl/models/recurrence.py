@@ -73,8 +73,8 @@ class GRU(nnx.Module):
 class MinGRU(nnx.Module):
     """A GRU whose gates see the input alone (Feng et al., 2024, section 3.1), gates in the order z h.
 
-    Its states are a linear recurrence. This is the form without logarithms, whose
-    candidate is linear, and so 0 where the input is.
+    Its states are a linear recurrence. This is the form without logarithms, whose candidate is linear, and so 0 where
+    the input is.
     """
 
     gates = 2

@@ -88,10 +88,10 @@ class Course:
 
     def expected_seconds(self, watch: Stopwatch) -> float:
         """Return for how long the segment will still train, at its speed so far; 0 before its first step."""
-        spent, left = watch.seconds["training"], self.seconds_left(watch)
-        if not self._trained or self.segment.to_tokens is None:
-            return left if self._trained else 0.0
-        return min(left, (self.segment.to_tokens - self.tokens) * spent / self._trained)
+        if not self._trained:
+            return 0.0
+        missing = math.inf if self.segment.to_tokens is None else self.segment.to_tokens - self.tokens
+        return min(self.seconds_left(watch), missing * watch.seconds["training"] / self._trained)
 
     def count(self, run: Run, bucket: Bucket) -> None:
         """Note that a run was trained, its rows in some shape."""

@@ -79,7 +79,7 @@ def _entered(stem: stems.Stem) -> int:
 def _layer(kind: encoders.Encoder, source: int) -> int:
     match kind:
         case encoders.Recurrent(cell, size, _, bidirectional):
-            inputs = 2 * GATES[cell] + (6 if cell == "mingru" else 2)  # accelerators scan all positions side by side
+            inputs = 2 * GATES[cell] + (4 if cell == "mingru" else 2)  # what its scan takes and gives
             return source * size * (2 if bidirectional else 1) * inputs
         case encoders.Transformer(size, _, ratio, heads):
             hidden = ratio * (2 if kind.activation == "swiglu" else 1)

@@ -16,8 +16,9 @@ def taken(trainer: Trainer, seconds_a_step: float, **values: Any) -> tuple[Cours
     """A segment whose steps take so long, at its end, and the step after its last."""
     order, watch = trainer.dataset(CONFIGURATION).order(CONFIGURATION), Stopwatch()
     course = Course(segment(**values), CONFIGURATION, order, 0)
+    feed: Any = ((run, None) for run in order.runs(5, 0))
     last = 0
-    for run, _ in course.runs(((run, None) for run in order.runs(5, 0)), never, watch):  # type: ignore[misc]
+    for run, _ in course.runs(feed, never, watch):
         course.count(run, run.bucket)
         watch.seconds["training"] += seconds_a_step * len(run.rows)
         last = run.first_step + len(run.rows)
