@@ -282,10 +282,9 @@ class Controller:
         row, cools = trial.row, isinstance(decision, TrainOut | Branch)
         knows = self._plan.repetition is not None or trial.configuration.start != DRAWN
         decodes = cools or knows or is_late(decision.to_tokens, self._rung_tokens)
-        segment = trial.next_segment(decision.to_tokens, decision.seconds, cooldown=cools, decodes=decodes)
+        segment = trial.next_segment(decision, decodes=decodes)
         if cools and not self._plan.private:
-            fills = isinstance(decision, TrainOut) and decision.fills
-            segment = replace(segment, fills=fills, blends=history.blends(trial, self._trials, self._plan.criteria))
+            segment = replace(segment, blends=history.blends(trial, self._trials, self._plan.criteria))
         segment = self._ledger.charge(segment, row.tokens, self._journal)
         self._journal.add(open_attempt, row.number, row.step)
         trial.row = altered(row, state="RUNNING", attempts=row.attempts + 1)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from automl.control import checkpoints as kept
 from automl.control.criteria import Criteria, loss_of
 from automl.control.curves import Candidate, Point, State, rung_of
+from automl.control.decisions import Branch, Start, Thaw, TrainOut
 from automl.control.fronts import front as front_of
 from automl.control.ranking import Score, Tried
 from automl.errors import FailureReason
@@ -76,7 +77,7 @@ class Trial:
         """Encoder and decoder for people to read."""
         return f"{type(self.configuration.encoder).__name__} → {type(self.configuration.decoder).__name__}"
 
-    def next_segment(self, to_tokens: int | None, seconds: float | None, *, cooldown: bool, decodes: bool) -> Segment:
+    def next_segment(self, decision: Start | Thaw | TrainOut | Branch, *, decodes: bool) -> Segment:
         """Return the segment that goes on from the last checkpoint."""
         return Segment(
             trial=self.row.number,
@@ -84,9 +85,10 @@ class Trial:
             seed=self.row.seed,
             from_step=self.row.step,
             checkpoint=self.row.checkpoint,
-            to_tokens=to_tokens,
-            seconds=seconds,
-            cooldown=cooldown,
+            to_tokens=decision.to_tokens,
+            seconds=decision.seconds,
+            cooldown=isinstance(decision, TrainOut | Branch),
+            fills=isinstance(decision, TrainOut) and decision.fills,
             decodes=decodes,
         )
 

@@ -54,7 +54,7 @@ class Ledger:
         left = self._terms.steps - self._terms.charged
         granted = min(max(self._wanted(self._terms, segment, tokens), 1), left)
         self._note(granted, journal)
-        return replace(segment, most_steps=granted)
+        return replace(segment, most_steps=granted, fills=False)  # it ends with its steps, whatever time is left
 
     def _wanted(self, terms: Terms, segment: Segment, tokens: int) -> int:
         goal = segment.to_tokens
