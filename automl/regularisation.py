@@ -9,28 +9,18 @@ from math import log
 
 from automl.constraints import Constraints
 from automl.data.table import TokenTable
-from automl.finishes import kept_for
 from automl.metrics import METRICS, LikelihoodMetric
-from automl.pretraining import SHARE
+from automl.passes import FRESH, STALE, expected_passes, first_default
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import Value
 from search_spaces.spaces import Space
 
-FRESH, STALE = 4.0, 40.0
-"""Passes up to which data seen again are about as good as new, and after which they teach nothing more.
-
-Muennighoff et al., 2023, sections 5 and 6.
-"""
 FEW, MANY = 0.1, 10.0
 """Parameters for each target token of train below which a model cannot learn train by heart, and above which it can.
 
 Around one: models of language keep a few bits a parameter (Morris et al., 2025), and a token has about as many.
 """
 HELD_BACK = ("dropout", "augmentation.Varied.shift")
-TRAINED = 0.75
-"""Share of the time in which the first trial is trained: the rest is for compiling, scoring and the end."""
-SPEED, ACCELERATED = 3e10, 3e11
-"""Operations of training a second, of a small model on a processor core and on an accelerator."""
 STEPS = 4
 """The share of the usual regularisation is a multiple of 1 / STEPS: a little more time has the same defaults."""
 
@@ -46,14 +36,10 @@ def regularised(document: TaskDocument, space: Space, table: TokenTable, *, acce
     wanted: dict[str, Value] = {}
     if isinstance(METRICS.get(document.metrics[0]), LikelihoodMetric):
         wanted["label_smoothing"] = 0.0
-    seconds = _seconds(document)
-    if seconds is not None:
-        constraints = Constraints(document.most, table)
-        first = next(filter(constraints.admit, space.defaults()), space.default())
-        tokens = max(table.said_tokens("train"), 1)
-        operations = seconds * (ACCELERATED if accelerated else SPEED)
-        passes = operations / constraints.operations_a_token(first) / tokens
-        parameters = constraints.costs({"parameters"}, first)["parameters"]
+    passes = expected_passes(document, space, table, accelerated=accelerated)
+    if passes is not None:
+        constraints, tokens = Constraints(document.most, table), max(table.said_tokens("train"), 1)
+        parameters = constraints.costs({"parameters"}, first_default(space, constraints))["parameters"]
         share = between(passes, FRESH, STALE) * between(parameters / tokens, FEW, MANY)
         share = round(share * STEPS) / STEPS
         wanted |= {dial: round(share * float(space.preferred[dial]), 4) for dial in HELD_BACK}
@@ -63,12 +49,3 @@ def regularised(document: TaskDocument, space: Space, table: TokenTable, *, acce
 def between(value: float, low: float, high: float) -> float:
     """Return how far a value has come from one that counts as 0 to one that counts as 1, by the logarithm."""
     return min(max(log(max(value, low) / low) / log(high / low), 0.0), 1.0)
-
-
-def _seconds(document: TaskDocument) -> float | None:
-    """Return for how long the first trial is trained at most; none where time is no limit."""
-    if document.limits.time is None:
-        return None
-    wish = document.pretraining
-    begun = 0.0 if wish is None or wish.unlabelled is None else wish.share or SHARE
-    return TRAINED * (1 - begun) * (document.limits.time - (kept_for(document) or 0.0))

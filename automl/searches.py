@@ -32,6 +32,7 @@ from automl.guarantee import (
 )
 from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS
+from automl.passes import cores_a_trial
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
 from automl.pretraining import NOTHING, Ground, pretrained
 from automl.refusals import check_objective, without_idle_copying
@@ -284,6 +285,7 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     )
     passes = ground.passes or plan.passes
     plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition, prepares=_prepares(ready))
+    plan = replace(plan, cores=cores_a_trial(document, ready.space, ready.table, cores()))
     return with_privacy(plan, agreed)
 
 
@@ -445,7 +447,7 @@ def _workers(settings: Settings, options: Options, plan: Plan) -> int:
         return 0  # as many as the cluster has room for
     if options.place == "slots":
         return SLOTS
-    return max(len(gpus()), 1) if has_accelerator() else max(min(cores(), most), 1)
+    return max(len(gpus()), 1) if has_accelerator() else max(min(cores() // plan.cores, most), 1)
 
 
 def _summary(outcome: Outcome, limits: Budget) -> dict[str, Any]:

@@ -27,6 +27,8 @@ WEIGHT_OF_PAIRS = 1 / 8
 ROOMY = 3.0
 """Times that a batch in a larger shape may cost what it would in its own, where that spares a compilation."""
 MULTIPLE = 4
+SHORTEST = 2
+"""Places of a class and its end: to pad them would double what a decoder has to do."""
 BATCH_TOKENS = 512
 """Target tokens of a batch, about; steps of more take several."""
 BATCH_VALUES = 2**19
@@ -255,8 +257,8 @@ def _cost(shape: Bucket, pairs: float) -> float:
 
 
 def rounded(length: int) -> int:
-    """Return the length that rows of a length are padded to."""
-    return -(-length // MULTIPLE) * MULTIPLE
+    """Return the length that rows of a length are padded to; a class and its end stay as short as they are."""
+    return length if length <= SHORTEST else -(-length // MULTIPLE) * MULTIPLE
 
 
 def _steps(rows: NDArray[np.int32], batch_size: int, batches_per_step: int) -> NDArray[np.int32]:

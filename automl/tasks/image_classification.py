@@ -42,7 +42,7 @@ class ImageClassification(Task):
     preferred: ClassVar[Mapping[str, Value]] = {
         "encoder": "Convolution",
         "encoder.Convolution.num_layers": 1,
-        "stem.Convolutions.blocks": 2,
+        "stem.Convolutions.stages": 3,
         "batch_tokens": 256,
     }
 

@@ -7,8 +7,9 @@ import pytest
 
 from automl.data.corpus import build_corpus
 from automl.data.table import tokenized, tokens_of
+from automl.passes import FRESH, STALE
 from automl.planning import space_of
-from automl.regularisation import FRESH, STALE, between, regularised
+from automl.regularisation import between, regularised
 from automl.tasks.document import document_from_mapping
 from search_spaces.seq2seq import Seq2Seq
 

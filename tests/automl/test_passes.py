@@ -1,0 +1,64 @@
+"""How often train is seen within a budget, and on how many cores one trial is trained for it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.data.corpus import build_corpus
+from automl.data.table import TokenTable, tokenized, tokens_of
+from automl.passes import SPEED, cores_a_trial, expected_passes
+from automl.planning import space_of
+from automl.tasks.document import TaskDocument, document_from_mapping
+from search_spaces.spaces import Space
+
+Given = tuple[TaskDocument, Space, TokenTable]
+
+
+def given(folder: Path, length: int = 3, **budget: Any) -> Given:
+    """Return a document with a thousand pairs of a length, its space and their table."""
+    lines = [f"{number:0{length}}\t{number:0{length}}\n" for number in range(1000)]
+    (folder / "train.tsv").write_text("".join(lines))
+    data = {"train": "train.tsv", "source_tokens": "characters", "target_tokens": "characters"}
+    document = document_from_mapping({"name": "times", "data": data, "budget": budget}, folder)
+    corpus = build_corpus(document, folder / "cache")
+    space = space_of(document, corpus)
+    return document, space, tokenized(corpus, tokens_of(space.default()))
+
+
+def slower(document: Given, monkeypatch: pytest.MonkeyPatch, passes: float) -> Given:
+    """Let the first trial see train so many times."""
+    monkeypatch.setattr("automl.passes.SPEED", SPEED * passes / (expected_passes(*document) or 0.0))
+    return document
+
+
+def test_are_as_many_as_there_is_time(tmp_path: Path) -> None:
+    some, more = (expected_passes(*given(tmp_path, time=time)) or 0.0 for time in ("10m", "1h"))
+    assert more > 5 * some > 0.0
+
+
+def test_are_unknown_without_a_limit_of_time(tmp_path: Path) -> None:
+    assert expected_passes(*given(tmp_path, trials=2)) is None
+
+
+@pytest.mark.parametrize(("passes", "cores"), [(100.0, 1), (20.0, 1), (12.0, 2), (6.0, 4), (0.01, 8)])
+def test_fewer_call_for_more_cores_as_far_as_the_rows_of_a_batch_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, cores: int
+) -> None:
+    assert cores_a_trial(*slower(given(tmp_path, time="1h"), monkeypatch, passes), 16) == cores
+
+
+def test_no_more_cores_are_wanted_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores_a_trial(*slower(given(tmp_path, time="1h"), monkeypatch, 1.0), 2) == 2
+
+
+def test_in_a_short_time_others_are_trained_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores_a_trial(*slower(given(tmp_path, time="5m"), monkeypatch, 1.0), 2) == 1
+
+
+def test_without_a_limit_of_time_a_trial_has_a_core(tmp_path: Path) -> None:
+    assert cores_a_trial(*given(tmp_path, trials=2), 8) == 1
+
+
+def test_a_batch_of_few_long_rows_is_not_divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores_a_trial(*slower(given(tmp_path, length=60, time="1h"), monkeypatch, 1.0), 8) == 1
