@@ -95,6 +95,10 @@ class PoissonPlan:
         del bucket
         return self.hull
 
+    def larger(self, bucket: Bucket) -> list[Bucket]:
+        """Return the only shape."""
+        return [self.roomy(bucket)]
+
     @property
     def steps_per_epoch(self) -> float:
         """Steps in which a pair is drawn once, in the mean."""

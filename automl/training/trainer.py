@@ -390,7 +390,10 @@ class Trainer:
             inputs = (state, pairs, chunk, *added)
             key = self._key(static, run, course, inputs, watch)
             if run.first_step > segment.from_step and not self._fits(course, key, inputs, watch):
-                break
+                at_hand = [each for each in self._larger(key, order) if self._is_at_hand(each, inputs)]
+                if not at_hand:
+                    break
+                key = at_hand[0]
             program = self._compiled(key, inputs, watch, report)
             with watch.part("training"):
                 state, losses = program(*inputs)
@@ -465,8 +468,15 @@ class Trainer:
 
     def _fits(self, course: Course, key: Any, inputs: tuple[Any, ...], watch: Stopwatch) -> bool:
         """Say whether a program is compiled, or could be within the seconds of the segment."""
-        at_hand = key in self.compiled or self.programs.at_hand(_name(key), inputs)
-        return at_hand or course.seconds_left(watch) > self.slowest_compilation
+        return self._is_at_hand(key, inputs) or course.seconds_left(watch) > self.slowest_compilation
+
+    def _is_at_hand(self, key: Any, inputs: tuple[Any, ...]) -> bool:
+        return key in self.compiled or self.programs.at_hand(_name(key), inputs)
+
+    def _larger(self, key: Any, order: BatchPlan | PoissonPlan) -> list[Any]:
+        """Return by what the programs are known that could take the rows of another, the cheapest first."""
+        static, bucket, *rest = key
+        return [(static, shape, *rest) for shape in order.larger(bucket)]
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:

@@ -348,6 +348,18 @@ def test_a_new_trial_that_trains_for_long_has_each_shape_compiled(
     assert {key[1] for key in patient.compiled} == set(order.buckets)
 
 
+def test_a_cooldown_without_time_to_compile_goes_on_in_a_shape_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried = on_words(tmp_path, 7)
+    order = hurried.dataset(CONFIGURATION).plan
+    begin = trained(hurried, segment(to_tokens=order.tokens_per_epoch))
+    monkeypatch.setattr(hurried, "slowest_compilation", 1e9)
+    planned = begin.tokens + 3 * order.tokens_per_epoch
+    end = trained(hurried, onward(begin, to_tokens=planned, seconds=1e6, cooldown=True))
+    assert (end.step - begin.step, end.programs.compiled) == (3 * order.steps_per_epoch, 0)
+
+
 def test_what_another_process_has_prepared_is_not_compiled_again(tmp_path: Path) -> None:
     place = ProgramFolder(str(tmp_path / "programs"), str(tmp_path / "key"))
     other, own = (on_words(tmp_path, 7, place) for _ in range(2))
