@@ -80,7 +80,7 @@ from storage.searches import (
 
 SLOTS = 16
 """Trials that train together where `--workers` does not say how many."""
-LONG = 1800.0
+LONG = 900.0
 """Seconds of a budget from which on its trials train for long."""
 
 

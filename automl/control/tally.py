@@ -19,6 +19,8 @@ RECENT = 20
 """Segments by which the seconds after training are foretold."""
 ENOUGH, SPARE = 0.75, 1.25
 """The share of them that it is to be enough for, and so many times as much: the last is scored most thoroughly."""
+TWICE = 1.0
+"""So many times more where nothing is decoded: at the end of a trial, its last parameters are scored as well."""
 
 
 class Tally:
@@ -94,7 +96,8 @@ class Tally:
         `most`. What is not scored when the time is over is lost, so that more is kept than half of them need.
         """
         if self._after:
-            return SPARE * float(np.quantile(self._after, ENOUGH))
+            spare = SPARE if self._after_a_look else SPARE + TWICE
+            return spare * float(np.quantile(self._after, ENOUGH))
         looks = self._after_a_look
         return max(guess, min(DECODING * median(looks), most)) if looks else guess
 

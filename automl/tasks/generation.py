@@ -11,6 +11,7 @@ from automl.data.sources import NO_SOURCE, Columns, Pairs, Row, check_file, coll
 from automl.errors import InputError
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
+from search_spaces.dials import Value
 
 EMPTY = "empty"
 
@@ -42,6 +43,10 @@ class Generation(Task):
     metrics: ClassVar[tuple[str, ...]] = ("bits_per_character", "perplexity")
     form: ClassVar[Form] = GENERATION
     tokens: ClassVar[Mapping[str, str]] = {"source_tokens": "characters"}
+    preferred: ClassVar[Mapping[str, Value]] = {
+        "decoder.Recurrent.hidden_size": 256,
+        "target_tokens.BytePairs.vocabulary_size": 1000,
+    }
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:

@@ -13,6 +13,7 @@ from automl.errors import InputError
 from automl.tasks.image_classification import ImageClassification
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
+from search_spaces.dials import Value
 
 
 def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
@@ -74,6 +75,7 @@ class ObjectDetection(Task):
         "augmentation.Varied.noise_objects": [False, True],
         "decoder": ["Transformer", "SimpleRecurrent"],
     }
+    preferred: ClassVar[Mapping[str, Value]] = {"stem.Convolutions.filters": 16}
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:

@@ -54,7 +54,7 @@ class Dataset:
         self._base = base
         self._soft, self._shapes = soft, shapes
         self.evaluator = cache(
-            lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack)
+            lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack, shapes)
         )
 
     @cached_property

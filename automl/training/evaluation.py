@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.batching import Bucket, plan, rounded
+from automl.data.batching import FEW, Bucket, Shapes, plan, rounded
 from automl.data.pixels import is_image
 from automl.data.table import Split, TokenTable
 from automl.decoding.answers import Program, decode, rows_for
@@ -65,11 +65,12 @@ class Evaluator:
         programs: Programs | None = None,
         rate: float = 1.0,
         slack: float = 2.0,
+        worth: Shapes = FEW,
     ) -> None:
         """Score on a split.
 
         `rate` is the number of the table's target tokens for one that losses are given for, `slack` how much longer
-        than in train outputs may be.
+        than in train outputs may be, and `worth` how many shapes are worth compiling.
         """
         self.limits = table.limits(slack)
         self.table = table
@@ -78,7 +79,7 @@ class Evaluator:
         self.metrics = metrics
         self.programs = programs or Programs()
         self.arrays: Split = table.split(split)
-        self._shapes = cache(lambda fitting: shapes(self.forced, self.bucket, fitting))
+        self._shapes = cache(lambda fitting: shapes(self.forced, self.bucket, fitting, worth))
 
     @cached_property
     def references(self) -> list[list[str]]:
@@ -245,7 +246,7 @@ def forced_sums(
     return sums
 
 
-def shapes(split: Split, whole: Bucket, fitting: bool) -> list[Shape]:
+def shapes(split: Split, whole: Bucket, fitting: bool, worth: Shapes = FEW) -> list[Shape]:
     """Return the shapes that the rows of a split are forced in, none larger than one that holds all of them.
 
     That is the only one where a batch of it is `fitting`, and rows are few or a program costs more than padding.
@@ -253,7 +254,7 @@ def shapes(split: Split, whole: Bucket, fitting: bool) -> list[Shape]:
     few = jax.default_backend() != "cpu" or split.rows * (whole.source + whole.target) <= FEW_PLACES
     if few and fitting:
         return [(whole, all_rows(split.rows))]
-    order = plan(split, BATCH_SIZE, 1)
+    order = plan(split, BATCH_SIZE, 1, shapes=worth)
     least = (Bucket(min(b.source, whole.source), min(b.target, whole.target)) for b in order.buckets)
     return list(zip(least, order.members, strict=True))
 

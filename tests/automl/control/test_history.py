@@ -121,8 +121,14 @@ def test_a_trial_without_any_segment_begins_again_unless_it_has_failed():
 
 def test_the_time_after_training_is_more_than_most_segments_needed():
     tally = Tally(trials((0.5, 2.0), (0.5, 1.0)).values(), ERROR_RATE)
-    assert tally.seconds_after_training(9.0) == 1.25 * 1.5
+    assert tally.seconds_after_training(9.0) == (1.25 + 1) * 1.5
     assert Tally([], ERROR_RATE).seconds_after_training(9.0) == 9.0
+
+
+def test_where_some_are_decoded_scoring_two_models_at_the_end_is_little_of_it():
+    looked, decoded = trials((0.5, 2.0), (0.5, 1.0)).values()
+    del looked.segments[0].scores["sequence_error_rate"]
+    assert Tally([looked, decoded], ERROR_RATE).seconds_after_training(9.0) == 1.25 * 1.5
 
 
 def test_before_anything_is_decoded_the_time_after_training_is_guessed_by_that_of_a_look():
