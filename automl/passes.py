@@ -48,14 +48,14 @@ def cores_a_trial(document: TaskDocument, space: Space, table: TokenTable, cores
     """Return on how many of the cores one trial is trained.
 
     One, where time is short or no limit: several processes compile for each other, and look around beside the leader.
-    Else as many as bring the first trial to half of the passes after which more are worth nothing, while their parts of
-    a batch are large enough: what learns from every further look gains more by them than by other trials beside it.
+    Else as many as bring the first trial to the passes after which more are worth nothing, while their parts of a batch
+    are large enough: what learns from every further look gains more by them than by other trials beside it.
     """
     passes = expected_passes(document, space, table)
     if passes is None or (_seconds(document) or 0.0) < LEAST_SECONDS:
         return 1
     rows = rows_of(table.split("train"), BATCH_TOKENS)
-    return max(min(ceil(STALE / 2 / max(passes, FRESH / STALE)), cores, rows // ROWS_A_CORE), 1)
+    return max(min(ceil(STALE / max(passes, FRESH / STALE)), cores, rows // ROWS_A_CORE), 1)
 
 
 def _seconds(document: TaskDocument) -> float | None:

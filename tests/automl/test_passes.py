@@ -41,7 +41,7 @@ def test_are_unknown_without_a_limit_of_time(tmp_path: Path) -> None:
     assert expected_passes(*given(tmp_path, trials=2)) is None
 
 
-@pytest.mark.parametrize(("passes", "cores"), [(100.0, 1), (20.0, 1), (12.0, 2), (6.0, 4), (0.01, 8)])
+@pytest.mark.parametrize(("passes", "cores"), [(100.0, 1), (40.0, 1), (24.0, 2), (12.0, 4), (0.01, 8)])
 def test_fewer_call_for_more_cores_as_far_as_the_rows_of_a_batch_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: float, cores: int
 ) -> None:
