@@ -1,7 +1,5 @@
 """Passes: how often the first trial sees train within a budget, as counts and a rough speed foretell it."""
 
-from math import ceil
-
 from automl.constraints import Constraints
 from automl.data.batching import BATCH_TOKENS, rows_of
 from automl.data.table import TokenTable
@@ -24,6 +22,8 @@ LEAST_SECONDS = 600.0
 """Seconds of training that a trial on several cores has, at least."""
 ROWS_A_CORE = 16
 """Rows of a batch for which a further core pays better than a process of its own."""
+USED = 0.75
+"""Share of the cores that are used, at least, where trials have several."""
 
 
 def expected_passes(
@@ -48,14 +48,19 @@ def cores_a_trial(document: TaskDocument, space: Space, table: TokenTable, cores
     """Return on how many of the cores one trial is trained.
 
     One, where time is short or no limit: several processes compile for each other, and look around beside the leader.
-    Else as many as bring the first trial to the passes after which more are worth nothing, while their parts of a batch
-    are large enough: what learns from every further look gains more by them than by other trials beside it.
+    Else up to as many as bring the first trial to the passes after which more are worth nothing: what learns from every
+    further look gains more by them than by other trials beside it. They are a power of two, as the rows of a batch are,
+    of which each has enough. Private steps are taken on one core, and device time is that of processes.
     """
     passes = expected_passes(document, space, table)
     if passes is None or (_seconds(document) or 0.0) < LEAST_SECONDS:
         return 1
+    if document.privacy is not None or document.limits.device_time is not None:
+        return 1
     rows = rows_of(table.split("train"), BATCH_TOKENS)
-    return max(min(ceil(STALE / max(passes, FRESH / STALE)), cores, rows // ROWS_A_CORE), 1)
+    sizes = (2**power for power in range(1, cores.bit_length()))
+    wanted = [n for n in sizes if n // 2 * passes < STALE and n * ROWS_A_CORE <= rows]
+    return max((n for n in wanted if n * (cores // n) >= USED * cores), default=1)
 
 
 def _seconds(document: TaskDocument) -> float | None:

@@ -275,6 +275,8 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     alone = ready.options.deterministic or document.privacy is not None
     others = () if alone else list_searches(database)
     earlier = best_of_earlier(others, agreed, profile_of(ready.table), ready.space)
+    shared = _divides(ready) and not (ready.options.workers or ready.settings.workers)
+    of_each = cores_a_trial(document, ready.space, ready.table, cores()) if shared else 1
     gone = monotonic() - ready.began
     plan = plan_of(
         document,
@@ -285,14 +287,18 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     )
     passes = ground.passes or plan.passes
     plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition, prepares=_prepares(ready))
-    plan = replace(plan, cores=cores_a_trial(document, ready.space, ready.table, cores()))
-    return with_privacy(plan, agreed)
+    return with_privacy(replace(plan, cores=of_each), agreed)
 
 
 def _prepares(ready: _Prepared) -> bool:
     """Say whether one process may compile for another: time is what counts, and each trial does not have it alone."""
-    document, shares = ready.document, ready.options.place == "processes" and not has_accelerator()
-    return shares and document.limits.time is not None and document.privacy is None and not ready.ground.repetition
+    document, is_timed = ready.document, ready.document.limits.time is not None
+    return _divides(ready) and is_timed and document.privacy is None and not ready.ground.repetition
+
+
+def _divides(ready: _Prepared) -> bool:
+    """Say whether the cores of this machine are divided among processes."""
+    return ready.options.place == "processes" and not has_accelerator()
 
 
 def _checked(

@@ -23,7 +23,7 @@ Storage = Annotated[
 ]
 ExecutorName = Literal["processes", "inline", "ray", "slots"]
 Executor = Annotated[ExecutorName | None, typer.Option(help="Where trials run; processes if absent.")]
-Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Trainers at a time; one a core if absent.")]
+Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Trainers at a time; by the cores if absent.")]
 Address = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Ray cluster; else RAY_ADDRESS, or this machine's.")
 ]

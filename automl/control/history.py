@@ -17,7 +17,7 @@ from automl.control.ranking import Score, Tried
 from automl.errors import FailureReason
 from automl.segments import Segment, SegmentResult
 from search_spaces.dials import from_dict
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 from search_spaces.spaces import Space
 from storage import objects
 from storage.schema import altered
@@ -53,6 +53,11 @@ class Trial:
     def parent(self) -> int | None:
         """The trial that it is a branch of; none where it began by itself."""
         return self.row.parent
+
+    @property
+    def begins_with_a_look(self) -> bool:
+        """Whether nothing is decoded after its first segment: it knows nothing by then."""
+        return self.parent is None and self.configuration.start == DRAWN
 
     @property
     def lineage(self) -> int:

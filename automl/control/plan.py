@@ -30,7 +30,7 @@ class Plan:
         checkpoints: Where checkpoint bytes lie.
         pass_tokens: Target tokens of one pass over train: the measure of a search without a time budget.
         passes: Passes over train that a trial has, at most.
-        cores: Processor cores that one trial is trained on, where there is no accelerator.
+        cores: Processor cores that one trial calls for, by which workers are counted.
         reserve: Seconds of the time budget kept for decoding test and for the export; 5 % (2 to 30 s) where none.
         spent: Seconds of the time budget that this run used before the controller was made.
         ensembles: Whether others may speak with the winner, and `most_parameters` how large they may be in all.

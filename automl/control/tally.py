@@ -19,8 +19,8 @@ RECENT = 20
 """Segments by which the seconds after training are foretold."""
 ENOUGH, SPARE = 0.75, 1.25
 """The share of them that it is to be enough for, and so many times as much: the last is scored most thoroughly."""
-TWICE = 1.0
-"""So many times more where nothing is decoded: at the end of a trial, its last parameters are scored as well."""
+AGAIN = 1.0
+"""Added to it where nothing is decoded: at the end of a trial, its last parameters are scored beside the average."""
 
 
 class Tally:
@@ -40,6 +40,7 @@ class Tally:
         self._counts: Counter[State] = Counter()
         self._after: deque[float] = deque(maxlen=RECENT)
         self._after_a_look: deque[float] = deque(maxlen=RECENT)
+        self._decodes_nothing = False
         self._orphans: dict[int, Trial] = {}
         self._changed: dict[int, Trial] = {}
         self._standing: tuple[float, ...] = ()
@@ -67,6 +68,7 @@ class Tally:
     def _measure(self, trial: Trial, new: Sequence[SegmentRow]) -> None:
         for segment in new:
             after = self._after if self._criteria.is_measured(segment.scores) else self._after_a_look
+            self._decodes_nothing |= after is self._after and segment.index == 0 and trial.begins_with_a_look
             after.append(segment.seconds.get("evaluating", 0.0) + segment.seconds.get("writing", 0.0))
         standings = [(self._criteria.standing(s.scores), s) for s in new if self._criteria.allows(s.scores)]
         if standings:
@@ -96,7 +98,7 @@ class Tally:
         `most`. What is not scored when the time is over is lost, so that more is kept than half of them need.
         """
         if self._after:
-            spare = SPARE if self._after_a_look else SPARE + TWICE
+            spare = SPARE + (AGAIN if self._decodes_nothing else 0.0)
             return spare * float(np.quantile(self._after, ENOUGH))
         looks = self._after_a_look
         return max(guess, min(DECODING * median(looks), most)) if looks else guess

@@ -136,12 +136,12 @@ class BatchPlan:
 
     def roomy(self, bucket: Bucket) -> Bucket:
         """Return the largest shape that rows of another one can be padded to without costing `ROOMY` times as much."""
-        fitting = [b for b in self.larger(bucket) if self._cost(b) < ROOMY * self._cost(bucket)]
-        return max(fitting, key=self._cost, default=bucket)
+        return max(self.within_reach(bucket), key=self._cost, default=bucket)
 
-    def larger(self, bucket: Bucket) -> list[Bucket]:
-        """Return the shapes that rows of one can be padded to, the cheapest first."""
-        return sorted(filter(bucket.fits, self.buckets), key=self._cost)
+    def within_reach(self, bucket: Bucket) -> list[Bucket]:
+        """Return the shapes that rows of one can be padded to at less than `ROOMY` times the cost, cheapest first."""
+        fitting = [b for b in self.buckets if bucket.fits(b) and self._cost(b) < ROOMY * self._cost(bucket)]
+        return sorted(fitting, key=self._cost)
 
     def _cost(self, bucket: Bucket) -> float:
         return _cost(bucket, self.pairs)

@@ -54,7 +54,9 @@ class Dataset:
         self._base = base
         self._soft, self._shapes = soft, shapes
         self.evaluator = cache(
-            lambda split, slack=2.0: Evaluator(table, split, metrics, programs, self._rate(split), slack, shapes)
+            lambda split, slack=2.0: Evaluator(
+                table, split, metrics, programs, self._rate(split), slack, shapes if split == "valid" else FEW
+            )
         )
 
     @cached_property

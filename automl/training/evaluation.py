@@ -79,6 +79,7 @@ class Evaluator:
         self.metrics = metrics
         self.programs = programs or Programs()
         self.arrays: Split = table.split(split)
+        self.worth = worth
         self._shapes = cache(lambda fitting: shapes(self.forced, self.bucket, fitting, worth))
 
     @cached_property

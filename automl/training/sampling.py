@@ -95,7 +95,7 @@ class PoissonPlan:
         del bucket
         return self.hull
 
-    def larger(self, bucket: Bucket) -> list[Bucket]:
+    def within_reach(self, bucket: Bucket) -> list[Bucket]:
         """Return the only shape."""
         return [self.roomy(bucket)]
 

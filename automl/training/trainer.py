@@ -476,7 +476,7 @@ class Trainer:
     def _larger(self, key: Any, order: BatchPlan | PoissonPlan) -> list[Any]:
         """Return by what the programs are known that could take the rows of another, the cheapest first."""
         static, bucket, *rest = key
-        return [(static, shape, *rest) for shape in order.larger(bucket)]
+        return [(static, shape, *rest) for shape in order.within_reach(bucket)]
 
     def _compiled(self, key: Any, inputs: tuple[Any, ...], watch: Stopwatch, report: Report) -> Callable[..., Any]:
         if key not in self.compiled:

@@ -126,9 +126,16 @@ def test_the_time_after_training_is_more_than_most_segments_needed():
 
 
 def test_where_some_are_decoded_scoring_two_models_at_the_end_is_little_of_it():
-    looked, decoded = trials((0.5, 2.0), (0.5, 1.0)).values()
+    looked = trials((0.5, 2.0), (0.5, 1.0))[0]
+    looked.segments.append(segment(0, 1, sequence_error_rate=0.5, loss=1.0))
     del looked.segments[0].scores["sequence_error_rate"]
-    assert Tally([looked, decoded], ERROR_RATE).seconds_after_training(9.0) == 1.25 * 1.5
+    assert Tally([looked], ERROR_RATE).seconds_after_training(9.0) == 1.25 * 1.5
+
+
+def test_what_knows_from_the_begin_is_decoded_from_the_begin():
+    begun = trials((0.5, 2.0))[0]
+    begun.configuration = replace(begun.configuration, start="bundle")
+    assert Tally([begun], ERROR_RATE).seconds_after_training(9.0) == 1.25 * 1.5
 
 
 def test_before_anything_is_decoded_the_time_after_training_is_guessed_by_that_of_a_look():

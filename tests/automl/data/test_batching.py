@@ -97,6 +97,10 @@ def test_a_few_long_rows_do_not_make_every_batch_long() -> None:
     assert [len(members) for members in order.members] == [60, 20]
 
 
+def test_a_class_and_its_end_are_not_padded() -> None:
+    assert plan(split_of([(5, 1)] * 9), 8, 4).buckets == (Bucket(8, 2),)
+
+
 def test_many_rows_may_have_three_shapes_and_fewer_two() -> None:
     lengths = [(3, 4)] * 50 + [(11, 10)] * 30 + [(39, 33)] * 20
     assert plan(split_of(lengths * 10), 8, 4).buckets == (Bucket(4, 8), Bucket(12, 12), Bucket(40, 36))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl.data.batching import FEW, MANY
 from automl.data.table import TokenTable, tokenized
 from automl.decoding.answers import Decoded, Program
 from automl.metrics import metric
@@ -45,6 +46,11 @@ def test_a_rung_is_reached_when_its_own_tokens_are(dataset: Dataset, tokens: int
     own = dataset.own_tokens(tokens)
     assert dataset.base_tokens(own) >= tokens
     assert own == 0 or dataset.base_tokens(own - 1) < tokens
+
+
+def test_valid_is_scored_in_as_many_shapes_as_train_and_test_in_few(pairs: TokenTable, reversals: TokenTable) -> None:
+    long = Dataset(pairs, reversals, [], Programs(), shapes=MANY)
+    assert [long.evaluator(split).worth for split in ("valid", "test")] == [MANY, FEW]
 
 
 def test_losses_are_given_for_a_base_token(pairs: TokenTable, reversals: TokenTable) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from automl.data.batching import BatchPlan, Bucket, Shapes
+from automl.data.batching import FEW, BatchPlan, Bucket, Shapes
 from automl.data.sources import Columns
 from automl.data.table import Split, TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
@@ -124,8 +124,8 @@ def test_what_takes_much_is_decoded_a_few_rows_at_a_time_and_says_the_same(
 
 
 def halved(split: Split, batch_size: int, run_length: int, *, shapes: Shapes) -> BatchPlan:
-    """Stands for a plan of two shapes, whatever is worth it."""
-    del shapes
+    """Stands for a plan of two shapes, where few are worth it."""
+    assert shapes == FEW
     source, target = np.diff(split.source_offsets), np.diff(split.target_offsets) + 1
     parts = [np.flatnonzero(source <= 5).astype(np.int32), np.flatnonzero(source > 5).astype(np.int32)]
     found = tuple(Bucket(int(source[part].max()), int(target[part].max())) for part in parts)
