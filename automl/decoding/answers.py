@@ -35,7 +35,10 @@ MANY = 1024
 
 
 class Decoded(NamedTuple):
-    """Tokens of each row, without begin and end, padded with `PAD`; the log-probability of the whole, and of each."""
+    """Tokens of each row, without begin and end, padded with `PAD`; the log-probability of the whole, and of each.
+
+    Where there is doubt (`Request`), that of each is of the token and of the target not having ended before it.
+    """
 
     tokens: Int[Array, "batch target"]
     scores: Float[Array, "batch"]
@@ -76,7 +79,8 @@ class Request(NamedTuple):
         prefix: Tokens that it begins with, then `PAD`.
         allowed: Which tokens may be said after the prefix; none says all but the special ones.
         stops: Sequences of tokens of which each ends a target, `PAD` before them.
-        doubt: Whether the unknown token, which is not said either, keeps its share of probability; none says no.
+        doubt: Whether the unknown token, which is not said either, keeps its share of probability, and the end comes
+            late, what is said before it being as likely as it is that the target has not ended; none says no.
     """
 
     most: Int[Array, "*batch"]

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from automl.decoding.answers import Draw
-from automl.decoding.steps import Choice, likeliest
+from automl.decoding.steps import Choice, Going, likeliest
 from automl.models.attention import MASKED
 
 
 def drawing(draw: Draw) -> Choice:
     """Return the choice of tokens at random: the same of a row for the same seed, whatever else is in its batch."""
 
-    def choose(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:
+    def choose(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""], going: Going) -> Int[Array, "batch"]:
         def noise(seed: Array) -> Array:
             key = jax.random.fold_in(jax.random.key(seed), position)
             return jax.random.gumbel(key, scores.shape[1:], scores.dtype)
@@ -20,7 +20,7 @@ def drawing(draw: Draw) -> Choice:
         warmth = jnp.maximum(draw.temperature, 1e-6)
         kept = among(scores / warmth, draw.top_k, draw.top_p)
         drawn = (kept + jax.vmap(noise)(draw.seeds)).argmax(axis=-1).astype(jnp.int32)
-        return jnp.where(draw.temperature > 0, drawn, likeliest(scores, position))
+        return jnp.where(draw.temperature > 0, drawn, likeliest(scores, position, going))
 
     return choose
 

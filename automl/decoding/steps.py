@@ -16,17 +16,25 @@ from automl.models.ensemble import Memories, Speaker
 NEVER = (PAD, BOS, UNK)
 
 LEAST_ROOM = 8
+LEAST_GOING = 0.05
+"""Where there is doubt a target goes on for as long as it is no less likely than this that it has not ended yet."""
 
-Choice = Callable[[Float[Array, "batch vocabulary"], Int[Array, ""]], Int[Array, "batch"]]
-"""Takes the log-probabilities of a step and its position, and returns a token a row."""
+Going = Float[Array, "batch"] | None
+"""Log-probability that a target has not ended yet, where ends may be late."""
+Choice = Callable[[Float[Array, "batch vocabulary"], Int[Array, ""], Going], Int[Array, "batch"]]
+"""Takes the log-probabilities of a step, its position and whether targets go on, and returns a token a row."""
 
 
 class Walk(NamedTuple):
-    """How far the rows have come: the next position, the last tokens, which rows have ended, and what was said."""
+    """How far the rows have come: the next position, the last tokens, which rows have ended, and what was said.
+
+    `going` is the log-probability that a row has not ended before; it stays 0 where there is no doubt.
+    """
 
     position: Int[Array, ""]
     last: Int[Array, "batch"]
     ended: Bool[Array, "batch"]
+    going: Float[Array, "batch"]
     carry: Any
     decoded: Decoded
 
@@ -63,12 +71,17 @@ def forced(prefix: Int[Array, "batch target"], position: Int[Array, ""]) -> Int[
     return found
 
 
-def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]) -> Int[Array, "batch"]:
+def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""], going: Going) -> Int[Array, "batch"]:
     """Choose the likeliest token of each row, of several the first.
 
+    Where ends may be late the end is chosen by `going` alone: what may come next are many tokens, of which each can be
+    less likely than the end though all together are likelier.
     XLA's `argmax` looks at one token after another on a processor; this takes a third of its time.
     """
     del position
+    if going is not None:
+        end = jnp.where(going < np.log(LEAST_GOING), 0.0, MASKED)[:, None]
+        scores = jnp.where(np.arange(scores.shape[-1]) == EOS, end, scores)
     last = scores.shape[-1] - 1
     best = scores == scores.max(axis=-1, keepdims=True)
     return jnp.where(best, jnp.arange(last + 1, dtype=jnp.int32), last).min(axis=-1)
@@ -82,6 +95,7 @@ def begin(decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch
         jnp.zeros((), jnp.int32),
         jnp.full((rows,), BOS, jnp.int32),
         (source == PAD).all(axis=1),
+        jnp.zeros((rows,)),
         speaking.start(memory, length),
         Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,)), jnp.zeros((rows, length))),
     )
@@ -105,15 +119,18 @@ def walk(
     def step(state: Walk) -> Walk:
         carry, logits = speaking.step(memory, state.carry, state.last, state.position)
         scores = likely(logits, request, state.position)
-        chosen = _prefixed(choose(scores, state.position), request, state.position)
+        going = _going(state, scores, request)
+        chosen = choose(scores, state.position, None if request.doubt is None else going)
+        chosen = _prefixed(chosen, request, state.position)
         gained = jnp.take_along_axis(scores, chosen[:, None], axis=-1)[:, 0]
         ended = state.ended | (chosen == EOS)
         tokens = state.decoded.tokens.at[:, state.position].set(jnp.where(ended, PAD, chosen))
         each = state.decoded.each
-        each = each if each is None else each.at[:, state.position].set(gained)
+        each = each if each is None else each.at[:, state.position].set(state.going + gained)
         total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
         stopped = ended | (state.position + 1 >= request.most) | _stopped(tokens, request, state.position)
-        return Walk(state.position + 1, jnp.where(stopped, EOS, chosen), stopped, carry, Decoded(tokens, total, each))
+        last, decoded = jnp.where(stopped, EOS, chosen), Decoded(tokens, total, each)
+        return Walk(state.position + 1, last, stopped, going, carry, decoded)
 
     length, most = begun.decoded.tokens.shape[1], request.most.max()
     if until is not None:
@@ -134,6 +151,16 @@ def rooms(decoder: Speaker, length: int) -> list[int]:
     """Return for how many tokens caches have room, one size after another, until they have room for `length`."""
     smaller = [length // part for part in (4, 2) if length // part >= LEAST_ROOM]
     return [*smaller, length] if decoder.grows else [length]
+
+
+def _going(state: Walk, scores: Float[Array, "batch vocabulary"], request: Request) -> Float[Array, "batch"]:
+    """Return the log-probability that rows have not ended by the next token; of a prefix nothing is in doubt."""
+    if request.doubt is None:
+        return state.going
+    going = state.going + jnp.log1p(-jnp.exp(jnp.minimum(scores[:, EOS], 0.0)))
+    if request.prefix is None:
+        return going
+    return jnp.where(forced(request.prefix, state.position) == PAD, going, state.going)
 
 
 def _prefixed(chosen: Int[Array, "batch"], request: Request, position: Int[Array, ""]) -> Int[Array, "batch"]:

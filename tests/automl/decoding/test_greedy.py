@@ -18,6 +18,7 @@ from automl.decoding.answers import (
     Decoded,
     Lot,
     Program,
+    Request,
     allotted,
     batches,
     decode,
@@ -26,7 +27,7 @@ from automl.decoding.answers import (
 )
 from automl.decoding.footprint import MOST_ROW_BYTES, Footprint
 from automl.decoding.programs import greedy_program
-from automl.decoding.steps import rooms, sayable
+from automl.decoding.steps import LEAST_GOING, rooms, sayable
 from automl.errors import InputError
 from search_spaces import attention, decoders, encoders
 from search_spaces.seq2seq import Seq2Seq
@@ -59,6 +60,29 @@ def test_greedy_output_is_the_teacher_forced_argmax(name: str, bias: float) -> N
         spoken = [*output[output != PAD].tolist(), EOS][:LENGTH]
         assert likely[row].argmax(axis=-1)[: len(spoken)].tolist() == spoken
         assert scores[row] == pytest.approx(sum(likely[row, i, token] for i, token in enumerate(spoken)), abs=1e-3)
+
+
+@pytest.mark.parametrize("bias", [-2.0, 0.0, 2.0])
+def test_where_there_is_doubt_a_target_ends_when_it_is_unlikely_to_go_on(name: str, bias: float) -> None:
+    parameters = opinionated(CASES[name], eos=bias)
+    request = Request(jnp.asarray(np.int32(LENGTH)), doubt=jnp.asarray(np.bool_(True)))
+    found = PROGRAMS[name](parameters, jnp.asarray(SOURCE), jnp.asarray(COPIES), request)
+    outputs, each = np.asarray(found.tokens), np.asarray(found.each)
+    inputs = np.concatenate([np.full((3, 1), BOS, np.int32), outputs[:, :-1]], axis=1)
+    logits, _ = CASES[name].logits(parameters, SOURCE, inputs)
+    likely = np.asarray(
+        jax.nn.log_softmax(jnp.where(jnp.isin(jnp.arange(logits.shape[-1]), jnp.array([PAD, BOS])), -1e9, logits))
+    )
+    for row, output in enumerate(outputs):
+        length, going = int((output != PAD).sum()), 0.0
+        for place in range(length + 1 if length < LENGTH else length):
+            before, going = going, going + np.log1p(-np.exp(likely[row, place, EOS]))
+            if place < length:
+                others = likely[row, place].copy()
+                others[[EOS, UNK]] = -np.inf
+                assert output[place] == others.argmax()
+                assert each[row, place] == pytest.approx(before + likely[row, place, output[place]], abs=1e-3)
+            assert (going < np.log(LEAST_GOING)) == (place == length)
 
 
 def test_padding_begin_and_unknown_are_never_said(name: str) -> None:
