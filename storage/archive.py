@@ -6,7 +6,8 @@ The file is a ZIP archive without compression: `search.json`, and each checkpoin
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -83,27 +84,10 @@ def import_search(database: Database, folder: objects.Place, file: Path, name: s
         SearchExists: The name is taken.
         StorageError: The file is not what `export_search` writes, or damaged.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            document = _document(archive, file)
-            wanted = str(document["search"]["name"]) if name is None else name
-            if not NAME.fullmatch(wanted):
-                raise StorageError(
-                    f"{wanted[:100]!r} is no name of a search: it is at most 100 letters, digits, '-', '_' or '.', and "
-                    "begins with a letter or digit; give one by --name"
-                )
-            if get_search(database, wanted) is not None:
-                raise SearchExists(f"database {database.place} has a search {wanted!r}; give another name by --name")
-            pointed = {row["checkpoint"] for key in ("trials", "segments") for row in document[key]} - {None}
-            if not {OBJECTS + digest for digest in pointed} <= set(archive.namelist()):
-                raise StorageError(f"{file} lacks checkpoints that its trials point to; export the search again")
-            held = _unpack(archive, folder, file)
-    except StorageError:
-        raise
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
-        raise StorageError(
-            f"{file} is not a search as automl export-study writes it ({type(error).__name__})"
-        ) from error
+    with _opened(file, name) as (archive, document, wanted):
+        if get_search(database, wanted) is not None:
+            raise SearchExists(f"database {database.place} has a search {wanted!r}; give another name by --name")
+        held = _unpack(archive, folder, file)
 
     def work(transaction: Transaction) -> None:
         _insert(transaction, document, wanted, held)
@@ -118,6 +102,40 @@ def import_search(database: Database, folder: objects.Place, file: Path, name: s
     found = get_search(database, wanted)
     assert found is not None
     return found
+
+
+def check_archive(file: Path, name: str | None = None) -> None:
+    """Check what can be known of a file before there is a database to add its search to.
+
+    Raises:
+        StorageError: The file is not what `export_search` writes, or has no name that a search may have.
+    """
+    with _opened(file, name):
+        pass
+
+
+@contextmanager
+def _opened(file: Path, name: str | None) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any], str]]:
+    """Open a file that holds a search with all of its checkpoints; yield it, its rows, and the search's name."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            document = _document(archive, file)
+            wanted = str(document["search"]["name"]) if name is None else name
+            if not NAME.fullmatch(wanted):
+                raise StorageError(
+                    f"{wanted[:100]!r} is no name of a search: it is at most 100 letters, digits, '-', '_' or '.', and "
+                    "begins with a letter or digit; give one by --name"
+                )
+            pointed = {row["checkpoint"] for key in ("trials", "segments") for row in document[key]} - {None}
+            if not {OBJECTS + digest for digest in pointed} <= set(archive.namelist()):
+                raise StorageError(f"{file} lacks checkpoints that its trials point to; export the search again")
+            yield archive, document, wanted
+    except StorageError:
+        raise
+    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError, NotImplementedError) as error:
+        raise StorageError(
+            f"{file} is not a search as automl export-study writes it ({type(error).__name__})"
+        ) from error
 
 
 def _document(archive: zipfile.ZipFile, file: Path) -> dict[str, Any]:

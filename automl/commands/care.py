@@ -71,7 +71,9 @@ def prune(
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")], storage: Storage = None
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")],
+    storage: Storage = None,
+    as_json: Json = False,
 ) -> int:
     """Copy an SQLite database and its checkpoints while searches run; the copy works like the original."""
     from automl.settings import checkpoint_folder
@@ -81,8 +83,11 @@ def backup(
     url = storage or settings.storage
     with opened(url) as database:
         copied, damaged = back_up(database, checkpoint_folder(url, settings), target)
-    typer.echo(target / DATABASE)
-    say(f"{copied} checkpoints were copied" + (f"; {damaged} are damaged, see automl verify" if damaged else ""))
+    if as_json:
+        print_json({"database": str(target / DATABASE), "checkpoints": copied, "damaged": damaged})
+    else:
+        typer.echo(target / DATABASE)
+        say(f"{copied} checkpoints were copied" + (f"; {damaged} are damaged, see automl verify" if damaged else ""))
     return NOTHING_FOUND if damaged else FOUND
 
 
@@ -90,6 +95,7 @@ def export_study(
     name: SearchName,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")],
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Write a search with its checkpoints as one file of data."""
     from automl.records import search_row
@@ -100,20 +106,24 @@ def export_study(
     url = storage or settings.storage
     with opened(url) as database:
         number = export_search(database, search_row(database, name), checkpoint_folder(url, settings), file)
-    typer.echo(file)
-    say(f"search {name!r} with {number} checkpoints")
+    if as_json:
+        print_json({"search": name, "file": str(file), "checkpoints": number})
+    else:
+        typer.echo(file)
+        say(f"search {name!r} with {number} checkpoints")
 
 
 def import_study(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File that automl export-study has written.")],
     name: Annotated[str | None, typer.Option(help="Name of the search instead of its own.")] = None,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Add a search from a file; nothing in the file is run."""
     from contextlib import closing
 
     from automl.settings import checkpoint_folder, private_place
-    from storage.archive import import_search
+    from storage.archive import check_archive, import_search
     from storage.database import open_database
     from storage.trials import list_trials
 
@@ -121,8 +131,12 @@ def import_study(
         raise InputError(f"{file}: there is no such file; name one that automl export-study has written")
     settings = read_settings()
     url = storage or settings.storage
+    check_archive(file, name)
     with closing(open_database(url)) as database:
         row = import_search(database, private_place(checkpoint_folder(url, settings)), file, name)
         trials = len(list_trials(database, row.id))
-    typer.echo(row.name)
-    say(f"search {row.name!r} with {trials} trials, {row.state}")
+    if as_json:
+        print_json({"search": row.name, "trials": trials, "state": row.state})
+    else:
+        typer.echo(row.name)
+        say(f"search {row.name!r} with {trials} trials, {row.state}")

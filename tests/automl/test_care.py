@@ -150,6 +150,29 @@ def test_a_search_is_taken_elsewhere_in_one_file(capsys: pytest.CaptureFixture[s
     assert run(["import-study", "dates.zip", "--name", "again"]) == 0
 
 
+def test_what_takes_a_search_elsewhere_says_so_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [
+        ("backup", "copy"),
+        ("export-study", "dates", "dates.zip"),
+        ("import-study", "dates.zip", "--name", "b"),
+    ]
+    found = [(run([*command, "--json"]), json.loads(capsys.readouterr().out)) for command in commands]
+    assert [code for code, _ in found] == [0, 0, 0]
+    assert [{**said, "version": 1} for _, said in found] == [said for _, said in found]
+    (_, copied), (_, exported), (_, imported) = found
+    assert (copied["database"], copied["damaged"]) == ("copy/automl.db", 0)
+    assert (exported["search"], exported["file"]) == ("dates", "dates.zip")
+    assert copied["checkpoints"] == exported["checkpoints"] > 0
+    assert (imported["search"], imported["trials"], imported["state"]) == ("b", 4, "interrupted")
+
+
+def test_a_file_that_holds_no_search_makes_no_database(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("no.zip").write_text("nothing")
+    assert run(["import-study", "no.zip", "--storage", "sqlite:///new.db"]) == 2
+    assert "no.zip is not a search as automl export-study writes it" in capsys.readouterr().err
+    assert not Path("new.db").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
