@@ -57,6 +57,7 @@ from automl.settings import (
     private_folder,
     private_place,
 )
+from automl.sizing import sized
 from automl.tasks.document import TaskDocument
 from automl.trackers import check_trackers
 from automl.trackers.following import followed
@@ -204,6 +205,8 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     space = without_idle_copying(document, space, table)
     if ground.space is None:
         accelerated = has_accelerator() or options.place == "ray"
+        is_divided = options.place == "processes" and not (options.workers or settings.workers)
+        space = sized(document, space, table, cores=cores() if is_divided else 1, accelerated=accelerated)
         space = regularised(document, space, table, accelerated=accelerated)
     for notice in table.notices:
         options.on_notice(notice)

@@ -2,39 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from automl import searches
-from automl.data.corpus import build_corpus
-from automl.data.table import TokenTable, tokenized, tokens_of
-from automl.passes import SPEED, cores_a_trial, expected_passes
-from automl.planning import plan_of, space_of
+from automl.passes import cores_a_trial, expected_passes
+from automl.planning import plan_of
 from automl.searches import DEFAULTS
 from automl.settings import Settings
-from automl.tasks.document import PrivacySection, TaskDocument, document_from_mapping
-from search_spaces.spaces import Space
+from automl.tasks.document import PrivacySection
 from storage import objects
-
-Given = tuple[TaskDocument, Space, TokenTable]
-
-
-def given(folder: Path, length: int = 3, **budget: Any) -> Given:
-    """Return a document with a thousand pairs of a length, its space and their table."""
-    lines = [f"{number:0{length}}\t{number:0{length}}\n" for number in range(1000)]
-    (folder / "train.tsv").write_text("".join(lines))
-    data = {"train": "train.tsv", "source_tokens": "characters", "target_tokens": "characters"}
-    document = document_from_mapping({"name": "times", "data": data, "budget": budget}, folder)
-    corpus = build_corpus(document, folder / "cache")
-    space = space_of(document, corpus)
-    return document, space, tokenized(corpus, tokens_of(space.default()))
-
-
-def slower(document: Given, monkeypatch: pytest.MonkeyPatch, passes: float) -> Given:
-    """Let the first trial see train so many times."""
-    monkeypatch.setattr("automl.passes.SPEED", SPEED * passes / (expected_passes(*document) or 0.0))
-    return document
+from tests.automl.timed import given, slower
 
 
 def test_are_as_many_as_there_is_time(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Sizing: how wide the first default is, by what the budget lets it see.
+
+A model that sees many tokens for each of its parameters has learnt all it can long before the end: a wider one would
+have come to a lower loss with the same operations.
+"""
+
+from automl.constraints import Constraints
+from automl.data.table import TokenTable
+from automl.passes import STALE, cores_a_trial, expected_passes, first_default
+from automl.tasks.document import TaskDocument
+from search_spaces.dials import parameters
+from search_spaces.spaces import Space
+
+BALANCED = 20.0
+"""Tokens seen for each parameter of the model that has the lowest loss for its operations (Hoffmann et al., 2022)."""
+
+
+def sized(
+    document: TaskDocument, space: Space, table: TokenTable, *, cores: int = 1, accelerated: bool = False
+) -> Space:
+    """Return a space whose first default is so many choices wider as bring it nearest to balance; ranges stay.
+
+    It stays as it is where time is no limit, what is fine-tuned has a size already, or steps are private, whose noise
+    grows with the number of parameters.
+
+    Args:
+        cores: Of this machine, among which the search divides its trials; 1 where it does not.
+        accelerated: Whether trials are trained on accelerators.
+    """
+    tuned = document.pretraining is not None and document.pretraining.from_ is not None
+    if tuned or document.privacy is not None or document.limits.time is None:
+        return space
+    constraints = Constraints(document.most, table)
+    while (larger := _wider(space, constraints)) is not None:
+        found = [_tokens_a_parameter(document, each, table, cores, accelerated) for each in (space, larger)]
+        if found[0] * found[1] < BALANCED**2:
+            break
+        space = larger
+    return space
+
+
+def _wider(space: Space, constraints: Constraints) -> Space | None:
+    """Return the space with a default that is one choice wider, if there is one within the limits."""
+    default = space.default()
+    wider = space.wider(default)
+    if wider is None or first_default(space, constraints) != default or not constraints.admit(wider):
+        return None
+    own = parameters(default)
+    return space.preferring({path: value for path, value in parameters(wider).items() if value != own[path]})
+
+
+def _tokens_a_parameter(
+    document: TaskDocument, space: Space, table: TokenTable, cores: int, accelerated: bool
+) -> float:
+    """Return how many target tokens the default sees for each of its parameters; those of stale passes do not count."""
+    constraints = Constraints(document.most, table)
+    passes = expected_passes(document, space, table, accelerated=accelerated) or 0.0
+    own = 1 if accelerated else cores_a_trial(document, space, table, cores)
+    seen = min(passes * own, STALE) * table.said_tokens("train")
+    return seen / constraints.costs({"parameters"}, space.default())["parameters"]
