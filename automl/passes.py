@@ -39,6 +39,21 @@ def expected_passes(
     return seconds * speed / operations / max(table.said_tokens("train"), 1)
 
 
+def first_passes(
+    document: TaskDocument, space: Space, table: TokenTable, *, cores: int = 1, accelerated: bool = False
+) -> float | None:
+    """Return how often the first trial sees train on all that it is trained on; none where time is no limit.
+
+    Args:
+        cores: Of this machine, among which the search divides its trials; 1 where it does not.
+        accelerated: Whether trials are trained on accelerators.
+    """
+    passes = expected_passes(document, space, table, accelerated=accelerated)
+    if passes is None or accelerated:
+        return passes
+    return passes * cores_a_trial(document, space, table, cores)
+
+
 def first_default(space: Space, constraints: Constraints) -> Seq2Seq:
     """Return the first default that is within the limits."""
     return next(filter(constraints.admit, space.defaults()), space.default())

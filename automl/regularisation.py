@@ -10,7 +10,7 @@ from math import log
 from automl.constraints import Constraints
 from automl.data.table import TokenTable
 from automl.metrics import METRICS, LikelihoodMetric
-from automl.passes import FRESH, STALE, expected_passes, first_default
+from automl.passes import FRESH, STALE, first_default, first_passes
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import Value
 from search_spaces.spaces import Space
@@ -25,18 +25,20 @@ STEPS = 4
 """The share of the usual regularisation is a multiple of 1 / STEPS: a little more time has the same defaults."""
 
 
-def regularised(document: TaskDocument, space: Space, table: TokenTable, *, accelerated: bool) -> Space:
+def regularised(
+    document: TaskDocument, space: Space, table: TokenTable, *, cores: int = 1, accelerated: bool = False
+) -> Space:
     """Return a space whose defaults hold back as much as time and data call for; ranges and what is pinned stay.
 
     Where likelihood is the objective, they smooth no labels: a model that has learnt to be unsure pays for it there.
-    What is fine-tuned keeps the recipe of its bundle.
+    What is fine-tuned keeps the recipe of its bundle. `cores` and `accelerated` are those of `passes.first_passes`.
     """
     if document.pretraining is not None and document.pretraining.from_ is not None:
         return space
     wanted: dict[str, Value] = {}
     if isinstance(METRICS.get(document.metrics[0]), LikelihoodMetric):
         wanted["label_smoothing"] = 0.0
-    passes = expected_passes(document, space, table, accelerated=accelerated)
+    passes = first_passes(document, space, table, cores=cores, accelerated=accelerated)
     if passes is not None:
         constraints, tokens = Constraints(document.most, table), max(table.said_tokens("train"), 1)
         parameters = constraints.costs({"parameters"}, first_default(space, constraints))["parameters"]

@@ -206,8 +206,9 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     if ground.space is None:
         accelerated = has_accelerator() or options.place == "ray"
         is_divided = options.place == "processes" and not (options.workers or settings.workers)
-        space = sized(document, space, table, cores=cores() if is_divided else 1, accelerated=accelerated)
-        space = regularised(document, space, table, accelerated=accelerated)
+        own = cores() if is_divided else 1
+        space = sized(document, space, table, cores=own, accelerated=accelerated)
+        space = regularised(document, space, table, cores=own, accelerated=accelerated)
     for notice in table.notices:
         options.on_notice(notice)
     return _Prepared(

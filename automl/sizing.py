@@ -6,7 +6,7 @@ have come to a lower loss with the same operations.
 
 from automl.constraints import Constraints
 from automl.data.table import TokenTable
-from automl.passes import STALE, cores_a_trial, expected_passes, first_default
+from automl.passes import STALE, first_default, first_passes
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import parameters
 from search_spaces.spaces import Space
@@ -22,10 +22,7 @@ def sized(
 
     It stays as it is where time is no limit, what is fine-tuned has a size already, or steps are private, whose noise
     grows with the number of parameters.
-
-    Args:
-        cores: Of this machine, among which the search divides its trials; 1 where it does not.
-        accelerated: Whether trials are trained on accelerators.
+    `cores` and `accelerated` are those of `passes.first_passes`.
     """
     tuned = document.pretraining is not None and document.pretraining.from_ is not None
     if tuned or document.privacy is not None or document.limits.time is None:
@@ -54,7 +51,6 @@ def _tokens_a_parameter(
 ) -> float:
     """Return how many target tokens the default sees for each of its parameters; those of stale passes do not count."""
     constraints = Constraints(document.most, table)
-    passes = expected_passes(document, space, table, accelerated=accelerated) or 0.0
-    own = 1 if accelerated else cores_a_trial(document, space, table, cores)
-    seen = min(passes * own, STALE) * table.said_tokens("train")
+    passes = first_passes(document, space, table, cores=cores, accelerated=accelerated) or 0.0
+    seen = min(passes, STALE) * table.said_tokens("train")
     return seen / constraints.costs({"parameters"}, space.default())["parameters"]

@@ -12,6 +12,7 @@ from automl.planning import space_of
 from automl.regularisation import between, regularised
 from automl.tasks.document import document_from_mapping
 from search_spaces.seq2seq import Seq2Seq
+from tests.automl.timed import given, slower
 
 LONG, SHORT = "10h", "1s"
 
@@ -43,6 +44,12 @@ def test_without_a_limit_of_time_nothing_changes(tmp_path: Path) -> None:
 def test_an_accelerator_sees_train_more_often(tmp_path: Path) -> None:
     slow, fast = (default(tmp_path, budget={"time": "3s"}, accelerated=each).dropout for each in (False, True))
     assert 0.0 < slow < fast
+
+
+def test_on_several_cores_it_sees_train_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = slower(given(tmp_path, time="1h"), monkeypatch, 6.0)
+    alone, shared = (regularised(*document, cores=cores).default().dropout for cores in (1, 4))
+    assert 0.0 < alone < shared
 
 
 def test_time_that_a_pretraining_takes_is_none_to_be_trained_in(tmp_path: Path) -> None:
