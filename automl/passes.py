@@ -80,8 +80,10 @@ def cores_a_trial(document: TaskDocument, space: Space, table: TokenTable, cores
 
 def _seconds(document: TaskDocument) -> float | None:
     """Return for how long the first trial is trained at most; none where time is no limit."""
-    if document.limits.time is None:
+    limits = document.limits
+    if limits.time is None:
         return None
+    time = limits.time if limits.device_time is None else min(limits.time, limits.device_time)
     wish = document.pretraining
     begun = 0.0 if wish is None or wish.unlabelled is None else wish.share or SHARE
-    return TRAINED * (1 - begun) * (document.limits.time - (kept_for(document) or 0.0))
+    return TRAINED * (1 - begun) * (time - (kept_for(document) or 0.0))

@@ -6,6 +6,7 @@ have come to a lower loss with the same operations.
 
 from automl.constraints import Constraints
 from automl.data.table import TokenTable
+from automl.metrics.costs import COSTS
 from automl.passes import STALE, first_default, first_passes
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import parameters
@@ -20,12 +21,13 @@ def sized(
 ) -> Space:
     """Return a space whose first default is so many choices wider as bring it nearest to balance; ranges stay.
 
-    It stays as it is where time is no limit, what is fine-tuned has a size already, or steps are private, whose noise
-    grows with the number of parameters.
+    It stays as it is where time is no limit; where a pre-training, or what is fine-tuned, has a size already; where
+    steps are private, whose noise grows with the number of parameters; and where a cost is an objective or latency is
+    limited, which is not known before the first trial.
     `cores` and `accelerated` are those of `passes.first_passes`.
     """
-    tuned = document.pretraining is not None and document.pretraining.from_ is not None
-    if tuned or document.privacy is not None or document.limits.time is None:
+    is_dear = document.latency is not None or not COSTS.keys().isdisjoint(document.metrics)
+    if is_dear or document.pretraining is not None or document.privacy is not None:
         return space
     constraints = Constraints(document.most, table)
     while (larger := _wider(space, constraints)) is not None:

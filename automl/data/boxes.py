@@ -13,7 +13,21 @@ from search_spaces import tokenizers as kinds
 
 PER_OBJECT = 5
 """Tokens of an object: its upper and left edge, its lower and right edge, its class."""
+LIKELY = 0.5
 MOST_BINS, MOST_CLASSES = 1024, 2**16
+
+
+def lie_alike(these: Sequence[Sequence[int]], those: Sequence[Sequence[int]]) -> bool:
+    """Say whether objects, as tokens in any order, are of the same classes, with edges a step apart at most."""
+    pairs = zip(sorted(these, key=_by_class), sorted(those, key=_by_class), strict=False)
+    return len(these) == len(those) and all(
+        one[-1] == other[-1] and all(abs(a - b) <= 1 for a, b in zip(one[:-1], other[:-1], strict=True))
+        for one, other in pairs
+    )
+
+
+def _by_class(tokens: Sequence[int]) -> tuple[int, ...]:
+    return (tokens[-1], *tokens)
 
 
 class Boxes(Tokenizer):
@@ -83,8 +97,16 @@ class Boxes(Tokenizer):
         return self.said((tokens, ()) for tokens in map(list, rows))
 
     def said(self, answers: Iterable[tuple[Sequence[int], Sequence[float]]]) -> list[str]:
-        """Turn ids and the log-probability of each into texts; the score of a box is that of its class."""
+        """Turn ids and the log-probability of each into texts; the score of a box is that of its class.
+
+        Where ends are late (`automl.decoding.steps`), it holds how likely it is that there is one more object at all.
+        """
         return [to_text(self._boxes(tokens, scores)) for tokens, scores in answers]
+
+    def likely(self, tokens: Sequence[int], scores: Sequence[float]) -> list[tuple[int, ...]]:
+        """Return the tokens of each object that is at least as likely as not."""
+        ends = range(PER_OBJECT, len(tokens) + 1, PER_OBJECT)
+        return [tuple(tokens[end - PER_OBJECT : end]) for end in ends if math.exp(scores[end - 1]) >= LIKELY]
 
     def _boxes(self, tokens: Sequence[int], scores: Sequence[float]) -> Iterable[Box]:
         place = 0

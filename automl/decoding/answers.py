@@ -79,8 +79,9 @@ class Request(NamedTuple):
         prefix: Tokens that it begins with, then `PAD`.
         allowed: Which tokens may be said after the prefix; none says all but the special ones.
         stops: Sequences of tokens of which each ends a target, `PAD` before them.
-        doubt: Whether the unknown token, which is not said either, keeps its share of probability, and the end comes
-            late, what is said before it being as likely as it is that the target has not ended; none says no.
+        doubt: Whether the unknown token, which is not said either, keeps its share of probability; none says no. Where
+            it is not none, the end comes late in greedy decoding, and what is said of each token holds how likely it is
+            that the target has not ended before.
     """
 
     most: Int[Array, "*batch"]

@@ -32,6 +32,8 @@ def greedy(
 ) -> Decoded:
     """Take the likeliest token at each step, until the end token or `request.most` tokens of the row.
 
+    Where there is doubt the end is taken when it is unlikely that a row goes on (`steps.LEAST_GOING`).
+
     A row of padding alone ends at once. The tokens come in an array of `length`. `copies` holds the target token that
     each source token could be copied as.
     """

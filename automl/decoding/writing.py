@@ -19,11 +19,15 @@ from search_spaces import tokenizers
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of every output that is drawn for a source: most tokens, prefix and tokens allowed, stops."""
+    """What is asked of every output that is drawn for a source: most tokens, prefix and tokens allowed, stops.
+
+    `doubts` is that of `Decoders`.
+    """
 
     most: int
     bounds: Bounds
     stops: Sequence[Sequence[int]]
+    doubts: bool = False
 
     @property
     def length(self) -> int:
@@ -36,7 +40,8 @@ class Asked:
         stops: Any = np.array(self.stops, np.int32)
         prefix: Any = padded([self.bounds.prefix] * rows, rows, self.length)
         allowed: Any = self.bounds.allowed
-        return Request(most, prefix, allowed, stops)
+        doubt: Any = np.bool_(True) if self.doubts else None
+        return Request(most, prefix, allowed, stops, doubt)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Writer:
             raise InputError(f"{most:,} tokens are asked for; {MOST:,} at most are said at once")
         learnt = self.tokenizer.kind in tokenizers.LEARNT
         stops = stop_rows(iter([] if learnt else map(self.tokens, how.stops)))
-        return Asked(most, self.bounds(how.prefix, how.allowed, most), stops)
+        doubts = self.tokenizer.kind is tokenizers.Boxes
+        return Asked(most, self.bounds(how.prefix, how.allowed, most), stops, doubts)
 
     def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
         known = self.tokenizer.vocabulary

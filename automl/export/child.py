@@ -30,7 +30,7 @@ def main(task: str, name: str, folder: str, *rest: str) -> dict[str, Any]:
     runtime, sources = form.open(Path(folder)), json.load(sys.stdin)
     spoken = runtime(sources)
     seconds = median(_seconds(runtime, sources) for _ in range(TIMES)) if rest else 0.0
-    return {"tokens": spoken.tokens, "scores": spoken.scores, "seconds": seconds, "jax": "jax" in sys.modules}
+    return {**spoken._asdict(), "seconds": seconds, "jax": "jax" in sys.modules}
 
 
 def _seconds(runtime: Runtime, sources: Any) -> float:

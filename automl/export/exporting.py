@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from automl.bundle import Bundle, check_replaceable, parents_of, put_in_place, write_bundle
+from automl.data.boxes import Boxes, lie_alike
 from automl.data.pixels import ids
 from automl.data.tokenizers import Tokenizer
 from automl.description import described, members_of
@@ -172,13 +174,24 @@ def _run(name: str, folder: Path, sample: Sample) -> Any:
 
 def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) -> Compared:
     rows = len(sample.sources)
-    same = [mine == its for mine, its in zip(own["tokens"], other["tokens"], strict=True)]
+    same = _alike(Tokenizer.from_json(bundle.target_tokenizer), own, other)
     pairs = zip(own["scores"], other["scores"], same, strict=True)
     differences = [abs(mine - its) for mine, its, equal in pairs if equal]
     apart = max((each if math.isfinite(each) else math.inf for each in differences), default=0.0)
     scores = None if form.agreement == 1 else (_score(bundle, own, sample), _score(bundle, other, sample))
     speed = own["seconds"] / max(other["seconds"], 1e-9)
     return Compared(rows, sum(same) / max(rows, 1), apart, speed, other["jax"], scores)
+
+
+def _alike(target: Tokenizer, own: Any, other: Any) -> list[bool]:
+    """Say on which sources two say the same; of boxes, whose unlikely ones are chance, that the likely lie alike."""
+    if isinstance(target, Boxes) and own["each"] and other["each"]:
+        mine, its = (
+            [target.likely(tokens, each) for tokens, each in zip(said["tokens"], said["each"], strict=True)]
+            for said in (own, other)
+        )
+        return [lie_alike(these, those) for these, those in zip(mine, its, strict=True)]
+    return [these == those for these, those in zip(own["tokens"], other["tokens"], strict=True)]
 
 
 def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
@@ -188,7 +201,7 @@ def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
         metric = METRICS["exact_match"]
     assert isinstance(metric, TextMetric)
     target, references = Tokenizer.from_json(bundle.target_tokenizer), list(map(list, sample.references))
-    outputs = target.decode_batch(said["tokens"][: len(references)])
+    outputs = target.said(list(zip_longest(said["tokens"], said["each"], fillvalue=()))[: len(references)])
     return float(metric.function(outputs, references, target.tokens))
 
 

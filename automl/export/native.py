@@ -23,7 +23,8 @@ def open_folder(folder: Path) -> Runtime:
 
     def run(sources: Sequence[Sequence[int]]) -> Spoken:
         answers = [best for best, *_ in model.answers(sources, Greedy())]
-        return Spoken([answer.tokens for answer in answers], [answer.score for answer in answers])
+        each = [list(answer.each) for answer in answers]
+        return Spoken([answer.tokens for answer in answers], [answer.score for answer in answers], each)
 
     return run
 

@@ -10,10 +10,11 @@ from search_spaces.seq2seq import Seq2Seq
 
 
 class Spoken(NamedTuple):
-    """What a runtime made of sources: target tokens of each, and their log-probability."""
+    """What a runtime made of sources: target tokens of each, their log-probability, and where it tells that of each."""
 
     tokens: list[list[int]]
     scores: list[float]
+    each: Sequence[Sequence[float]] = ()
 
 
 Runtime = Callable[[Sequence[Sequence[int]]], Spoken]

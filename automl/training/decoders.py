@@ -46,8 +46,8 @@ class Decoders:
     ) -> None:
         """Compile nothing yet.
 
-        A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead. One
-        that `refuses` decodes no row that alone takes too much memory.
+        A model that `doubts` may find what it says unknown: that lessens the probability of what is said instead; and
+        it ends late. One that `refuses` decodes no row that alone takes too much memory.
         """
         self._doubt: Any = np.bool_(True) if doubts else None
         self._programs = programs

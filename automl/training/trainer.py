@@ -91,12 +91,11 @@ class Trainer:
         self.measures_latency, self.single = workload.latency, workload.threads == 1
         self.cores = max(workload.threads, 1) if jax.default_backend() == "cpu" else 1
         self.checkpoints, self.starts = objects.place(workload.checkpoints), workload.starts
-        self.taught = workload.soft_targets
+        self.taught, self.doubts = workload.soft_targets, self.table.corpus.tokens[1] == "boxes"
         self.programs, self.mechanism = Programs(workload.cache), workload.privacy
         self.datasets = lru_cache(MOST_DATASETS)(self._tokenized)
         self.bases = lru_cache(MOST_BASES)(lambda *beginning: jax.device_put(self._start_values(*beginning)))
-        doubts = self.table.corpus.tokens[1] == "boxes"
-        self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits, doubts=doubts))
+        self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits, doubts=self.doubts))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation, self.is_timed = 0.0, workload.is_timed
         beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
@@ -329,7 +328,8 @@ class Trainer:
         sources, longest = valid.sources(), meta["max_source_length"]
         chosen = of_median_length([len(source) for source in sources], longest)
         said = int(np.diff(valid.arrays.target_offsets)[chosen].max()) + 1
-        program = self.decoders(static, constant(min(said, valid.limits.usual))).program(Greedy())
+        limits = valid.limits if self.doubts else constant(min(said, valid.limits.usual))  # ends may be late
+        program = self.decoders(static, limits).program(Greedy())
 
         def decoded(source: Any) -> None:
             decode(program, parameters, [source], copies, 1, longest)

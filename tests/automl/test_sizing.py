@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from automl import searches
 from automl.passes import SPEED, STALE
+from automl.pretraining import NOTHING
+from automl.searches import Options
 from automl.sizing import sized
 from automl.tasks.document import ConstraintsSection, PretrainingSection, PrivacySection
 from search_spaces.seq2seq import Seq2Seq
@@ -71,3 +74,16 @@ def test_what_is_private_or_has_a_size_already_stays(large: Given, update: dict[
 def test_without_a_limit_of_time_the_default_stays(tmp_path: Path) -> None:
     document, space, table = given(tmp_path, trials=2)
     assert sized(document, space, table) is space
+
+
+@pytest.mark.parametrize(("workers", "size"), [(None, 128), (2, 64)])
+def test_a_search_counts_the_cores_that_its_trials_have(
+    large: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int | None, size: int
+) -> None:
+    monkeypatch.setattr("automl.passes.SPEED", SPEED)
+    document, space, _ = slower(large, monkeypatch, 15.0)
+    monkeypatch.setattr(searches, "cores", lambda: 2)
+    monkeypatch.setattr(searches, "space_of", lambda *_: space)
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    options = Options(f"sqlite:///{tmp_path / 'automl.db'}", out=tmp_path / "model", workers=workers)
+    assert width(searches._prepared(document, options, NOTHING).space.default()) == (size, size)

@@ -62,27 +62,31 @@ def test_greedy_output_is_the_teacher_forced_argmax(name: str, bias: float) -> N
         assert scores[row] == pytest.approx(sum(likely[row, i, token] for i, token in enumerate(spoken)), abs=1e-3)
 
 
-@pytest.mark.parametrize("bias", [-2.0, 0.0, 2.0])
-def test_where_there_is_doubt_a_target_ends_when_it_is_unlikely_to_go_on(name: str, bias: float) -> None:
-    parameters = opinionated(CASES[name], eos=bias)
-    request = Request(jnp.asarray(np.int32(LENGTH)), doubt=jnp.asarray(np.bool_(True)))
+@pytest.mark.parametrize(("bias", "prefix"), [(-2.0, ()), (0.0, ()), (2.0, ()), (0.0, (6, 5)), (4.0, (6, 5))])
+def test_where_there_is_doubt_a_target_ends_when_it_is_unlikely_to_go_on(
+    name: str, bias: float, prefix: tuple[int, ...]
+) -> None:
+    parameters, begun = opinionated(CASES[name], eos=bias), np.zeros((3, LENGTH), np.int32)
+    begun[:, : len(prefix)] = prefix
+    request = Request(
+        jnp.asarray(np.int32(LENGTH)), jnp.asarray(begun) if prefix else None, doubt=jnp.asarray(np.bool_(True))
+    )
     found = PROGRAMS[name](parameters, jnp.asarray(SOURCE), jnp.asarray(COPIES), request)
     outputs, each = np.asarray(found.tokens), np.asarray(found.each)
     inputs = np.concatenate([np.full((3, 1), BOS, np.int32), outputs[:, :-1]], axis=1)
     logits, _ = CASES[name].logits(parameters, SOURCE, inputs)
-    likely = np.asarray(
-        jax.nn.log_softmax(jnp.where(jnp.isin(jnp.arange(logits.shape[-1]), jnp.array([PAD, BOS])), -1e9, logits))
-    )
+    likely = np.asarray(jax.nn.log_softmax(logits.at[..., np.array([PAD, BOS])].set(-1e9)))
     for row, output in enumerate(outputs):
         length, going = int((output != PAD).sum()), 0.0
-        for place in range(length + 1 if length < LENGTH else length):
+        assert tuple(output[: len(prefix)]) == prefix
+        for place in range(len(prefix), min(length + 1, LENGTH)):
             before, going = going, going + np.log1p(-np.exp(likely[row, place, EOS]))
+            assert (going < np.log(LEAST_GOING)) == (place == length)
             if place < length:
                 others = likely[row, place].copy()
                 others[[EOS, UNK]] = -np.inf
                 assert output[place] == others.argmax()
                 assert each[row, place] == pytest.approx(before + likely[row, place, output[place]], abs=1e-3)
-            assert (going < np.log(LEAST_GOING)) == (place == length)
 
 
 def test_padding_begin_and_unknown_are_never_said(name: str) -> None:
