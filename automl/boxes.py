@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 
 class Box(NamedTuple):
-    """An object: its class, its left and upper edge, width and height in pixels, and how sure a model is of it."""
+    """An object: its class, its left and upper edge, width and height in pixels, and how sure a model is of it.
+
+    `others` are classes that it may be of instead, the likeliest first, each with its score.
+    """
 
     label: str
     left: float
@@ -14,6 +17,7 @@ class Box(NamedTuple):
     width: float
     height: float
     score: float | None = None
+    others: tuple[tuple[str, float], ...] = ()
 
 
 def to_text(boxes: Iterable[Box]) -> str:
@@ -24,7 +28,8 @@ def to_text(boxes: Iterable[Box]) -> str:
 def _object(box: Box) -> dict[str, Any]:
     shape = [round(value, 2) for value in (box.left, box.upper, box.width, box.height)]
     score = {} if box.score is None else {"score": round(box.score, 4)}
-    return {"class": box.label, "box": shape, **score}
+    others = {"others": {label: round(each, 4) for label, each in box.others}} if box.others else {}
+    return {"class": box.label, "box": shape, **score, **others}
 
 
 def read_text(text: str) -> list[Box]:
@@ -38,7 +43,8 @@ def read_text(text: str) -> list[Box]:
 
 def _box(entry: Mapping[str, Any]) -> Box:
     left, upper, width, height = map(float, entry["box"])
-    return Box(str(entry["class"]), left, upper, width, height, entry.get("score"))
+    others = tuple((str(label), float(score)) for label, score in entry.get("others", {}).items())
+    return Box(str(entry["class"]), left, upper, width, height, entry.get("score"), others)
 
 
 def scaled(text: str, scale: float) -> str:
@@ -50,4 +56,4 @@ def scaled(text: str, scale: float) -> str:
 
 def _larger(box: Box, scale: float) -> Box:
     left, upper, width, height = (scale * edge for edge in box[1:5])
-    return Box(box.label, left, upper, width, height, box.score)
+    return box._replace(left=left, upper=upper, width=width, height=height)

@@ -176,7 +176,7 @@ class Model:
             done += len(chunk)
             bounds = self._bounds(encoded, prefix, allowed)
             answers = self.answers(encoded, decoding or self.decoding, bounds=bounds)
-            said = self._target.said((best.tokens, best.each) for best, *_ in answers)
+            said = self._target.said(best.said for best, *_ in answers)
             yield from (self._scaled(text, 1 / size) for text, size in zip(said, sizes, strict=True))
 
     def candidates(
@@ -333,7 +333,7 @@ class Model:
         scores: dict[str, float] = {}
         if of_texts := [m for m in chosen if isinstance(m, TextMetric)]:
             answers = self.answers(encoded, self.decoding)
-            outputs = self._target.said((best.tokens, best.each) for best, *_ in answers)
+            outputs = self._target.said(best.said for best, *_ in answers)
             scores |= {m.name: m.score(outputs, acceptable, self._target.tokens, weights) for m in of_texts}
         if of_likelihood := [m for m in chosen if isinstance(m, LikelihoodMetric)]:
             found = self._likelihood(encoded, [texts[0] for texts in acceptable], weights)
@@ -399,7 +399,7 @@ class Model:
 
     def _told(self, answers: Sequence[Answer]) -> list[tuple[str, float]]:
         """Return the texts of answers with their log-probabilities."""
-        texts = self._target.said((answer.tokens, answer.each) for answer in answers)
+        texts = self._target.said(answer.said for answer in answers)
         return list(zip(texts, (answer.score for answer in answers), strict=True))
 
     def _scaled(self, text: str, size: float) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 from automl.boxes import Box, read_text, to_text
 from automl.data.pieces import Flat, flat
 from automl.data.pixels import Canvas
-from automl.data.tokenizers import SPECIAL_TOKENS, UNK, Tokenizer
+from automl.data.tokenizers import SPECIAL_TOKENS, UNK, Said, Tokenizer
 from search_spaces import tokenizers as kinds
 
 PER_OBJECT = 5
 """Tokens of an object: its upper and left edge, its lower and right edge, its class."""
 LIKELY = 0.5
+LEAST_SCORE = 0.01
+"""Probability of another class for it to be named."""
 MOST_BINS, MOST_CLASSES = 1024, 2**16
 
 
@@ -94,21 +96,22 @@ class Boxes(Tokenizer):
 
     def decode_batch(self, rows: Iterable[Iterable[int]]) -> list[str]:
         """Turn ids into texts; what is no whole box of some area is left out."""
-        return self.said((tokens, ()) for tokens in map(list, rows))
+        return self.said(map(Said, map(list, rows)))
 
-    def said(self, answers: Iterable[tuple[Sequence[int], Sequence[float]]]) -> list[str]:
-        """Turn ids and the log-probability of each into texts; the score of a box is that of its class.
+    def said(self, answers: Iterable[Said]) -> list[str]:
+        """Turn what was said into texts; the score of a box is the probability of its class.
 
         Where ends are late (`automl.decoding.steps`), it holds how likely it is that there is one more object at all.
         """
-        return [to_text(self._boxes(tokens, scores)) for tokens, scores in answers]
+        return [to_text(self._boxes(answer)) for answer in answers]
 
     def likely(self, tokens: Sequence[int], scores: Sequence[float]) -> list[tuple[int, ...]]:
         """Return the tokens of each object that is at least as likely as not."""
         ends = range(PER_OBJECT, len(tokens) + 1, PER_OBJECT)
         return [tuple(tokens[end - PER_OBJECT : end]) for end in ends if math.exp(scores[end - 1]) >= LIKELY]
 
-    def _boxes(self, tokens: Sequence[int], scores: Sequence[float]) -> Iterable[Box]:
+    def _boxes(self, answer: Said) -> Iterable[Box]:
+        tokens, scores, likeliest = answer
         place = 0
         while place + PER_OBJECT <= len(tokens):
             *edges, label = tokens[place : place + PER_OBJECT]
@@ -120,7 +123,14 @@ class Boxes(Tokenizer):
             upper, left, lower, right = self._pixels(edges)
             if lower > upper and right > left:
                 score = math.exp(scores[place - 1]) if place <= len(scores) else None
-                yield Box(self.classes[label - self._first_class], left, upper, right - left, lower - upper, score)
+                others = self._others(likeliest[place - 1], label) if place <= len(likeliest) else ()
+                own = self.classes[label - self._first_class]
+                yield Box(own, left, upper, right - left, lower - upper, score, others)
+
+    def _others(self, likeliest: Iterable[tuple[int, float]], label: int) -> tuple[tuple[str, float], ...]:
+        """Return the other classes that an object may be of, with their scores."""
+        scores = ((token, math.exp(score)) for token, score in likeliest if self._first_class <= token != label)
+        return tuple((self.classes[token - self._first_class], each) for token, each in scores if each >= LEAST_SCORE)
 
     def _pixels(self, edges: Sequence[int]) -> list[float]:
         sides = (self.canvas.height, self.canvas.width) * 2

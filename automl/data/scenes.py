@@ -106,7 +106,8 @@ def _boxes(document: Document, counts: Counts) -> dict[Any, list[tuple[object, B
         if each.get("iscrowd"):
             counts.note(CROWD, identity)
         else:
-            found.setdefault(image, []).append((identity, Box(labels[category], *map(float, shape))))
+            left, upper, width, height = map(float, shape)
+            found.setdefault(image, []).append((identity, Box(labels[category], left, upper, width, height)))
     return found
 
 

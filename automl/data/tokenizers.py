@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,14 @@ def automatic_tokens(texts: Iterable[str]) -> str:
     if 2 * several >= rows and tokens >= 10 * len(counts) and len(counts) <= (500 if mean_length <= 3 else 50):
         return "whitespace"
     return "subwords" if tokens >= 5 * rows and len(counts) >= 5_000 else "characters"
+
+
+class Said(NamedTuple):
+    """What a model said: ids, and where known the log-probability of each and the likeliest in place of each."""
+
+    tokens: Sequence[int]
+    each: Sequence[float] = ()
+    likeliest: Sequence[Sequence[tuple[int, float]]] = ()
 
 
 class Tokenizer:
@@ -149,9 +157,9 @@ class Tokenizer:
         kept = [[int(token) for token in row if token >= len(SPECIAL_TOKENS)] for row in rows]
         return list(self._backend.decode_batch(kept))
 
-    def said(self, answers: Iterable[tuple[Sequence[int], Sequence[float]]]) -> list[str]:
-        """Turn ids, each with its log-probability, into texts."""
-        return self.decode_batch(tokens for tokens, _ in answers)
+    def said(self, answers: Iterable[Said]) -> list[str]:
+        """Turn what was said into texts."""
+        return self.decode_batch(answer.tokens for answer in answers)
 
     def tokens(self, text: str) -> list[str]:
         """Split a text into tokens as `encode_batch` does, whether the vocabulary holds them or not."""

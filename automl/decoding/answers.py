@@ -4,7 +4,7 @@ Nothing here needs a model, so that programs that are found compiled run without
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from numpy.typing import NDArray
 
 from automl.data.pixels import ids, is_image
-from automl.data.tokenizers import PAD
+from automl.data.tokenizers import PAD, Said
 from automl.hardware import cores
 
 T = TypeVar("T")
@@ -34,15 +34,24 @@ MANY = 1024
 """From so many sources on, full batches have lengths between `LENGTHS`, too: less padding pays for more programs."""
 
 
+class Likeliest(NamedTuple):
+    """The likeliest tokens in place of each that was said, the likeliest first, and the log-probability of each."""
+
+    tokens: Int[Array, "batch target likeliest"]
+    scores: Float[Array, "batch target likeliest"]
+
+
 class Decoded(NamedTuple):
     """Tokens of each row, without begin and end, padded with `PAD`; the log-probability of the whole, and of each.
 
-    Where there is doubt (`Request`), that of each is of the token and of the target not having ended before it.
+    Where there is doubt (`Request`), that of each is of the token and of the target not having ended before it, and
+    there may be the likeliest in place of each.
     """
 
     tokens: Int[Array, "batch target"]
     scores: Float[Array, "batch"]
     each: Float[Array, "batch target"] | None = None
+    likeliest: Likeliest | None = None
 
 
 class Hypotheses(NamedTuple):
@@ -115,11 +124,17 @@ class Penalty(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One source's target tokens, their log-probability, and that of each where it is known."""
+    """One source's target tokens, their log-probability, and where they are known that of each, and the likeliest."""
 
     tokens: list[int]
     score: float
     each: Sequence[float] = ()
+    likeliest: Sequence[Sequence[tuple[int, float]]] = ()
+
+    @property
+    def said(self) -> Said:
+        """What a tokenizer makes a text of."""
+        return Said(self.tokens, self.each, self.likeliest)
 
 
 Run = Callable[[Mapping[str, Float[Array, "..."]], Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Any]
@@ -224,7 +239,7 @@ def side_by_side(run: Callable[[Lot], T], lots: Sequence[Lot]) -> Iterator[T]:
 def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     """Return the answers of each row, the best first; of `Decoded` there is one, of `Hypotheses` what is possible."""
     if isinstance(decoded, Decoded) and decoded.each is not None:
-        rows = zip(*map(np.asarray, decoded), strict=True)
+        rows = zip(*map(np.asarray, decoded[:3]), _pairs(decoded), strict=True)
         return [[_answer(*row)] for row in rows]
     tokens, scores = np.asarray(decoded.tokens), np.asarray(decoded.scores)
     if tokens.ndim == 2:
@@ -239,9 +254,22 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     ]
 
 
-def _answer(tokens: NDArray[np.int32], score: Any, each: NDArray[np.float32]) -> Answer:
+def _answer(
+    tokens: NDArray[np.int32], score: Any, each: NDArray[np.float32], likeliest: list[list[tuple[int, float]]]
+) -> Answer:
     real = tokens != PAD
-    return Answer(tokens[real].tolist(), float(score), each[real].tolist())
+    kept = [pairs for pairs, is_real in zip(likeliest, real, strict=False) if is_real]
+    return Answer(tokens[real].tolist(), float(score), each[real].tolist(), kept)
+
+
+def _pairs(decoded: Decoded) -> Iterable[list[list[tuple[int, float]]]]:
+    """Return for each row, and each of its tokens, the likeliest with their log-probabilities; nothing if not known."""
+    if decoded.likeliest is None:
+        return ([] for _ in range(decoded.tokens.shape[0]))
+    tokens, scores = (np.asarray(each).tolist() for each in decoded.likeliest)
+    return [
+        [list(zip(*place, strict=True)) for place in zip(*row, strict=True)] for row in zip(tokens, scores, strict=True)
+    ]
 
 
 def padded(sources: Sequence[Any], rows: int, length: int | None = None) -> NDArray[np.int32]:

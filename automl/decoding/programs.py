@@ -23,24 +23,32 @@ from automl.models.facts import bind
 from automl.models.outputs import TINY
 from automl.models.parameters import Parameters
 
+KEPT = 10
+"""The likeliest tokens that are kept in place of each where there is doubt."""
+
 Tokens = Int[Array, "batch source"]
 Copies = Int[Array, "source_vocabulary"]
 
 
 def greedy(
-    model: Model, source: Tokens, copies: Tokens, length: int, request: Request, choose: Choice = likeliest
+    model: Model,
+    source: Tokens,
+    copies: Tokens,
+    length: int,
+    request: Request,
+    choose: Choice = likeliest,
+    kept: int = 0,
 ) -> Decoded:
     """Take the likeliest token at each step, until the end token or `request.most` tokens of the row.
 
     Where there is doubt the end is taken when it is unlikely that a row goes on (`steps.LEAST_GOING`).
-
-    A row of padding alone ends at once. The tokens come in an array of `length`. `copies` holds the target token that
-    each source token could be copied as.
+    A row of padding alone ends at once. The tokens come in an array of `length`, and so many of the likeliest in place
+    of each are `kept`. `copies` holds the target token that each source token could be copied as.
     """
     memory = model.encode(source, copies=copies)
 
     def decoded(decoder: Any) -> Decoded:
-        return walk(decoder, memory, begin(decoder, memory, source, length), choose, request).decoded
+        return walk(decoder, memory, begin(decoder, memory, source, length, kept), choose, request).decoded
 
     found: Decoded = model.decoder.pick(decoded)
     return found
@@ -51,7 +59,8 @@ def greedy_program(model: Model, length: int) -> Callable[..., Decoded]:
 
     def program(parameters: Parameters, source: Tokens, copies: Copies, request: Request | None = None) -> Decoded:
         asked = Request(jnp.asarray(np.int32(length))) if request is None else request
-        return greedy(bind(model, parameters), source, copies[source], length, asked)
+        kept = 0 if asked.doubt is None else KEPT
+        return greedy(bind(model, parameters), source, copies[source], length, asked, kept=kept)
 
     return jax.jit(program)
 

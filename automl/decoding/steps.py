@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
-from automl.decoding.answers import Decoded, Request
+from automl.decoding.answers import Decoded, Likeliest, Request
 from automl.models.attention import MASKED, Memory
 from automl.models.ensemble import Memories, Speaker
 
@@ -87,9 +87,16 @@ def likeliest(scores: Float[Array, "batch vocabulary"], position: Int[Array, ""]
     return jnp.where(best, jnp.arange(last + 1, dtype=jnp.int32), last).min(axis=-1)
 
 
-def begin(decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch source"], length: int) -> Walk:
-    """Return where every row stands before its first token; a row of padding alone has ended."""
+def begin(
+    decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch source"], length: int, likeliest: int = 0
+) -> Walk:
+    """Return where every row stands before its first token; a row of padding alone has ended.
+
+    So many of the likeliest in place of each token are kept.
+    """
     rows = source.shape[0]
+    places = (rows, length, likeliest)
+    kept = Likeliest(jnp.full(places, PAD, jnp.int32), jnp.zeros(places)) if likeliest else None
     speaking: Any = decoder  # of the kind that its memory is for
     return Walk(
         jnp.zeros((), jnp.int32),
@@ -97,7 +104,7 @@ def begin(decoder: Speaker, memory: Memory | Memories, source: Int[Array, "batch
         (source == PAD).all(axis=1),
         jnp.zeros((rows,)),
         speaking.start(memory, length),
-        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,)), jnp.zeros((rows, length))),
+        Decoded(jnp.full((rows, length), PAD, jnp.int32), jnp.zeros((rows,)), jnp.zeros((rows, length)), kept),
     )
 
 
@@ -129,7 +136,7 @@ def walk(
         each = each if each is None else each.at[:, state.position].set(state.going + gained)
         total = state.decoded.scores + jnp.where(state.ended, 0.0, gained)
         stopped = ended | (state.position + 1 >= request.most) | _stopped(tokens, request, state.position)
-        last, decoded = jnp.where(stopped, EOS, chosen), Decoded(tokens, total, each)
+        last, decoded = jnp.where(stopped, EOS, chosen), Decoded(tokens, total, each, _kept(state, scores))
         return Walk(state.position + 1, last, stopped, going, carry, decoded)
 
     length, most = begun.decoded.tokens.shape[1], request.most.max()
@@ -161,6 +168,19 @@ def _going(state: Walk, scores: Float[Array, "batch vocabulary"], request: Reque
     if request.prefix is None:
         return going
     return jnp.where(forced(request.prefix, state.position) == PAD, going, state.going)
+
+
+def _kept(state: Walk, scores: Float[Array, "batch vocabulary"]) -> Likeliest | None:
+    """Return the likeliest tokens of each position so far, and of this one."""
+    kept = state.decoded.likeliest
+    if kept is None:
+        return None
+    count = min(kept.tokens.shape[-1], scores.shape[-1])
+    best, tokens = jax.lax.top_k(scores, count)
+    return Likeliest(
+        kept.tokens.at[:, state.position, :count].set(tokens),
+        kept.scores.at[:, state.position, :count].set(state.going[:, None] + best),
+    )
 
 
 def _prefixed(chosen: Int[Array, "batch"], request: Request, position: Int[Array, ""]) -> Int[Array, "batch"]:

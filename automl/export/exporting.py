@@ -9,14 +9,14 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import zip_longest
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from automl.bundle import Bundle, check_replaceable, parents_of, put_in_place, write_bundle
 from automl.data.boxes import Boxes, lie_alike
 from automl.data.pixels import ids
-from automl.data.tokenizers import Tokenizer
+from automl.data.tokenizers import Said, Tokenizer
 from automl.description import described, members_of
 from automl.errors import InputError
 from automl.export.forms import FORMS
@@ -201,7 +201,7 @@ def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
         metric = METRICS["exact_match"]
     assert isinstance(metric, TextMetric)
     target, references = Tokenizer.from_json(bundle.target_tokenizer), list(map(list, sample.references))
-    outputs = target.said(list(zip_longest(said["tokens"], said["each"], fillvalue=()))[: len(references)])
+    outputs = target.said(list(map(Said, said["tokens"], said["each"] or repeat(())))[: len(references)])
     return float(metric.function(outputs, references, target.tokens))
 
 

@@ -41,6 +41,7 @@ def _score(outputs: Sequence[str], references: References, place: int) -> float:
     said = [read_text(output) for output in outputs]
     if not any(true) or not any(said):
         return float(not any(true) and not any(said))
+    said = [[each for box in boxes for each in _of_each_class(box)] for boxes in said]
     labels = sorted({box.label for boxes in (*true, *said) for box in boxes})
     numbers = {label: number for number, label in enumerate(labels, start=1)}
     coco, evaluation = _packages()
@@ -57,6 +58,14 @@ def _score(outputs: Sequence[str], references: References, place: int) -> float:
         found.accumulate()
         found.summarize()
     return max(round(float(found.stats[place]), 9), 0.0)
+
+
+def _of_each_class(box: Box) -> list[Box]:
+    """Return a box once for each class that it may be of, as detections are ranked within a class."""
+    return [
+        box._replace(others=()),
+        *(box._replace(label=label, score=score, others=()) for label, score in box.others),
+    ]
 
 
 def _packages() -> tuple[Any, Any]:

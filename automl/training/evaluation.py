@@ -166,7 +166,7 @@ class Evaluator:
         """Decode every source of the split; one that is too long to read has no output."""
         longest = self.table.meta["max_source_length"]
         answers = decode(program, parameters, self.sources(), self.table.copies, BATCH_SIZE, longest)
-        return self.table.target_tokenizer.said((answer.tokens, answer.each) for answer in answers)
+        return self.table.target_tokenizer.said(answer.said for answer in answers)
 
     def sources(self) -> list[Any]:
         """Return the tokens of each source; of an image its bytes."""

@@ -36,5 +36,12 @@ def test_what_a_model_is_less_sure_of_costs_less() -> None:
     assert score("mean_average_precision_50", unsure) > score("mean_average_precision_50", sure)
 
 
+def test_an_object_counts_for_each_class_that_it_may_be_of() -> None:
+    first, *rest = TRUE
+    wrong = [box._replace(label="bird", score=0.5) for box in first]
+    named = [box._replace(others=((true.label, 0.4),)) for box, true in zip(wrong, first, strict=True)]
+    assert score("mean_average_precision_50", [named, *rest]) > score("mean_average_precision_50", [wrong, *rest])
+
+
 def test_a_score_names_the_package_that_computed_it() -> None:
     assert signature([]).startswith("pycocotools:2")

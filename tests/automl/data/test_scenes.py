@@ -12,7 +12,7 @@ from automl.data.coco import files_of
 from automl.data.pixels import Canvas
 from automl.data.scenes import read_scenes
 from automl.data.sources import Columns
-from automl.data.tokenizers import UNK, Tokenizer
+from automl.data.tokenizers import UNK, Said, Tokenizer
 from automl.errors import InputError
 from automl.tasks.object_detection import inspect_scenes
 from search_spaces import tokenizers as kinds
@@ -128,12 +128,22 @@ def test_boxes_become_tokens_and_come_back_to_within_a_step() -> None:
     [row] = copy.encode_batch([to_text(boxes)])
     assert len(row) == 10
     assert row[5:] == [4, 4, 67, 67, 69]
-    [text] = copy.said([(row, [-0.5] * 10)])
+    [text] = copy.said([Said(row, [-0.5] * 10)])
     for found, box in zip(read_text(text), boxes, strict=True):
         assert found.label == box.label
         np.testing.assert_allclose(found[1:5], box[1:5], atol=40 / 63)
         assert found.score == pytest.approx(np.exp(-0.5), abs=1e-3)
     assert copy.encode_batch([to_text([Box("bird", 0, 0, 5, 5)])])[0][-1] == UNK
+
+
+def test_the_other_classes_that_an_object_may_be_of_are_named_with_their_scores() -> None:
+    boxes = Boxes(CANVAS, 8, ["bird", "cat", "dog"])
+    row = [4, 4, 8, 8, 13]
+    likeliest = [[(4, -0.1)]] * 4 + [[(13, -0.7), (14, -1.4), (11, -2.0), (12, -9.0)]]
+    [text] = boxes.said([Said(row, [-0.1] * 4 + [-0.7], likeliest)])
+    [found] = read_text(text)
+    assert (found.label, found.others) == ("cat", (("dog", pytest.approx(np.exp(-1.4), abs=1e-3)),))
+    assert read_text(scaled(text, 2.0))[0].others == found.others
 
 
 def test_what_is_no_whole_box_is_left_out() -> None:
