@@ -1,8 +1,11 @@
 """Boxes: the objects of an image as text."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+SURE, SAME = 0.5, 0.8
+"""Score from which on a box counts when two lists are compared, and the overlap of two that lie alike."""
 
 
 class Box(NamedTuple):
@@ -28,8 +31,8 @@ def to_text(boxes: Iterable[Box]) -> str:
 def _object(box: Box) -> dict[str, Any]:
     shape = [round(value, 2) for value in (box.left, box.upper, box.width, box.height)]
     score = {} if box.score is None else {"score": round(box.score, 4)}
-    others = {"others": {label: round(each, 4) for label, each in box.others}} if box.others else {}
-    return {"class": box.label, "box": shape, **score, **others}
+    others = [{"class": label, "score": round(each, 4)} for label, each in box.others]
+    return {"class": box.label, "box": shape, **score, **({"others": others} if others else {})}
 
 
 def read_text(text: str) -> list[Box]:
@@ -43,7 +46,7 @@ def read_text(text: str) -> list[Box]:
 
 def _box(entry: Mapping[str, Any]) -> Box:
     left, upper, width, height = map(float, entry["box"])
-    others = tuple((str(label), float(score)) for label, score in entry.get("others", {}).items())
+    others = tuple((str(other["class"]), float(other["score"])) for other in entry.get("others", ()))
     return Box(str(entry["class"]), left, upper, width, height, entry.get("score"), others)
 
 
@@ -57,3 +60,26 @@ def scaled(text: str, scale: float) -> str:
 def _larger(box: Box, scale: float) -> Box:
     left, upper, width, height = (scale * edge for edge in box[1:5])
     return box._replace(left=left, upper=upper, width=width, height=height)
+
+
+def lie_alike(these: Sequence[Box], those: Sequence[Box]) -> bool:
+    """Say whether each box that one of two lists is sure of, or else its surest, is in the other, sure or not."""
+    pairs = ((these, those), (those, these))
+    return all(_is_among(box, others) for boxes, others in pairs for box in _surest(boxes))
+
+
+def _surest(boxes: Sequence[Box]) -> Sequence[Box]:
+    scored = sorted(boxes, key=lambda box: -(box.score or 0.0))
+    return [box for box in scored if (box.score or 0.0) >= SURE] or scored[:1]
+
+
+def _is_among(box: Box, boxes: Sequence[Box]) -> bool:
+    return any(box.label == other.label and overlap(box, other) >= SAME for other in boxes)
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return the area that two boxes share, as a part of what they cover together."""
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.upper + one.height, other.upper + other.height) - max(one.upper, other.upper)
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / max(one.width * one.height + other.width * other.height - shared, 1e-9)

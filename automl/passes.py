@@ -83,7 +83,7 @@ def _seconds(document: TaskDocument) -> float | None:
     limits = document.limits
     if limits.time is None:
         return None
-    time = limits.time if limits.device_time is None else min(limits.time, limits.device_time)
+    time = max(limits.time - (kept_for(document) or 0.0), 0.0)
     wish = document.pretraining
     begun = 0.0 if wish is None or wish.unlabelled is None else wish.share or SHARE
-    return TRAINED * (1 - begun) * (time - (kept_for(document) or 0.0))
+    return TRAINED * (1 - begun) * (time if limits.device_time is None else min(time, limits.device_time))

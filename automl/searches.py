@@ -207,7 +207,7 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
         accelerated = has_accelerator() or options.place == "ray"
         is_divided = options.place == "processes" and not (options.workers or settings.workers)
         own = cores() if is_divided else 1
-        space = sized(document, space, table, cores=own, accelerated=has_accelerator())
+        space = sized(document, space, table, cores=own, accelerated=accelerated and options.place != "ray")
         space = regularised(document, space, table, cores=own, accelerated=accelerated)
     for notice in table.notices:
         options.on_notice(notice)

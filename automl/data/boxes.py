@@ -13,23 +13,9 @@ from search_spaces import tokenizers as kinds
 
 PER_OBJECT = 5
 """Tokens of an object: its upper and left edge, its lower and right edge, its class."""
-LIKELY = 0.5
 LEAST_SCORE = 0.01
 """Probability of another class for it to be named."""
 MOST_BINS, MOST_CLASSES = 1024, 2**16
-
-
-def lie_alike(these: Sequence[Sequence[int]], those: Sequence[Sequence[int]]) -> bool:
-    """Say whether objects, as tokens in any order, are of the same classes, with edges a step apart at most."""
-    pairs = zip(sorted(these, key=_by_class), sorted(those, key=_by_class), strict=False)
-    return len(these) == len(those) and all(
-        one[-1] == other[-1] and all(abs(a - b) <= 1 for a, b in zip(one[:-1], other[:-1], strict=True))
-        for one, other in pairs
-    )
-
-
-def _by_class(tokens: Sequence[int]) -> tuple[int, ...]:
-    return (tokens[-1], *tokens)
 
 
 class Boxes(Tokenizer):
@@ -105,13 +91,8 @@ class Boxes(Tokenizer):
         """
         return [to_text(self._boxes(answer)) for answer in answers]
 
-    def likely(self, tokens: Sequence[int], scores: Sequence[float]) -> list[tuple[int, ...]]:
-        """Return the tokens of each object that is at least as likely as not."""
-        ends = range(PER_OBJECT, len(tokens) + 1, PER_OBJECT)
-        return [tuple(tokens[end - PER_OBJECT : end]) for end in ends if math.exp(scores[end - 1]) >= LIKELY]
-
     def _boxes(self, answer: Said) -> Iterable[Box]:
-        tokens, scores, likeliest = answer
+        tokens, scores, instead = answer
         place = 0
         while place + PER_OBJECT <= len(tokens):
             *edges, label = tokens[place : place + PER_OBJECT]
@@ -123,14 +104,15 @@ class Boxes(Tokenizer):
             upper, left, lower, right = self._pixels(edges)
             if lower > upper and right > left:
                 score = math.exp(scores[place - 1]) if place <= len(scores) else None
-                others = self._others(likeliest[place - 1], label) if place <= len(likeliest) else ()
+                others = () if instead is None else self._others(instead[0][place - 1], instead[1][place - 1], label)
                 own = self.classes[label - self._first_class]
                 yield Box(own, left, upper, right - left, lower - upper, score, others)
 
-    def _others(self, likeliest: Iterable[tuple[int, float]], label: int) -> tuple[tuple[str, float], ...]:
+    def _others(self, tokens: Sequence[int], scores: Sequence[float], label: int) -> tuple[tuple[str, float], ...]:
         """Return the other classes that an object may be of, with their scores."""
-        scores = ((token, math.exp(score)) for token, score in likeliest if self._first_class <= token != label)
-        return tuple((self.classes[token - self._first_class], each) for token, each in scores if each >= LEAST_SCORE)
+        pairs = ((token, math.exp(score)) for token, score in zip(tokens, scores, strict=True) if token != label)
+        likely = [(token - self._first_class, score) for token, score in pairs if score >= LEAST_SCORE]
+        return tuple((self.classes[place], score) for place, score in likely if place >= 0)
 
     def _pixels(self, edges: Sequence[int]) -> list[float]:
         sides = (self.canvas.height, self.canvas.width) * 2

@@ -57,11 +57,14 @@ def automatic_tokens(texts: Iterable[str]) -> str:
 
 
 class Said(NamedTuple):
-    """What a model said: ids, and where known the log-probability of each and the likeliest in place of each."""
+    """What a model said: ids, and where it is known the log-probability of each.
+
+    `likeliest` are the likeliest ids in place of each, the likeliest first, and the log-probabilities of these.
+    """
 
     tokens: Sequence[int]
     each: Sequence[float] = ()
-    likeliest: Sequence[Sequence[tuple[int, float]]] = ()
+    likeliest: tuple[Sequence[Sequence[int]], Sequence[Sequence[float]]] | None = None
 
 
 class Tokenizer:

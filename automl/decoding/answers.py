@@ -4,7 +4,7 @@ Nothing here needs a model, so that programs that are found compiled run without
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -129,12 +129,13 @@ class Answer(NamedTuple):
     tokens: list[int]
     score: float
     each: Sequence[float] = ()
-    likeliest: Sequence[Sequence[tuple[int, float]]] = ()
+    likeliest: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None
 
     @property
     def said(self) -> Said:
         """What a tokenizer makes a text of."""
-        return Said(self.tokens, self.each, self.likeliest)
+        instead = None if self.likeliest is None else (self.likeliest[0].tolist(), self.likeliest[1].tolist())
+        return Said(self.tokens, self.each, instead)
 
 
 Run = Callable[[Mapping[str, Float[Array, "..."]], Int[Array, "batch source"], Int[Array, "source_vocabulary"]], Any]
@@ -239,7 +240,7 @@ def side_by_side(run: Callable[[Lot], T], lots: Sequence[Lot]) -> Iterator[T]:
 def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     """Return the answers of each row, the best first; of `Decoded` there is one, of `Hypotheses` what is possible."""
     if isinstance(decoded, Decoded) and decoded.each is not None:
-        rows = zip(*map(np.asarray, decoded[:3]), _pairs(decoded), strict=True)
+        rows = zip(*map(np.asarray, decoded[:3]), _instead(decoded), strict=True)
         return [[_answer(*row)] for row in rows]
     tokens, scores = np.asarray(decoded.tokens), np.asarray(decoded.scores)
     if tokens.ndim == 2:
@@ -254,22 +255,22 @@ def answered(decoded: Decoded | Hypotheses) -> list[list[Answer]]:
     ]
 
 
+def _instead(decoded: Decoded) -> list[tuple[NDArray[np.int32], NDArray[np.float32]] | None]:
+    """Return for each row the likeliest in place of each token, where they are kept."""
+    if decoded.likeliest is None:
+        return [None] * decoded.tokens.shape[0]
+    return list(zip(*map(np.asarray, decoded.likeliest), strict=True))
+
+
 def _answer(
-    tokens: NDArray[np.int32], score: Any, each: NDArray[np.float32], likeliest: list[list[tuple[int, float]]]
+    tokens: NDArray[np.int32],
+    score: Any,
+    each: NDArray[np.float32],
+    likeliest: tuple[NDArray[np.int32], NDArray[np.float32]] | None,
 ) -> Answer:
     real = tokens != PAD
-    kept = [pairs for pairs, is_real in zip(likeliest, real, strict=False) if is_real]
+    kept = None if likeliest is None else (likeliest[0][real], likeliest[1][real])
     return Answer(tokens[real].tolist(), float(score), each[real].tolist(), kept)
-
-
-def _pairs(decoded: Decoded) -> Iterable[list[list[tuple[int, float]]]]:
-    """Return for each row, and each of its tokens, the likeliest with their log-probabilities; nothing if not known."""
-    if decoded.likeliest is None:
-        return ([] for _ in range(decoded.tokens.shape[0]))
-    tokens, scores = (np.asarray(each).tolist() for each in decoded.likeliest)
-    return [
-        [list(zip(*place, strict=True)) for place in zip(*row, strict=True)] for row in zip(tokens, scores, strict=True)
-    ]
 
 
 def padded(sources: Sequence[Any], rows: int, length: int | None = None) -> NDArray[np.int32]:

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+from automl.boxes import lie_alike, read_text
 from automl.bundle import Bundle, check_replaceable, parents_of, put_in_place, write_bundle
-from automl.data.boxes import Boxes, lie_alike
+from automl.data.boxes import Boxes
 from automl.data.pixels import ids
 from automl.data.tokenizers import Said, Tokenizer
 from automl.description import described, members_of
@@ -175,8 +175,8 @@ def _run(name: str, folder: Path, sample: Sample) -> Any:
 def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) -> Compared:
     rows = len(sample.sources)
     same = _alike(Tokenizer.from_json(bundle.target_tokenizer), own, other)
-    pairs = zip(own["scores"], other["scores"], same, strict=True)
-    differences = [abs(mine - its) for mine, its, equal in pairs if equal]
+    pairs = zip(own["scores"], other["scores"], own["tokens"], other["tokens"], strict=True)
+    differences = [abs(mine - its) for mine, its, these, those in pairs if these == those]
     apart = max((each if math.isfinite(each) else math.inf for each in differences), default=0.0)
     scores = None if form.agreement == 1 else (_score(bundle, own, sample), _score(bundle, other, sample))
     speed = own["seconds"] / max(other["seconds"], 1e-9)
@@ -184,14 +184,16 @@ def _compared(bundle: Bundle, form: Form, own: Any, other: Any, sample: Sample) 
 
 
 def _alike(target: Tokenizer, own: Any, other: Any) -> list[bool]:
-    """Say on which sources two say the same; of boxes, whose unlikely ones are chance, that the likely lie alike."""
-    if isinstance(target, Boxes) and own["each"] and other["each"]:
-        mine, its = (
-            [target.likely(tokens, each) for tokens, each in zip(said["tokens"], said["each"], strict=True)]
-            for said in (own, other)
-        )
-        return [lie_alike(these, those) for these, those in zip(mine, its, strict=True)]
-    return [these == those for these, those in zip(own["tokens"], other["tokens"], strict=True)]
+    """Say on which sources two say the same; of boxes, whose unlikely ones are chance, whether the sure ones do."""
+    if not isinstance(target, Boxes) or not (own.get("told") and other.get("told")):
+        return [these == those for these, those in zip(own["tokens"], other["tokens"], strict=True)]
+    texts = zip(_texts(target, own), _texts(target, other), strict=True)
+    return [lie_alike(read_text(mine), read_text(its)) for mine, its in texts]
+
+
+def _texts(target: Tokenizer, said: Any) -> list[str]:
+    """Return what was said as texts, with all that was told of it."""
+    return target.said(Said(*told) for told in said.get("told") or ((tokens,) for tokens in said["tokens"]))
 
 
 def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
@@ -201,7 +203,7 @@ def _score(bundle: Bundle, said: Any, sample: Sample) -> float:
         metric = METRICS["exact_match"]
     assert isinstance(metric, TextMetric)
     target, references = Tokenizer.from_json(bundle.target_tokenizer), list(map(list, sample.references))
-    outputs = target.said(list(map(Said, said["tokens"], said["each"] or repeat(())))[: len(references)])
+    outputs = _texts(target, said)[: len(references)]
     return float(metric.function(outputs, references, target.tokens))
 
 

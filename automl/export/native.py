@@ -23,8 +23,8 @@ def open_folder(folder: Path) -> Runtime:
 
     def run(sources: Sequence[Sequence[int]]) -> Spoken:
         answers = [best for best, *_ in model.answers(sources, Greedy())]
-        each = [list(answer.each) for answer in answers]
-        return Spoken([answer.tokens for answer in answers], [answer.score for answer in answers], each)
+        told = [tuple(answer.said) for answer in answers]
+        return Spoken([answer.tokens for answer in answers], [answer.score for answer in answers], told)
 
     return run
 

@@ -3,18 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from automl.bundle import Bundle
 from search_spaces.seq2seq import Seq2Seq
 
 
 class Spoken(NamedTuple):
-    """What a runtime made of sources: target tokens of each, their log-probability, and where it tells that of each."""
+    """What a runtime made of sources: target tokens of each, and their log-probability.
+
+    Where it tells more, `told` holds for each source the fields of `Said`.
+    """
 
     tokens: list[list[int]]
     scores: list[float]
-    each: Sequence[Sequence[float]] = ()
+    told: Sequence[tuple[Any, ...]] = ()
 
 
 Runtime = Callable[[Sequence[Sequence[int]]], Spoken]

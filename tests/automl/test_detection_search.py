@@ -89,8 +89,14 @@ def test_a_search_hands_back_a_model_that_says_boxes_in_the_pixels_of_the_image(
     assert [best.output for best, *_ in model.candidates(larger, 1, Beam(2))] == said
     how = Generation(Sampling(temperature=1.0))
     assert "".join(model.stream(larger[0], how)) == model.generate(larger[0], how)[0]
-    coldly = model.generate(images[0], Generation(Sampling(temperature=0.0)))[0]
-    assert read_text(coldly) == [box._replace(score=None) for box in read_text(model.predict(images[:1])[0])]
+    answers = [read_text(text) for text in model.predict(images[:8])]
+    coldly = [model.generate(image, Generation(Sampling(temperature=0.0)))[0] for image in images[:8]]
+    bare = [[box._replace(score=None, others=()) for box in boxes] for boxes in answers]
+    assert list(map(read_text, coldly)) == bare
+    named = [box for boxes in answers for box in boxes if box.others]
+    assert named
+    assert all(box.score >= score >= 0.01 for box in named for _, score in box.others if box.score is not None)
+    assert all(box.label not in dict(box.others) for box in named)
     smaller = [scaled(text, 0.5) for text in said]
     assert model.score(larger, said) == pytest.approx(model.score(images, smaller), rel=0.1)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from automl.boxes import Box, to_text
+from automl.boxes import Box, lie_alike, to_text
 from automl.metrics import METRICS, TextMetric
 from automl.metrics.detections import signature
 
@@ -41,6 +41,29 @@ def test_an_object_counts_for_each_class_that_it_may_be_of() -> None:
     wrong = [box._replace(label="bird", score=0.5) for box in first]
     named = [box._replace(others=((true.label, 0.4),)) for box, true in zip(wrong, first, strict=True)]
     assert score("mean_average_precision_50", [named, *rest]) > score("mean_average_precision_50", [wrong, *rest])
+
+
+@pytest.mark.parametrize(
+    ("others", "alike"),
+    [
+        ([Box("cat", 0, 0, 10, 10, 0.9)], True),
+        ([Box("cat", 0.5, 0, 10, 10, 0.4), Box("dog", 5, 5, 5, 5, 0.3)], True),
+        ([Box("cat", 0, 0, 10, 10, 0.9), Box("dog", 5, 5, 5, 5, 0.8)], False),
+        ([Box("cat", 0, 0, 10, 5, 0.9)], False),
+        ([Box("dog", 0, 0, 10, 10, 0.9)], False),
+        ([], False),
+    ],
+)
+def test_lists_lie_alike_where_each_has_what_the_other_is_sure_of(others: list[Box], alike: bool) -> None:
+    these = [Box("cat", 0, 0, 10, 10, 0.8), Box("bird", 20, 20, 5, 5, 0.1)]
+    assert (lie_alike(these, others), lie_alike(others, these)) == (alike, alike)
+
+
+def test_lists_that_are_sure_of_nothing_are_compared_by_their_surest() -> None:
+    unsure = [Box("cat", 0, 0, 10, 10, 0.2), Box("dog", 0, 0, 10, 10, 0.1)]
+    assert lie_alike(unsure, unsure[:1])
+    assert not lie_alike(unsure, unsure[1:])
+    assert lie_alike([], [])
 
 
 def test_a_score_names_the_package_that_computed_it() -> None:

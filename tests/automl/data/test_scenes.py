@@ -139,8 +139,8 @@ def test_boxes_become_tokens_and_come_back_to_within_a_step() -> None:
 def test_the_other_classes_that_an_object_may_be_of_are_named_with_their_scores() -> None:
     boxes = Boxes(CANVAS, 8, ["bird", "cat", "dog"])
     row = [4, 4, 8, 8, 13]
-    likeliest = [[(4, -0.1)]] * 4 + [[(13, -0.7), (14, -1.4), (11, -2.0), (12, -9.0)]]
-    [text] = boxes.said([Said(row, [-0.1] * 4 + [-0.7], likeliest)])
+    instead = [[4, 5, 6, 7]] * 4 + [[13, 14, 11, 12]], [[-0.1, -2.0, -3.0, -4.0]] * 4 + [[-0.7, -1.4, -2.0, -9.0]]
+    [text] = boxes.said([Said(row, [-0.1] * 4 + [-0.7], instead)])
     [found] = read_text(text)
     assert (found.label, found.others) == ("cat", (("dog", pytest.approx(np.exp(-1.4), abs=1e-3)),))
     assert read_text(scaled(text, 2.0))[0].others == found.others
