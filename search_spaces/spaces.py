@@ -90,13 +90,19 @@ class Space:
         return Space(ranges, {path: _nearest(ranges[path], value) for path, value in preferred.items()})
 
     def wider(self, configuration: Seq2Seq) -> Seq2Seq | None:
-        """Return a configuration with each width one choice larger, where there is one; nothing where there is none."""
+        """Return a configuration with each width one choice larger, where there is one; nothing where there is none.
+
+        A rate that each element of a step is as large as falls as widths grow (Yang et al., 2022, table 3).
+        """
         own = parameters(configuration)
         widths = {path: self.ranges[path] for path in own if path.split(".")[-1] in WIDTHS}
         larger = {path: _larger(dial, own[path]) for path, dial in widths.items() if isinstance(dial, Choice)}
-        if not any(path.split(".")[-1] in MODEL_WIDTHS and value != own[path] for path, value in larger.items()):
+        models = [path for path in larger if path.split(".")[-1] in MODEL_WIDTHS]
+        growth = max((float(larger[path]) / float(own[path]) for path in models), default=1.0)
+        if growth == 1.0:
             return None
-        return self._configure({**self.preferred, **own, **larger}.__getitem__)
+        rates = {path: _nearest(self.ranges[path], float(own[path]) / growth) for path in WIDE_RATES if path in own}
+        return self._configure({**self.preferred, **own, **larger, **rates}.__getitem__)
 
     def parameters(self, configuration: Seq2Seq) -> dict[str, Value]:
         """Return the values of the dials that are free in this space and mean something, by path."""
@@ -175,6 +181,8 @@ MODEL_WIDTHS = ("hidden_size", "model_size")
 """The dials of how many numbers a position has in an encoder or decoder."""
 WIDTHS = (*MODEL_WIDTHS, "size")
 """These, and that of additive attention."""
+WIDE_RATES = ("optimizer.AdamW.learning_rate", "optimizer.Lion.learning_rate")
+"""Rates that an element of a step is as large as, whatever its gradient; the other optimizers scale theirs."""
 WITH_SOURCE: Mapping[str, tuple[type, ...]] = {
     "encoder": (encoders.Recurrent, encoders.Transformer, encoders.Convolution),
     "output": (outputs.Softmax, outputs.PointerGenerator),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from search_spaces import encoders
 from search_spaces.attention import Additive, MultiHead
 from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, from_dict, to_dict
+from search_spaces.optimizers import Muon
 from search_spaces.seq2seq import LATER, Seq2Seq
 from search_spaces.spaces import Space, space
 from tests.search_spaces.sampling import sampled
@@ -119,7 +121,7 @@ def test_a_short_name_leaves_dials_alone_that_know_none_of_its_values() -> None:
     assert narrowed.ranges["encoder.Recurrent.num_layers"] == WHOLE.ranges["encoder.Recurrent.num_layers"]
 
 
-def test_a_wider_configuration_has_each_width_one_choice_larger_and_all_else_as_it_was() -> None:
+def test_a_wider_configuration_has_each_width_one_choice_larger_and_a_lower_rate() -> None:
     found = WHOLE.wider(Seq2Seq())
     assert found is not None
     own, larger = (WHOLE.parameters(each) for each in (Seq2Seq(), found))
@@ -128,7 +130,17 @@ def test_a_wider_configuration_has_each_width_one_choice_larger_and_all_else_as_
         "encoder.Recurrent.hidden_size": 256,
         "decoder.Recurrent.hidden_size": 256,
         "decoder.Recurrent.attention.Additive.size": 256,
+        "optimizer.AdamW.learning_rate": 0.001,
     }
+
+
+def test_what_is_wider_keeps_a_rate_that_is_pinned_or_scaled_by_its_optimizer() -> None:
+    pinned = space({"optimizer.AdamW.learning_rate": 0.002}).wider(Seq2Seq())
+    assert pinned is not None
+    assert pinned.optimizer == Seq2Seq().optimizer
+    muon = WHOLE.wider(replace(Seq2Seq(), optimizer=Muon()))
+    assert muon is not None
+    assert muon.optimizer == Muon()
 
 
 def test_nothing_is_wider_where_the_widths_are_the_largest_or_pinned() -> None:
