@@ -6,14 +6,19 @@ warms up linearly at first, and falls linearly to zero at the end of a trial tha
 
 from dataclasses import dataclass
 
-from search_spaces.dials import choice
+from search_spaces.dials import choice, later
 
 
 @dataclass(frozen=True)
 class WarmupStableDecay:
-    """A constant rate, until it falls at the end (Hu et al., 2024, section 4)."""
+    """A rate that is constant at first, and falls at the end (Hu et al., 2024, section 4).
+
+    From `stable_steps` on it falls with the square root of the steps meanwhile (Zhai et al., 2022, section 3.5): what
+    is right for minutes is too much for an hour.
+    """
 
     warmup_steps: int = choice(100, 50, 100, 200, 400)
+    stable_steps: int = later(2000, 1000, 2000, 4000, 8000, 100_000)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Generation(Task):
     tokens: ClassVar[Mapping[str, str]] = {"source_tokens": "characters"}
     preferred: ClassVar[Mapping[str, Value]] = {
         "decoder.Recurrent.hidden_size": 256,
+        "optimizer.AdamW.learning_rate": 0.001,
         "target_tokens.BytePairs.vocabulary_size": 1000,
     }
 

@@ -72,10 +72,8 @@ def learning_rates(rate: float, schedule: Schedule, steps: NDArray[np.integer], 
 
 def _shape(schedule: Schedule, steps: NDArray[np.integer]) -> Numbers:
     match schedule:
-        case WarmupStableDecay():
-            return np.ones(len(steps))
-        case InverseSquareRoot(warmup):
-            return np.asarray(np.sqrt(warmup / np.maximum(steps + 1, warmup)))
+        case WarmupStableDecay(_, stable) | InverseSquareRoot(stable):
+            return np.asarray(np.sqrt(stable / np.maximum(steps + 1, stable)))
         case Cosine(warmup, horizon):
             return np.asarray(FLOOR + (1 - FLOOR) * (1 + np.cos(np.pi * _way(steps, warmup, horizon))) / 2)
         case Linear(warmup, horizon):

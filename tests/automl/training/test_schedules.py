@@ -51,6 +51,12 @@ def test_after_the_warm_up_the_rate_is_the_published_one(schedule: Any, publishe
     np.testing.assert_allclose(rates(schedule)[49:299], wanted, rtol=1e-5)
 
 
+def test_a_stable_rate_falls_with_the_square_root_of_the_steps_in_the_end() -> None:
+    found = rates(WarmupStableDecay(50, 100))
+    np.testing.assert_allclose(found[49:100], 1e-2)
+    np.testing.assert_allclose(found[100:], 1e-2 * (100 / np.arange(101, len(found) + 1)) ** 0.5)
+
+
 @pytest.mark.parametrize("kind", [Cosine, Linear])
 def test_beyond_its_horizon_a_tenth_of_the_rate_is_left(kind: Any) -> None:
     np.testing.assert_allclose(rates(kind(50, 250))[249:], 1e-3)
