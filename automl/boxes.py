@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-SURE, SAME = 0.5, 0.8
+SURE, SAME = 0.5, 0.7
 """Score from which on a box counts when two lists are compared, and the overlap of two that lie alike."""
 
 
@@ -63,14 +63,18 @@ def _larger(box: Box, scale: float) -> Box:
 
 
 def lie_alike(these: Sequence[Box], those: Sequence[Box]) -> bool:
-    """Say whether each box that one of two lists is sure of, or else its surest, is in the other, sure or not."""
+    """Say whether each box that one of two lists is sure of is in the other, sure or not.
+
+    Of one that is sure of none it is the surest, unless the other says that there is none at all.
+    """
     pairs = ((these, those), (those, these))
-    return all(_is_among(box, others) for boxes, others in pairs for box in _surest(boxes))
+    return all(_is_among(box, others) for boxes, others in pairs for box in _surest(boxes, alone=not others))
 
 
-def _surest(boxes: Sequence[Box]) -> Sequence[Box]:
+def _surest(boxes: Sequence[Box], *, alone: bool) -> Sequence[Box]:
     scored = sorted(boxes, key=lambda box: -(box.score or 0.0))
-    return [box for box in scored if (box.score or 0.0) >= SURE] or scored[:1]
+    sure = [box for box in scored if (box.score or 0.0) >= SURE]
+    return sure if sure or alone else scored[:1]
 
 
 def _is_among(box: Box, boxes: Sequence[Box]) -> bool:

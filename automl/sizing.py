@@ -10,7 +10,7 @@ from automl.metrics.costs import COSTS
 from automl.passes import STALE, first_default, first_passes
 from automl.tasks.document import TaskDocument
 from search_spaces.dials import parameters
-from search_spaces.spaces import Space
+from search_spaces.spaces import WIDE_RATES, Space
 
 BALANCED = 20.0
 """Tokens seen for each parameter of the model that has the lowest loss for its operations (Hoffmann et al., 2022)."""
@@ -39,13 +39,19 @@ def sized(
 
 
 def _wider(space: Space, constraints: Constraints) -> Space | None:
-    """Return the space with a default that is one choice wider, if there is one within the limits."""
+    """Return the space with a default that is one choice wider, if there is one within the limits.
+
+    There is none where its rate is pinned, which is too high for it.
+    """
     default = space.default()
     wider = space.wider(default)
     if wider is None or first_default(space, constraints) != default or not constraints.admit(wider):
         return None
     own = parameters(default)
-    return space.preferring({path: value for path, value in parameters(wider).items() if value != own[path]})
+    changed = {path: value for path, value in parameters(wider).items() if value != own[path]}
+    if any(path in own and path not in changed for path in WIDE_RATES):
+        return None
+    return space.preferring(changed)
 
 
 def _tokens_a_parameter(

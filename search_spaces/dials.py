@@ -58,9 +58,10 @@ def choice(default: Value, *values: Value) -> Any:
     return field(default=default, metadata={"dial": Choice(values or (default,))})
 
 
-def later(default: Value, *values: Value) -> Any:
-    """Declare a choice that earlier versions did not have: a configuration of theirs has the default."""
-    return field(default=default, metadata={"dial": Choice(values), "later": True})
+def later(default: Value, *values: Value, before: Value | None = None) -> Any:
+    """Declare a choice that earlier versions did not have: a configuration of theirs has `before`, else the default."""
+    metadata = {"dial": Choice(values), "later": True, "before": default if before is None else before}
+    return field(default=default, metadata=metadata)
 
 
 def uniform(default: float, low: float, high: float, log: bool = False) -> Any:
@@ -148,7 +149,9 @@ def from_dict(kind: type[Configuration], values: Mapping[str, Any], path: str = 
     known = {name: item for name, item in fields.items() if name in values or not item.metadata.get("later")}
     if missing := sorted(set(known) - set(values)):
         raise SpaceError(f"{path or kind.__name__} lacks the dial {missing[0]!r}")
-    return kind(**{name: _from_value(item.metadata["dial"], values[name], path + name) for name, item in known.items()})
+    before = {name: item.metadata["before"] for name, item in fields.items() if "before" in item.metadata}
+    read = {name: _from_value(item.metadata["dial"], values[name], path + name) for name, item in known.items()}
+    return kind(**{**before, **read})
 
 
 def _from_value(dial: Dial, value: Any, path: str) -> Any:

@@ -18,7 +18,7 @@ class WarmupStableDecay:
     """
 
     warmup_steps: int = choice(100, 50, 100, 200, 400)
-    stable_steps: int = later(2000, 1000, 2000, 4000, 8000, 100_000)
+    stable_steps: int = later(2000, 1000, 2000, 4000, 8000, 100_000, before=100_000)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Compared:
     """How a form compares with the model itself, on so many sources.
 
     Attributes:
-        same: Share of sources with the same tokens.
+        same: Share of sources with the same tokens, or of boxes the same sure ones.
         apart: Largest difference of log-probabilities where the tokens are the same.
         speed: How many times as fast it decoded them.
         jax: Whether JAX was imported for it.

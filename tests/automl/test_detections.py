@@ -64,6 +64,7 @@ def test_lists_that_are_sure_of_nothing_are_compared_by_their_surest() -> None:
     assert lie_alike(unsure, unsure[:1])
     assert not lie_alike(unsure, unsure[1:])
     assert lie_alike([], [])
+    assert lie_alike(unsure, [])
 
 
 def test_a_score_names_the_package_that_computed_it() -> None:

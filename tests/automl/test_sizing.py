@@ -45,6 +45,21 @@ def test_the_more_it_sees_the_wider_it_is(large: Given, monkeypatch: pytest.Monk
     assert found[-1] > found[0]
 
 
+def test_a_wider_default_has_a_lower_rate(large: Given) -> None:
+    document, space, table = large
+    found, own = (
+        space.parameters(each.default())["optimizer.AdamW.learning_rate"]
+        for each in (sized(document, space, table), space)
+    )
+    assert float(found) < float(own)
+
+
+def test_where_the_rate_is_pinned_the_default_stays(large: Given) -> None:
+    document, space, table = large
+    pinned = space.narrowed("optimizer.AdamW.learning_rate", 0.002)
+    assert width(sized(document, pinned, table).default()) == (64, 64)
+
+
 def test_the_ranges_stay(large: Given) -> None:
     assert sized(*large).ranges == large[1].ranges
 

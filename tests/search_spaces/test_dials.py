@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from search_spaces import attention, decoders, encoders
 from search_spaces.dials import Choice, OneOf, SpaceError, Uniform, choice, dials, from_dict, parameters, to_dict
 from search_spaces.optimizers import Optimizer
-from search_spaces.schedules import Averaging, Schedule
+from search_spaces.schedules import Averaging, Schedule, WarmupStableDecay
 from search_spaces.seq2seq import Seq2Seq
 
 OPTIMIZERS, SCHEDULES, AVERAGES = get_args(Optimizer), get_args(Schedule), get_args(Averaging)
@@ -121,3 +121,9 @@ def test_spaces_need_the_standard_library_alone() -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.split() == ["search_spaces"]
+
+
+def test_a_configuration_of_before_has_what_was_so_before() -> None:
+    older = {name: value for name, value in to_dict(Seq2Seq())["schedule"].items() if name != "stable_steps"}
+    found = from_dict(Seq2Seq, {**to_dict(Seq2Seq()), "schedule": older})
+    assert (found.schedule, Seq2Seq().schedule) == (WarmupStableDecay(100, 100_000), WarmupStableDecay(100, 2000))

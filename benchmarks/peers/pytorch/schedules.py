@@ -17,7 +17,7 @@ def learning_rate(rate: float, schedule: Mapping[str, Any], step: int) -> float:
 def _shape(schedule: Mapping[str, Any], warmup: int, step: int) -> float:
     match schedule["kind"]:
         case "WarmupStableDecay":
-            return 1.0
+            return math.sqrt(schedule["stable_steps"] / max(step + 1, schedule["stable_steps"]))
         case "InverseSquareRoot":
             return math.sqrt(warmup / max(step + 1, warmup))
         case "Cosine":

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from automl.boxes import read_text
 from automl.bundle import read_bundle, write_bundle
 from automl.commands.winners import FormName
+from automl.data.boxes import Boxes
+from automl.data.pixels import Canvas
 from automl.data.table import TokenTable
 from automl.description import described
 from automl.errors import InputError
@@ -188,3 +191,15 @@ def test_int8_weights_are_read_back_within_half_a_step(tmp_path: Path) -> None:
         step = stored[f"{name}.int8_scale"] if f"{name}.int8_scale" in stored else 0 * value
         assert (abs(found[name] - value) <= 0.51 * step + 1e-9).all()
     assert json.loads((tmp_path / "int8" / "config.json").read_text())["weights"] == "int8"
+
+
+def test_boxes_are_compared_by_those_that_are_sure_and_scored_with_all_that_was_told() -> None:
+    boxes = Boxes(Canvas(8, 8, 1), 8, ["cat", "dog"])
+    sure, unsure = [4, 4, 11, 11, 12], [4, 4, 6, 6, 13]
+    own = {"tokens": [[*sure, *unsure]], "told": [[[*sure, *unsure], [-0.1] * 5 + [-3.0] * 5, None]]}
+    other = {"tokens": [sure], "told": [[sure, [-0.2] * 5, [[[12, 13]] * 5, [[-0.2, -1.6]] * 5]]]}
+    assert exporting._alike(boxes, own, other) == [True]
+    assert exporting._alike(boxes, {**own, "told": []}, other) == [False]
+    [text] = exporting._texts(boxes, other)
+    [found] = read_text(text)
+    assert (found.label, found.others[0][0]) == ("cat", "dog")
