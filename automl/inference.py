@@ -20,7 +20,7 @@ from automl.bundle import Bundle
 from automl.data.boxes import Boxes
 from automl.data.fields import Raw
 from automl.data.pixels import Pixels
-from automl.data.tokenizers import BOS, EOS, PAD, Tokenizer, copies, normalise
+from automl.data.tokenizers import BOS, EOS, PAD, UNK, Tokenizer, copies, normalise
 from automl.decoding.answers import (
     Answer,
     Bounds,
@@ -103,6 +103,7 @@ class Model:
         self._static = signature(description.configuration, *sizes, 0, description.others)
         self._programs = Programs(programs, logging.getLogger(__name__).warning)
         self._longest = description.longest
+        self._on_notice = on_notice
         self._reader = Reader(
             self._source,
             not isinstance(description.configuration.encoder, encoders.Identity),
@@ -314,8 +315,8 @@ class Model:
             metrics: Names of metrics; those of the search when none are named.
 
         Returns:
-            `metrics` (name → value), `signatures` of those that packages compute, and `rows`, the number of distinct
-            sources.
+            `metrics` (name → value), `signatures` of those that packages compute, `rows`, the number of distinct
+            sources, and `dropped`, the rows left out by reason. What the file lacks is said.
 
         Raises:
             InputError: The file or a metric is wrong, or a row takes too much memory.
@@ -323,7 +324,8 @@ class Model:
         from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
 
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
-        part, sources = self._file(data)
+        part, sources, dropped = self._file(data)
+        self._say_unsaid(part)
         encoded, sizes = self._reader.sized(sources, refuse=False)
         weights = [counts[0] for counts in part.weights.values()] or None
         acceptable = [
@@ -342,6 +344,7 @@ class Model:
             "metrics": {m.name: scores[m.name] for m in chosen},
             "signatures": signatures(scores, acceptable),
             "rows": len(acceptable),
+            "dropped": dropped,
         }
 
     def references(self, data: Path) -> Mapping[str, list[str]]:
@@ -352,17 +355,30 @@ class Model:
         """
         return self._file(data)[0].references
 
-    def _file(self, data: Path) -> tuple["Part", Iterable[Any]]:
-        """Return the sources of a file with their acceptable targets, and what the model reads of them."""
+    def _file(self, data: Path) -> tuple["Part", Iterable[Any], dict[str, int]]:
+        """Return the sources of a file with their targets, what the model reads of them, and the rows left out."""
         from automl.data.sources import columns_of
-        from automl.data.splits import group
+        from automl.data.splits import DUPLICATE, group, lacks
         from automl.tasks import TASKS
 
         form = TASKS[self.config["kind"]].form
         form.check(data)
         pairs = form.read(data, columns_of(self.config["data"]))
-        part, _ = group(pairs)
-        return part, [pairs.images[source] for source in part.references] if pairs.images else part.references
+        part, repeated = group(pairs)
+        dropped = {**pairs.dropped, **({DUPLICATE: repeated} if repeated else {})}
+        for notice in (*lacks(pairs, dropped), *pairs.notices):
+            self._on_notice(notice)
+        read = [pairs.images[source] for source in part.references] if pairs.images else part.references
+        return part, read, dropped
+
+    def _say_unsaid(self, part: "Part") -> None:
+        """Say how many sources have no target that the model has tokens for, such as a class that its train lacks."""
+        texts = part.references.values()
+        tokens = iter(self._target.encode_batch([normalise(text) for acceptable in texts for text in acceptable]))
+        unsaid = sum(all(UNK in said for said in list(islice(tokens, len(acceptable)))) for acceptable in texts)
+        if unsaid:
+            name = part.pairs.path.name
+            self._on_notice(f"{name}: {unsaid:,} of {len(texts):,} sources have no target that this model can say")
 
     def source_tokens(self, source: str) -> list[str]:
         """Split a source into tokens, whether the model knows them or not."""

@@ -213,7 +213,7 @@ def _config_of(row: SearchRow, table: TokenTable, found: Found) -> dict[str, Any
         "max_source_length": table.meta["max_source_length"],
         "data": {
             "source": columns.get("source"),
-            "target": _listed(columns.get("target")),
+            "target": columns.get("target"),
             **({"weight": columns["weight"]} if columns.get("weight") is not None else {}),
         },
         "metrics": [name for name in named if name in METRICS],
@@ -362,7 +362,3 @@ def describe(row: SearchRow, trials: Mapping[str, int], best: Best | None = None
 def _privacy(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     values = summary.get("privacy")
     return None if values is None else Terms.of(values).account()
-
-
-def _listed(columns: Any) -> list[Any] | None:
-    return None if columns is None else columns if isinstance(columns, list) else [columns]

@@ -12,6 +12,7 @@ from automl.terminal.console import print_json, say
 
 if TYPE_CHECKING:
     from automl.decoding.generation import Generation
+    from automl.inference import Model
 
 Temperature = Annotated[
     float, typer.Option(min=0, max=100, metavar="T", help="0 takes the likeliest; more draws more freely.")
@@ -62,8 +63,6 @@ def chat(
     tokens: Most = None,
 ) -> None:
     """Talk to a winner of kind dialogue, a line a turn; /new begins another conversation, Ctrl-D ends."""
-    from automl.data.turns import joined
-
     model = loaded(bundle)
     if model.config["kind"] != "dialogue":
         raise InputError(f"{bundle}: is of kind {model.config['kind']}; automl chat needs one of kind dialogue")
@@ -75,10 +74,23 @@ def chat(
         if line.strip() == "/new":
             turns = []
         elif line.strip():
-            turns.append(line.strip())
-            turns.append(model.generate(joined(turns), how)[0])
-            typer.echo(turns[-1])
-            turns = turns if turns[-1] else turns[:-1]
+            turns = _answered(model, [*turns, line.strip()], how)
+
+
+def _answered(model: "Model", turns: list[str], how: "Generation") -> list[str]:
+    """Answer the last turn, and return the turns that are remembered: without the oldest where all are too long."""
+    from automl.data.turns import joined
+    from automl.decoding.reading import SourceTooLong
+
+    try:
+        answer = model.generate(joined(turns), how)[0]
+    except SourceTooLong as error:
+        if len(turns) > 1:
+            return _answered(model, turns[2:], how)
+        say(str(error))
+        return []
+    typer.echo(answer)
+    return [*turns, answer] if answer else turns[:-1]
 
 
 def _how(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from automl.data.images import BROKEN, SUFFIXES, Image, checked, digest, read_image
 from automl.data.lines import unreadable
-from automl.data.sources import Column, Columns, Pairs
+from automl.data.sources import Column, Columns, Pairs, text_of
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 
@@ -34,7 +34,7 @@ def read_album(path: Path, columns: Columns) -> Pairs:
         raise InputError(f"{path}: images have one source and no weights; leave the other columns out of [data]")
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        return _gathered(path, (_member(path, file) for file in files), [str(f.relative_to(path)) for f in files])
+        return _gathered(path, (_member(path, file) for file in files), [_shown(f.relative_to(path)) for f in files])
     images, labels = _read_arrays(path, columns)
     pairs = zip(images, labels.tolist(), strict=True)
     return _gathered(path, ((read_image(image), normalise(str(label)), "") for image, label in pairs))
@@ -47,11 +47,16 @@ def _member(root: Path, file: Path) -> Member:
     if not folders:
         return None, "", NO_CLASS
     try:
-        return read_image(file), normalise(folders[0]), ""
+        return read_image(file), normalise(text_of(root, "a folder", _shown(folders[0]), folders[0])), ""
     except InputError as error:
         if BROKEN not in str(error):
             raise
         return None, "", BROKEN
+
+
+def _shown(name: object) -> str:
+    """Return a name of a file as one that can be written, whatever bytes it is of."""
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def _gathered(path: Path, members: Iterable[Member], names: Sequence[str] = ()) -> Pairs:

@@ -77,7 +77,10 @@ class Boxes(Tokenizer):
             (box.upper + box.height) / height,
             (box.left + box.width) / width,
         )
-        places = [min(max(round(edge * (self.bins - 1)), 0), self.bins - 1) for edge in edges]
+        last = self.bins - 1
+        upper, left, lower, right = (min(max(round(edge * last), 0), last) for edge in edges)
+        lower, right = max(lower, min(upper + 1, last)), max(right, min(left + 1, last))
+        places = (min(upper, lower - 1), min(left, right - 1), lower, right)  # at least a step, however small it is
         return [*(len(SPECIAL_TOKENS) + place for place in places), self._numbers.get(box.label, UNK)]
 
     def decode_batch(self, rows: Iterable[Iterable[int]]) -> list[str]:

@@ -43,13 +43,18 @@ class Document:
             content = json.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise unreadable(path, error) from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 at byte {error.start:,}; save it as UTF-8") from None
         except (ValueError, RecursionError):
             raise InputError(
                 f"{path}: this is not JSON; write images, annotations and categories as COCO does"
             ) from None
         lists = [content.get(key) if isinstance(content, dict) else None for key in LISTS]
         if not all(isinstance(each, list) and all(isinstance(item, dict) for item in each) for each in lists):
-            raise InputError(f"{path}: lacks a list of images, annotations or categories, as COCO has them")
+            raise InputError(
+                f"{path}: lacks a list of images, annotations or categories, as COCO has them; "
+                "rows of texts go into a .jsonl file, one object on each line"
+            )
         self.images, self.annotations, self.categories = (list(each or ()) for each in lists)
 
     def ids(self, key: str) -> set[object]:

@@ -265,7 +265,9 @@ def data_digest(
     """
     digests = file_digests(data, form, known)
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
-    columns = [data.columns.sources, data.columns.target, data.columns.weight]
+    columns: list[Any] = [data.columns.sources, data.columns.target, data.columns.weight]
+    if len(data.columns.target or ()) == 1 and not data.columns.further:
+        columns.append("no further targets")
     choices = [DIGEST_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     if given is not None:
         choices.append(given.digest)

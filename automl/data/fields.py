@@ -70,12 +70,16 @@ def _by_name(values: Mapping[str, object], columns: Sequence[str | int]) -> list
         raise InputError(
             f"a source has the column {unknown[0]!r} and none of those that this model reads: {_listed(names)}"
         )
-    texts = [values.get(name) for name in names]
-    if wrong := [
-        name for name, text in zip(names, texts, strict=True) if text is not None and not isinstance(text, str)
-    ]:
-        raise InputError(f"a source's {wrong[0]!r} is not a text; write it as a string")
-    return [text if isinstance(text, str) else "" for text in texts]
+    return [_text(name, values.get(name)) for name in names]
+
+
+def _text(name: str, value: object) -> str:
+    """Return the text of a column; nothing is an empty one, and a whole number its digits, as in files."""
+    if isinstance(value, int):
+        return json.dumps(value)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"a source's {name!r} is not a text; write it as a string")
+    return value or ""
 
 
 def _listed(columns: Sequence[str | int]) -> str:

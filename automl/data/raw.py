@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from automl.data.headers import PEEKED, is_header
 from automl.data.lines import lines
 from automl.data.sources import csv_fields, json_object, tsv_fields
+from automl.data.turns import KEYS, messages_of, sides
 from automl.errors import InputError
 
 MOST_ROWS = 200_000
@@ -35,8 +36,13 @@ class RawTable:
 
     @property
     def width(self) -> int:
-        """Columns of the widest row."""
-        return max(map(len, chain([self.header or ()], self.rows)), default=0)
+        """Columns of the header, or of the widest row where there is none."""
+        return max(map(len, self.rows), default=0) if self.header is None else len(self.header)
+
+    @property
+    def wide(self) -> int:
+        """Rows that have more fields than the header."""
+        return 0 if self.header is None else sum(any(map(str.strip, row[self.width :])) for row in self.rows)
 
     def column(self, index: int) -> list[str]:
         """Return the texts of a column, empty where a row ends before it."""
@@ -123,7 +129,15 @@ def _flat(objects: Iterable[Mapping[str, Any]]) -> Iterator[list[str]]:
         if keys is None:
             keys = list(values)
             yield keys
-        yield [_text(values.get(key)) for key in keys]
+        yield [_turns(values.get(key)) if key in KEYS else _text(values.get(key)) for key in keys]
+
+
+def _turns(value: object) -> str:
+    """Return a conversation as text, its turns divided as a column would have them."""
+    try:
+        return " || ".join(sides(messages_of(value)))
+    except ValueError:
+        return _text(value)
 
 
 def _text(value: object) -> str:

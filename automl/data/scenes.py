@@ -1,7 +1,7 @@
 """Scenes: images with the boxes of their objects, from a json file as COCO's."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from automl.boxes import Box, to_text
 from automl.data.coco import KNOWN_BY, Document
 from automl.data.images import BROKEN, Image, digest
-from automl.data.sources import Columns, Pairs
+from automl.data.sources import Columns, Pairs, text_of
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
 
@@ -90,7 +90,7 @@ def _refuse_broken(path: Path, broken: Sequence[str], count: int) -> None:
 def _boxes(document: Document, counts: Counts) -> dict[Any, list[tuple[object, Box]]]:
     """Return the boxes of each image by its id, each beside its own id."""
     known, categories = document.ids("images"), document.ids("categories")
-    labels = {each["id"]: normalise(str(each.get("name", each["id"]))) for each in document.categories}
+    labels = {each["id"]: _label(document.path, each) for each in document.categories}
     found: dict[Any, list[tuple[object, Box]]] = {}
     for each in document.annotations:
         identity, image, shape = each.get("id"), each.get("image_id"), each.get("bbox")
@@ -109,6 +109,14 @@ def _boxes(document: Document, counts: Counts) -> dict[Any, list[tuple[object, B
             left, upper, width, height = map(float, shape)
             found.setdefault(image, []).append((identity, Box(labels[category], left, upper, width, height)))
     return found
+
+
+def _label(path: Path, category: Mapping[str, Any]) -> str:
+    where = f"category {category['id']}"
+    label = normalise(text_of(path, where, "name", str(category.get("name", category["id"]))))
+    if not label:
+        raise InputError(f"{path}: {where} has an empty name; give it one")
+    return label
 
 
 def _is_number(value: object) -> bool:

@@ -42,14 +42,15 @@ class Columns:
     Attributes:
         source: Name in the header, or index where the file has none; several become one (see `automl.data.fields`). By
             default `source` where the first row names it and `target`, else the first column.
-        target: One or several of the same; by default `target`, else the next column. Without a header, the
-            columns after a single target are further ones.
+        target: One or several of the same; by default `target`, else the next column.
         weight: Column of how much a row counts, where rows count differently.
+        further: Whether the columns after a single target are further ones, without a header.
     """
 
     source: Column | tuple[Column, ...] | None = None
     target: tuple[Column, ...] | None = None
     weight: Column | None = None
+    further: bool = True
 
     @property
     def sources(self) -> tuple[Column, ...]:
@@ -65,10 +66,20 @@ class Columns:
 
 
 def columns_of(values: Mapping[str, Any]) -> Columns:
-    """Return where rows keep what, from `source`, `target` and `weight` as a document has them."""
-    source, target = values.get("source"), values.get("target")
-    several = tuple(target) if isinstance(target, list | tuple) else None if target is None else (target,)
-    return Columns(tuple(source) if isinstance(source, list) else source, several, values.get("weight"))
+    """Return where rows keep what, from `source`, `target` and `weight` as a document has them.
+
+    A list of targets, of one too, is all of them.
+    """
+    sources, targets = several(values.get("source")), several(values.get("target"))
+    source = sources if len(sources) > 1 else next(iter(sources), None)
+    return Columns(source, targets or None, values.get("weight"), not isinstance(values.get("target"), list | tuple))
+
+
+def several(columns: Column | Sequence[Column] | None) -> tuple[Column, ...]:
+    """Return columns that are given as none, one or a list."""
+    if columns is None:
+        return ()
+    return (columns,) if isinstance(columns, str | int) else tuple(columns)
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Pairs:
         weights: How much each kept row counts; empty where all count the same.
         missing: Column of the source → in how many of the kept rows it is empty, and the first of these.
         garbled: In how many of the kept rows UTF-8 seems to have been read as Latin-1 once, and the first of these.
+        wide: How many of the kept rows have more fields than the header, and the first of these.
         images: Where sources are images, each source → its pixels.
         notices: What is to be said of them beside what was dropped.
         names: What each row of a folder is called, from number 1 on.
@@ -99,6 +111,7 @@ class Pairs:
     weights: Sequence[float] = ()
     missing: Mapping[Column, tuple[int, int]] = field(default_factory=dict)
     garbled: tuple[int, int] | None = None
+    wide: tuple[int, int] | None = None
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     names: Sequence[str] = ()
     notices: Sequence[str] = ()
@@ -119,13 +132,14 @@ class Pairs:
 class Row(NamedTuple):
     """A row as it stands: its number in the file, the texts of its source, its acceptable targets, its weight.
 
-    A source of none stands for a row of one column.
+    A source of none stands for a row of one column, and `wide` for one of more fields than the header.
     """
 
     number: int
     source: Sequence[str] | None
     targets: Sequence[str | None]
     weight: object = None
+    wide: bool = False
 
 
 def read_pairs(path: Path, columns: Columns, prepare: Callable[[str], str] | None = None) -> Pairs:
@@ -170,6 +184,7 @@ class _Kept:
         self.first_dropped: dict[str, int] = {}
         self.missing: dict[Column, tuple[int, int]] = {}
         self.garbled: tuple[int, int] | None = None
+        self.wide: tuple[int, int] | None = None
 
     def take(self, row: Row) -> None:
         """Keep a row, or count it."""
@@ -188,8 +203,9 @@ class _Kept:
         if "" in texts:
             self._miss(row.number, texts)
         if any(not text.isascii() and GARBLED.search(text) for text in (source, *targets)):
-            count, first = self.garbled or (0, row.number)
-            self.garbled = (count + 1, first)
+            self.garbled = _one_more(self.garbled, row)
+        if row.wide:
+            self.wide = _one_more(self.wide, row)
         self.numbers.append(row.number)
         self.texts.append([source if self.prepare is None else self.prepare(source), *targets])
 
@@ -216,6 +232,7 @@ class _Kept:
             weights=self.weights,
             missing=self.missing,
             garbled=self.garbled,
+            wide=self.wide,
         )
 
     def _drop(self, row: Row, reason: str) -> None:
@@ -224,6 +241,11 @@ class _Kept:
 
     def _where(self, number: int) -> str:
         return _place(self.path, number)
+
+
+def _one_more(found: tuple[int, int] | None, row: Row) -> tuple[int, int]:
+    count, first = found or (0, row.number)
+    return count + 1, first
 
 
 def _place(path: Path, number: int) -> str:
@@ -304,12 +326,16 @@ def csv_fields(path: Path) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class _Choice:
-    """Indices of source, targets and weight; every other column from `further` on is one more target."""
+    """Indices of source, targets and weight; every other column from `further` on is one more target.
+
+    `width` is how many columns the header names.
+    """
 
     sources: tuple[int, ...]
     targets: tuple[int, ...] = ()
     further: int | None = None
     weight: int | None = None
+    width: int | None = None
 
     def row(self, number: int, fields: list[str]) -> Row:
         if len(fields) == 1 and fields[0].strip():
@@ -319,7 +345,10 @@ class _Choice:
         chosen = (*self.targets, *(index for index in further if index not in (*self.sources, self.weight)))
         sources = [fields[index] if index < width else "" for index in self.sources]
         weight = fields[self.weight].strip() if self.weight is not None and self.weight < width else None
-        return Row(number, sources, [fields[i] for i in chosen if i < width], weight)
+        return Row(number, sources, [fields[i] for i in chosen if i < width], weight, self._is_wide(fields))
+
+    def _is_wide(self, fields: list[str]) -> bool:
+        return self.width is not None and any(map(str.strip, fields[self.width :]))
 
 
 def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[Row]:
@@ -355,7 +384,8 @@ def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
             right = f"did you mean {close[0]!r}?" if close else "where it is no header, name columns by index from 0"
             raise InputError(f"{path}: none of the {len(header)} columns of its first row is {name!r}; {right}")
     sources, targets = (tuple(map(header.index, side)) for side in (names.sources, names.targets))
-    return _Choice(sources, targets, weight=None if names.weight is None else header.index(names.weight))
+    weight = None if names.weight is None else header.index(names.weight)
+    return _Choice(sources, targets, weight=weight, width=len(header))
 
 
 def _by_index(path: Path, columns: Columns, width: int) -> _Choice:
@@ -366,7 +396,7 @@ def _by_index(path: Path, columns: Columns, width: int) -> _Choice:
     last = max(*sources, *targets, -1 if weight is None else weight)
     if width > 1 and last >= width:
         raise InputError(f"{path}: there is no column {last}; line 1 has columns 0 to {width - 1}")
-    return _Choice(sources, targets, targets[0] + 1 if len(targets) == 1 else None, weight)
+    return _Choice(sources, targets, targets[0] + 1 if columns.further and len(targets) == 1 else None, weight)
 
 
 class _Names(NamedTuple):
@@ -442,11 +472,13 @@ def _texts(path: Path, where: str, column: str, value: object) -> list[str]:
 
 
 def text_of(path: Path, where: str, column: str, value: object) -> str:
-    """Return the text in a column; nothing is an empty one.
+    """Return the text in a column; nothing is an empty one, and a whole number, such as a class, its digits.
 
     Raises:
         InputError: It is no text, or has a character that texts cannot have.
     """
+    if isinstance(value, int):
+        return json.dumps(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{path}: {where}, {column!r} is not a text; write it as a string")
     if value and ("\0" in value or SURROGATE.search(value)):

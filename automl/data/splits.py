@@ -143,7 +143,7 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None, *
         f"{train.path.name}: {len(sources):,} of {len(own):,} sources held out as {name}"
         for name, sources in held_out.items()
     ]
-    told = (*_drops(files, dropped), *_missing(files))
+    told = [notice for name, pairs in files.items() for notice in lacks(pairs, dropped[name])]
     return Splits(parts, dropped, (*told, *([] if recurring else _overlap(files, parts)), *said))
 
 
@@ -244,30 +244,30 @@ def _too_small(train: Pairs, own: int, total: int) -> str:
     return f"{train.path}: {own} different sources are too few to learn from; give at least {SMALLEST}"
 
 
-def _drops(files: Mapping[str, Pairs], dropped: Mapping[str, Mapping[str, int]]) -> list[str]:
-    return [
-        f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} dropped: {reason}{_first_place(pairs, reason)}"
-        for name, pairs in files.items()
-        for reason, count in dropped[name].items()
-    ]
-
-
-def _missing(files: Mapping[str, Pairs]) -> list[str]:
-    return [
-        f"{pairs.path.name}: {count:,} {'row has' if count == 1 else 'rows have'} no {column!r} "
-        f"(the first on {pairs.where(first)}); it is read as empty"
-        for pairs in files.values()
-        for column, (count, first) in pairs.missing.items()
+def lacks(pairs: Pairs, dropped: Mapping[str, int]) -> list[str]:
+    """Say what a file lacks: the rows that were dropped, by reason, and those that are odd, each with the first."""
+    counted = [
+        (count, f"dropped: {reason}", f"dropped: {reason}", pairs.first_dropped.get(reason), "")
+        for reason, count in dropped.items()
     ] + [
-        f"{pairs.path.name}: {pairs.garbled[0]:,} {'row looks' if pairs.garbled[0] == 1 else 'rows look'} as if UTF-8 "
-        f"had been read as Latin-1, Ã© for é (the first on {pairs.where(pairs.garbled[1])}); mixed encodings?"
-        for pairs in files.values()
-        if pairs.garbled
+        (count, f"has no {column!r}", f"have no {column!r}", first, "; it is read as empty")
+        for column, (count, first) in pairs.missing.items()
+    ]
+    if pairs.wide:
+        quotes = "; put quotes around a text with commas" if pairs.path.suffix.lower() == ".csv" else ""
+        what = "more fields than the header, which are not read"
+        counted.append((pairs.wide[0], f"has {what}", f"have {what}", pairs.wide[1], quotes))
+    if pairs.garbled:
+        what = "as if UTF-8 had been read as Latin-1, Ã© for é"
+        counted.append((pairs.garbled[0], f"looks {what}", f"look {what}", pairs.garbled[1], "; mixed encodings?"))
+    return [
+        f"{pairs.path.name}: {count:,} {'row' if count == 1 else 'rows'} {one if count == 1 else many}"
+        f"{_first_place(pairs, first)}{advice}"
+        for count, one, many, first, advice in counted
     ]
 
 
-def _first_place(pairs: Pairs, reason: str) -> str:
-    number = pairs.first_dropped.get(reason)
+def _first_place(pairs: Pairs, number: int | None) -> str:
     return "" if number is None else f" (the first on {pairs.where(number)})"
 
 

@@ -1,5 +1,6 @@
 """Writing: what is asked of outputs in words, as the tokens of a model."""
 
+import unicodedata
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ from automl.decoding.reading import text_of
 from automl.decoding.texts import stop_rows
 from automl.errors import InputError
 from automl.lengths import MOST, Limits
-from search_spaces import tokenizers
+from search_spaces.tokenizers import LEARNT, Boxes, Bytes, Characters
+
+SPELT = (Characters, Bytes)
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,10 @@ class Writer:
     limits: Limits
 
     def tokens(self, text: str) -> list[int]:
-        """Return a text as tokens."""
-        return self.tokenizer.encode_batch([normalise(text_of(text))])[0]
+        """Return a text as tokens; where each character or byte is one, with the white space at its ends."""
+        read = text_of(text)
+        spelt = self.tokenizer.kind in SPELT
+        return self.tokenizer.encode_batch([unicodedata.normalize("NFC", read) if spelt else normalise(read)])[0]
 
     def bounds(self, prefix: str, allowed: Sequence[str] | None, most: int) -> Bounds:
         """Return what a prefix and tokens that are allowed mean for outputs of so many tokens at most.
@@ -81,10 +86,13 @@ class Writer:
         most = how.most or self.most(source)
         if most > MOST:
             raise InputError(f"{most:,} tokens are asked for; {MOST:,} at most are said at once")
-        learnt = self.tokenizer.kind in tokenizers.LEARNT
-        stops = stop_rows(iter([] if learnt else map(self.tokens, how.stops)))
-        doubts = self.tokenizer.kind is tokenizers.Boxes
+        stops = stop_rows(map(self.tokens, filter(self._is_whole, how.stops)))
+        doubts = self.tokenizer.kind is Boxes
         return Asked(most, self.bounds(how.prefix, how.allowed, most), stops, doubts)
+
+    def _is_whole(self, stop: str) -> bool:
+        """Whether the tokens of a stop are all of it, however it is said; others are found in the text."""
+        return self.tokenizer.kind in SPELT or (self.tokenizer.kind not in LEARNT and normalise(stop) == stop)
 
     def _allowed(self, tokens: Sequence[str] | None) -> NDArray[np.bool_]:
         known = self.tokenizer.vocabulary

@@ -10,6 +10,7 @@ from automl.errors import InputError
 
 MOST_UNSEEN = 0.5
 LEAST_RECURRENCE = 2.0
+JAPANESE = ("Hiragana", "Katakana", "Katakana-hiragana", "Ideographic")
 
 
 def alike(labels: Iterable[str]) -> int:
@@ -19,9 +20,10 @@ def alike(labels: Iterable[str]) -> int:
 
 
 def scripts_of(labels: Iterable[str]) -> list[str]:
-    """Return the scripts of the first letters of labels, the most frequent first."""
-    first = (next(filter(str.isalpha, label), "") for label in labels)
-    found = Counter(unicodedata.name(letter, "UNNAMED").split()[0].capitalize() for letter in first if letter)
+    """Return the scripts of the first letters of labels, the most frequent first; those of Japanese are one."""
+    first = (next(filter(str.isalpha, unicodedata.normalize("NFKC", label)), "") for label in labels)
+    names = (unicodedata.name(letter, "UNNAMED").partition(" ")[0].capitalize() for letter in first if letter)
+    found = Counter("Cjk" if name in JAPANESE else name for name in names)
     return [script for script, _ in found.most_common()]
 
 
@@ -41,12 +43,15 @@ def inspect_classes(files: Mapping[str, Pairs]) -> Sequence[str]:
             'use kind = "sequence_to_sequence", or check [data] target'
         )
     said = [f"train: {len(counts):,} classes of {min(counts.values()):,} to {max(counts.values()):,} rows"]
-    if same := alike(counts):
-        said.append(
-            f"train: classes that differ from another by case, spaces or hyphens alone: {same:,}; make them one"
-        )
-    said += _scripts(train)
+    said += [*of_same(counts), *_scripts(train)]
     return said + [notice for name, pairs in files.items() for notice in _unseen(name, pairs, counts)]
+
+
+def of_same(labels: Iterable[str]) -> list[str]:
+    """Say how many classes are another one but for their spelling."""
+    same = alike(labels)
+    said = f"train: classes that differ from another by case, spaces or hyphens alone: {same:,}; make them one"
+    return [said] if same else []
 
 
 def _scripts(train: Pairs) -> list[str]:

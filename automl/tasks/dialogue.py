@@ -21,16 +21,14 @@ from automl.data.sources import (
     read_pairs,
     text_of,
 )
-from automl.data.tokenizers import normalise
-from automl.data.turns import OTHER, OWN, joined
+from automl.data.turns import KEYS, OTHER, OWN, joined, messages_of, sides
 from automl.errors import InputError
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
 
 DIVIDER = re.compile(r"\s*(?:\|\||\t|\n)\s*")
 ONE_TURN = "one turn only"
-KEYS = ("turns", "messages", "conversation")
-SPOKEN = 0.8
+SPOKEN, DIVIDED = 0.8, 0.3
 
 
 def prepare(text: str) -> str:
@@ -47,7 +45,8 @@ def read_turns(path: Path, columns: Columns) -> Pairs:
     """Read what was said before and the next turn, or whole conversations from JSON lines.
 
     An object of a conversation has a list under `turns`, `messages` or `conversation`, of texts or of objects with
-    `content`; every turn but its first is a target.
+    `content`; every turn but its first is a target. Messages of one `role` in a row are one turn, and those of a
+    system begin the turn after.
 
     Raises:
         InputError: The file cannot be read, or holds no conversation of two turns.
@@ -86,15 +85,13 @@ def _conversations(path: Path, key: str, weight: Column | None) -> Iterator[Row]
 
 
 def _turns(path: Path, number: int, values: object) -> list[str]:
-    turns: list[str] = []
-    for turn in values if isinstance(values, list) else [values]:
-        text = turn.get("content") if isinstance(turn, dict) else turn
-        if not isinstance(text, str):
-            raise InputError(
-                f"{path}: line {number}: a turn is neither a text nor an object with a content; write texts"
-            )
-        turns += [text_of(path, f"line {number}", "content", text)] if normalise(text) else []
-    return turns
+    try:
+        messages = messages_of(values)
+    except ValueError as error:
+        raise InputError(f"{path}: line {number}: {error}; write texts") from None
+    for _, text in messages:
+        text_of(path, f"line {number}", "content", text)
+    return sides(messages)
 
 
 class Dialogue(Task):
@@ -110,10 +107,14 @@ class Dialogue(Task):
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:
-        """Say that both sides begin with who speaks, or that rows are lists of turns."""
+        """Say that both sides begin with who speaks, that sources are divided, or that rows are lists of turns."""
         source, target = profile.source, profile.target
         if source is None:
             return "each row is a list of turns" if target.column in KEYS else None
-        if min(source.spoken, target.spoken) < SPOKEN or target.has_classes:
+        if target.has_classes:
+            return None
+        if source.divided >= DIVIDED:
+            return f"{source.divided:.0%} of sources have || between turns"
+        if min(source.spoken, target.spoken) < SPOKEN:
             return None
         return f"{min(source.spoken, target.spoken):.0%} of texts begin with a speaker and a colon"

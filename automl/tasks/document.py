@@ -15,7 +15,7 @@ from automl.bundle import read_bundle
 from automl.data.corpus import Given
 from automl.data.fields import MOST as MOST_COLUMNS
 from automl.data.forms import Form
-from automl.data.sources import Column, Columns
+from automl.data.sources import Columns, columns_of, several
 from automl.data.texts import TEXTS
 from automl.errors import InputError
 from automl.metrics import metric
@@ -130,20 +130,13 @@ class DataSection(Section):
     @property
     def columns(self) -> Columns:
         """Where rows keep source, targets and weight."""
-        source, target = _listed(self.source), _listed(self.target)
-        return Columns(source if len(source) > 1 else next(iter(source), None), target or None, self.weight)
+        return columns_of({"source": self.source, "target": self.target, "weight": self.weight})
 
     @property
     def planted(self) -> tuple[int, ...]:
         """In how many pairs of train each canary stands."""
         copies = self.canaries or 0
         return (1,) * copies if isinstance(copies, int) else tuple(copies)
-
-
-def _listed(columns: ColumnNames) -> tuple[Column, ...]:
-    if columns is None:
-        return ()
-    return tuple(columns) if isinstance(columns, list) else (columns,)
 
 
 class MetricSection(Section):
@@ -419,15 +412,15 @@ _SECTIONS: Mapping[str, type[Section]] = {
 
 
 def _contradiction(data: DataSection) -> str | None:
-    columns = (*_listed(data.source), *_listed(data.target), *_listed(data.weight))
+    columns = (*several(data.source), *several(data.target), *several(data.weight))
     if data.source == [] or data.target == []:
         return "source and target must name at least one column"
     if len({type(column) for column in columns}) > 1:
         return "source, target and weight must all be names of a header, or all be indices without one"
     if len(set(columns)) < len(columns):
         return "source, target and weight name the same column twice"
-    if len(_listed(data.source)) > MOST_COLUMNS:
-        return f"source names {len(_listed(data.source))} columns; {MOST_COLUMNS} at most are joined"
+    if len(several(data.source)) > MOST_COLUMNS:
+        return f"source names {len(several(data.source))} columns; {MOST_COLUMNS} at most are joined"
     return None
 
 

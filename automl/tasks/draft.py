@@ -44,7 +44,7 @@ class Draft:
     @property
     def warnings(self) -> list[str]:
         """What is wrong or would mislead, one sentence each."""
-        return list(_warnings(self.seen))
+        return list(_warnings(self.seen, recurring=TASKS[self.kind].form.recurring))
 
     def data(self, folder: Path) -> dict[str, Any]:
         """Return `[data]`, its paths relative to a folder."""
@@ -52,12 +52,18 @@ class Draft:
         paths = {name: _path_from(folder, path) for name, path in self.files.items()}
         if self._is_usual():
             return paths
-        return paths | {side: column.column for side, column in columns.items() if column is not None}
+        named: dict[str, Any] = {side: column.column for side, column in columns.items() if column is not None}
+        return paths | (named | {"target": [named["target"]]} if self._has_further() else named)
 
     def _is_usual(self) -> bool:
         """Whether the columns are where a document that names none looks for them."""
         source, target = self.seen.source, self.seen.target
-        return source is None or (source.column, target.column) in ((0, 1), ("source", "target"))
+        usual = source is not None and (source.column, target.column) in ((0, 1), ("source", "target"))
+        return source is None or (usual and not self._has_further())
+
+    def _has_further(self) -> bool:
+        """Whether columns that are not used would be taken for further targets, unless a list says that none are."""
+        return not self.seen.headed and bool(self.seen.others)
 
     def to_mapping(self, folder: Path = Path()) -> dict[str, Any]:
         """Return the document as a mapping with paths relative to a folder."""
@@ -100,7 +106,9 @@ def propose(name: str, tables: dict[str, RawTable]) -> Draft:
         if why := task.suits(seen):
             return Draft(name, files, seen, kind, why)
     found = f"only column {seen.target.column} has texts to learn from" if seen.others else "every row has one column"
-    raise InputError(f"{files['train']}: {found}; a row needs a source and a target")
+    raise InputError(
+        f"{files['train']}: {found}; a row needs a source and a target, or texts alone stand in a .txt file, one a line"
+    )
 
 
 def document_for(path: Path) -> tuple[TaskDocument, Draft | ImageDraft | None]:
@@ -155,7 +163,7 @@ def _document(of: Draft, folder: Path) -> Iterator[str]:
 
 def _column(side: str, column: ColumnProfile, named: Any, *, headed: bool) -> Iterator[str]:
     place = "by the header" if headed else "no header: columns are counted from 0"
-    yield f"{'' if named is not None else '# '}{side} = {_value(column.column)}  # {place}"
+    yield f"{'' if named is not None else '# '}{side} = {_value(column.column if named is None else named)}  # {place}"
     yield f"# {side}: {column.distinct:,} different texts, {column.empty:,} empty"
     yield f"# {side}: {_lengths(column.characters)} characters, {_lengths(column.words)} words"
     scripts = ", ".join(f"{script} {share:.0%}" for script, share in column.scripts if share >= 0.005)
@@ -169,6 +177,9 @@ def _others(seen: Profile) -> Iterator[str]:
         return
     weight = next((each.column for each in seen.others if str(each.column).casefold() in WEIGHT_NAMES), None)
     further = [each.column for each in seen.others if each.column != weight]
+    if further and not seen.headed:
+        targets = _value([seen.target.column, *further])
+        yield f"# target = {targets}  # would take each of these columns for one more acceptable target"
     if further:
         columns = _value([seen.source.column, *further])
         yield f"# source = {columns}  # would read these columns as one text, each behind a mark of its own"
@@ -195,17 +206,20 @@ def _findings(of: Draft) -> Iterator[str]:
         yield from (f"# - {warning}" for warning in of.warnings)
 
 
-def _warnings(seen: Profile) -> Iterator[str]:
+def _warnings(seen: Profile, *, recurring: bool) -> Iterator[str]:
     if not seen.whole:
         yield "only the first rows were looked at"
     for side, column in (("source", seen.source), ("target", seen.target)):
         if column is not None and column.empty:
             yield f"train: rows without a {side}, which are dropped: {column.empty:,}"
+    for split, rows in seen.wide.items():
+        if rows:
+            yield f"{split}: rows with more fields than the header, which are not read: {rows:,}; are quotes missing?"
     if seen.repeated:
         yield f"train: rows that say again what another one says, which are dropped: {seen.repeated:,}"
     if seen.ambiguous:
         yield f"train: sources with several targets, each taken for acceptable: {seen.ambiguous:,}"
-    yield from _leaks(seen)
+    yield from _leaks(seen, recurring=recurring)
     yield from (
         f"{split}: targets longer than any of train: {count:,}; few models learn to go on for longer"
         for split, count in seen.longer.items()
@@ -214,11 +228,12 @@ def _warnings(seen: Profile) -> Iterator[str]:
     yield from _class_warnings(seen)
 
 
-def _leaks(seen: Profile) -> Iterator[str]:
+def _leaks(seen: Profile, *, recurring: bool) -> Iterator[str]:
+    dropped = "" if recurring else ", where they are dropped"
     for split, shared in seen.leaks.items():
         near = seen.near_leaks[split] - shared
         if shared:
-            yield f"{split}: sources that are also in train, where they are dropped: {shared:,}"
+            yield f"{split}: sources that are also in train{dropped}: {shared:,}"
         if near > 0:
             yield f"{split}: sources in train but for case, accents, digits, punctuation: {near:,}; scores may flatter"
 

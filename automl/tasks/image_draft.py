@@ -63,7 +63,7 @@ class Seen:
                 yield f"{split}: left out: {count:,}, {reason} (the first is {first})"
             again = len(pairs.sources) - len(pairs.images)
             if again:
-                yield f"{split}: images that are there before, which are dropped: {again:,}"
+                yield f"{split}: images that are there before, which are dropped, or of two classes: {again:,}"
 
     def _leaks(self) -> Iterator[str]:
         train = self.files["train"].images.keys()

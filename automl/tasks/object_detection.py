@@ -10,6 +10,7 @@ from automl.data.forms import Form
 from automl.data.scenes import read_scenes
 from automl.data.sources import Pairs
 from automl.errors import InputError
+from automl.tasks.classes import of_same, scripts_of
 from automl.tasks.image_classification import ImageClassification
 from automl.tasks.profile import Profile
 from automl.tasks.task import Task
@@ -30,6 +31,9 @@ def inspect_scenes(files: Mapping[str, Pairs]) -> Sequence[str]:
         f"train: {counts.total():,} boxes of {len(counts):,} classes, "
         f"{min(counts.values()):,} to {max(counts.values()):,} of each"
     )
+    said += of_same(counts)
+    if len(scripts := scripts_of(counts)) > 1:
+        said.append(f"train: classes are written in {' and '.join(scripts)}: are these two languages for the same?")
     return said + [notice for split, pairs in files.items() for notice in _unseen(split, pairs, counts)]
 
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
 from statistics import quantiles
@@ -58,6 +58,7 @@ class ColumnProfile:
         tokens: What `automatic_tokens` makes of it.
         spelt: Share of what stands between spaces that is a word of letters, beside punctuation, of two or more.
         spoken: Share of texts that begin with a speaker and a colon.
+        divided: Share of texts with `||` in them, as turns have between them.
         common: Its most frequent words.
     """
 
@@ -72,6 +73,7 @@ class ColumnProfile:
     tokens: str
     spelt: float
     spoken: float
+    divided: float
     common: frozenset[str]
 
     @property
@@ -107,6 +109,7 @@ class Profile:
         unseen_classes: Split → its rows of classes that train has not.
         headed: Whether the first row names the columns.
         suffix: Of the file of train.
+        wide: Split → its rows that have more fields than the header.
     """
 
     source: ColumnProfile | None
@@ -123,6 +126,7 @@ class Profile:
     unseen_classes: Mapping[str, int]
     headed: bool
     suffix: str
+    wide: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def common_words(self) -> float:
@@ -182,6 +186,7 @@ def profile(tables: Mapping[str, RawTable]) -> Profile:
         },
         headed=train.header is not None,
         suffix=train.path.suffix.lower(),
+        wide={name: table.wide for name, table in tables.items()},
     )
 
 
@@ -204,6 +209,7 @@ def _column(table: RawTable, index: int) -> ColumnProfile:
         tokens=automatic_tokens(filled),
         spelt=_spelt(filled),
         spoken=sum(bool(SPEAKER.match(text)) for text in filled) / max(len(filled), 1),
+        divided=sum("||" in text for text in filled) / max(len(filled), 1),
         common=frozenset(word for word, _ in words.most_common(COMMON_WORDS)),
     )
 

@@ -43,7 +43,13 @@ def test_a_search_prints_one_json_document_and_leaves_a_bundle(folder: Path, fou
 def test_evaluating_the_bundle_gives_the_test_score_of_the_search(folder: Path, found: Finished) -> None:
     evaluated = here(folder, "evaluate", "models/copy", "test.tsv", "--json")
     assert evaluated.code == 0, evaluated.err
-    assert evaluated.json == {"version": 1, "metrics": found.json["best"]["test_scores"], "signatures": {}, "rows": 10}
+    assert evaluated.json == {
+        "version": 1,
+        "metrics": found.json["best"]["test_scores"],
+        "signatures": {},
+        "rows": 10,
+        "dropped": {},
+    }
 
 
 def test_evaluating_prints_the_metrics_that_are_named(folder: Path, found: Finished) -> None:

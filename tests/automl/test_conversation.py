@@ -50,6 +50,13 @@ def test_a_conversation_is_answered_line_by_line(talk: Path) -> None:
     assert here(talk, "evaluate", "models/task", "train.jsonl", "--json").json["rows"] > 80
 
 
+def test_a_conversation_that_grows_too_long_is_answered_without_its_oldest_turns(talk: Path) -> None:
+    said = here(talk, "chat", "models/task", "--tokens", "5", text="a1\n" * 40 + "a1" * 200 + "\na1\n")
+    assert said.code == 0, said.err
+    assert len(said.out.splitlines()) == 41
+    assert "this model reads" in said.err
+
+
 def test_a_model_that_reads_a_source_asks_for_it(talk: Path) -> None:
     finished = here(talk, "generate", "models/task", "a1")
     assert (finished.code, finished.out) == (2, "")

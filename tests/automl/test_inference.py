@@ -280,6 +280,18 @@ def test_sources_that_take_much_are_decoded_a_few_at_a_time_or_refused(
             ask()
 
 
+def test_what_a_file_lacks_is_said_where_a_model_is_scored_by_it(programs: ProgramFolder, tmp_path: Path) -> None:
+    pairs, said = tmp_path / "pairs.tsv", list[str]()
+    pairs.write_text("a\tb\na\tb\nc\t\nd\txyz\n", encoding="utf-8")
+    found = Model(Drawn().bundle(), programs, on_notice=said.append).evaluate(pairs)
+    assert (found["rows"], found["dropped"]) == (2, {"no target": 1, "duplicate": 1})
+    assert said == [
+        "pairs.tsv: 1 row dropped: no target (the first on line 3)",
+        "pairs.tsv: 1 row dropped: duplicate",
+        "pairs.tsv: 1 of 2 sources have no target that this model can say",
+    ]
+
+
 def test_what_is_drawn_without_a_source_may_be_as_long_as_for_the_longest_of_train(programs: ProgramFolder) -> None:
     lengths = {"sources": [8, 64], "most": [5, 12], "grows": True}
     decoding = {"method": "greedy", "max_length": 12, "lengths": lengths}

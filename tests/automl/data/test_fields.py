@@ -57,4 +57,4 @@ def test_what_is_no_row_of_the_task_is_refused() -> None:
     with pytest.raises(InputError, match="'query' and none of those"):
         source_of({"query": "a"}, ["question", "context"])
     with pytest.raises(InputError, match="'context' is not a text"):
-        source_of({"question": "a", "context": 3}, ["question", "context"])
+        source_of({"question": "a", "context": 3.5}, ["question", "context"])

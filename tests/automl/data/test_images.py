@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ def test_a_folder_of_classes_is_read_and_what_is_left_out_is_counted_and_named(t
     assert set(pairs.dropped.values()) == {1}
     assert pairs.where(pairs.first_dropped["broken image"]) == "cat/broken.png"
     assert pairs.sources[0] == digest(pairs.images[pairs.sources[0]])
+
+
+def test_a_class_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    written(folder / "0.png", image())
+    with pytest.raises(InputError, match=r"a folder, 'caf\\\\udce9' has .* half of a surrogate pair"):
+        read_album(tmp_path, Columns())
 
 
 def test_a_folder_of_broken_images_is_refused(tmp_path: Path) -> None:

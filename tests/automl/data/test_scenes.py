@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from automl.boxes import Box, read_text, scaled, to_text
@@ -134,6 +136,30 @@ def test_boxes_become_tokens_and_come_back_to_within_a_step() -> None:
         np.testing.assert_allclose(found[1:5], box[1:5], atol=40 / 63)
         assert found.score == pytest.approx(np.exp(-0.5), abs=1e-3)
     assert copy.encode_batch([to_text([Box("bird", 0, 0, 5, 5)])])[0][-1] == UNK
+
+
+@given(st.floats(0, 39), st.floats(0, 19), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_box_however_small_comes_back(left: float, upper: float, width: float, height: float) -> None:
+    boxes = Boxes(CANVAS, 32, ["cat"])
+    [text] = boxes.decode_batch(boxes.encode_batch([to_text([Box("cat", left, upper, width, height)])]))
+    [found] = read_text(text)
+    assert abs(found.left - left) <= 40 / 31
+    assert abs(found.upper - upper) <= 20 / 31
+
+
+def test_classes_in_two_spellings_or_scripts_are_said_and_unwritable_ones_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [annotation(index, 10, [0, 0, 5, 5], index) for index in (1, 2, 3)], 1)
+    document = json.loads(path.read_text())
+    for name, said in (("Big-Dog", "another by case, spaces or hyphens alone: 1"), ("кот", "Latin and Cyrillic")):
+        path.write_text(json.dumps(document | {"categories": [*document["categories"], {"id": 3, "name": name}]}))
+        assert any(said in notice for notice in inspect_scenes({"train": read_scenes(path, Columns())}))
+    for name, said in ((" ", "category 3 has an empty name"), ("\ud800", "half of a surrogate")):
+        path.write_text(json.dumps(document | {"categories": [*document["categories"], {"id": 3, "name": name}]}))
+        with pytest.raises(InputError, match=said):
+            read_scenes(path, Columns())
+    path.write_bytes('{"images": "é"}'.encode("latin-1"))
+    with pytest.raises(InputError, match="not UTF-8 at byte 12"):
+        read_scenes(path, Columns())
 
 
 def test_the_other_classes_that_an_object_may_be_of_are_named_with_their_scores() -> None:

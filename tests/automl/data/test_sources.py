@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from automl.data import sources
 from automl.data.fields import joined
 from automl.data.lines import LINE_LIMIT
-from automl.data.sources import Columns, Pairs, read_pairs
+from automl.data.sources import Columns, Pairs, columns_of, read_pairs
+from automl.data.splits import split
 from automl.errors import InputError
 
 NAMED = Columns("word", ("phones",))
@@ -35,6 +36,27 @@ def test_columns_after_the_target_are_further_targets(tmp_path: Path) -> None:
 def test_indices_choose_columns_without_a_header(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.tsv", "1\tx\ta\ty\n2\tz\tb\tz\n", Columns(2, (1,)))
     assert (pairs.sources, pairs.targets) == (["a", "b"], [["x", "y"], ["z"]])
+
+
+def test_a_list_of_one_target_has_no_further_ones(tmp_path: Path) -> None:
+    listed = columns_of({"source": 0, "target": [1]})
+    assert read(tmp_path, "a.tsv", "a\tx\tCC-BY\n", listed).targets == [["x"]]
+    assert read(tmp_path, "a.tsv", "a\tx\tCC-BY\n", columns_of({"source": 0, "target": 1})).targets == [["x", "CC-BY"]]
+
+
+def test_rows_wider_than_the_header_are_counted(tmp_path: Path) -> None:
+    rows = "text,label\nwell,no\nwell, yes,a\n" + "".join(f"w{n},no,\n" for n in range(12))
+    pairs = read(tmp_path, "a.csv", rows, Columns("text", ("label",)))
+    assert (pairs.wide, read(tmp_path, "a.tsv", "a\tx\ty\n").wide) == ((1, 3), None)
+    assert (
+        "a.csv: 1 row has more fields than the header, which are not read (the first on row 3); "
+        "put quotes around a text with commas"
+    ) in split(pairs).notices
+
+
+def test_whole_numbers_are_texts(tmp_path: Path) -> None:
+    pairs = read(tmp_path, "a.jsonl", '{"source": "good", "target": 1}\n{"source": 7, "target": [true, "no"]}\n')
+    assert (list(pairs.sources), list(pairs.targets)) == (["good", "7"], [["1"], ["true", "no"]])
 
 
 def test_several_indices_are_several_targets_and_no_more(tmp_path: Path) -> None:
@@ -137,7 +159,7 @@ def test_rows_in_are_rows_kept_plus_rows_dropped(tmp_path_factory: pytest.TempPa
         ("a.tsv", b"word\tx\n", Columns("word", (1,)), "must both be names"),
         ("a.jsonl", b'{"source": "a", "target": "x"}\nnonsense\n', None, "line 2 is not a JSON object"),
         ("a.jsonl", b'{"source": "a"}\n', None, "line 1 has no key 'target'; its keys are 'source'"),
-        ("a.jsonl", b'{"source": 1, "target": "x"}\n', None, "line 1, 'source' is not a text"),
+        ("a.jsonl", b'{"source": 1.5, "target": "x"}\n', None, "line 1, 'source' is not a text"),
         ("a.jsonl", b'{"source": "a", "target": "\\u0000"}\n', None, "line 1, 'target' has a NUL"),
         ("a.jsonl", b'{"source": "\\ud83d", "target": "x"}\n', None, "half of a surrogate pair"),
         ("a.jsonl", b'{"source": "a", "target": "x"}\n', Columns(0, (1,)), "must both be names"),

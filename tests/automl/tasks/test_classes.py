@@ -48,3 +48,4 @@ def test_labels_that_look_like_one_class_twice_are_said(tmp_path: Path) -> None:
     assert any("by case, spaces or hyphens alone: 1; make them one" in line for line in said)
     assert any("written in Latin, those of 3 rows in Cyrillic (the first on line 4): are" in line for line in said)
     assert scripts_of(["1", "2"]) == []
+    assert scripts_of(["日本", "ひらがな", "カナ", "ﾊﾝｶｸ", "々"]) == ["Cjk"]

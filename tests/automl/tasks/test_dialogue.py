@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from automl.data.corpus import build_corpus
 from automl.data.sources import Columns
 from automl.data.table import tokenized
-from automl.data.turns import OTHER, OWN, joined, recent, turns_of
+from automl.data.turns import OTHER, OWN, joined, messages_of, recent, sides, turns_of
 from automl.errors import InputError
 from automl.tasks.dialogue import prepare, read_turns
 from automl.tasks.document import document_from_mapping
@@ -44,6 +44,13 @@ def test_every_turn_but_the_first_is_answered_from_those_before(tmp_path: Path) 
     said = [([*turns_of(source)], targets) for source, targets in zip(pairs.sources, pairs.targets, strict=True)]
     assert said == [(["a"], ["b"]), (["a", "b"], ["c"]), (["d"], ["e"])]
     assert list(pairs.numbers) == [1, 1, 2]
+
+
+def test_messages_of_one_side_are_one_turn_and_a_system_begins_the_next() -> None:
+    told = [{"role": role, "content": text} for role, text in (("system", "be kind"), ("user", "hi"), ("user", "you"))]
+    answers = [{"from": "assistant", "value": "hello"}, {"role": "system", "content": "the end"}]
+    assert sides(messages_of([*told, *answers])) == ["be kind hi you", "hello"]
+    assert sides(messages_of(["a", "a", " ", "b"])) == ["a", "a", "b"]
 
 
 def test_conversations_of_one_turn_are_counted_and_named_by_line(tmp_path: Path) -> None:

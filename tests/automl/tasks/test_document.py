@@ -46,7 +46,7 @@ def read(folder: Path, text: str, name: str = "task.toml") -> TaskDocument:
 def test_every_available_field_is_understood(tmp_path: Path) -> None:
     document = read(tmp_path, FULL)
     assert document.data.files == {"train": tmp_path / "data/train.tsv", "valid": Path("/elsewhere/valid.tsv")}
-    assert document.data.columns == Columns("word", ("phones", "variant"))
+    assert document.data.columns == Columns("word", ("phones", "variant"), further=False)
     assert document.limits == Budget(600.0, 5, None, ("token_error_rate", "<=", 0.25))
     assert (document.name, document.metrics, document.most) == (
         "english-pronunciation",

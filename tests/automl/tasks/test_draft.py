@@ -1,8 +1,10 @@
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from automl.data.sources import read_pairs
 from automl.errors import InputError
 from automl.tasks.document import document_from_mapping, read_document
 from automl.tasks.draft import draft, name_of
@@ -40,6 +42,39 @@ def test_columns_are_named_where_they_are_not_the_first_two(tmp_path: Path) -> N
     (tmp_path / "data.csv").write_text("id,text,summary\n" + "".join(rows))
     document = document_from_mapping(tomllib.loads(draft(tmp_path / "data.csv").to_toml(tmp_path)), tmp_path)
     assert (document.data.source, document.data.target) == ("text", "summary")
+
+
+def test_columns_that_a_draft_does_not_use_are_not_read(tmp_path: Path) -> None:
+    rows = [f"English {i}\tDeutsch {i}\tCC-BY {i}\n" for i in range(20)]
+    (tmp_path / "data.tsv").write_text("".join(rows))
+    text = draft(tmp_path / "data.tsv").to_toml(tmp_path)
+    assert "# target = [1, 2]  # would take each of these columns for one more acceptable target" in text
+    document = document_from_mapping(tomllib.loads(text), tmp_path)
+    read = read_pairs(tmp_path / "data.tsv", document.data.columns)
+    assert read.targets[:2] == [["Deutsch 0"], ["Deutsch 1"]]
+
+
+def test_rows_wider_than_the_header_are_said(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("text,label\n" + "some,a\nwell, yes,b\n" * 20)
+    assert "train: rows with more fields than the header, which are not read: 20" in draft(
+        tmp_path / "data.csv"
+    ).to_toml(tmp_path)
+
+
+def test_conversations_are_described_over_all_of_their_turns(tmp_path: Path) -> None:
+    lines = [json.dumps({"messages": [{"role": "user", "content": "hello"}, f"answer {i}"]}) for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    drafted = draft(tmp_path / "data.jsonl")
+    assert (drafted.kind, drafted.warnings, drafted.seen.target.distinct) == ("dialogue", [], 20)
+
+
+def test_turns_between_bars_are_a_dialogue_whose_sources_may_recur(tmp_path: Path) -> None:
+    rows = "".join(f"hi there || so {i} || and so\twell {i}\n" for i in range(20))
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.tsv").write_text(rows)
+    drafted = draft(tmp_path)
+    assert drafted.kind == "dialogue"
+    assert drafted.warnings == ["test: sources that are also in train: 20"]
 
 
 def test_paths_outside_the_folder_are_absolute(phones: Path) -> None:
