@@ -84,8 +84,7 @@ class Record:
         if self.best is not None:
             known = self._known
             winner: Mapping[str, Any] = asdict(Winner.of(*self.best, self.test_scores(self.best[1])))
-            is_late = not self.criteria.is_measured(winner["scores"])  # it was decoded only after it had won
-            if (known.get("members") or is_late) and known.get("checkpoint") == winner["checkpoint"]:
+            if known.get("checkpoint") == winner["checkpoint"]:  # decoded as it was found to be best, or by a soup
                 winner = known
             if known.get("finish") == "distilled" and known["origin"] == winner["checkpoint"]:
                 winner = known

@@ -198,7 +198,7 @@ class Controller:
         """Stop what runs when the target is reached, the time is over or every trial has failed."""
         if self._ending:
             return
-        if reason := early_end(self._unjudged(), self._plan.budget.target):
+        if reason := early_end(self._unjudged(), self._plan.criteria, self._plan.budget.target):
             self._end(reason)
         elif self._running and (self._remaining().left or 1.0) < 0:
             self._end("the time is spent")

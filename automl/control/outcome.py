@@ -100,11 +100,12 @@ class Outcome:
     importance: Mapping[str, float] = field(default_factory=dict)
 
 
-def early_end(trials: Iterable[Trial], target: Target | None) -> str | None:
-    """Say why a search ends before its budget is spent: the target is reached, or nothing works."""
+def early_end(trials: Iterable[Trial], criteria: Criteria, target: Target | None) -> str | None:
+    """Say why a search ends before its budget is spent: the target is reached within the limits, or nothing works."""
     everything = list(trials)
     scores = [segment.scores for trial in everything for segment in trial.segments]
-    if target and any(target[0] in s and reached(target, s[target[0]]) for s in scores):
+    within = filter(criteria.allows, scores)
+    if target and any(target[0] in s and reached(target, s[target[0]]) for s in within):
         return f"the target {''.join(map(str, target))} is reached"
     failed = [trial.row for trial in everything if trial.row.state == "FAILED"]
     if not scores and len(failed) >= HOPELESS_TRIALS:

@@ -1,19 +1,22 @@
 """What was learnt: how the best score fell, which dials mattered, what each family reached, what failed."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from automl.control import history
 from automl.control.criteria import Criteria
 from automl.control.history import Trial
-from automl.control.importance import importances
+from automl.control.importance import importances_if_known
 from automl.records import Record
 from automl.terminal.leaderboard import Row, leaderboard
 from search_spaces.spaces import Space
 from storage.events import EventRow
 from storage.segments import SegmentRow
+
+_LOG = logging.getLogger(__name__)
 
 DECISIONS = ("start", "thaw", "branch", "train out", "finish")
 
@@ -25,7 +28,7 @@ class Measurement:
     Attributes:
         seconds: Since the search began, pauses between its runs included.
         score: Of the objective; none where nothing was decoded that has to be.
-        best: The best score up to then.
+        best: The best score up to then that is within the limits.
     """
 
     seconds: float
@@ -113,7 +116,7 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
         criteria=record.criteria,
         leaderboard=leaderboard(trials, record.criteria),
         measurements=_measurements(trials, record),
-        importance=importances(space, history.tried(trials, record.criteria, record.row.rung_tokens)),
+        importance=_importance(record, space),
         families=_families(trials, record.criteria),
         failures=[
             Failure(t.row.number, t.families, t.row.reason or "", t.row.message or "")
@@ -127,6 +130,15 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
         ],
         padding=_padding([segment for trial in trials for segment in trial.segments]),
     )
+
+
+def _importance(record: Record, space: Space) -> Mapping[str, float]:
+    """Return what a search that ended has told of its dials, else what is known so far."""
+    told = (record.row.summary or {}).get("importance")
+    if told:
+        return cast("Mapping[str, float]", told)
+    tried = history.tried(list(record.trials.values()), record.criteria, record.row.rung_tokens)
+    return importances_if_known(space, tried, _LOG.warning)
 
 
 def _padding(segments: Iterable[SegmentRow]) -> float | None:
@@ -144,7 +156,8 @@ def _measurements(trials: Sequence[Trial], record: Record) -> list[Measurement]:
     found: list[Measurement] = []
     for s in sorted(segments, key=lambda s: s.created):
         score = s.scores.get(name)
-        known = [each for each in (found[-1].best if found else None, score) if each is not None]
+        allowed = score if record.criteria.allows(s.scores) else None
+        known = [each for each in (found[-1].best if found else None, allowed) if each is not None]
         best = better(known) if known else None
         seconds = (s.created - record.row.created).total_seconds()
         found.append(Measurement(seconds, s.trial, s.tokens, score, s.scores["loss"], best))

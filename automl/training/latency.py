@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from statistics import median
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 DECODES = 50
 THREADS = Path("/proc/self/task")
+ALONE = Lock()
+"""Held while decoding is timed: of several threads that keep all on one core, the last would leave them there."""
 
 
 def of_median_length(lengths: Sequence[int], most: int) -> list[int]:
@@ -36,7 +39,7 @@ def median_seconds(decode: Callable[[Any], Any], sources: Sequence[Any], *, pin:
     for first in {len(source): source for source in sources}.values():
         decode(first)
     seconds = []
-    with one_core() if pin else nullcontext():
+    with ALONE, one_core() if pin else nullcontext():
         for source in sources:
             begun = time.perf_counter()
             decode(source)

@@ -98,7 +98,7 @@ class Trainer:
         self.decoders = cache(lambda static, limits: Decoders(self.programs, static, limits, doubts=self.doubts))
         self.compiled: dict[Any, Callable[..., Any]] = {}
         self.slowest_compilation, self.is_timed = 0.0, workload.is_timed
-        beside = jax.default_backend() != "cpu"  # a processor that compiles is then none that trains
+        beside = self.is_timed and jax.default_backend() != "cpu"  # what compiles is then not what trains
         self.compiler = BackgroundCompiler(self.programs, None) if beside else None
         self.awaited: dict[Any, Future[Compiled]] = {}
 
@@ -460,7 +460,7 @@ class Trainer:
     def _is_awaited(self, key: Any, inputs: tuple[Any, ...]) -> bool:
         """Say whether a program is being compiled beside training; on an accelerator, asking for it begins that."""
         if self.compiler is None:
-            return self.programs.is_compiled_elsewhere(_name(key), inputs)
+            return self.is_timed and self.programs.is_compiled_elsewhere(_name(key), inputs)
         if key not in self.awaited:
             source = Source("automl.training.executables:train_program", key[:5])
             self.awaited[key] = self.compiler.submit(_name(key), source, inputs)

@@ -171,9 +171,17 @@ def test_a_default_that_won_is_explained_against_the_others():
 
 def test_a_search_ends_early_at_its_target_only():
     found = trials((0.5, 2.0)).values()
-    assert early_end(found, ("sequence_error_rate", "<=", 0.5)) == "the target sequence_error_rate<=0.5 is reached"
-    assert early_end(found, ("sequence_error_rate", "<", 0.5)) is None
-    assert early_end(found, None) is None
+    reached = "the target sequence_error_rate<=0.5 is reached"
+    assert early_end(found, ERROR_RATE, ("sequence_error_rate", "<=", 0.5)) == reached
+    assert early_end(found, ERROR_RATE, ("sequence_error_rate", "<", 0.5)) is None
+    assert early_end(found, ERROR_RATE, None) is None
+
+
+def test_a_target_that_is_reached_over_a_limit_ends_no_search():
+    fast_enough = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
+    for latency, ends in ((0.05, False), (0.01, True)):
+        found = history.restore([row(0)], [segment(0, 0, loss=1.0, sequence_error_rate=0.1, latency=latency)])
+        assert bool(early_end(found.values(), fast_enough, ("sequence_error_rate", "<=", 0.5))) is ends
 
 
 def test_of_several_objectives_the_best_by_the_first_leads_the_front_and_nothing_worse_is_on_it():

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from automl.budget import Budget
+from automl.control import history
 from automl.control.controller import Controller
 from automl.control.criteria import Criteria
 from automl.control.plan import Plan
@@ -26,8 +27,8 @@ VOID = {"meta", "path", "rect", "marker"}
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
-    """What is learnt from a search with a failed trial, without training."""
+def known(tmp_path_factory):
+    """A search with a failed trial, without training, and its events."""
     folder = tmp_path_factory.mktemp("searched")
     database = open_database(f"sqlite:///{folder / 'automl.db'}")
     document = {"kind": "sequence_to_sequence", "metric": {"name": "sequence_error_rate"}, "data": {"train": "<b>.tsv"}}
@@ -39,8 +40,14 @@ def searched(tmp_path_factory):
     search = get_search(database, "<i>words</i>")
     Controller(database, search, lease, executor, plan, clock=executor.clock, waiting=executor.wait).run()
     record = read_record(database, "<i>words</i>")
-    yield findings(record, space(), list_events(database, record.row.id))
+    yield record, list_events(database, record.row.id)
     database.close()
+
+
+@pytest.fixture(scope="module")
+def searched(known):
+    record, events = known
+    return findings(record, space(), events)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +60,39 @@ def test_the_best_score_never_rises_and_ends_at_the_winners(searched):
     assert best == sorted(best, reverse=True)
     assert best[-1] == searched.leaderboard[0].scores["sequence_error_rate"]
     assert [m.seconds for m in searched.measurements] == sorted(m.seconds for m in searched.measurements)
+
+
+def test_a_score_over_a_limit_is_not_the_best_so_far(known):
+    record, _ = known
+    strict = replace(record.criteria, limits={"sequence_error_rate": 1e-9})
+    measured = findings(replace(record, criteria=strict), space()).measurements
+    assert {m.best for m in measured} == {None}
+    assert any(m.score is not None for m in measured)
+
+
+def test_a_search_whose_dials_are_out_of_the_space_is_reported_all_the_same(known):
+    record, _ = known
+    assert len(history.tried(list(record.trials.values()), record.criteria, record.row.rung_tokens)) > 8
+    elsewhere = findings(record, space({"hidden_size": [32, 64], "num_layers": [3, 4]}))
+    assert (dict(elsewhere.importance), len(elsewhere.leaderboard)) == ({}, len(findings(record, space()).leaderboard))
+    told = replace(record, row=replace(record.row, summary={"importance": {"encoder": 1.0}}))
+    assert findings(told, space()).importance == {"encoder": 1.0}
+
+
+def test_a_winner_has_the_scores_that_it_was_chosen_by(known):
+    record, _ = known
+    trial, segment = record.best
+    greedy = record.to_mapping()["best"]["scores"]
+    chosen = {
+        "trial": trial.row.number,
+        "checkpoint": segment.checkpoint,
+        "scores": {name: value / 2 for name, value in greedy.items()},
+        "test_scores": {"sequence_error_rate": 0.25},
+        "configuration": {},
+        "parameters": 1,
+    }
+    beam = replace(record, row=replace(record.row, summary={"best": chosen}))
+    assert beam.to_mapping()["best"]["scores"] == chosen["scores"]
 
 
 def test_every_trial_belongs_to_a_family_and_the_best_family_has_the_winner(searched):

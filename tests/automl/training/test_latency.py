@@ -1,5 +1,8 @@
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -26,6 +29,23 @@ def test_all_threads_are_kept_on_one_core_and_let_go_again():
     before = os.sched_getaffinity(0)
     with one_core():
         assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only where threads can be kept on a core")
+def test_threads_that_measure_at_the_same_time_leave_all_cores_free():
+    before = os.sched_getaffinity(0)
+    first, second = Event(), Event()
+
+    def decode(begun: Event, until: Event) -> Callable[[object], bool]:
+        return lambda _: begun.set() or until.wait(0.2)
+
+    with ThreadPoolExecutor(2) as threads:
+        measured = [
+            threads.submit(median_seconds, decode(*events), [[1], [1, 2]], pin=True)
+            for events in ((first, second), (second, first))
+        ]
+    assert all(each.result() >= 0 for each in measured)
     assert os.sched_getaffinity(0) == before
 
 

@@ -382,6 +382,9 @@ def test_rows_take_the_largest_shape_as_long_as_another_process_compiles_their_o
     monkeypatch.setattr(own.programs, "is_compiled_elsewhere", lambda *_: True)
     trained(own, onward(begin, to_tokens=2 * order.tokens_per_epoch))
     assert [key[1] for key in own.compiled] == [order.hull]
+    own.is_timed = False  # what other processes do then decides nothing
+    trained(own, onward(begin, to_tokens=2 * order.tokens_per_epoch))
+    assert [key[1] for key in own.compiled] == [order.hull, order.buckets[0]]
 
 
 @pytest.mark.parametrize("wins", ["last", "average"])
