@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 
 from automl.control.curves import Candidate, Point
 from automl.control.decisions import Branch, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.exploration import best_move, relative
+from automl.control.forecast import Forecaster
 from automl.control.scheduler import FINAL_SHARE, decide, final_share, find_leader
 from tests.automl.control.simulation import Curve, Simulation, space_of, trained_throughout
 
@@ -74,6 +77,20 @@ def test_the_paused_trial_that_promises_most_is_thawed_and_the_reason_says_so():
     assert isinstance(decision, Thaw)
     assert (decision.trial, decision.to_tokens) == (1, 200)
     assert decision.reason.startswith("thawed 1: 2nd of 6 at 100 tokens, still falling, a chance of ")
+
+
+@given(st.floats(1e-6, 20), st.floats(1e-6, 20))
+def test_scores_keep_their_order_and_small_ones_differ_by_shares(one, other):
+    assert (relative(one) < relative(other)) <= (one < other)
+    assert relative(0.2) - relative(0.1) == pytest.approx(relative(0.02) - relative(0.01)) == pytest.approx(math.log(2))
+    assert relative(3.0) - relative(2.0) == 1.0
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_a_trial_far_behind_promises_as_little_however_small_the_losses_are(scale):
+    trials = [candidate(0, 800, 0.2 * scale), candidate(1, 100, 3.0 * scale)]
+    move = best_move(trials, trials, (), OUTLOOK, Forecaster(), 500.0)
+    assert move.candidate.number == 0
 
 
 def test_a_new_trial_starts_when_it_promises_more_a_second_than_those_that_are_paused():
