@@ -109,6 +109,12 @@ def fine_tuning_space(document: TaskDocument, shape: Seq2Seq) -> Space:
     return whole.around(shape, BEGUN)
 
 
+def held(document: TaskDocument) -> list[str]:
+    """Return the keys of a document that leave a choice of the shape, where pre-training takes the default."""
+    several = (key for key, value in document.space.items() if key != "preset" and isinstance(value, list))
+    return [key for key in several if not fields_of(key) <= set(BEGUN)]
+
+
 def begun_space(of: Space, shape: Seq2Seq) -> Space:
     """Return the space of trials that begin with a pre-training in its shape."""
     return of.around(shape, BEGUN)

@@ -34,7 +34,7 @@ from automl.hardware import cores, gpus, has_accelerator
 from automl.metrics.costs import COSTS
 from automl.passes import cores_a_trial
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
-from automl.pretraining import NOTHING, Ground, pretrained
+from automl.pretraining import NOTHING, Ground, held, pretrained
 from automl.refusals import check_objective, without_idle_copying
 from automl.regularisation import regularised
 from automl.resumption import (
@@ -343,6 +343,10 @@ def _pretrained(
         options.on_notice(f"pre-training, as search {wanted.name}")
         return run_search(wanted, inner, ground)
 
+    if keys := ", ".join(held(document)):
+        options.on_notice(
+            f"[space] {keys}: pre-training trains one shape, the default; only how it is trained is searched"
+        )
     with closing(open_database(url)) as database:
         return pretrained(document, space, table, database, search, again=options.new)
 

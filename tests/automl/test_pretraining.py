@@ -140,6 +140,13 @@ def test_a_pretraining_has_its_share_of_the_budget_and_one_trial(folder: Path) -
     assert space_of(both).ranges["start"].values == ("denoising", "causal")  # type: ignore[union-attr]
 
 
+def test_dials_of_the_shape_that_a_pretraining_holds_are_named(folder: Path) -> None:
+    wanted = document(folder, unlabelled="text.txt")
+    space = {"preset": "tiny", "encoder": ["Recurrent", "Transformer"], "decoder": "Recurrent", "dropout": [0.1, 0.2]}
+    assert held(wanted) == []
+    assert held(wanted.model_copy(update={"space": space})) == ["encoder"]
+
+
 @pytest.mark.parametrize(
     ("pretraining", "message"),
     [
