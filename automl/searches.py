@@ -336,17 +336,14 @@ def _distilled(
 def _pretrained(
     document: TaskDocument, options: Options, space: Space, table: TokenTable
 ) -> tuple[Space, Ground, list[Search]]:
-    url = options.storage or Settings().storage
-    inner = replace(options, export=False, out=None, lease=None)
+    url, inner = options.storage or Settings().storage, replace(options, export=False, out=None, lease=None)
 
     def search(wanted: TaskDocument, ground: Ground) -> Search:
         options.on_notice(f"pre-training, as search {wanted.name}")
         return run_search(wanted, inner, ground)
 
-    if keys := ", ".join(held(document)):
-        options.on_notice(
-            f"[space] {keys}: pre-training trains one shape, the default; only how it is trained is searched"
-        )
+    for key in held(document):
+        options.on_notice(f"[space] {key}: the default is pre-trained, and only how it is trained further is searched")
     with closing(open_database(url)) as database:
         return pretrained(document, space, table, database, search, again=options.new)
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from automl.bundle import read_bundle, write_bundle
 from automl.errors import InputError
 from automl.planning import space_of
-from automl.pretraining import bundle_shape, fine_tuning_space, pretraining_document
+from automl.pretraining import bundle_shape, fine_tuning_space, held, pretraining_document
 from automl.tasks.document import TaskDocument, document_from_mapping
 from search_spaces.dials import SpaceError
 from search_spaces.seq2seq import BEGUN, Seq2Seq
