@@ -281,8 +281,10 @@ def _why_thawed(move: Move, thawed: Candidate, candidates: Sequence[Candidate], 
 
 
 def _first_rung_seconds(candidates: Sequence[Candidate], outlook: Outlook) -> float:
-    firsts = [c.points[0] for c in candidates if c.points]
-    return min((p.seconds for p in firsts if p.tokens >= (outlook.rung_tokens or 0)), default=0.0)
+    """Return the seconds of the fastest first segment, or what it would have taken where all were ended before."""
+    rung, firsts = outlook.rung_tokens or 1, [c.points[0] for c in candidates if c.points]
+    whole = [point.seconds for point in firsts if point.tokens >= rung]
+    return min(whole or [point.seconds * rung / max(point.tokens, 1) for point in firsts], default=0.0)
 
 
 def _ranking(candidates: Sequence[Candidate], rung: int, tokens: int) -> list[Candidate]:

@@ -88,6 +88,8 @@ def _head(found: Findings) -> str:
             facts[f"{name}, {split}"] = f"{score:.4g}"
     if best is not None and best["parameters"] is not None:
         facts["parameters"] = f"{best['parameters']:,}"
+    if found.padding is not None:
+        facts["work at padded sizes"] = f"{found.padding:.2f} ×"
     boxes = "".join(f"<div>{escape(name)}<b>{escape(str(value))}</b></div>" for name, value in facts.items())
     why = escape(search.get("why") or "")
     if search.get("warning"):

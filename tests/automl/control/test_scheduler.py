@@ -79,6 +79,14 @@ def test_the_paused_trial_that_promises_most_is_thawed_and_the_reason_says_so():
     assert decision.reason.startswith("thawed 1: 2nd of 6 at 100 tokens, still falling, a chance of ")
 
 
+def test_a_first_look_has_time_where_none_came_to_its_rung_yet():
+    slow = [candidate(0, 400, 0.9, "running"), candidate(1, 100, 0.95, speed=0.2)]
+    slow = [replace(each, points=(replace(each.points[0], tokens=50),)) for each in slow]
+    decision = decide(slow, OUTLOOK, [Prospect()])
+    assert isinstance(decision, Start)
+    assert decision.seconds == 4 * 2 * min(each.points[0].seconds for each in slow)
+
+
 @given(st.floats(1e-6, 20), st.floats(1e-6, 20))
 def test_scores_keep_their_order_and_small_ones_differ_by_shares(one, other):
     assert (relative(one) < relative(other)) <= (one < other)

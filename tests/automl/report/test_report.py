@@ -106,8 +106,9 @@ def test_failures_and_decisions_are_told_with_their_reasons(searched):
     assert {"start", "thaw", "branch", "train out", "finish"} >= {step.kind for step in searched.decisions} != set()
 
 
-def test_the_work_at_padded_sizes_is_told(searched):
+def test_the_work_at_padded_sizes_is_told(searched, html):
     assert searched.padding == 1.25
+    assert "work at padded sizes<b>1.25 ×</b>" in html
     assert "padding: 1.25 times the work that was needed" in summary.lines(searched)
 
 
