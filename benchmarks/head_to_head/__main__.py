@@ -5,7 +5,7 @@
 Each cell is one line of `benchmarks/results/head_to_head.jsonl`; one that is there is not run again. PYTHON is the
 interpreter of an environment with `torch` and `optuna` for the two PyTorch systems; the others run in this one. A cell
 needs both processor cores for itself. Without `--data` the table alone is printed. `--quick` gives each cell half a
-minute and keeps no line.
+minute and keeps no line. `--figure FILE.svg` draws the cells that there are.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.head_to_head import ours
+from benchmarks.head_to_head.figure import draw
 from benchmarks.head_to_head.pairs import SETS
 from benchmarks.head_to_head.peer import SYSTEMS
 from benchmarks.measurement import load
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", default="", metavar="TEXT", help="cells whose 'set, system' holds this")
     parser.add_argument("--cells", type=int, default=10**6, metavar="N", help="run so many at most")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw test error over time into it")
     parser.add_argument("--quick", action="store_true", help="half a minute a cell, kept nowhere")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
@@ -54,6 +56,13 @@ def main() -> None:
         if not options.quick:
             keep(fresh[-1])
     known = {key_of(cell): cell for cell in fresh} if options.quick else cells()
+    if options.figure:
+        draw(
+            options.figure,
+            curves(known, minutes),
+            [name for name in SETS if any(key[0] == name for key in known)],
+            minutes,
+        )
     if options.json:
         print(json.dumps({"version": 1, "ratios": ratios(known, minutes), "measured": list(known.values())}))
     else:
@@ -133,6 +142,18 @@ def table(known: Mapping[tuple[str, str, int, float], Cell], seeds: int, minutes
             tests = [cell["test"] for cell in own if cell and cell["test"] is not None]
             shown.append(f"{sum(tests) / len(tests):.2%}" if tests else "–")
         yield f"| {name} | {' | '.join(shown)} |"
+
+
+def curves(
+    known: Mapping[tuple[str, str, int, float], Cell], minutes: float
+) -> dict[tuple[str, str], list[list[tuple[float, float, float | None]]]]:
+    """Return the curves of each set and system, one a seed, of cells of so many minutes."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for system in ALL:
+        for (name, own, _, length), cell in known.items():
+            if own == system and length == minutes:
+                found.setdefault((name, own), []).append(cell["curve"])
+    return found
 
 
 def seconds_to(cell: Cell, test: float) -> float | None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.head_to_head import __main__ as head_to_head
+from benchmarks.head_to_head.figure import draw, mean_curve
 from benchmarks.head_to_head.learners import Course, Scores
 from benchmarks.head_to_head.pairs import BEGIN, END, UNKNOWN, batches, read_pairs
 from benchmarks.head_to_head.peer import Record, merged
@@ -55,6 +56,16 @@ def test_the_table_counts_cells_and_leaves_empty_ones_empty():
 
 def test_a_ratio_says_how_much_sooner_a_peers_score_was_reached_and_is_missing_where_it_was_not():
     assert head_to_head.ratios(CELLS, 10.0) == {"dates, optuna + pytorch, seed 0": 12.0}
+
+
+def test_a_figure_has_the_mean_of_all_seeds_at_each_moment(tmp_path):
+    first, second = [(10.0, 0.5, 0.4), (30.0, 0.3, None), (50.0, 0.2, 0.2)], [(20.0, 0.6, 0.6)]
+    assert mean_curve([first, second], [5.0, 15.0, 20.0, 60.0]) == [None, None, 0.5, 0.4]
+    assert mean_curve([], [5.0]) == [None]
+    draw(tmp_path / "a.svg", {("a/fre", "ours"): [first, second]}, ["a/fre", "dates"], 1.0)
+    drawn = (tmp_path / "a.svg").read_text()
+    assert drawn.count("<svg") == 1
+    assert "fre" in drawn
 
 
 def test_a_cell_that_is_there_is_not_run_again(tmp_path, monkeypatch, capsys):
