@@ -89,6 +89,7 @@ class BatchPlan:
         buckets: The shapes.
         members: The row numbers of each shape.
         lengths: Target tokens of each row, its end included.
+        costs: What each row costs at its own lengths (see `costs_of`).
         batch_size: Rows of a batch.
         run_length: Batches of a run, at most.
         step_tokens: Target tokens of a step, as nearly as whole batches give them; each step has one, at most a run's.
@@ -99,6 +100,7 @@ class BatchPlan:
     buckets: tuple[Bucket, ...]
     members: tuple[NDArray[np.int32], ...]
     lengths: NDArray[np.int64]
+    costs: NDArray[np.float64]
     batch_size: int
     run_length: int
     step_tokens: int = 1
@@ -136,14 +138,15 @@ class BatchPlan:
 
     def roomy(self, bucket: Bucket) -> Bucket:
         """Return the largest shape that rows of another one can be padded to without costing `ROOMY` times as much."""
-        return max(self.within_reach(bucket), key=self._cost, default=bucket)
+        return max(self.within_reach(bucket), key=self.cost, default=bucket)
 
     def within_reach(self, bucket: Bucket) -> list[Bucket]:
         """Return the shapes that rows of one can be padded to at less than `ROOMY` times the cost, cheapest first."""
-        fitting = [b for b in self.buckets if bucket.fits(b) and self._cost(b) < ROOMY * self._cost(bucket)]
-        return sorted(fitting, key=self._cost)
+        fitting = [b for b in self.buckets if bucket.fits(b) and self.cost(b) < ROOMY * self.cost(bucket)]
+        return sorted(fitting, key=self.cost)
 
-    def _cost(self, bucket: Bucket) -> float:
+    def cost(self, bucket: Bucket) -> float:
+        """Return what a row of a shape costs, in places of a source."""
         return _cost(bucket, self.pairs)
 
     @property
@@ -155,9 +158,10 @@ class BatchPlan:
         """Return the batches that the arrays of a run have room for."""
         return max(self.run_length, batches)
 
-    def places(self, run: Run, bucket: Bucket) -> int:
-        """Return the places for target tokens that a run is trained on, its rows in some shape."""
-        return int(np.any(run.rows >= 0, axis=2).sum()) * self.batch_size * bucket.target
+    def work(self, run: Run, bucket: Bucket) -> tuple[float, float]:
+        """Return what a run costs, its rows in some shape, and what its rows would cost at their own lengths."""
+        batches = int(np.any(run.rows >= 0, axis=2).sum())
+        return batches * self.batch_size * self.cost(bucket), float(self.costs[run.rows[run.rows >= 0]].sum())
 
     def runs(self, seed: int, from_step: int) -> Iterator[Run]:
         """Yield the runs from a step on, without end; the first may be the rest of one that had begun."""
@@ -198,7 +202,8 @@ def plan(split: Split, batch_size: int, run_length: int, objects: int = 0, shape
     target = np.diff(split.target_offsets) + 1
     pairs = 0.0 if split.source.dtype == np.uint8 else WEIGHT_OF_PAIRS  # a stem makes few places of many values
     buckets, members = _buckets(source, np.maximum(target, PER_OBJECT * objects + 1), pairs, shapes)
-    return BatchPlan(buckets, members, target, min(batch_size, split.rows), run_length, objects=objects, pairs=pairs)
+    costs, rows = costs_of(source, target, pairs), min(batch_size, split.rows)
+    return BatchPlan(buckets, members, target, costs, rows, run_length, objects=objects, pairs=pairs)
 
 
 def filling(split: Split) -> int:
@@ -257,7 +262,12 @@ def _divided(
 
 def _cost(shape: Bucket, pairs: float) -> float:
     """Return what a row of a shape costs, in places of a source, of which each costs so much for each of the target."""
-    return shape.source + 2 * shape.target + pairs * shape.source * shape.target
+    return float(costs_of(np.array(shape.source), np.array(shape.target), pairs))
+
+
+def costs_of(source: NDArray[np.int64], target: NDArray[np.int64], pairs: float) -> NDArray[np.float64]:
+    """Return what rows of such lengths cost, as `_cost` does."""
+    return source + 2 * target + np.float64(pairs) * source * target
 
 
 def rounded(length: int) -> int:

@@ -46,7 +46,8 @@ class Course:
         self.configuration = configuration
         self.order = order
         self.tokens = tokens
-        self._trained = self._padded = 0
+        self._trained = 0
+        self._computed = self._needed = 0.0
         self.noise = noise_of(configuration, order.draws.dropout if isinstance(order, PoissonPlan) else segment.seed)
         self.recipe = Recipe.of(configuration)
         self.variation = variation or Variation.of(configuration.augmentation, NO_BOXES)
@@ -98,12 +99,13 @@ class Course:
         tokens = int(run.tokens.sum())
         self.tokens += tokens
         self._trained += tokens
-        self._padded += self.order.places(run, bucket)
+        computed, needed = self.order.work(run, bucket)
+        self._computed, self._needed = self._computed + computed, self._needed + needed
 
     @property
     def padding(self) -> float:
-        """Places in the batches of targets that were trained, for each that held a token."""
-        return round(self._padded / max(self._trained, 1), 4)
+        """Work at the shapes of batches, source and target, for each unit of what their rows need."""
+        return round(self._computed / max(self._needed, 1.0), 4)
 
     def over(self, step: int, watch: Stopwatch) -> bool:
         """Say whether the next chunk is beyond the segment."""

@@ -69,6 +69,7 @@ class PoissonPlan:
         hull: The shape that every row fits in.
         rows: Number of pairs.
         tokens_per_epoch: Their target tokens.
+        costs: What a pair costs in that shape, and at its own lengths in the mean.
         rate: Chance of a pair to be in a step.
         noise_multiplier: See `Mechanism`.
         draws: What decides.
@@ -77,6 +78,7 @@ class PoissonPlan:
     hull: Bucket
     rows: int
     tokens_per_epoch: int
+    costs: tuple[float, float]
     rate: float
     noise_multiplier: float
     draws: Draws
@@ -88,7 +90,8 @@ class PoissonPlan:
         """Return the batches of a segment, from the rows of a plan."""
         draws = Draws.of(mechanism.key, segment)
         numbers = (mechanism.rate, mechanism.noise_multiplier)
-        return PoissonPlan(order.hull, len(order.lengths), order.tokens_per_epoch, *numbers, draws)
+        costs = order.cost(order.hull), float(order.costs.mean())
+        return PoissonPlan(order.hull, len(order.lengths), order.tokens_per_epoch, costs, *numbers, draws)
 
     def roomy(self, bucket: Bucket) -> Bucket:
         """Return the only shape."""
@@ -123,9 +126,11 @@ class PoissonPlan:
         values: tuple[Any, ...] = (*numbers, self.draws.noise(first_step, steps))
         return Guard(*values)
 
-    def places(self, run: Run, bucket: Bucket) -> int:
-        """Return the places for target tokens that a run is trained on, in the mean."""
-        return round(len(run.rows) * self.rate * self.rows) * bucket.target
+    def work(self, run: Run, bucket: Bucket) -> tuple[float, float]:
+        """Return what a run costs, and what its pairs would cost at their own lengths, both in the mean."""
+        del bucket
+        pairs = len(run.rows) * self.rate * self.rows
+        return pairs * self.costs[0], pairs * self.costs[1]
 
     def losses(self, run: Run) -> NDArray[np.int64]:
         """Return the target tokens of each step, whose losses nobody adds up here."""

@@ -52,6 +52,19 @@ def test_tokens_count_the_targets_and_their_ends(drawn: tuple[list[tuple[int, in
 
 
 @given(PLANS)
+def test_the_work_of_a_run_is_that_of_its_shape_against_that_of_its_rows(
+    drawn: tuple[list[tuple[int, int]], BatchPlan],
+) -> None:
+    lengths, order = drawn
+    runs = epoch(order, 0, 0)
+    computed, needed = (sum(each) for each in zip(*(order.work(run, run.bucket) for run in runs), strict=True))
+    own = [Bucket(max(source, 1), target + 1) for source, target in lengths]
+    assert needed == pytest.approx(sum(map(order.cost, own)))
+    assert computed >= needed
+    assert order.work(runs[0], order.hull)[0] >= order.work(runs[0], runs[0].bucket)[0]
+
+
+@given(PLANS)
 def test_rows_fit_their_shape_and_shapes_are_few(drawn: tuple[list[tuple[int, int]], BatchPlan]) -> None:
     lengths, order = drawn
     for run in epoch(order, 0, 0):

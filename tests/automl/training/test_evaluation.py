@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from automl.data.batching import FEW, BatchPlan, Bucket, Shapes
+from automl.data.batching import FEW, BatchPlan, Bucket, Shapes, costs_of
 from automl.data.sources import Columns
 from automl.data.table import Split, TokenTable, build_table
 from automl.data.tokenizers import BOS, EOS, PAD, UNK
@@ -129,7 +129,7 @@ def halved(split: Split, batch_size: int, run_length: int, *, shapes: Shapes) ->
     source, target = np.diff(split.source_offsets), np.diff(split.target_offsets) + 1
     parts = [np.flatnonzero(source <= 5).astype(np.int32), np.flatnonzero(source > 5).astype(np.int32)]
     found = tuple(Bucket(int(source[part].max()), int(target[part].max())) for part in parts)
-    return BatchPlan(found, tuple(parts), target, batch_size, run_length)
+    return BatchPlan(found, tuple(parts), target, costs_of(source, target, 0.0), batch_size, run_length)
 
 
 def padded(flat: Any, offsets: Any, end: int = PAD) -> Any:

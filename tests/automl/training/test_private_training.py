@@ -149,8 +149,7 @@ def test_a_segment_takes_the_steps_that_are_paid_for_and_no_more(private: Traine
 def test_what_is_counted_says_nothing_of_which_pairs_were_drawn(private: Trainer, whole: SegmentResult) -> None:
     train = private.dataset(CONFIGURATION).plan
     assert whole.tokens == STEPS * round(MECHANISM.rate * train.tokens_per_epoch)
-    longest = private.dataset(CONFIGURATION).plan.hull.target
-    assert whole.execution["padding"] == pytest.approx(600 * longest / train.tokens_per_epoch, rel=0.02)
+    assert whole.execution["padding"] == pytest.approx(600 * train.cost(train.hull) / train.costs.sum(), rel=0.02)
 
 
 def test_no_loss_of_train_is_said(private: Trainer) -> None:
@@ -215,7 +214,7 @@ def test_segments_of_one_trial_have_the_noise_of_their_steps() -> None:
 
 def test_each_pair_is_drawn_by_itself_with_the_same_probability() -> None:
     rows, rate, runs = 200, 0.1, 500
-    plan = PoissonPlan(Bucket(8, 8), rows, 1000, rate, 1.0, Draws(b"k" * 32))
+    plan = PoissonPlan(Bucket(8, 8), rows, 1000, (1.0, 1.0), rate, 1.0, Draws(b"k" * 32))
     sizes, drawn = [], np.zeros(rows)
     for run, _ in zip(plan.runs(0, 0), range(runs), strict=False):
         for step in run.rows:
@@ -231,7 +230,7 @@ def test_each_pair_is_drawn_by_itself_with_the_same_probability() -> None:
 
 @pytest.mark.parametrize("from_step", [1, 3, 4, 6])
 def test_runs_begin_at_any_step_with_the_pairs_of_that_step(from_step: int) -> None:
-    plan = PoissonPlan(Bucket(8, 8), 50, 400, 0.2, 1.0, Draws(b"k" * 32))
+    plan = PoissonPlan(Bucket(8, 8), 50, 400, (1.0, 1.0), 0.2, 1.0, Draws(b"k" * 32))
     steps = [sorted(step[step >= 0]) for run, _ in zip(plan.runs(0, 0), range(3), strict=False) for step in run.rows]
     run = next(plan.runs(0, from_step))
     assert run.first_step == from_step
@@ -239,7 +238,7 @@ def test_runs_begin_at_any_step_with_the_pairs_of_that_step(from_step: int) -> N
 
 
 def test_more_pairs_than_an_array_has_room_for_are_all_kept() -> None:
-    plan = PoissonPlan(Bucket(8, 8), 1000, 400, 0.1, 1.0, Draws(b"k" * 32))
+    plan = PoissonPlan(Bucket(8, 8), 1000, 400, (1.0, 1.0), 0.1, 1.0, Draws(b"k" * 32))
     usual = plan.capacity(1)
     assert plan.capacity(usual) == usual
     assert plan.capacity(usual + 1) == 2 * usual
