@@ -85,6 +85,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         refused=lambda: constraints.refused,
         valid_rows=table.split("valid").rows,
         test_share=table.split("test").rows / max(table.split("valid").rows, 1),
+        says_texts=table.corpus.tokens[1] != "whole",
         seconds_a_token=constraints.seconds_a_token,
         spent=spent,
         reserve=kept_for(document),

@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.control.companions import companions
 from automl.control.failures import MOST_ATTEMPTS, consequence
-from automl.control.finishing import COMPILING, finish, might_be_better
+from automl.control.finishing import BY_EXACT_MATCH, COMPILING, finish, might_be_better
 from automl.control.history import Trial
 from automl.control.outcome import Winner
 from automl.control.plan import Plan
@@ -65,7 +65,9 @@ class Examination:
             return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         if plan.criteria.is_measured(segment.scores):
-            decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
+            decoding, scores = Greedy(), dict(segment.scores)
+            if plan.says_texts and not (plan.ensembles and plan.criteria.metric.name in BY_EXACT_MATCH):
+                decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
         else:  # it has ended before anything was decoded
             found = measure(Greedy())
             if found is None:

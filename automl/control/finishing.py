@@ -9,6 +9,8 @@ from storage.segments import SegmentRow
 
 BEAMS = (Beam(4, 1.0), Beam(4, 0.6), Beam(8, 1.0))
 """What is tried, in this order."""
+LIKELIEST = (Beam(4, 0.0),)
+"""What is tried where exact matches count: by a model's own beliefs the likeliest output is right most often."""
 BY_EXACT_MATCH = ("sequence_error_rate", "exact_match", "accuracy")
 RANKED = ("mean_average_precision", "mean_average_precision_50")
 """What needs the probability of each token, which a beam does not give."""
@@ -29,8 +31,8 @@ def finish(
 
     Args:
         segment: Where the winner stands.
-        criteria: What it is judged by. A beam is not tried where the objective asks for no decoding or counts exact
-            matches, where there are several, or where something that is measured, as latency, has a limit.
+        criteria: What it is judged by. A beam is not tried where the objective asks for no decoding, is perfect, where
+            there are several, or where something that is measured, as latency, has a limit.
         measure: Decodes valid and returns the scores, if it can.
         left: Seconds that are left, none without a limit. A beam takes as long as its size times the greedy decoding
             of valid, and test has to be decoded afterwards.
@@ -39,10 +41,10 @@ def finish(
     """
     best: Decoding = Greedy()
     scores, metric = dict(segment.scores), criteria.metric
-    if not is_searched(metric) or criteria.others or criteria.limits:
+    if criteria.others or criteria.limits or not might_be_better(metric, scores):
         return best, scores
     greedy = segment.seconds.get("evaluating", 0.0)
-    for beam in BEAMS:
+    for beam in beams_of(metric):
         before = left()
         if before is not None and before < COMPILING + (1 + test_share) * beam.beam * greedy:
             break
@@ -54,8 +56,15 @@ def finish(
     return best, scores
 
 
+def beams_of(metric: Metric) -> tuple[Beam, ...]:
+    """Return the beams that are tried for an objective."""
+    if is_searched(metric):
+        return BEAMS
+    return LIKELIEST if metric.name in BY_EXACT_MATCH else ()
+
+
 def is_searched(metric: Metric) -> bool:
-    """Say whether beams are tried for an objective at all."""
+    """Say whether an objective has to be decoded for, and several beams are worth trying."""
     return isinstance(metric, TextMetric) and metric.name not in (*BY_EXACT_MATCH, *RANKED)
 
 

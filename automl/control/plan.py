@@ -23,6 +23,7 @@ class Plan:
         seconds_a_token: Training seconds that are expected of a target token, where no clock may decide.
         valid_rows: Sources of valid, which say how far scores are off by chance.
         test_share: Sources of test for each of valid.
+        says_texts: Whether outputs are more than a token each, so that a beam may find likelier ones.
         refused: Says how many configurations were drawn and not admissible.
         costs: Counts what a configuration costs, for objectives that need no model.
         learn: Is told what was measured of a configuration, so that `admissible` knows better.
@@ -53,6 +54,7 @@ class Plan:
     seconds_a_token: Callable[[Seq2Seq], float] = lambda _: 1e-4
     valid_rows: int = 0
     test_share: float = 1.0
+    says_texts: bool = True
     refused: Callable[[], int] = lambda: 0
     costs: Callable[[Seq2Seq], Mapping[str, float]] = lambda _: {}
     learn: Callable[[Seq2Seq, Mapping[str, float]], None] = lambda _, __: None

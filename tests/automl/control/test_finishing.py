@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from automl.control.criteria import Criteria
 from automl.control.finishing import BEAMS, finish
 from automl.metrics import metric
-from search_spaces.decoding import Decoding, Greedy
+from search_spaces.decoding import Beam, Decoding, Greedy
 from storage.segments import SegmentRow
 
 GREEDY = {"bleu": 20.0, "sequence_error_rate": 0.5, "loss": 1.5}
@@ -46,10 +47,17 @@ def test_what_gains_nothing_stays_greedy() -> None:
     assert finished(Decodes({"bleu": 20.0}, {"bleu": 19.0}, {"bleu": 3.0})) == (Greedy(), GREEDY)
 
 
-@pytest.mark.parametrize("name", ["sequence_error_rate", "bits_per_token"])
-def test_an_objective_that_needs_no_decoding_stays_greedy(name: str) -> None:
+def test_an_objective_that_needs_no_decoding_stays_greedy() -> None:
     decodes = Decodes()
-    assert finished(decodes, name) == (Greedy(), GREEDY)
+    assert finished(decodes, "bits_per_token") == (Greedy(), GREEDY)
+    assert decodes.asked == []
+
+
+def test_for_exact_matches_the_likeliest_output_is_tried_unless_all_are_right() -> None:
+    decodes = Decodes({"sequence_error_rate": 0.4})
+    assert finished(decodes, "sequence_error_rate")[0] == Beam(4, 0.0)
+    perfect, decodes = replace(segment(), scores={"sequence_error_rate": 0.0}), Decodes()
+    assert finish(perfect, Criteria(metric("sequence_error_rate")), decodes, lambda: None)[0] == Greedy()
     assert decodes.asked == []
 
 
