@@ -35,7 +35,7 @@ from automl.decoding.answers import (
 )
 from automl.decoding.explained import Explained, explained
 from automl.decoding.generation import PLAIN, Generation
-from automl.decoding.reading import Reader, SourceTooLong, TooLong
+from automl.decoding.reading import Reader, SourceTooLong, TooLong, text_of
 from automl.decoding.texts import Pieces, cut_at
 from automl.decoding.writing import Asked, Writer
 from automl.description import described, described_columns
@@ -363,7 +363,7 @@ class Model:
 
         form = TASKS[self.config["kind"]].form
         form.check(data)
-        pairs = form.read(data, columns_of(self.config["data"]))
+        pairs = form.read(data, columns_of({"further": True, **self.config["data"]}))
         part, repeated = group(pairs)
         dropped = {**pairs.dropped, **({DUPLICATE: repeated} if repeated else {})}
         for notice in (*lacks(pairs, dropped), *pairs.notices):
@@ -464,7 +464,7 @@ class Model:
             raise InputError(f"there are {len(sources)} sources and {len(targets)} targets; give one target a source")
         encoded, sizes = self._reader.sized(sources)
         texts = map(self._scaled, targets, sizes)
-        return list(zip(encoded, map(self._writer.tokens, texts), strict=True))
+        return list(zip(encoded, self._target.encode_batch(list(map(normalise, map(text_of, texts)))), strict=True))
 
     def _forced(self, pairs: Sequence[tuple[list[int], list[int]]], rows: int) -> tuple[Any, ...]:
         """Return parameters, sources, copies, and targets behind the begin and before the end."""

@@ -111,7 +111,9 @@ def fine_tuning_space(document: TaskDocument, shape: Seq2Seq) -> Space:
 
 def held(document: TaskDocument) -> list[str]:
     """Return the keys of a document that leave a choice of the shape, where pre-training takes the default."""
-    several = (key for key, value in document.space.items() if key != "preset" and isinstance(value, list))
+    several = (
+        key for key, value in document.space.items() if key != "preset" and isinstance(value, list) and len(value) > 1
+    )
     return [key for key in several if not fields_of(key) <= set(BEGUN)]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from automl.budget import parse_target
 from automl.data.table import TokenTable
 from automl.data.tokenizers import PAD
 from automl.errors import InputError
@@ -13,11 +14,17 @@ from search_spaces.tokenizers import LikeSource
 
 
 def check_objective(document: TaskDocument, space: Space) -> None:
-    """Refuse an objective that means something else from trial to trial.
+    """Refuse an objective that means something else from trial to trial, and a target that is none of an objective.
 
     Raises:
-        InputError: It counts target tokens, and their tokenizer is searched.
+        InputError: It counts target tokens, and their tokenizer is searched; or the target is of another metric.
     """
+    target = document.budget.target
+    if target and (name := parse_target(target)[0]) not in document.metrics:
+        wanted = " and ".join(document.metrics)
+        raise InputError(
+            f"[budget] target is of {name}, which the search for {wanted} does not measure; add it to [metric] name"
+        )
     alike = LikeSource.__name__ in space.kinds("target_tokens")
     free = [*space.free("target_tokens"), *(space.free("source_tokens") if alike else ())]
     for name in PER_TOKEN.keys() & set(document.metrics) if free else ():

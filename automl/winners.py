@@ -14,6 +14,7 @@ from automl.bundle import Bundle, write_bundle
 from automl.card import Account, model_card
 from automl.control.noise import SHARES, deviation
 from automl.data.corpus import Corpus
+from automl.data.sources import columns_of, several
 from automl.data.table import TokenTable, tokenized, tokens_of
 from automl.description import described
 from automl.metrics import METRICS, signatures
@@ -213,7 +214,8 @@ def _config_of(row: SearchRow, table: TokenTable, found: Found) -> dict[str, Any
         "max_source_length": table.meta["max_source_length"],
         "data": {
             "source": columns.get("source"),
-            "target": columns.get("target"),
+            "target": None if columns.get("target") is None else [*several(columns["target"])],
+            **({} if columns_of(columns).further else {"further": False}),
             **({"weight": columns["weight"]} if columns.get("weight") is not None else {}),
         },
         "metrics": [name for name in named if name in METRICS],

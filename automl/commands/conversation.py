@@ -82,15 +82,17 @@ def _answered(model: "Model", turns: list[str], how: "Generation") -> list[str]:
     from automl.data.turns import joined
     from automl.decoding.reading import SourceTooLong
 
-    try:
-        answer = model.generate(joined(turns), how)[0]
-    except SourceTooLong as error:
-        if len(turns) > 1:
-            return _answered(model, turns[2:], how)
-        say(str(error))
-        return []
-    typer.echo(answer)
-    return [*turns, answer] if answer else turns[:-1]
+    while True:
+        try:
+            answer = model.generate(joined(turns), how)[0]
+        except SourceTooLong as error:
+            if len(turns) == 1:
+                say(str(error))
+                return []
+            turns = turns[2:]
+        else:
+            typer.echo(answer)
+            return [*turns, answer] if answer else turns[:-1]
 
 
 def _how(

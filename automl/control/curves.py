@@ -15,6 +15,8 @@ OBJECTIVE_RUNG = 2
 """Lower rungs compare the loss: there the objective is still near its worst for everybody."""
 ENOUGH = 4
 """Measurements of the objective from which its scale against the loss is known."""
+LEAST_LOSS = 1e-4
+"""Nats below which no loss is told from another."""
 ASLEEP = 0.2
 """Share of the objective's range next to its worst in which it says little: there the loss speaks."""
 
@@ -137,11 +139,20 @@ def tokens_per_second(candidate: Candidate) -> float:
     return (latest.tokens - tokens) / max(latest.training - training, 1e-3)
 
 
+def relative(loss: float) -> float:
+    """Return a loss below a nat by its logarithm: there what a curve still falls, and is off, is a share of it.
+
+    Both ways agree at 1 in value and in slope.
+    """
+    return loss if loss >= 1 else 1 + math.log(max(loss, LEAST_LOSS))
+
+
 def smooth_scores(candidates: Sequence[Candidate]) -> dict[int, list[tuple[int, float]]]:
     """Return the curve of each measured trial: (tokens, best score so far in nats), lower is better.
 
     Where the objective has left its worst it counts, brought to the loss's middle and spread; elsewhere, as early in
-    training, the loss does. What a trial scored after its rate has cooled down is no part of its curve.
+    training, the loss does, in both as `relative` has it. What a trial scored after its rate has cooled down is no part
+    of its curve.
     """
     curves = {c.number: (c.points[:-1] if c.state == "finished" else c.points) for c in candidates}
     everything = [p for points in curves.values() for p in points if p.is_measured]
@@ -149,12 +160,12 @@ def smooth_scores(candidates: Sequence[Candidate]) -> dict[int, list[tuple[int, 
     threshold = worst - ASLEEP * (worst - best)
     awake = [p for p in everything if p.objective < threshold]
     spread = pstdev([p.objective for p in awake]) if len(awake) >= ENOUGH else 0.0
-    scale = pstdev([p.loss for p in awake]) / spread if spread > 0 else 0.0
-    shift = fmean(p.loss - scale * p.objective for p in awake) if scale > 0 else 0.0
+    scale = pstdev([relative(p.loss) for p in awake]) / spread if spread > 0 else 0.0
+    shift = fmean(relative(p.loss) - scale * p.objective for p in awake) if scale > 0 else 0.0
 
     def score(point: Point) -> float:
         speaks = scale > 0 and point.is_measured and point.objective < threshold
-        return shift + scale * point.objective if speaks else point.loss
+        return shift + scale * point.objective if speaks else relative(point.loss)
 
     return {
         number: list(zip([p.tokens for p in points], accumulate(map(score, points), min), strict=True))

@@ -1,6 +1,5 @@
 """What a worker does that has no duty: the start or the thaw that is expected to gain most a second."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,8 +13,6 @@ from automl.control.gains import Gain, Way, expected_gains
 
 RECENT = 3
 """So many of a trial's last measurements are used: earlier ones say little that these do not."""
-LEAST_SCORE = 1e-4
-"""Nats below which no score is told from another."""
 MOST_MEASUREMENTS = 180
 """More would not change a decision, only slow it down."""
 
@@ -57,7 +54,7 @@ def best_move(
 
 def _forecast(candidates: Sequence[Candidate], unit: int, forecaster: Forecaster) -> tuple[Forecast, float]:
     """Fit the trials' curves; also return the best smooth score so far."""
-    curves = {number: [(t, relative(s)) for t, s in curve] for number, curve in smooth_scores(candidates).items()}
+    curves = smooth_scores(candidates)
     best = min(score for curve in curves.values() for _, score in curve)
     dials = {c.number: c.dials for c in candidates}
     rows = [(number, tokens / unit, score) for number in _informative(curves) for tokens, score in curves[number]]
@@ -67,14 +64,6 @@ def _forecast(candidates: Sequence[Candidate], unit: int, forecaster: Forecaster
         np.array([row[1] for row in rows]),
     )
     return forecaster.forecast(places, np.array([row[2] for row in rows])), best
-
-
-def relative(score: float) -> float:
-    """Return a score below a nat by its logarithm: there what a curve still falls, and is off, is a share of it.
-
-    Both ways agree at 1 in value and in slope.
-    """
-    return score if score >= 1 else 1 + math.log(max(score, LEAST_SCORE))
 
 
 def _informative(curves: dict[int, list[tuple[int, float]]]) -> list[int]:

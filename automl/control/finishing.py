@@ -1,5 +1,6 @@
 """Finishing: how the winner decodes, tried on valid in the time that is left."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from automl.control.criteria import Criteria
@@ -35,7 +36,7 @@ def finish(
             there are several, or where something that is measured, as latency, has a limit.
         measure: Decodes valid and returns the scores, if it can.
         left: Seconds that are left, none without a limit. A beam takes as long as its size times the greedy decoding
-            of valid, and test has to be decoded afterwards.
+            of valid, which is timed where no score had to be decoded, and test has to be decoded afterwards.
         test_share: Sources of test for each of valid. A beam is not taken that has been so slow that test would not be
             decoded by it in time.
     """
@@ -43,7 +44,7 @@ def finish(
     scores, metric = dict(segment.scores), criteria.metric
     if criteria.others or criteria.limits or not might_be_better(metric, scores):
         return best, scores
-    greedy = segment.seconds.get("evaluating", 0.0)
+    greedy = segment.seconds.get("evaluating", 0.0) if is_searched(metric) else _timed(measure, left)
     for beam in beams_of(metric):
         before = left()
         if before is not None and before < COMPILING + (1 + test_share) * beam.beam * greedy:
@@ -54,6 +55,19 @@ def finish(
         if metric.name in found and metric.better(found[metric.name], scores[metric.name]):
             best, scores = beam, {**scores, **found}
     return best, scores
+
+
+def _timed(measure: Measure, left: Callable[[], float | None]) -> float:
+    """Return the seconds that valid takes to be decoded greedily, once that is compiled; infinite if time is short."""
+    took = 0.0
+    for _ in range(2):
+        before = left()
+        if before is None:
+            return 0.0
+        if before < COMPILING + took or not measure(Greedy()):
+            return math.inf
+        took = before - (left() or 0.0)
+    return took
 
 
 def beams_of(metric: Metric) -> tuple[Beam, ...]:

@@ -128,8 +128,8 @@ def explain(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None =
     if found is None:
         return _nearest(everything, criteria)
     trial, segment = found
-    late = {} if winner is None or winner.single is not None else winner.scores  # of one that was not decoded before
-    score = _said({**late, **segment.scores}, metric.name)
+    own = {} if winner is None or winner.single is not None else winner.scores  # as it decodes, if it did before or not
+    score = _said({**segment.scores, **own}, metric.name)
     rivals = [t for t in everything if t.lineage != trial.lineage]
     default = [t for t in rivals if t.lineage == 0]
     rival = history.best(default or rivals, criteria)

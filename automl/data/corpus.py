@@ -266,13 +266,15 @@ def data_digest(
     digests = file_digests(data, form, known)
     suffixes = {name: path.suffix.lower() for name, path in data.files.items()}
     columns: list[Any] = [data.columns.sources, data.columns.target, data.columns.weight]
-    if len(data.columns.target or ()) == 1 and not data.columns.further:
+    if not data.columns.further and not data.columns.named and len(data.columns.target or ()) == 1:
         columns.append("no further targets")
     choices = [DIGEST_VERSION, form.name, digests, suffixes, columns, data.source_tokens, data.target_tokens]
     if given is not None:
         choices.append(given.digest)
     if data.planted:
         choices.append([*data.planted])
+    if form.version > 1:
+        choices.append(form.version)
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 

@@ -39,6 +39,7 @@ class Form:
         reads_images: Whether its sources are images.
         parts: Further files that belong to one.
         scaled: Returns a target for an image that is so many times as large.
+        version: Grows when the same files are read otherwise than before.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
     """
 
@@ -53,6 +54,7 @@ class Form:
     reads_images: bool = False
     parts: Callable[[Path], Iterable[Path]] = _alone
     scaled: Callable[[str, float], str] = _same
+    version: int = 1
 
     def check(self, path: Path) -> None:
         """Make sure that data of this form may be at a path.

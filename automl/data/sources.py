@@ -68,18 +68,19 @@ class Columns:
 def columns_of(values: Mapping[str, Any]) -> Columns:
     """Return where rows keep what, from `source`, `target` and `weight` as a document has them.
 
-    A list of targets, of one too, is all of them.
+    A list of targets, of one too, is all of them, unless `further` says otherwise.
     """
     sources, targets = several(values.get("source")), several(values.get("target"))
     source = sources if len(sources) > 1 else next(iter(sources), None)
-    return Columns(source, targets or None, values.get("weight"), not isinstance(values.get("target"), list | tuple))
+    further = values.get("further", not isinstance(values.get("target"), list | tuple))
+    return Columns(source, targets or None, values.get("weight"), further)
 
 
-def several(columns: Column | Sequence[Column] | None) -> tuple[Column, ...]:
+def several(columns: Any) -> tuple[Column, ...]:
     """Return columns that are given as none, one or a list."""
     if columns is None:
         return ()
-    return (columns,) if isinstance(columns, str | int) else tuple(columns)
+    return tuple(columns) if isinstance(columns, list | tuple) else (columns,)
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,8 @@ def _digest(corpus: Corpus, tokens: Tokens) -> str:
     shared = isinstance(target, LikeSource) and target.shared
     own = source if isinstance(target, LikeSource) else target
     choices = [FORMAT_VERSION, corpus.digest, to_dict(source), to_dict(own), shared, history]
+    if isinstance(own, kinds.Boxes):
+        choices.append("a step at least")
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 

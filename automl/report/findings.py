@@ -135,7 +135,7 @@ def findings(record: Record, space: Space, events: Iterable[EventRow] = ()) -> F
 def _importance(record: Record, space: Space) -> Mapping[str, float]:
     """Return what a search that ended has told of its dials, else what is known so far."""
     told = (record.row.summary or {}).get("importance")
-    if told:
+    if told and record.row.state == "finished":
         return cast("Mapping[str, float]", told)
     tried = history.tried(list(record.trials.values()), record.criteria, record.row.rung_tokens)
     return importances_if_known(space, tried, _LOG.warning)

@@ -28,7 +28,7 @@ from automl.tasks.task import Task
 
 DIVIDER = re.compile(r"\s*(?:\|\||\t|\n)\s*")
 ONE_TURN = "one turn only"
-SPOKEN, DIVIDED = 0.8, 0.3
+SPOKEN, DIVIDED = 0.8, 0.5
 
 
 def prepare(text: str) -> str:
@@ -103,7 +103,7 @@ class Dialogue(Task):
     kind: ClassVar[str] = "dialogue"
     metrics: ClassVar[tuple[str, ...]] = ("bits_per_character", "perplexity")
     narrowed_space: ClassVar[Mapping[str, Any]] = {"history_turns": [2, 1, 4, 8]}
-    form: ClassVar[Form] = Form("turns", read_turns, tuple(READERS), prepare=prepare, recurring=True)
+    form: ClassVar[Form] = Form("turns", read_turns, tuple(READERS), prepare=prepare, recurring=True, version=2)
 
     @classmethod
     def suits(cls, profile: Profile) -> str | None:

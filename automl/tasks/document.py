@@ -425,11 +425,8 @@ def _contradiction(data: DataSection) -> str | None:
 
 
 def _impossible(document: TaskDocument) -> str | None:
-    """Say what is wrong with the target, with pairs that are made of texts, and with pre-training."""
+    """Say what is wrong with pairs that are made of texts, and with pre-training."""
     wish, kind = document.pretraining, document.kind
-    if document.budget.target and (name := parse_target(document.budget.target)[0]) not in document.metrics:
-        wanted = " and ".join(document.metrics)
-        return f"[budget] target is of {name}, which the search for {wanted} does not measure; add it to [metric] name"
     if document.data.pairs is not None and kind != "sequence_to_sequence":
         return f'[data] pairs is for kind = "sequence_to_sequence", and the kind is "{kind}"; leave it out'
     tokens = TASKS[kind].tokens.get("target_tokens", document.data.target_tokens)

@@ -53,17 +53,15 @@ class Draft:
         if self._is_usual():
             return paths
         named: dict[str, Any] = {side: column.column for side, column in columns.items() if column is not None}
-        return paths | (named | {"target": [named["target"]]} if self._has_further() else named)
+        if self.seen.unread:
+            named["target"] = [named["target"], *(each.column for each in self.seen.further)]
+        return paths | named
 
     def _is_usual(self) -> bool:
         """Whether the columns are where a document that names none looks for them."""
         source, target = self.seen.source, self.seen.target
         usual = source is not None and (source.column, target.column) in ((0, 1), ("source", "target"))
-        return source is None or (usual and not self._has_further())
-
-    def _has_further(self) -> bool:
-        """Whether columns that are not used would be taken for further targets, unless a list says that none are."""
-        return not self.seen.headed and bool(self.seen.others)
+        return source is None or (usual and not self.seen.unread)
 
     def to_mapping(self, folder: Path = Path()) -> dict[str, Any]:
         """Return the document as a mapping with paths relative to a folder."""
@@ -171,14 +169,16 @@ def _column(side: str, column: ColumnProfile, named: Any, *, headed: bool) -> It
 
 
 def _others(seen: Profile) -> Iterator[str]:
-    for other in seen.others:
+    for other in seen.further:
+        yield f"# further targets: column {_value(other.column)}, which {other.rows - other.empty:,} rows have"
+    for other in (each for each in seen.others if each not in seen.further):
         yield f"# not used: column {_value(other.column)}, {other.distinct:,} different texts, {other.empty:,} empty"
     if seen.source is None or not seen.others:
         return
     weight = next((each.column for each in seen.others if str(each.column).casefold() in WEIGHT_NAMES), None)
-    further = [each.column for each in seen.others if each.column != weight]
-    if further and not seen.headed:
-        targets = _value([seen.target.column, *further])
+    further = [each.column for each in seen.others if each.column != weight and each not in seen.further]
+    if seen.unread:
+        targets = _value([seen.target.column, *(each.column for each in (*seen.further, *seen.unread))])
         yield f"# target = {targets}  # would take each of these columns for one more acceptable target"
     if further:
         columns = _value([seen.source.column, *further])
@@ -217,6 +217,9 @@ def _warnings(seen: Profile, *, recurring: bool) -> Iterator[str]:
             yield f"{split}: rows with more fields than the header, which are not read: {rows:,}; are quotes missing?"
     if seen.repeated:
         yield f"train: rows that say again what another one says, which are dropped: {seen.repeated:,}"
+    if seen.unread:
+        columns = ", ".join(str(each.column) for each in seen.unread)
+        yield f"columns behind the target, which are not read: {columns}; are they further acceptable targets?"
     if seen.ambiguous:
         yield f"train: sources with several targets, each taken for acceptable: {seen.ambiguous:,}"
     yield from _leaks(seen, recurring=recurring)

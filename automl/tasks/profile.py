@@ -58,7 +58,7 @@ class ColumnProfile:
         tokens: What `automatic_tokens` makes of it.
         spelt: Share of what stands between spaces that is a word of letters, beside punctuation, of two or more.
         spoken: Share of texts that begin with a speaker and a colon.
-        divided: Share of texts with `||` in them, as turns have between them.
+        divided: Share of texts with `||` between words, as turns have between them.
         common: Its most frequent words.
     """
 
@@ -127,6 +127,24 @@ class Profile:
     headed: bool
     suffix: str
     wide: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def further(self) -> tuple[ColumnProfile, ...]:
+        """Columns that hold further targets of some rows: without a header those behind the target that most lack."""
+        if self.headed or self.source is None:
+            return ()
+        return tuple(each for each in self._behind if 2 * each.empty > each.rows)
+
+    @cached_property
+    def unread(self) -> tuple[ColumnProfile, ...]:
+        """Columns behind the target that would be taken for further ones, as nothing but their place says."""
+        return tuple(each for each in self._behind if each not in self.further) if not self.headed else ()
+
+    @property
+    def _behind(self) -> list[ColumnProfile]:
+        places = ((each.column, each) for each in self.others)
+        target = self.target.column
+        return [each for place, each in places if isinstance(place, int) and isinstance(target, int) and place > target]
 
     @cached_property
     def common_words(self) -> float:
@@ -209,7 +227,7 @@ def _column(table: RawTable, index: int) -> ColumnProfile:
         tokens=automatic_tokens(filled),
         spelt=_spelt(filled),
         spoken=sum(bool(SPEAKER.match(text)) for text in filled) / max(len(filled), 1),
-        divided=sum("||" in text for text in filled) / max(len(filled), 1),
+        divided=sum(" || " in text for text in filled) / max(len(filled), 1),
         common=frozenset(word for word, _ in words.most_common(COMMON_WORDS)),
     )
 

@@ -28,11 +28,11 @@ def draw(path: Path, curves: Mapping[tuple[str, str], Sequence[Curve]], sets: Se
     """Write a figure of the curves of (set, system), whose names end in what kind of file it is."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(sets), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(sets), squeeze=False)[0]
+    figure = Figure(figsize=(3.2 * max(len(sets), 1), 3.4), layout="constrained")
+    panels = figure.subplots(1, max(len(sets), 1), squeeze=False)[0]
     moments = [60 * minutes * place / POINTS for place in range(1, POINTS + 1)]
     systems = list(dict.fromkeys(system for _, system in curves))
-    for panel, name in zip(panels, sets, strict=True):
+    for panel, name in zip(panels, sets, strict=False):
         for system, colour in zip(systems, COLOURS, strict=False):
             found: list[Any] = mean_curve(curves.get((name, system), ()), moments)
             heights = [float("nan") if score is None else 100 * score for score in found]

@@ -280,6 +280,15 @@ def test_sources_that_take_much_are_decoded_a_few_at_a_time_or_refused(
             ask()
 
 
+@pytest.mark.parametrize(("exact", "expected"), [({}, ["b", "c"]), ({"further": False}, ["b"])])
+def test_a_bundle_says_whether_columns_behind_the_target_are_further_ones(
+    programs: ProgramFolder, tmp_path: Path, exact: dict[str, bool], expected: list[str]
+) -> None:
+    (tmp_path / "pairs.tsv").write_text("a\tb\tc\n", encoding="utf-8")
+    model = Model(Drawn().bundle(data={"source": 0, "target": [1], **exact}), programs)
+    assert model.references(tmp_path / "pairs.tsv") == {"a": expected}
+
+
 def test_what_a_file_lacks_is_said_where_a_model_is_scored_by_it(programs: ProgramFolder, tmp_path: Path) -> None:
     pairs, said = tmp_path / "pairs.tsv", list[str]()
     pairs.write_text("a\tb\na\tb\nc\t\nd\txyz\n", encoding="utf-8")

@@ -90,6 +90,12 @@ def test_an_error_rate_of_tokens_that_are_searched_is_refused(tmp_path: Path, ch
         check_objective(document, space)
 
 
+def test_a_target_that_is_of_no_objective_is_refused_before_a_search(tmp_path: Path) -> None:
+    document = task(tmp_path, metric={"name": "bleu"}, budget={"target": "chrf>=60"})
+    with pytest.raises(automl.InputError, match=r"\[budget\] target is of chrf, which the search for bleu does not"):
+        check_objective(document, space_of(document, build_corpus(document, tmp_path / "cache")))
+
+
 @pytest.mark.parametrize("name", PER_TOKEN)
 def test_every_objective_of_tokens_that_are_searched_is_refused_with_another(tmp_path: Path, name: str) -> None:
     document = task(tmp_path, metric={"name": name})

@@ -68,6 +68,12 @@ def test_the_beam_that_gains_most_on_valid_is_kept_and_test_is_scored_by_it(benc
     assert bench.executor.now <= 180
 
 
+def test_no_beam_is_tried_for_outputs_of_one_token(bench):
+    outcome = bench.run(says_texts=False)
+    assert bench.executor.asked == [("test", None)]
+    assert outcome.best.decoding is None
+
+
 def test_a_look_at_an_early_rung_decodes_nothing(bench):
     bench.run()
     rung = get_search(bench.database, "dates").rung_tokens

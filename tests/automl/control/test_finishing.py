@@ -56,6 +56,15 @@ def test_an_objective_that_needs_no_decoding_stays_greedy() -> None:
 def test_for_exact_matches_the_likeliest_output_is_tried_unless_all_are_right() -> None:
     decodes = Decodes({"sequence_error_rate": 0.4})
     assert finished(decodes, "sequence_error_rate")[0] == Beam(4, 0.0)
+    decodes = Decodes(*[{"sequence_error_rate": 0.5}] * 2, {"sequence_error_rate": 0.4})
+    times = iter([60.0, 55.0, 55.0, 53.0, 53.0, 40.0])
+    found = finish(segment(), Criteria(metric("sequence_error_rate")), decodes, lambda: next(times))
+    assert (found[0], decodes.asked) == (Beam(4, 0.0), [Greedy(), Greedy(), Beam(4, 0.0)])
+    decodes = Decodes(*[{"sequence_error_rate": 0.5}] * 2)
+    times = iter([60.0, 50.0, 50.0, 42.0, 42.0])  # four times eight seconds, twice, are too many
+    found = finish(segment(), Criteria(metric("sequence_error_rate")), decodes, lambda: next(times))
+    assert (found[0], decodes.asked) == (Greedy(), [Greedy()] * 2)
+    assert finished(Decodes(), "sequence_error_rate", left=9.0)[0] == Greedy()
     perfect, decodes = replace(segment(), scores={"sequence_error_rate": 0.0}), Decodes()
     assert finish(perfect, Criteria(metric("sequence_error_rate")), decodes, lambda: None)[0] == Greedy()
     assert decodes.asked == []

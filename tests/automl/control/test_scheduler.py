@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.control.curves import Candidate, Point
+from automl.control.curves import Candidate, Point, relative, smooth_scores
 from automl.control.decisions import Branch, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
-from automl.control.exploration import best_move, relative
+from automl.control.exploration import best_move
 from automl.control.forecast import Forecaster
 from automl.control.scheduler import FINAL_SHARE, decide, final_share, find_leader
 from tests.automl.control.simulation import Curve, Simulation, space_of, trained_throughout
@@ -92,6 +92,14 @@ def test_scores_keep_their_order_and_small_ones_differ_by_shares(one, other):
     assert (relative(one) < relative(other)) <= (one < other)
     assert relative(0.2) - relative(0.1) == pytest.approx(relative(0.02) - relative(0.01)) == pytest.approx(math.log(2))
     assert relative(3.0) - relative(2.0) == 1.0
+
+
+def test_a_leader_far_ahead_of_many_is_no_further_ahead_than_its_losses():
+    points = [Point(t, t, t, loss, error) for t, loss, error in ((1, 0.3, 0.4), (2, 0.27, 0.3), (4, 0.24, 0.26))]
+    others = [Candidate(n, "paused", (Point(1, 1, 1, 0.35 + n / 500, 0.6 + n / 1000),)) for n in range(1, 60)]
+    curve = [score for _, score in smooth_scores([Candidate(0, "paused", tuple(points)), *others])[0]]
+    assert curve == sorted(curve, reverse=True)
+    assert curve[0] - curve[-1] < 4 * math.log(0.3 / 0.24)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])

@@ -75,7 +75,7 @@ def test_a_search_whose_dials_are_out_of_the_space_is_reported_all_the_same(know
     assert len(history.tried(list(record.trials.values()), record.criteria, record.row.rung_tokens)) > 8
     elsewhere = findings(record, space({"hidden_size": [32, 64], "num_layers": [3, 4]}))
     assert (dict(elsewhere.importance), len(elsewhere.leaderboard)) == ({}, len(findings(record, space()).leaderboard))
-    told = replace(record, row=replace(record.row, summary={"importance": {"encoder": 1.0}}))
+    told = replace(record, row=replace(record.row, state="finished", summary={"importance": {"encoder": 1.0}}))
     assert findings(told, space()).importance == {"encoder": 1.0}
 
 

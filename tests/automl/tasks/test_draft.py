@@ -49,9 +49,19 @@ def test_columns_that_a_draft_does_not_use_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "data.tsv").write_text("".join(rows))
     text = draft(tmp_path / "data.tsv").to_toml(tmp_path)
     assert "# target = [1, 2]  # would take each of these columns for one more acceptable target" in text
+    assert any("not read: 2; are they further" in warning for warning in draft(tmp_path / "data.tsv").warnings)
     document = document_from_mapping(tomllib.loads(text), tmp_path)
     read = read_pairs(tmp_path / "data.tsv", document.data.columns)
     assert read.targets[:2] == [["Deutsch 0"], ["Deutsch 1"]]
+
+
+def test_columns_that_most_rows_lack_are_further_targets(tmp_path: Path) -> None:
+    rows = [f"w{chr(97 + i)}\tv {chr(97 + i)}" + ("\tw b" if i < 4 else "") + "\n" for i in range(20)]
+    (tmp_path / "data.tsv").write_text("".join(rows))
+    drafted = draft(tmp_path / "data.tsv")
+    assert "# further targets: column 2, which 4 rows have" in drafted.to_toml(tmp_path)
+    document = document_from_mapping(drafted.to_mapping(tmp_path), tmp_path)
+    assert read_pairs(tmp_path / "data.tsv", document.data.columns).targets[0] == ["v a", "w b"]
 
 
 def test_rows_wider_than_the_header_are_said(tmp_path: Path) -> None:
