@@ -80,7 +80,7 @@ class Model:
             bundle: What was exported.
             programs: Where compiled programs are kept between processes.
             too_long: Whether a source of more tokens than the model reads is refused or read in part.
-            on_notice: Told of sources that are read in part.
+            on_notice: Told of sources that are read in part, and of what a file lacks that is scored.
 
         Raises:
             InputError: Its configuration or its weights are not of a model that we know.

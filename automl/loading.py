@@ -31,7 +31,7 @@ def load(
         folder: What `automl export` wrote.
         too_long: Whether a source of more tokens than the model reads is refused, or read in part with a warning.
         settings: Where compiled programs are kept; those of the environment where absent.
-        on_notice: Told of sources that are read in part.
+        on_notice: Told of sources that are read in part, and of what a file lacks that is scored.
 
     Raises:
         InputError: The folder is not a whole bundle, or is larger than the memory that there is.
