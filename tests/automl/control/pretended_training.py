@@ -101,12 +101,18 @@ class PretendingExecutor:
         self.now = max(self.now, flight.ends)
         self.flights.remove(flight)
         training = isinstance(flight.job, Segment)
-        reasons = self.failures.get(flight.job.trial, []) if training else self.test_failures
+        tested = self.test_failures if getattr(flight.job, "split", "test") == "test" else []
+        reasons = self.failures.get(flight.job.trial, []) if training else tested
         reason = reasons.pop(0) if reasons else None
         if reason:
             flight.future.set_exception(TrialFailure(reason, "as the test wants it"))
         else:
             flight.future.set_result(self.result(flight))
+
+    @property
+    def tested(self) -> list[Evaluation]:
+        """What was scored on test."""
+        return [job for job in self.jobs if isinstance(job, Evaluation) and job.split == "test"]
 
     def result(self, flight: Flight) -> Result:
         job = flight.job

@@ -12,7 +12,7 @@ from automl.control.importance import importances
 from automl.errors import FailureReason
 from automl.metrics import metric
 from automl.metrics.costs import COSTS
-from automl.segments import Evaluation, Segment
+from automl.segments import Segment
 from storage.attempts import list_attempts
 from storage.searches import get_search
 from tests.automl.control.pretended_search import CURVES, Bench
@@ -32,7 +32,7 @@ def test_the_winner_is_the_best_of_all_segments_and_test_is_scored_once(bench):
     best = min(bench.segments(), key=lambda s: (s.scores["sequence_error_rate"], s.scores["loss"]))
     assert (outcome.best.trial, outcome.best.step) == (best.trial, best.to_step)
     assert outcome.best.test_scores == {"sequence_error_rate": 0.123}
-    assert [job.checkpoint for job in bench.executor.jobs if isinstance(job, Evaluation)] == [best.checkpoint]
+    assert [job.checkpoint for job in bench.executor.tested] == [best.checkpoint]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

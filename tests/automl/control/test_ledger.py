@@ -82,10 +82,10 @@ def test_steps_of_an_attempt_that_failed_are_not_given_back(bench):
 def test_a_search_without_steps_begins_nothing_however_large_its_budget_is(bench):
     bench.run()
     bench.charge(TERMS.steps)
-    jobs, segments = len(bench.executor.jobs), len(bench.segments())
+    tested, segments = len(bench.executor.tested), len(bench.segments())
     assert bench.run(budget=Budget(time=20_000.0)).best is not None
     assert len(bench.segments()) == segments
-    assert len(bench.executor.jobs) == jobs + 1
+    assert len(bench.executor.tested) == tested + 1
     assert bench.messages("finish")[-1] == "the steps that privacy allows are spent"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from automl.budget import Budget
 from automl.errors import FailureReason, Obstacle
-from automl.segments import Evaluation, Segment
+from automl.segments import Segment
 from storage import objects
 from storage.attempts import list_attempts
 from storage.buckets import Unreachable
@@ -209,7 +209,7 @@ def test_so_many_damaged_checkpoints_in_a_row_are_the_disks_fault(bench):
     bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT] * 99
     with pytest.raises(Obstacle, match="objects: the 15 best are all damaged"):
         bench.run(budget=Budget(time=1200.0))
-    assert len([job for job in bench.executor.jobs if isinstance(job, Evaluation)]) == 15
+    assert len(bench.executor.tested) == 15
     assert bench.segments()
 
 
@@ -332,7 +332,7 @@ class TestADamagedCheckpoint:
 def test_a_winner_whose_checkpoint_is_damaged_is_passed_over(bench):
     bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT]
     outcome = bench.run()
-    tested = [job for job in bench.executor.jobs if isinstance(job, Evaluation)]
+    tested = bench.executor.tested
     assert len(tested) == 2
     assert outcome.best.checkpoint == tested[1].checkpoint != tested[0].checkpoint
     assert tested[0].checkpoint not in [s.checkpoint for s in bench.segments()]
