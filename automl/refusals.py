@@ -13,11 +13,11 @@ from search_spaces.spaces import Space
 from search_spaces.tokenizers import LikeSource
 
 
-def check_objective(document: TaskDocument, space: Space) -> None:
-    """Refuse an objective that means something else from trial to trial, and a target that is none of an objective.
+def check_target(document: TaskDocument) -> None:
+    """Refuse a target of a metric that the search does not measure.
 
     Raises:
-        InputError: It counts target tokens, and their tokenizer is searched; or the target is of another metric.
+        InputError: It is no objective.
     """
     target = document.budget.target
     if target and (name := parse_target(target)[0]) not in document.metrics:
@@ -25,6 +25,14 @@ def check_objective(document: TaskDocument, space: Space) -> None:
         raise InputError(
             f"[budget] target is of {name}, which the search for {wanted} does not measure; add it to [metric] name"
         )
+
+
+def check_objective(document: TaskDocument, space: Space) -> None:
+    """Refuse an objective that means something else from trial to trial.
+
+    Raises:
+        InputError: It counts target tokens, and their tokenizer is searched.
+    """
     alike = LikeSource.__name__ in space.kinds("target_tokens")
     free = [*space.free("target_tokens"), *(space.free("source_tokens") if alike else ())]
     for name in PER_TOKEN.keys() & set(document.metrics) if free else ():

@@ -35,7 +35,7 @@ from automl.metrics.costs import COSTS
 from automl.passes import cores_a_trial
 from automl.planning import LEASE_SECONDS, plan_of, profile_of, space_of
 from automl.pretraining import NOTHING, Ground, held, pretrained
-from automl.refusals import check_objective, without_idle_copying
+from automl.refusals import check_objective, check_target, without_idle_copying
 from automl.regularisation import regularised
 from automl.resumption import (
     ENDED,
@@ -197,6 +197,7 @@ def _prepared(document: TaskDocument, options: Options, ground: Ground) -> _Prep
     """Return a run whose options and document agree and whose data are read, with notices of what they lack."""
     began, settings = monotonic(), Settings()
     out, checkpoints, trackers = _checked(document, options, settings)
+    check_target(document)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(ground.data_of(document), private_folder(settings.cache))
     space = ground.space or space_of(document, corpus)

@@ -19,7 +19,7 @@ from automl.data.corpus import build_corpus
 from automl.errors import InputError
 from automl.planning import space_of
 from automl.pretraining import pretraining_document
-from automl.refusals import check_objective
+from automl.refusals import check_objective, check_target
 from automl.resumption import check_owner, is_spent, search_row
 from automl.searches import Options
 from automl.settings import Settings, check_shared, checkpoint_folder, private_folder, private_place
@@ -116,6 +116,7 @@ def submit(
     url = options.storage or settings.storage
     checkpoints = private_place(checkpoint_folder(url, settings))
     check_shared(checkpoints, "processes")
+    check_target(document)
     space_of(document)  # what is wrong with it is said before the data is read
     corpus = build_corpus(document, private_folder(settings.cache))
     check_objective(document, space_of(document, corpus))

@@ -65,9 +65,12 @@ class Examination:
             return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         if plan.criteria.is_measured(segment.scores):
-            decoding, scores = Greedy(), dict(segment.scores)
-            if plan.says_texts and not (plan.ensembles and plan.criteria.metric.name in BY_EXACT_MATCH):
-                decoding, scores = finish(segment, plan.criteria, measure, left, plan.test_share)
+            tries = plan.says_texts and not (plan.ensembles and plan.criteria.metric.name in BY_EXACT_MATCH)
+            decoding, scores = (
+                finish(segment, plan.criteria, measure, left, plan.test_share)
+                if tries
+                else (Greedy(), dict(segment.scores))
+            )
         else:  # it has ended before anything was decoded
             found = measure(Greedy())
             if found is None:

@@ -42,10 +42,11 @@ def finish(
     """
     best: Decoding = Greedy()
     scores, metric = dict(segment.scores), criteria.metric
-    if criteria.others or criteria.limits or not might_be_better(metric, scores):
+    beams = beams_of(metric)
+    if not beams or criteria.others or criteria.limits or not might_be_better(metric, scores):
         return best, scores
     greedy = segment.seconds.get("evaluating", 0.0) if is_searched(metric) else _timed(measure, left)
-    for beam in beams_of(metric):
+    for beam in beams:
         before = left()
         if before is not None and before < COMPILING + (1 + test_share) * beam.beam * greedy:
             break

@@ -273,7 +273,7 @@ def data_digest(
         choices.append(given.digest)
     if data.planted:
         choices.append([*data.planted])
-    if form.version > 1:
+    if form.version > 1 and ".jsonl" in suffixes.values():
         choices.append(form.version)
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 

@@ -66,7 +66,7 @@ class Writer:
         Raises:
             InputError: The prefix is longer than that, or it or what is allowed holds what is no token.
         """
-        begun = self.tokens(prefix.strip("\r\n")) if prefix else []
+        begun = self.tokens(prefix.rstrip("\r\n")) if prefix else []
         if UNK in begun:
             raise InputError(f"prefix {prefix!r} holds what is no token of this model; use tokens that it knows")
         if len(begun) > most:

@@ -13,7 +13,7 @@ from automl.data.corpus import corpus_folder, data_digest
 from automl.errors import InputError, NameTaken
 from automl.planning import space_of
 from automl.privacy import drop_key
-from automl.refusals import check_objective
+from automl.refusals import check_objective, check_target
 from automl.searches import Options
 from automl.server.access import Caller, own_search
 from automl.server.datasets import Datasets, Located, name_for, name_of_file, spoken_of
@@ -215,6 +215,7 @@ class Service:
         document, found = self.document(caller, task)
         try:
             space = space_of(document)
+            check_target(document)
             check_objective(document, space)
         except InputError as error:
             raise spoken_of(error, found) from None

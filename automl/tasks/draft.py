@@ -54,7 +54,7 @@ class Draft:
             return paths
         named: dict[str, Any] = {side: column.column for side, column in columns.items() if column is not None}
         if self.seen.unread:
-            named["target"] = [named["target"], *(each.column for each in self.seen.further)]
+            named["target"] = [named["target"]]
         return paths | named
 
     def _is_usual(self) -> bool:
@@ -169,9 +169,9 @@ def _column(side: str, column: ColumnProfile, named: Any, *, headed: bool) -> It
 
 
 def _others(seen: Profile) -> Iterator[str]:
-    for other in seen.further:
+    for other in () if seen.unread else seen.further:
         yield f"# further targets: column {_value(other.column)}, which {other.rows - other.empty:,} rows have"
-    for other in (each for each in seen.others if each not in seen.further):
+    for other in (each for each in seen.others if seen.unread or each not in seen.further):
         yield f"# not used: column {_value(other.column)}, {other.distinct:,} different texts, {other.empty:,} empty"
     if seen.source is None or not seen.others:
         return

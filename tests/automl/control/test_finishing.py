@@ -47,9 +47,11 @@ def test_what_gains_nothing_stays_greedy() -> None:
     assert finished(Decodes({"bleu": 20.0}, {"bleu": 19.0}, {"bleu": 3.0})) == (Greedy(), GREEDY)
 
 
-def test_an_objective_that_needs_no_decoding_stays_greedy() -> None:
+@pytest.mark.parametrize("name", ["bits_per_token", "mean_average_precision_50"])
+@pytest.mark.parametrize("left", [None, 600.0])
+def test_where_no_beam_is_worth_it_nothing_is_decoded(name: str, left: float | None) -> None:
     decodes = Decodes()
-    assert finished(decodes, "bits_per_token") == (Greedy(), GREEDY)
+    assert finished(decodes, name, left) == (Greedy(), GREEDY)
     assert decodes.asked == []
 
 

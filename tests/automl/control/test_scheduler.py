@@ -96,7 +96,8 @@ def test_scores_keep_their_order_and_small_ones_differ_by_shares(one, other):
 
 def test_a_leader_far_ahead_of_many_is_no_further_ahead_than_its_losses():
     points = [Point(t, t, t, loss, error) for t, loss, error in ((1, 0.3, 0.4), (2, 0.27, 0.3), (4, 0.24, 0.26))]
-    others = [Candidate(n, "paused", (Point(1, 1, 1, 0.35 + n / 500, 0.6 + n / 1000),)) for n in range(1, 60)]
+    others = [Candidate(n, "paused", (Point(1, 1, 1, 0.35 + n / 150, 0.6 + n / 1000),)) for n in range(1, 60)]
+    others.append(Candidate(60, "paused", (Point(1, 1, 1, 1.5, 1.0),)))  # the worst, next to which errors say little
     curve = [score for _, score in smooth_scores([Candidate(0, "paused", tuple(points)), *others])[0]]
     assert curve == sorted(curve, reverse=True)
     assert curve[0] - curve[-1] < 4 * math.log(0.3 / 0.24)

@@ -64,6 +64,14 @@ def test_columns_that_most_rows_lack_are_further_targets(tmp_path: Path) -> None
     assert read_pairs(tmp_path / "data.tsv", document.data.columns).targets[0] == ["v a", "w b"]
 
 
+def test_beside_columns_that_are_not_read_one_target_is(tmp_path: Path) -> None:
+    rows = [f"w{chr(97 + i)}\tv {chr(97 + i)}\tnote {i}" + ("\tw b" if i == 9 else "") + "\n" for i in range(20)]
+    (tmp_path / "data.tsv").write_text("".join(rows))
+    document = document_from_mapping(draft(tmp_path / "data.tsv").to_mapping(tmp_path), tmp_path)
+    assert document.data.target == [1]
+    assert read_pairs(tmp_path / "data.tsv", document.data.columns).targets[8:10] == [["v i"], ["v j"]]
+
+
 def test_rows_wider_than_the_header_are_said(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("text,label\n" + "some,a\nwell, yes,b\n" * 20)
     assert "train: rows with more fields than the header, which are not read: 20" in draft(

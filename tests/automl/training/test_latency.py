@@ -3,7 +3,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import local
+from threading import Barrier, local
 
 import pytest
 
@@ -36,11 +36,12 @@ def test_all_threads_are_kept_on_one_core_and_let_go_again():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only where threads can be kept on a core")
 def test_threads_that_measure_at_the_same_time_leave_all_cores_free():
     before = os.sched_getaffinity(0)
-    inside, most, own = [], [], local()
+    inside, most, own, both = [], [], local(), Barrier(2)
 
     def decode(source: Sequence[int]) -> None:
         if not hasattr(own, "compiled"):  # which is no part of what is timed
             own.compiled = True
+            both.wait(10)
             return
         inside.append(source)
         time.sleep(0.05)
