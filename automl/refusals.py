@@ -1,8 +1,7 @@
 """Refusals: what of a document and its space would mislead, and is refused or left out."""
 
-from typing import Any
-
 from automl.budget import parse_target
+from automl.data.sources import several
 from automl.data.table import TokenTable
 from automl.data.tokenizers import PAD
 from automl.errors import InputError
@@ -52,10 +51,6 @@ def without_idle_copying(document: TaskDocument, space: Space, table: TokenTable
     is_open = any(True for side in ("source_tokens", "target_tokens") for _ in space.free(side))
     if name not in kinds or is_open or (table.copies != PAD).any():
         return space
-    if name in (_listed(document.space.get("output")) or ()):
+    if name in several(document.space.get("output")):
         raise InputError(f"[space] output: no source token is also a target token for a {name} to copy; leave it out")
     return space.narrowed("output", [kind for kind in kinds if kind != name])
-
-
-def _listed(columns: Any) -> list[Any] | None:
-    return None if columns is None else columns if isinstance(columns, list) else [columns]
