@@ -28,7 +28,7 @@ from search_spaces.spaces import Space, fields_of, refuse_idle, space
 from storage.database import Database
 from storage.searches import get_search
 
-SHARE, PASSES = 0.4, 10
+SHARE, PASSES = 0.25, 10
 """Part of the budget for pre-training, and passes over the text, where a document says nothing."""
 LONGEST_NAME = 88
 

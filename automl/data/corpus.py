@@ -231,7 +231,7 @@ def build_corpus(document: Described, cache: Path) -> Corpus:
     if not artifact.is_intact(folder, FORMAT_VERSION):
         files = {name: document.form.read(path, data.columns) for name, path in data.files.items()}
         seen = document.form.inspect(files)
-        splits = split(**files, recurring=document.form.recurring)
+        splits = split(**files, recurring=document.form.recurring, most_held_out=document.form.most_held_out)
         images = {source: image for pairs in files.values() for source, image in pairs.images.items()}
         notices = [*splits.notices, *seen]
 

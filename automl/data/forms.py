@@ -7,6 +7,9 @@ from pathlib import Path
 from automl.data.sources import READERS, Columns, Pairs, check_file, read_pairs
 from automl.data.tokenizers import normalise
 
+MOST_HELD_OUT = 2_000
+"""Sources of valid, and of test, that are held out of train."""
+
 
 def _same(text: str, scale: float) -> str:
     del scale
@@ -35,6 +38,7 @@ class Form:
             `InputError` where a result would mislead.
         prepare: Turns what a prediction is asked for into a source as `read` gives it.
         recurring: Whether sources of train may be in valid or test too, as greetings are in conversations.
+        most_held_out: Sources that valid and test each have at most where they are held out of train.
         reads_folders: Whether a folder may stand for a file.
         reads_images: Whether its sources are images.
         parts: Further files that belong to one.
@@ -49,6 +53,7 @@ class Form:
     inspect: Callable[[Mapping[str, Pairs]], Sequence[str]] = _nothing
     prepare: Callable[[str], str] = normalise
     recurring: bool = False
+    most_held_out: int = MOST_HELD_OUT
     has_sources: bool = True
     reads_folders: bool = False
     reads_images: bool = False

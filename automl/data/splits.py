@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.forms import MOST_HELD_OUT
 from automl.data.sources import Pairs
 from automl.data.spool import BLOCK
 from automl.errors import InputError
 
 SMALLEST = 10
-HELD_OUT_SHARE, HELD_OUT_LIMIT = 0.1, 2_000
+HELD_OUT_SHARE = 0.1
 DUPLICATE, IN_HELD_OUT = "duplicate", "source also in valid or test"
 
 Numbers = NDArray[np.int64]
@@ -116,12 +117,19 @@ class Splits:
     notices: tuple[str, ...]
 
 
-def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None, *, recurring: bool = False) -> Splits:
+def split(
+    train: Pairs,
+    valid: Pairs | None = None,
+    test: Pairs | None = None,
+    *,
+    recurring: bool = False,
+    most_held_out: int = MOST_HELD_OUT,
+) -> Splits:
     """Hold valid and test out of train where absent, and keep their sources out of train unless they are `recurring`.
 
-    A tenth of the sources each, about, at least 1 and at most 2,000, chosen by a hash: the same sources whatever the
-    order of the rows and the seed of the search. Those of one unit are held out together; a source of several units
-    stays in train.
+    A tenth of the sources each, about, at least 1 and at most `most_held_out`, chosen by a hash: the same sources
+    whatever the order of the rows and the seed of the search. Those of one unit are held out together; a source of
+    several units stays in train.
 
     Raises:
         InputError: Train has fewer than 10 sources of its own.
@@ -133,7 +141,7 @@ def split(train: Pairs, valid: Pairs | None = None, test: Pairs | None = None, *
     own = whole.of(~np.isin(whole.keys, np.concatenate(shared))) if shared else whole
     if len(own) < SMALLEST:
         raise InputError(_too_small(train, len(own), len(whole)))
-    held_out = _hold_out(own, [name for name in ("test", "valid") if name not in files])
+    held_out = _hold_out(own, [name for name in ("test", "valid") if name not in files], most_held_out)
     rest = np.ones(len(own), np.bool_)
     rest[np.concatenate([*held_out.values(), np.empty(0, np.int64)])] = False
     parts = {"train": own.of(rest), **others} | {name: own.of(numbers) for name, numbers in held_out.items()}
@@ -224,10 +232,10 @@ def _units(part: Part) -> list[Numbers]:
     return np.split(order, _heads(units[part.firsts[order]])[1:])
 
 
-def _hold_out(own: Part, names: Sequence[str]) -> dict[str, Numbers]:
+def _hold_out(own: Part, names: Sequence[str], most: int) -> dict[str, Numbers]:
     units = _units(own) if own.pairs.units else None
     count = len(own) if units is None else sum(map(len, units))
-    size = max(1, min(HELD_OUT_LIMIT, int(count * HELD_OUT_SHARE)))
+    size = max(1, min(most, int(count * HELD_OUT_SHARE)))
     texts = own.sources() if units is None else (own.pairs.units[own.firsts[unit[0]]] for unit in units)
     digests = ((blake2b(text.encode(), digest_size=16).digest(), number) for number, text in enumerate(texts))
     ordered = (number for _, number in nsmallest(len(names) * size, digests))

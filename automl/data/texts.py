@@ -93,8 +93,10 @@ def pieces(text: str) -> Iterator[str]:
 
 
 SUFFIXES = (".txt",)
+HELD_OUT = 500
+"""Pieces that a pre-training is scored on, at most: it is compared with nothing, and its looks cost training."""
 TEXTS: Mapping[str, Form] = {
-    hide.__name__: Form(f"texts, {hide.__name__}", partial(read, hide=hide), SUFFIXES)
+    hide.__name__: Form(f"texts, {hide.__name__}", partial(read, hide=hide), SUFFIXES, most_held_out=HELD_OUT)
     for hide in (denoising, masked, causal)
 }
 """Ways to make pairs of texts → how files are read so."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.data.sources import Columns
+from automl.data.splits import split
 from automl.data.texts import HIDDEN, LONGEST, MASK, TEXTS, causal, denoising, masked, pieces
 from automl.errors import InputError
 
@@ -63,3 +64,11 @@ def test_columns_of_a_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one two three four\n")
     with pytest.raises(InputError, match="has no columns"):
         TEXTS["masked"].read(tmp_path / "a.txt", Columns("source"))
+
+
+def test_looks_at_a_pretraining_read_few_pieces(tmp_path: Path) -> None:
+    lines = (" ".join(f"{number * place}" for place in range(1, 20)) for number in range(8_000))
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    form = TEXTS["denoising"]
+    parts = split(form.read(tmp_path / "text.txt", Columns()), most_held_out=form.most_held_out).parts
+    assert (len(parts["valid"]), len(parts["test"])) == (500, 500)
