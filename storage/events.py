@@ -1,5 +1,6 @@
 """Table of events: what a search decided and what befell it, one line each for people to read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,6 +62,14 @@ def list_events(database: Database, search_id: int, after: int = 0, limit: int =
     statement = select(Event).where(Event.search_id == search_id, Event.id > after).order_by(Event.id).limit(limit)
     with database.read() as session:
         return [detach(EventRow, event) for event in session.scalars(statement)]
+
+
+def newest_events(database: Database, search_id: int, kinds: Collection[str], limit: int = 1000) -> list[EventRow]:
+    """The last events of some kinds, in order."""
+    chosen = select(Event).where(Event.search_id == search_id, Event.kind.in_(kinds))
+    with database.read() as session:
+        found = session.scalars(chosen.order_by(Event.id.desc()).limit(limit))
+        return [detach(EventRow, event) for event in found][::-1]
 
 
 def newest_event(database: Database, search_id: int) -> int:

@@ -56,13 +56,13 @@ def report(
     """Write what a search has learnt, of the latest where none is named, as one HTML page that needs nothing else."""
     from automl.planning import space_of
     from automl.records import read_record
-    from automl.report import findings, page
+    from automl.report import DECISIONS, findings, page
     from automl.tasks.document import document_from_mapping
-    from storage.events import list_events
+    from storage.events import newest_events
 
     with opened(storage or read_settings().storage) as database:
         record = read_record(database, name)
-        events = list_events(database, record.row.id, limit=MOST_EVENTS)
+        events = newest_events(database, record.row.id, DECISIONS, limit=MOST_EVENTS)
     space = space_of(document_from_mapping(record.row.document, Path()))
     found = findings(record, space, events)
     if as_json:

@@ -18,7 +18,7 @@ from storage.segments import SegmentRow
 
 _LOG = logging.getLogger(__name__)
 
-DECISIONS = ("start", "thaw", "branch", "train out", "finish")
+DECISIONS = ("start", "continue", "thaw", "branch", "train out", "finish")
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def _tables(found: Findings) -> str:
     if found.decisions:
         steps = [(f"{s.seconds:,.1f}", s.kind, s.message) for s in found.decisions]
         listed = table(("second", "decision", "why"), steps)
-        parts.append(("Decisions", f"<details><summary>All {len(steps)}</summary>{listed}</details>"))
+        parts.append(("Decisions", f"<details><summary>{len(steps):,} of them</summary>{listed}</details>"))
     return "".join(f'<h2>{title}</h2><section tabindex="0">{part}</section>' for title, part in parts)
 
 

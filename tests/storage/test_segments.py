@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from storage.attempts import begin_attempt, list_attempts
 from storage.checkpoints import Checkpoint, forget_unreferenced, referenced
 from storage.database import Database, StorageError
-from storage.events import append_event, list_events
+from storage.events import append_event, list_events, newest_events
 from storage.leases import Lease, LeaseLost
 from storage.searches import claim, get_search
 from storage.segments import NewSegment, SegmentRow, commit_segment, drop_segments, list_segments
@@ -131,6 +131,9 @@ def test_events_are_listed_in_order_after_an_id(database: Database, lease: Lease
     first, *later = list_events(database, lease.search_id)
     assert list_events(database, lease.search_id, after=first.id) == later
     assert list_events(database, lease.search_id, limit=1) == [first]
+    append_event(database, lease, "wait", "nothing to do")
+    assert newest_events(database, lease.search_id, ["scheduler"], limit=1) == later[-1:]
+    assert newest_events(database, lease.search_id, ["scheduler"]) == [first, *later]
     assert [event.message for event in (first, *later)] == ["thawed 0", "thawed 1", "thawed 2"]
 
 
