@@ -305,11 +305,13 @@ class Beat:
         phase: What it does from now on.
         step: Optimizer steps of the trial so far. While it trains, only a step that grows shows that it gets on.
         note: One short line for people; the phase says enough where it is empty.
+        part: Parts of the phase that are done, such as batches that are decoded.
     """
 
     phase: Phase
     step: int = 0
     note: str = ""
+    part: int = 0
 
     def __str__(self) -> str:
         """Return it for people to read."""

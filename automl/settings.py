@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         memory: Gigabytes that one of them may use; an equal share of the machine's where absent.
         compile_seconds: Seconds that one compilation may take.
         step_seconds: Seconds in which a trial that trains must get on by a step.
-        segment_seconds: Seconds that a segment may take as a whole.
+        segment_seconds: Seconds that a job without a limit of its own may take.
         trackers: Names of trackers that are told of every search, separated by commas.
         runs: Folder of the trackers that write files.
     """

@@ -75,6 +75,14 @@ class Split:
     weights: NDArray[np.float32] | None = None
 
     @property
+    def effective_rows(self) -> int:
+        """The rows of one weight that a mean is as sure by as by these (Kish, 1965)."""
+        if self.weights is None:
+            return self.rows
+        weights = np.asarray(self.weights, np.float64)
+        return int(weights.sum() ** 2 / max(np.square(weights).sum(), 1e-30))
+
+    @property
     def bytes(self) -> int:
         """Size of the ids on a device, about."""
         return self.source.nbytes + self.target.nbytes

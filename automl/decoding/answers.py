@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 from numpy.typing import NDArray
 
+from automl.data.advance import tell
 from automl.data.pixels import ids, is_image
 from automl.data.tokenizers import PAD, Said
 from automl.hardware import cores
@@ -217,10 +218,13 @@ def decode(
     """
     answers = [Answer([], -math.inf)] * len(sources)
     placed = jax.device_put(copies)
+    done = 0
     for members, rows, length in batches(sources, longest, batch_size, program.row_bytes):
         batch = jax.device_put(padded([sources[i] for i in members], rows, length))
         for index, found in zip(members, answered(program.run(parameters, batch, placed)), strict=False):
             answers[index] = found[0]
+        done += len(members)
+        tell("decoding", done / len(sources))
     return answers
 
 

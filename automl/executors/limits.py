@@ -24,8 +24,8 @@ class Limits:
         tokenizing: Seconds of building a token table, where a trial is the first in its tokens.
         compiling: Seconds of one compilation.
         step: Seconds in which the step of a trial that trains must grow.
-        evaluating: Seconds of scoring, the compilations for it included; also of writing a checkpoint.
-        segment: Seconds of a whole segment, where its own limit says no less.
+        evaluating: Seconds in which scoring must get on, compilations for it included; also of writing a checkpoint.
+        segment: Seconds of a whole job that has no limit of its own.
         drain: Seconds in which a job must end after it was told to stop.
         memory: Bytes that a process may hold for itself; none for an equal share of the machine's.
         files: Files that a process may have open.
@@ -64,10 +64,8 @@ class Limits:
                 return self.segment
             case Segment(seconds=training):
                 around = self.starting + 2 * self.compiling + self.evaluating
-                return min(self.segment, (training or 0.0) + around)
-            case Evaluation() | Teaching():
-                return self.starting + self.evaluating
-            case Preparation():
+                return (training or 0.0) + around
+            case Evaluation() | Teaching() | Preparation():
                 return self.starting + self.segment
 
 

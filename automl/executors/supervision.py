@@ -12,7 +12,7 @@ from automl.segments import Beat, Job
 class Supervision:
     """One job, from the moment that it was handed over.
 
-    A process that is alive proves nothing: only a new phase, or a step that grows, moves the deadline.
+    A process that is alive proves nothing: only a new phase, or a step or a part of it that grows, moves the deadline.
     """
 
     def __init__(self, job: Job, limits: Limits, memory: int | None, clock: Callable[[], float] = monotonic) -> None:
@@ -27,7 +27,8 @@ class Supervision:
 
     def note(self, beat: Beat) -> None:
         """Take a sign of life."""
-        if (beat.phase, beat.step) != (self._last.phase, self._last.step):
+        last = self._last
+        if (beat.phase, beat.step, beat.part) != (last.phase, last.step, last.part):
             self._moved = self._clock()
         self._last = beat
 

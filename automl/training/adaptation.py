@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import NDArray
 
 from automl.models.parameters import Declared, Form, Parameters, declared, drawn, normal, parameter, zeros
+from automl.segments import Segment
 from automl.training.matrices import Sizes, Stack
-from search_spaces.seq2seq import RANKS, Seq2Seq
+from search_spaces.seq2seq import DRAWN, RANKS, Seq2Seq
 
 DOWN, UP = ".down", ".up"
 """How the names of the factors of a matrix end: first its inputs are mapped to few numbers, then these to outputs."""
@@ -23,6 +24,11 @@ DOWN, UP = ".down", ".up"
 def is_adapted(trained: Mapping[str, Any]) -> bool:
     """Whether what is trained are factors."""
     return any(path.endswith(UP) for path in trained)
+
+
+def start_of(segment: Segment) -> str:
+    """Return what a trial begins with."""
+    return str(segment.configuration.get("start", DRAWN))
 
 
 def rank_of(configuration: Seq2Seq) -> int | None:

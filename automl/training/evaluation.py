@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.advance import tell
 from automl.data.batching import FEW, Bucket, Shapes, plan, rounded
 from automl.data.pixels import is_image
 from automl.data.table import Split, TokenTable
@@ -42,12 +43,13 @@ Forced = Callable[[DeviceSplit, NDArray[np.int32], Bucket], TokenCounts]
 
 
 class Counts(NamedTuple):
-    """Teacher-forced sums over a split; the likelihood is of what a model can say."""
+    """Teacher-forced sums over a split; the likelihood is of what a model can say, and so is that of each source."""
 
     loss: float
     token_accuracy: float
     right: NDArray[np.bool_]
     likelihood: Likelihood
+    each: NDArray[np.float64]
 
 
 class Evaluator:
@@ -143,6 +145,7 @@ class Evaluator:
         for shape, rows in self.shapes(signature):
             for whole, part in zip((loss, right, tokens), count(self.device, rows, shape), strict=True):
                 whole[rows] = np.asarray(part)[: len(rows)]
+            tell("scoring", len(rows) / self.forced.rows)
         lengths = np.diff(self.forced.source_offsets)
         fits = np.diff(self.forced.target_offsets) <= [self.limits.of(length) for length in lengths.tolist()]
         fits &= lengths <= self.bucket.source
@@ -154,8 +157,8 @@ class Evaluator:
         said = fits[first]
         characters, said_tokens, nats = (float(each[said].sum()) for each in counted[:3])
         likelihood = Likelihood(nats, said_tokens, characters)
-        total = counted[1].sum() or 1.0
-        return Counts(float(counted[2].sum() / total), float(counted[3].sum() / total), matched, likelihood)
+        total, each = counted[1].sum() or 1.0, np.stack([counted[place][said] for place in (2, 1, 0)])
+        return Counts(float(counted[2].sum() / total), float(counted[3].sum() / total), matched, likelihood, each)
 
     def prepare(self, signature: Signature, parameters: Parameters) -> None:
         """Get the programs of `counts` ready, by a row of each shape."""
@@ -175,14 +178,18 @@ class Evaluator:
         return [row if is_image(row) else row.tolist() for row in rows]
 
     def forced_scores(
-        self, signature: Signature, parameters: Parameters, forced: Forced | None = None
+        self, signature: Signature, parameters: Parameters, forced: Forced | None = None, *, spread: bool = False
     ) -> dict[str, float]:
         """Return `loss`, `token_accuracy` and every metric that can be had without decoding.
 
-        `forced` counts what is right given the true target, where the program of the whole model does not.
+        `forced` counts what is right given the true target, where the program of the whole model does not; with
+        `spread` also `deviation`, where the first metric is of likelihoods.
         """
         counts = self.counts(signature, parameters, forced)
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
+        first = self.metrics[0]
+        if spread and isinstance(first, LikelihoodMetric) and counts.each.shape[1] > 1:
+            scores["deviation"] = deviation(lambda *each: first.function(Likelihood(*map(sum, each))), *counts.each)
         if self.needs_decoding:
             return scores
         share = float(np.average(counts.right, weights=self.weights))
@@ -214,7 +221,7 @@ class Evaluator:
         return {m.name: m.function(counts.likelihood) for m in self.metrics if isinstance(m, LikelihoodMetric)}
 
 
-def deviation(score: Callable[..., float], *columns: Sequence[Any] | None) -> float:
+def deviation(score: Callable[..., float], *columns: Sequence[Any] | NDArray[np.float64] | None) -> float:
     """Return the standard deviation of a score of columns over resampled rows: a bootstrap (Koehn, 2004).
 
     Of many rows fewer are drawn, since a score may take seconds for thousands, and the deviation is made smaller by as

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from automl.data.advance import tell
 from automl.data.batching import Bucket
 from automl.decoding.steps import sayable
 from automl.errors import FailureReason, TrialFailure
@@ -57,6 +58,7 @@ def soft_targets(
         inside = (places < lengths[rows][:, None]) & (rows >= 0)[:, None]
         where = (firsts[rows][:, None] + places)[inside]
         tokens[where], probabilities[where] = (np.asarray(each)[inside] for each in found)
+        tell("teaching", float(where[-1]) / len(tokens) if where.size else 0.0)
     arrays: tuple[Any, ...] = tokens, probabilities
     return SoftTargets(*arrays)
 

@@ -38,7 +38,7 @@ from automl.segments import (
     Workload,
 )
 from automl.training import checkpoints, soft_targets
-from automl.training.adaptation import initial_factors, rank_of
+from automl.training.adaptation import initial_factors, rank_of, start_of
 from automl.training.checkpoints import Checkpoint
 from automl.training.compiler import BackgroundCompiler, Source
 from automl.training.course import Course, finite_mean, said_of
@@ -57,6 +57,7 @@ from automl.training.programs import Programs
 from automl.training.sampling import PoissonPlan
 from automl.training.sharding import core_mesh, on_all, on_first
 from automl.training.signature import Signature, signature
+from automl.training.signs import in_parts
 from automl.training.soups import is_cheap, soup
 from automl.training.steps import TrainState, new_state
 from automl.training.stopwatch import Stopwatch
@@ -121,17 +122,18 @@ class Trainer:
             TrialFailure: The trial cannot go on.
         """
         try:
-            match job:
-                case Segment():
-                    return self._segment(job, report, stop)
-                case Evaluation():
-                    return self._evaluation(job, report)
-                case Teaching():
-                    return self._teaching(job, report, stop)
-                case Preparation():
-                    return self._preparation(job, report, stop)
-                case other:
-                    assert_never(other)
+            with in_parts(report) as told:
+                match job:
+                    case Segment():
+                        return self._segment(job, told, stop)
+                    case Evaluation():
+                        return self._evaluation(job, told)
+                    case Teaching():
+                        return self._teaching(job, told, stop)
+                    case Preparation():
+                        return self._preparation(job, told, stop)
+                    case other:
+                        assert_never(other)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" in str(error):
                 raise TrialFailure(FailureReason.OUT_OF_MEMORY, "the device ran out of memory") from error
@@ -262,7 +264,7 @@ class Trainer:
         evaluator = dataset.evaluator("valid", from_dict(Seq2Seq, segment.configuration).length_slack)
 
         def forced(of: Parameters) -> dict[str, float]:
-            return evaluator.forced_scores(static, of, self._forced(of, static))
+            return evaluator.forced_scores(static, of, self._forced(of, static), spread=last is not None)
 
         found = forced(end.state.average)
         if last is not None and self._better(others := forced(last), found):
@@ -493,8 +495,3 @@ class Trainer:
 def _name(key: Any) -> str:
     """Return by what the cache knows the program of a key."""
     return repr(("train", *key[:5]))
-
-
-def start_of(segment: Segment) -> str:
-    """Return what a trial begins with."""
-    return str(segment.configuration.get("start", DRAWN))

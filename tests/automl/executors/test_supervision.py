@@ -55,9 +55,19 @@ def test_a_segment_has_an_end_however_well_it_gets_on():
 
 def test_a_segment_with_its_own_seconds_ends_with_what_may_come_around_them():
     assert LIMITS.deadline(segment("end")) == 100
-    limits = Limits(starting=1, compiling=2, evaluating=3)
-    assert limits.deadline(Evaluation(1, {}, "digest")) == 4
+    limits = Limits(starting=1, compiling=2, evaluating=3, segment=7)
     assert limits.deadline(replace(segment("end"), seconds=10.0)) == 18
+    assert limits.deadline(Evaluation(1, {}, "digest")) == 8
+
+
+def test_scoring_that_gets_on_part_by_part_may_last_for_long():
+    watched = Watched()
+    for part in range(9):
+        watched.now += 10
+        watched.supervision.note(Beat("evaluating", part=part))
+        assert watched.reason() is None
+    watched.now += 31
+    assert watched.reason() is FailureReason.TIMEOUT
 
 
 def test_a_job_that_was_told_to_stop_has_the_seconds_of_a_drain_from_the_first_time():

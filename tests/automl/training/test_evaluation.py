@@ -198,6 +198,22 @@ def test_the_deviation_of_a_share_is_near_that_of_a_binomial(rows: int) -> None:
     assert deviation(share, ["a"] * rows, references) == 0
 
 
+def test_at_its_end_a_trial_knows_how_far_a_likelihood_is_off_by_chance(
+    reversals: TokenTable, parameters: dict[str, jax.Array]
+) -> None:
+    likely = evaluator(reversals, "bits_per_character")
+    assert "deviation" not in likely.forced_scores(STATIC, parameters)
+    found = likely.forced_scores(STATIC, parameters, spread=True)
+    assert 0 < found["deviation"] < 0.2 * found["bits_per_character"]
+
+
+def test_weights_make_rows_say_less() -> None:
+    ids, offsets = np.zeros(4, np.int32), np.arange(5)
+    for weights, rows in ((None, 4), ([1, 1, 1, 1], 4), ([1, 0, 0, 0], 1), ([3, 1, 1, 1], 3)):
+        own = None if weights is None else np.array(weights, np.float32)
+        assert Split(ids, offsets, ids, offsets, rows=4, weights=own).effective_rows == rows
+
+
 def test_sources_count_by_their_weights(reversals: TokenTable, tmp_path: Path) -> None:
     valid = reversals.corpus.pairs("valid")
     weights = [3.0, *[1.0] * (len(valid) - 1)]
