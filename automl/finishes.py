@@ -47,9 +47,13 @@ def kept_for(document: TaskDocument) -> float | None:
             return min(0.1 * time, 120.0) if is_searched(objective(document.metrics[0])) else None
 
 
-def searching(document: TaskDocument) -> Budget:
-    """Return the budget of the trials: of computing, a model that is distilled has its own share."""
+def searching(document: TaskDocument, pretraining: float = 0.0) -> Budget:
+    """Return the budget of the trials: of computing, a model that is distilled has its own share.
+
+    `pretraining` is what that has had of it, in seconds.
+    """
     limits = document.limits
-    if limits.device_time is None or finish_of(document) != "distill":
+    if limits.device_time is None:
         return limits
-    return replace(limits, device_time=(1 - SHARE) * limits.device_time)
+    share = 1 - SHARE if finish_of(document) == "distill" else 1.0
+    return replace(limits, device_time=max(share * limits.device_time - pretraining, 0.0))

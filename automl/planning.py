@@ -67,14 +67,21 @@ def criteria_of(document: Mapping[str, Any]) -> Criteria:
     return Criteria(first, tuple(others), {} if latency is None else {"latency": parse_duration(latency)})
 
 
-def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints: objects.Place, spent: float) -> Plan:
-    """Return what the controller has to know; `spent` seconds of the budget are gone already."""
+def plan_of(
+    document: TaskDocument,
+    space: Space,
+    table: TokenTable,
+    checkpoints: objects.Place,
+    spent: float,
+    pretraining: float = 0.0,
+) -> Plan:
+    """Return what the controller has to know; `spent` seconds are gone already, of computing those of `pretraining`."""
     constraints = Constraints(document.most, table, document.latency)
     counted, finish = set(document.metrics) & COSTS.keys(), finish_of(document)
     return Plan(
         space=space,
         criteria=criteria_of(document.to_mapping()),
-        budget=searching(document),
+        budget=searching(document, pretraining),
         checkpoints=checkpoints,
         pass_tokens=table.said_tokens("train"),
         seed=document.seed.value,
@@ -83,7 +90,7 @@ def plan_of(document: TaskDocument, space: Space, table: TokenTable, checkpoints
         costs=lambda configuration: constraints.costs(counted, configuration),
         learn=constraints.learn,
         refused=lambda: constraints.refused,
-        valid_rows=table.split("valid").rows,
+        valid_rows=table.split("valid").effective_rows,
         test_share=table.split("test").rows / max(table.split("valid").rows, 1),
         says_texts=table.corpus.tokens[1] != "whole",
         seconds_a_token=constraints.seconds_a_token,

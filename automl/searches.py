@@ -283,16 +283,11 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     shared = _divides(ready) and not (ready.options.workers or ready.settings.workers)
     of_each = cores_a_trial(document, ready.space, ready.table, cores()) if shared else 1
     gone = monotonic() - ready.began
-    plan = plan_of(
-        document,
-        ready.space,
-        ready.table,
-        ready.checkpoints,
-        gone if agreed.seconds else max(ready.spent, gone),
-    )
-    passes = ground.passes or plan.passes
+    spent = gone if agreed.seconds else max(ready.spent, gone)
+    plan = plan_of(document, ready.space, ready.table, ready.checkpoints, spent, ready.spent)
+    passes, tested = ground.passes or plan.passes, ground.passes is None
     plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition, prepares=_prepares(ready))
-    return with_privacy(replace(plan, cores=of_each), agreed)
+    return with_privacy(replace(plan, cores=of_each, tested=tested), agreed)
 
 
 def _prepares(ready: _Prepared) -> bool:
@@ -413,6 +408,8 @@ def _held(
     private_place(checkpoints)
     lease = options.lease or claim(database, document.name, current_owner(), LEASE_SECONDS)
     try:
+        if options.lease is None:  # a worker has files of its own, and nobody's wishes but those of the row
+            update_search(database, lease, document=document.to_mapping())
         now = get_search(database, document.name)
         assert now is not None
         yield replace(now, state=before.state, message=before.message), lease

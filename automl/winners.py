@@ -253,8 +253,9 @@ def account_of(
 ) -> Account:
     """Return what the card of a winner says."""
     configuration, scores = from_dict(Seq2Seq, config["configuration"]), found.scores
-    meta, summary = tokenized(corpus, tokens_of(configuration)).meta, row.summary or {}
-    rows = {split: meta["splits"][split]["rows"] for split in scores if split in meta["splits"]}
+    table, summary = tokenized(corpus, tokens_of(configuration)), row.summary or {}
+    meta = table.meta
+    rows = {split: table.split(split).effective_rows for split in scores if split in meta["splits"]}
     vocabulary = meta["vocabulary"]
     return Account(
         name=row.name,

@@ -11,7 +11,7 @@ from storage.checkpoints import named, sizes
 from storage.database import Database
 from storage.searches import SearchRow, as_it_is
 from storage.segments import SegmentRow, list_segments
-from storage.trials import BRANCH, TrialRow, list_trials
+from storage.trials import TrialRow, list_trials
 
 R = TypeVar("R", AttemptRow, SegmentRow)
 
@@ -61,9 +61,9 @@ def _of_search(search: SearchRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     numbers = [trial.number for trial in trials]
     if numbers != list(range(len(numbers))):
         yield "search: its trials are not numbered from 0 without gaps"
-    most = _most_trials(search)
-    if most is not None and len(trials) > most:
-        yield f"search: it has {len(trials)} trials, {len(trials) - most} more than its budget"
+    most, begun = _most_trials(search), sum(trial.parent is None for trial in trials)
+    if most is not None and begun > most:
+        yield f"search: it has {begun} trials, {begun - most} more than its budget"
     if search.seconds < 0:
         yield "search: it has consumed less than nothing"
 
@@ -78,10 +78,10 @@ def _most_trials(search: SearchRow) -> int | None:
 
 
 def _of_branches(trials: Sequence[TrialRow]) -> Iterator[str]:
-    stems = {trial.number for trial in trials if not trial.origin.startswith(BRANCH)}
+    stems = {trial.number for trial in trials if not trial.is_branch}
     for trial in trials:
-        if trial.origin.startswith(BRANCH) and (trial.parent not in stems or trial.parent >= trial.number):
-            yield f"trial {trial.number}: is a {trial.origin}, which is no earlier trial that began by itself"
+        if trial.parent is not None and (trial.parent not in stems or trial.parent >= trial.number):
+            yield f"trial {trial.number}: is {trial.origin}, which is no earlier trial, or is a branch itself"
 
 
 def _of_trial(

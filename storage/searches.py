@@ -139,6 +139,7 @@ class SearchFields(TypedDict, total=False):
     """What `update_search` can set."""
 
     state: SearchState
+    document: Mapping[str, Any]
     seconds: float
     rung_tokens: int | None
     bundle: str | None

@@ -31,6 +31,8 @@ TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "FAILED"]
 
 BRANCH = "branch of "
 """How the origin of a branch begins; the number of its parent follows."""
+CONTINUED = "continued "
+"""The same of a trial that goes on where another stood before it was trained out."""
 WIDER = "wider"
 """The origin of a trial that was begun as a wider version of the best one."""
 
@@ -78,7 +80,7 @@ class TrialRow:
     Attributes:
         number: Counts from 0 within the search.
         origin: Where the configuration comes from: `default`, `family default`, `wider`, `sampler`; `branch of N` where
-            the trial began at a checkpoint of trial N.
+            the trial began at a checkpoint of trial N to be cooled down, `continued N` where it goes on in its place.
         parameters: Parameters of the model; none before the first segment is committed.
         step: Optimizer steps up to `checkpoint`, those of its parent included; 0 before.
         tokens: Target tokens up to `checkpoint`, likewise; 0 before.
@@ -106,9 +108,14 @@ class TrialRow:
 
     @property
     def parent(self) -> int | None:
-        """The trial that it is a branch of; none where it began by itself."""
-        number = self.origin.removeprefix(BRANCH)
-        return int(number) if self.origin.startswith(BRANCH) and number.isdecimal() else None
+        """The trial at whose checkpoint it began; none where it began by itself."""
+        number = self.origin.removeprefix(BRANCH).removeprefix(CONTINUED)
+        return int(number) if number != self.origin and number.isdecimal() else None
+
+    @property
+    def is_branch(self) -> bool:
+        """Whether it began at a checkpoint of another trial to be cooled down."""
+        return self.origin.startswith(BRANCH)
 
 
 class BudgetSpent(StorageError):

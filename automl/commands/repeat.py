@@ -40,13 +40,12 @@ def repeat(
     from automl.records import read_record
     from automl.repeats import repeat as repeated
     from automl.searches import Options
-    from automl.terminal.progress import Goal
 
     url = storage or read_settings().storage
     options = Options(storage=url, executor=executor, workers=workers, new=new)
     with opened(url) as database:
-        metric = read_record(database, name).criteria.metric.name
-    with watched(Goal(metric, None), options) as shown:
+        read_record(database, name)  # where there is no such search, nothing is shown to begin
+    with watched(None, options) as shown:
         found = repeated(name, seeds, finalists, shown)
     if as_json:
         spreads = [spread.to_mapping() for spread in found.spreads]

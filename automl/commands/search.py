@@ -28,7 +28,6 @@ from automl.terminal.console import print_json, print_search, say
 if TYPE_CHECKING:
     from automl.searches import Options
     from automl.tasks.document import TaskDocument
-    from automl.terminal.progress import Goal
     from automl.winners import Search
 
 
@@ -63,7 +62,6 @@ def search(  # noqa: PLR0913
     The same command again goes on where it was, or prints the result again when its budget is spent.
     """
     from automl.searches import Options, run_search
-    from automl.terminal.progress import Goal
 
     url = storage or read_settings().storage
     document = _document(task, name, {"time": time, "trials": trials, "finish": finish})
@@ -71,7 +69,7 @@ def search(  # noqa: PLR0913
     options = replace(options, deterministic=deterministic, trackers=tuple(track or ()))
     if detach:
         return _queue(document, options, as_json=as_json)
-    with watched(Goal(document.metrics[0], document.limits.time), options) as shown:
+    with watched(document.limits.time, options) as shown:
         found = run_search(document, shown)
     return _shown(found, url, as_json=as_json)
 
@@ -99,13 +97,13 @@ def _shown(found: "Search", url: str, *, as_json: bool) -> int:
 def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> int:
     from automl.data.advance import heard
     from automl.submissions import submit
-    from automl.terminal.progress import Goal, display
+    from automl.terminal.progress import display
 
     if options.deterministic:
         raise InputError("--deterministic and --detach exclude each other; a worker has its own clock")
     if options.trackers:
         raise InputError("--track and --detach exclude each other; set AUTOML_TRACKERS where the worker runs")
-    shown = display(Goal(document.metrics[0], document.limits.time), sys.stderr)
+    shown = display(document.limits.time, sys.stderr)
     try:
         with heard(shown.advance):
             found = submit(document, replace(options, on_notice=shown.notice))
@@ -121,13 +119,13 @@ def _queue(document: "TaskDocument", options: "Options", *, as_json: bool) -> in
 
 
 @contextmanager
-def watched(goal: "Goal", options: "Options") -> Iterator["Options"]:
+def watched(seconds: float | None, options: "Options") -> Iterator["Options"]:
     """Give options by which a search is shown on standard error and ended in good order by a signal."""
     from automl.data.advance import heard
     from automl.terminal.interruption import Interruption
     from automl.terminal.progress import display
 
-    shown = display(goal, sys.stderr)
+    shown = display(seconds, sys.stderr)
     gc.freeze()  # what is imported stays, and looking through all of it would hold up decisions
     try:
         with Interruption(shown) as interruption:

@@ -23,10 +23,10 @@ def worker(
     what runs end, saves it, and leaves the search to another worker; a second one leaves at once.
     """
     from automl.terminal.interruption import Interruption
-    from automl.terminal.progress import Goal, display
+    from automl.terminal.progress import display
     from automl.worker import WorkerOptions, work
 
-    shown = display(Goal("score", None), sys.stderr)
+    shown = display(None, sys.stderr)
     gc.freeze()  # what is imported stays, and looking through all of it would hold up decisions
     try:
         with Interruption(shown) as interruption:

@@ -4,15 +4,16 @@ Every run begins by rebuilding all that is known from the rows of the database, 
 same path as beginning.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import assert_never
 
-from automl.control import history
-from automl.control.checkpoints import check, returned
+from automl.control import history, rungs
+from automl.control.checkpoints import returned
+from automl.control.continuations import continuations
 from automl.control.curves import is_late
 from automl.control.decisions import Branch, Finish, Outlook, Start, Thaw, TrainOut, Wait
 from automl.control.encoding import encoder
@@ -93,7 +94,6 @@ class Controller:
         self._tally = Tally(self._trials.values(), plan.criteria)
         self._ledger = Ledger(plan, search)
         self._decisions = sum(trial.row.attempts for trial in self._trials.values())
-        self._fresh = list(self._trials.values())
         self._planned: list[Segment] = []
         self._running: dict[Future[Result], tuple[Segment, float]] = {}
         self._rung_tokens = search.rung_tokens
@@ -113,6 +113,11 @@ class Controller:
             for segment in trial.segments:
                 self._plan.learn(trial.configuration, segment.scores)
         self._give_up_on_killers()
+        self._fit_rungs()
+        if plan.repetition is None and not plan.private:
+            for trial in continuations(self._trials, plan.criteria, self._outlook()):
+                self._journal.record("continue", f"trial {trial.row.number} goes on in place of {trial.parent}")
+                self._add(trial)
 
     def run(self) -> Outcome:
         """Search until the budget is spent, the target is reached or it is interrupted.
@@ -198,17 +203,10 @@ class Controller:
         """Stop what runs when the target is reached, the time is over or every trial has failed."""
         if self._ending:
             return
-        if reason := early_end(self._unjudged(), self._plan.criteria, self._plan.budget.target):
+        if reason := early_end(self._trials.values(), self._plan.budget.target, self._tally.best):
             self._end(reason)
         elif self._running and (self._remaining().left or 1.0) < 0:
             self._end("the time is spent")
-
-    def _unjudged(self) -> Collection[Trial]:
-        """The trials that can end the search early: before the first score all, then those with new scores."""
-        if self._tally.best is None:
-            return self._trials.values()
-        judged, self._fresh = self._fresh, []
-        return judged
 
     def _end(self, reason: str) -> None:
         self._ending = reason
@@ -319,15 +317,12 @@ class Controller:
             spent = self._clock() - begun
             trial = self._trials[segment.trial]
             trial.in_flight = False
+            known = history.checkpoints_of(self._trials.values())
             try:
-                self._accept(trial, segment, returned(future, self._plan.checkpoints, self._known()))
+                self._accept(trial, segment, returned(future, self._plan.checkpoints, known))
             except TrialFailure as failure:
                 self._fail(trial, failure, spent)
             self._tally.note(trial)
-            self._fresh.append(trial)
-
-    def _known(self) -> Iterator[str]:
-        return history.checkpoints_of(self._trials.values())
 
     def _accept(self, trial: Trial, segment: Segment, result: SegmentResult) -> None:
         if costs := self._plan.costs(trial.configuration):
@@ -336,12 +331,13 @@ class Controller:
             raise TrialFailure(FailureReason.NAN_LOSS, f"scores are not finite at step {result.step}")
         new = new_segment(segment, result, self._plan.checkpoints)
         self._losses = 0
-        complete = segment.cooldown and not self._interrupted
+        complete = segment.cooldown and not self._interrupted and not self._obstacle
         self._ledger.settle(segment, result, self._journal)
         self._journal.add(write_segment, new, complete=complete)
         stored = SegmentRow.of(new, index=trial.row.segments, attempt=trial.row.attempts)
         trial.advance(stored, result.parameters, complete)
         self._plan.learn(trial.configuration, stored.scores)
+        self._no_more_proposals = False  # of what was measured, more may be within the limits
         self._measure_rung()
 
     def _fail(self, trial: Trial, failure: TrialFailure, spent: float) -> None:
@@ -407,9 +403,16 @@ class Controller:
 
     def _measure_rung(self) -> None:
         """The first segment of the first trial that did not fail sets rung 0."""
-        first = next((t for t in self._trials.values() if t.row.state != "FAILED"), None)
-        if self._rung_tokens is None and first is not None and first.segments:
-            self._set_rung_tokens(first.segments[0].tokens)
+        if self._rung_tokens is None and (tokens := rungs.measured(self._trials)) is not None:
+            self._set_rung_tokens(tokens)
+
+    def _fit_rungs(self) -> None:
+        """Rung 0 is measured anew where the budget has outgrown it, or its segment was interrupted."""
+        total = self._remaining().total
+        if self._rung_tokens is None or total is None or self._plan.repetition is not None or self._plan.private:
+            return
+        if (tokens := rungs.outgrown(self._rung_tokens, self._trials.values(), total)) is not None:
+            self._set_rung_tokens(tokens)
 
     def _set_rung_tokens(self, tokens: int) -> None:
         self._rung_tokens = tokens
@@ -420,14 +423,20 @@ class Controller:
 
     def _remaining(self, paid: tuple[float, float] | None = None) -> Remaining:
         """Seconds in which segments may train; what they need afterwards for scores and checkpoint is taken off."""
-        budget, trials, now = self._plan.budget, self._trials.values(), self._clock()
+        budget = self._plan.budget
         if budget.time is None and budget.device_time is None:
             return Remaining(None, None)
         total = budget.time or budget.device_time or 0.0
         after = self._tally.seconds_after_training(min(0.1 * total, FIRST_EVALUATION), 0.2 * total)
-        in_flight = (now - begun for _, begun in self._running.values())
-        computed = 0.0 if budget.device_time is None else self._wasted + computed_seconds(trials, in_flight)
-        return remaining(self._plan, self._executor.workers, self._consumed(), computed, after, paid)
+        after += max(self._plan.test_share * self._tally.seconds_of_scoring - self._plan.kept, 0.0)
+        return remaining(self._plan, self._executor.workers, self._consumed(), self._computed(), after, paid)
+
+    def _computed(self) -> float:
+        """Seconds of computing of all workers, where they are limited."""
+        if self._plan.budget.device_time is None:
+            return 0.0
+        in_flight = (self._clock() - begun for _, begun in self._running.values())
+        return self._wasted + computed_seconds(self._trials.values(), in_flight)
 
     def _outlook(self) -> Outlook:
         remaining = self._remaining(self._ledger.seconds(self._trials.values(), self._executor.workers))
@@ -444,16 +453,17 @@ class Controller:
     def _trials_left(self) -> int | None:
         """Number of trials that may still begin, those that have to begin again among them; none without a limit."""
         begun = self._tally.begun
-        if self._no_more_proposals and begun == len(self._trials):
+        if self._no_more_proposals and self._tally.orphan is None:
             return 0
         return None if self._plan.budget.trials is None else max(self._plan.budget.trials - begun, 0)
 
     def _progress(self) -> Progress:
-        time, found = self._plan.budget.time, self._tally.best
+        time, found, metric = self._plan.budget.time, self._tally.best, self._plan.criteria.metric.name
         return Progress(
             seconds_left=None if time is None else max(time - self._consumed(), 0.0),
             trials=self._tally.counts,
-            best=found[1].scores.get(self._plan.criteria.metric.name) if found else None,
+            metric=metric,
+            best=found[1].scores.get(metric) if found else None,
             workers=tuple(self._executor.status()),
             decision=self._journal.decision,
         )
@@ -474,27 +484,17 @@ class Controller:
         return Outcome(state, seconds, counts, winner, why, front, refused, warning, importance)
 
     def _examined_best(self) -> Winner | None:
-        """Return the best trial, finished and tested; a segment whose checkpoint is damaged is passed over.
-
-        Raises:
-            TrialFailure: Checkpoints are out of reach, or so many are damaged that it is the disk's fault (`STORAGE`).
-        """
-        warn = self._journal.warn
+        """Return the best trial, finished and tested."""
+        warn, left = self._journal.warn, partial(self._left_to_finish, self._clock())
         examination = Examination(self._executor, self._waiting, lambda: self._interrupted, self.interrupt, warn)
-        for _ in range(MOST_LOSSES):
-            if (found := self._tally.best) is None:
-                return None
-            if winner := examination.winner(*found, self._plan, self._trials.values(), self._left_to_finish):
-                return winner
-            check(self._plan.checkpoints, self._known())
-            trial, segment = found
-            self._drop(trial, [segment])
-            warn(f"trial {trial.row.number} at step {segment.to_step} is passed over: its checkpoint is damaged")
-        raise TrialFailure(FailureReason.STORAGE, f"{self._plan.checkpoints}: the {MOST_LOSSES} best are all damaged")
+        return examination.best(lambda: self._tally.best, self._plan, self._trials, left, self._drop)
 
-    def _left_to_finish(self) -> float | None:
-        """Return the seconds until the end of the budget, where it has one."""
+    def _left_to_finish(self, since: float) -> float | None:
+        """Return the seconds until the end of the budget, where it has one; what computes since then is one worker."""
         if self._interrupted:
             return 0.0
-        time = self._plan.budget.time
-        return None if time is None else time - self._consumed()
+        budget = self._plan.budget
+        left = [] if budget.time is None else [budget.time - self._consumed()]
+        if budget.device_time is not None:
+            left.append(budget.device_time - self._computed() - (self._clock() - since))
+        return min(left, default=None)

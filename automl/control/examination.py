@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from automl.control.checkpoints import check
 from automl.control.companions import companions
-from automl.control.failures import MOST_ATTEMPTS, consequence
+from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, consequence
 from automl.control.finishing import BY_EXACT_MATCH, COMPILING, finish, might_be_better
-from automl.control.history import Trial
+from automl.control.history import Trial, checkpoints_of
 from automl.control.outcome import Winner
 from automl.control.plan import Plan
 from automl.errors import FailureReason, TrialFailure
@@ -39,6 +40,31 @@ class Examination:
         self._interrupt = interrupt
         self._warn = warn
 
+    def best(
+        self,
+        standing: Callable[[], tuple[Trial, SegmentRow] | None],
+        plan: Plan,
+        trials: Mapping[int, Trial],
+        left: Callable[[], float | None],
+        drop: Callable[[Trial, Sequence[SegmentRow]], None],
+    ) -> Winner | None:
+        """Return what stands best as the winner; a segment whose checkpoint is damaged is dropped, and passed over.
+
+        Raises:
+            TrialFailure: Checkpoints are out of reach, or so many are damaged that it is the disk's fault (`STORAGE`).
+        """
+        for _ in range(MOST_LOSSES):
+            if (found := standing()) is None:
+                return None
+            if winner := self.winner(*found, plan, trials.values(), left):
+                return winner
+            check(plan.checkpoints, checkpoints_of(trials.values()))
+            trial, segment = found
+            drop(trial, [segment])
+            number = trial.row.number
+            self._warn(f"trial {number} at step {segment.to_step} is passed over: its checkpoint is damaged")
+        raise TrialFailure(FailureReason.STORAGE, f"{plan.checkpoints}: the {MOST_LOSSES} best are all damaged")
+
     def winner(
         self,
         trial: Trial,
@@ -50,7 +76,7 @@ class Examination:
         """Return a trial at a segment as the winner: decoding as suits it, and scored on test.
 
         Where the plan allows it, other trials speak together with it if that is better on valid, or they teach with it
-        what a further model is to learn. A repetition is left as it is.
+        what a further model is to learn. What is not to be tested is left as it is.
 
         Args:
             left: Seconds that are left, none without a limit.
@@ -61,7 +87,7 @@ class Examination:
         Raises:
             TrialFailure: It cannot be told, since no trial can go on here (`STORAGE`).
         """
-        if plan.repetition is not None:
+        if plan.repetition is not None or not plan.tested:
             return Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         if plan.criteria.is_measured(segment.scores):

@@ -22,7 +22,7 @@ from search_spaces.spaces import Space
 from storage import objects
 from storage.schema import altered
 from storage.segments import NewSegment, SegmentRow
-from storage.trials import BRANCH, WIDER, TrialRow, new_trial
+from storage.trials import BRANCH, CONTINUED, WIDER, TrialRow, new_trial
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ class Trial:
     """A trial with its segments by step; `in_flight` while a worker has it.
 
     Attributes:
+        root: The first of the trials that it goes on from; none where it began by itself.
         shown: How it was shown to whom it was shown last, by what that depends on.
     """
 
@@ -42,6 +43,7 @@ class Trial:
     configuration: Seq2Seq
     segments: list[SegmentRow] = field(default_factory=list)
     in_flight: bool = False
+    root: int | None = None
     shown: dict[Callable[..., Any], tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -51,7 +53,7 @@ class Trial:
 
     @cached_property
     def parent(self) -> int | None:
-        """The trial that it is a branch of; none where it began by itself."""
+        """The trial at whose checkpoint it began; none where it began by itself."""
         return self.row.parent
 
     @property
@@ -61,8 +63,8 @@ class Trial:
 
     @property
     def lineage(self) -> int:
-        """The same for a trial and its branches, which are one model at different times."""
-        return self.row.number if self.parent is None else self.parent
+        """The same for a trial and what began at its checkpoints, which are one model at different times."""
+        return self.row.number if self.root is None else self.root
 
     @property
     def state(self) -> State:
@@ -121,15 +123,38 @@ def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[
     restored = {row.number: Trial(row, from_dict(Seq2Seq, row.configuration)) for row in trials}
     for segment in sorted(segments, key=lambda s: (s.trial, s.index)):
         restored[segment.trial].segments.append(segment)
+    for trial in restored.values():  # a parent has a smaller number
+        parent = None if trial.parent is None else restored.get(trial.parent)
+        trial.root = None if parent is None else parent.lineage
     return restored
 
 
 def branch(parent: Trial, number: int) -> Trial:
     """Return a trial that begins where another one stands, by its last checkpoint."""
-    row, origin = parent.row, f"{BRANCH}{parent.row.number}"
+    row = parent.row
     assert row.checkpoint is not None, "a trial without a checkpoint has no branches"
-    begun = new_trial(number, row.configuration, row.seed, origin)
-    return Trial(altered(begun, step=row.step, tokens=row.tokens, checkpoint=row.checkpoint), parent.configuration)
+    place = {"step": row.step, "tokens": row.tokens, "checkpoint": row.checkpoint}
+    return _begun_at(parent, number, BRANCH, **place)
+
+
+def continuation(of: Trial, number: int, trials: Mapping[int, Trial]) -> Trial | None:
+    """Return a trial that goes on where another one stood before it was trained out; nothing where it did not stand."""
+    stood = next((s for s in reversed([*trunk(of, trials), *of.segments]) if not s.cooldown), None)
+    if stood is None:
+        return None
+    place = {"step": stood.to_step, "tokens": stood.tokens, "checkpoint": stood.checkpoint}
+    return _begun_at(of, number, CONTINUED, **place)
+
+
+def _begun_at(parent: Trial, number: int, origin: str, **place: Any) -> Trial:
+    begun = new_trial(number, parent.row.configuration, parent.row.seed, f"{origin}{parent.row.number}")
+    return Trial(altered(begun, **place), parent.configuration, root=parent.lineage)
+
+
+def superseded(trials: Iterable[Trial]) -> set[int]:
+    """Return the trials in whose place others go on."""
+    going_on = (trial for trial in trials if trial.row.state != "FAILED" and not trial.row.is_branch)
+    return {trial.parent for trial in going_on if trial.parent is not None}
 
 
 def candidates(
@@ -137,9 +162,12 @@ def candidates(
 ) -> list[Candidate]:
     """Return the trials as the scheduler sees them.
 
-    Those that have to begin again are not there yet, those over a limit no more, as are branches that lost their place.
+    Those that have to begin again are not there yet, those over a limit no more, as are branches that lost their place
+    and trials in whose place others go on.
     """
-    seen = (_shown(_candidate, trial, trunk(trial, trials), criteria, encode) for trial in trials.values())
+    gone = superseded(trials.values())
+    left = (trial for number, trial in trials.items() if number not in gone)
+    seen = (_shown(_candidate, trial, trunk(trial, trials), criteria, encode) for trial in left)
     return [candidate for candidate in seen if candidate is not None]
 
 
@@ -159,12 +187,12 @@ def narrower(trial: Trial, trials: Mapping[int, Trial], space: Space) -> Seq2Seq
 
 
 def trunk(trial: Trial, trials: Mapping[int, Trial]) -> tuple[SegmentRow, ...]:
-    """Return the segments of its parent up to where a branch left it."""
-    if trial.parent is None:
+    """Return what a trial had behind it where it began: the segments of its parent, and of the parents of that."""
+    parent = None if trial.parent is None else trials.get(trial.parent)
+    if parent is None:
         return ()
     step = trial.segments[0].from_step if trial.segments else trial.row.step
-    parent = trials.get(trial.parent)
-    return () if parent is None else tuple(segment for segment in parent.segments if segment.to_step <= step)
+    return tuple(s for s in (*trunk(parent, trials), *parent.segments) if s.to_step <= step)
 
 
 def uprooted(trials: Iterable[Trial], dropped: Collection[str]) -> list[Trial]:
@@ -182,7 +210,8 @@ def _candidate(
     points = _points([*trunk, *trial.segments], criteria)
     dials = encode(trial.configuration)
     wider = trial.row.origin == WIDER
-    return Candidate(trial.row.number, trial.state, points, trial.families, dials, trial.parent, wider)
+    parent = trial.parent if trial.row.is_branch else None
+    return Candidate(trial.row.number, trial.state, points, trial.families, dials, parent, wider)
 
 
 def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:

@@ -22,13 +22,15 @@ class Progress:
     Attributes:
         seconds_left: Of the time budget, the share for test and export included.
         trials: Number of trials by state.
-        best: Best objective on valid so far.
+        metric: The first objective of what is searched now, which may be a pre-training.
+        best: Best of it on valid so far.
         workers: What each worker does, one line each.
         decision: The scheduler's last decision.
     """
 
     seconds_left: float | None
     trials: Mapping[str, int]
+    metric: str
     best: float | None
     workers: tuple[str, ...]
     decision: str
@@ -100,15 +102,15 @@ class Outcome:
     importance: Mapping[str, float] = field(default_factory=dict)
 
 
-def early_end(trials: Iterable[Trial], criteria: Criteria, target: Target | None) -> str | None:
-    """Say why a search ends before its budget is spent: the target is reached within the limits, or nothing works."""
+def early_end(trials: Iterable[Trial], target: Target | None, best: tuple[Trial, SegmentRow] | None) -> str | None:
+    """Say why a search ends before its budget is spent: what stands best reaches the target, or nothing works."""
+    if best is not None:
+        scores = best[1].scores
+        is_reached = target is not None and target[0] in scores and reached(target, scores[target[0]])
+        return f"the target {''.join(map(str, target or ()))} is reached" if is_reached else None
     everything = list(trials)
-    scores = [segment.scores for trial in everything for segment in trial.segments]
-    within = filter(criteria.allows, scores)
-    if target and any(target[0] in s and reached(target, s[target[0]]) for s in within):
-        return f"the target {''.join(map(str, target))} is reached"
     failed = [trial.row for trial in everything if trial.row.state == "FAILED"]
-    if not scores and len(failed) >= HOPELESS_TRIALS:
+    if len(failed) >= HOPELESS_TRIALS and not any(trial.segments for trial in everything):
         return f"the first {len(failed)} trials failed: {failed[-1].reason}, {failed[-1].message}"
     return None
 
@@ -145,7 +147,9 @@ def _said(scores: Mapping[str, float], name: str) -> str:
 
 def _name(trial: Trial) -> str:
     name = "the default" if trial.lineage == 0 else f"trial {trial.lineage}"
-    return name if trial.parent is None else f"{name}, cooled down early as trial {trial.row.number}"
+    if trial.parent is None:
+        return name
+    return f"{name}, {'cooled down early' if trial.row.is_branch else 'gone on with'} as trial {trial.row.number}"
 
 
 def _together(winner: Winner | None, name: str) -> str:

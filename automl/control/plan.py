@@ -40,6 +40,7 @@ class Plan:
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         prepares: Whether workers find what others have compiled, so that one may compile for another.
         repetition: What is trained in place of proposals; its winner is not scored on test.
+        tested: Whether other winners are: a pre-training's is not.
         lease_seconds: The lease is renewed for so long, three times as often.
     """
 
@@ -69,6 +70,7 @@ class Plan:
     most_parameters: int | None = None
     prepares: bool = False
     repetition: Repetition | None = None
+    tested: bool = True
     private: bool = False
 
     def trial_seed(self, number: int) -> int:
@@ -80,6 +82,11 @@ class Plan:
         """Whether copies of the leader may be cooled down early, at the cost of exploring alone."""
         only_time = self.budget.time is not None and self.budget.trials is None and self.budget.device_time is None
         return only_time and not self.private and not self.criteria.others and self.repetition is None
+
+    @property
+    def kept_of_computing(self) -> float:
+        """Seconds of computing that are not for training, where it is limited."""
+        return min(max(0.05 * (self.budget.device_time or 0.0), 2.0), 30.0)
 
     @property
     def kept(self) -> float:

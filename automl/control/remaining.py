@@ -33,7 +33,7 @@ def remaining(
     if budget.time is not None:
         limits.append((budget.time - plan.kept, consumed))
     if budget.device_time is not None:
-        limits.append((budget.device_time / workers, computed / workers))
+        limits.append(((budget.device_time - plan.kept_of_computing) / workers, computed / workers))
     if not limits:
         return Remaining(None, None)
     total, spent = min(limits, key=lambda limit: limit[0] - limit[1])

@@ -41,6 +41,8 @@ LEAST_SHARE = 0.01
 """Share of the time below which no segment is worth beginning."""
 FIRST_SHARE = 1 / 30
 """Share of the time for the first segment, whose tokens become rung 0."""
+LONGEST = 7_200.0
+"""Seconds of a segment that is not the last of its trial, at most: so much is lost with the process that trains it."""
 SLOWEST = 4.0
 """A first segment may take so many times the seconds of the fastest trial's."""
 LEAST_GAIN = 0.001
@@ -126,14 +128,25 @@ def find_leader(candidates: Sequence[Candidate], outlook: Outlook) -> Candidate 
     return leader
 
 
+def is_before_the_end(outlook: Outlook) -> bool:
+    """Whether there is time before the finalists are trained out."""
+    before_final = _seconds_before_final(outlook)
+    return before_final is not None and before_final >= LEAST_SHARE * (outlook.seconds_total or 0.0)
+
+
+def first_look(total: float) -> float:
+    """Return the seconds of the first segment of a search of so many."""
+    return min(max(total * FIRST_SHARE, 2.0), 120.0)
+
+
 def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decision:
     total, left = outlook.seconds_total, outlook.seconds_left
     if left is not None and left <= 0:
         return _wait_or_finish(candidates, "the time is over before a first score")
     if outlook.trials_left == 0:
         running = any(c.state == "running" for c in candidates)
-        return Wait("the first scores are awaited") if running else Finish("every trial of the budget has failed")
-    seconds = None if total is None else min(max(total * FIRST_SHARE, 2.0), 120.0)
+        return Wait("the first scores are awaited") if running else Finish("no trial is left that could have a first score")
+    seconds = None if total is None else first_look(total)
     reason = "started the default" if not candidates else "started another family while the default is measured"
     return Start(outlook.rung_tokens, seconds, reason)
 
@@ -335,7 +348,8 @@ def _thaw(candidate: Candidate, outlook: Outlook, reason: str) -> Thaw:
     tokens = next_rung(candidate, outlook.rung_tokens)
     if _is_capped(outlook):
         tokens = min(tokens, outlook.max_tokens or tokens)
-    return Thaw(candidate.number, tokens, _seconds_before_final(outlook), reason)
+    before_final = _seconds_before_final(outlook)
+    return Thaw(candidate.number, tokens, None if before_final is None else min(before_final, LONGEST), reason)
 
 
 def _train_out(candidate: Candidate, seconds: float, why: str, *, fills: bool = False) -> TrainOut:

@@ -42,6 +42,7 @@ class Tally:
         self._after_a_look: deque[float] = deque(maxlen=RECENT)
         self._decodes_nothing = False
         self._orphans: dict[int, Trial] = {}
+        self._own: set[int] = set()
         self._changed: dict[int, Trial] = {}
         self._standing: tuple[float, ...] = ()
         self.best: tuple[Trial, SegmentRow] | None = None
@@ -56,6 +57,8 @@ class Tally:
             self._counts[before] -= 1
         self._counts[state] += 1
         self._states[number] = state
+        if trial.parent is None:
+            self._own.add(number)
         self._orphans.pop(number, None)
         if trial.is_orphan:
             self._orphans[number] = trial
@@ -88,8 +91,13 @@ class Tally:
 
     @property
     def begun(self) -> int:
-        """Trials that do not have to begin again."""
-        return len(self._states) - len(self._orphans)
+        """Trials that began by themselves and do not have to begin again."""
+        return len(self._own) - len(self._orphans)
+
+    @property
+    def seconds_of_scoring(self) -> float:
+        """What valid takes to be scored, in the middle; nothing before it was."""
+        return median(self._after) if self._after else 0.0
 
     def seconds_after_training(self, guess: float, most: float = math.inf) -> float:
         """What most segments need at most after training, for all scores and a checkpoint; a guess before the first.

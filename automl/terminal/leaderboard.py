@@ -25,7 +25,8 @@ class Row:
         reason: Why it failed.
         winner: Whether it is the best of all.
         front: Whether it is on the Pareto front, where there are several objectives.
-        parent: The trial that it is a branch of: a copy that was cooled down early.
+        parent: The trial at whose checkpoint it began: as a copy that was cooled down early, or to go on in its place.
+        continued: Whether it goes on in its place.
     """
 
     trial: int
@@ -40,12 +41,15 @@ class Row:
     winner: bool
     front: bool = False
     parent: int | None = None
+    continued: bool = False
 
     @property
     def condition(self) -> str:
         """Its state in words: why it failed, and what it is a copy of."""
         state = f"{self.state} {self.reason}" if self.reason else self.state
-        return state if self.parent is None else f"{state}, copy of {self.parent}"
+        if self.parent is None:
+            return state
+        return f"{state}, {'goes on from' if self.continued else 'copy of'} {self.parent}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
@@ -127,4 +131,5 @@ def _row(trial: Trial, criteria: Criteria, *, winner: bool) -> Row:
         reason=trial.row.reason,
         winner=winner,
         parent=trial.parent,
+        continued=trial.parent is not None and not trial.row.is_branch,
     )

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -19,14 +18,6 @@ LINE_SECONDS = 10.0
 PATIENCE = 1.0
 """Seconds of reading before a bar is drawn."""
 SHOW_CURSOR = b"\x1b[?25h\n"
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What a search is after: the name of its metric, and seconds of its time budget."""
-
-    metric: str
-    seconds: float | None
 
 
 class Display(Protocol):
@@ -57,19 +48,19 @@ class Display(Protocol):
         ...
 
 
-def display(goal: Goal, stream: TextIO) -> Display:
-    """Return the display that suits a stream."""
+def display(seconds: float | None, stream: TextIO) -> Display:
+    """Return the display that suits a stream, of a search of so many seconds where it has a limit."""
     console = Console(file=stream)
     if stream.isatty() and not console.is_dumb_terminal:
-        return LiveDisplay(goal, console)
-    return LineDisplay(goal, stream)
+        return LiveDisplay(seconds, console)
+    return LineDisplay(seconds, stream)
 
 
 class LiveDisplay:
     """Redraws a few lines at the foot of a terminal; the clock ticks between two changes."""
 
-    def __init__(self, goal: Goal, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._goal = goal
+    def __init__(self, seconds: float | None, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._console = console
         self._clock = clock
         self._progress: Progress | None = None
@@ -122,10 +113,10 @@ class LiveDisplay:
         return Group(*lines)
 
     def _bar(self, progress: Progress) -> list[RenderableType]:
-        if progress.seconds_left is None or not self._goal.seconds:
+        if progress.seconds_left is None or not self._seconds:
             return []
         left = max(progress.seconds_left - (self._clock() - self._changed), 0.0)
-        bar = ProgressBar(total=self._goal.seconds, completed=self._goal.seconds - left, width=40)
+        bar = ProgressBar(total=self._seconds, completed=self._seconds - left, width=40)
         return [_beside(bar, f"{minutes(left)} left")]
 
     def _state(self, progress: Progress) -> list[RenderableType]:
@@ -138,14 +129,14 @@ class LiveDisplay:
         return list(lines)
 
     def _best(self, progress: Progress) -> str:
-        return "none yet" if progress.best is None else f"{self._goal.metric} {progress.best:.4g} on valid"
+        return "none yet" if progress.best is None else f"{progress.metric} {progress.best:.4g} on valid"
 
 
 class LineDisplay:
     """Writes a line when the best score improves or a trial fails, else at most one every `LINE_SECONDS`."""
 
-    def __init__(self, goal: Goal, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._goal = goal
+    def __init__(self, seconds: float | None, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
         self._stream = stream
         self._clock = clock
         self._best: float | None = None
@@ -184,7 +175,7 @@ class LineDisplay:
     def _line(self, progress: Progress) -> str:
         parts = [counted(progress.trials)]
         if progress.best is not None:
-            parts.insert(0, f"best {self._goal.metric} {progress.best:.4g} on valid")
+            parts.insert(0, f"best {progress.metric} {progress.best:.4g} on valid")
         if progress.seconds_left is not None:
             parts.append(f"{minutes(progress.seconds_left)} left")
         if progress.decision:

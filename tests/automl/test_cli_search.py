@@ -157,6 +157,19 @@ def test_a_document_that_has_changed_is_refused_by_the_name_of_its_field(folder:
     assert "another [seed]" in refused.err
 
 
+def test_what_the_search_does_not_depend_on_may_change_and_is_kept(folder: Path, found: Finished) -> None:
+    (folder / "licensed.toml").write_text('license = "cc-by-4.0"\nshare_samples = true\n' + DOCUMENT)
+    again = here(folder, "search", "licensed.toml", *SEARCH[2:], "--json")
+    assert (again.code, again.json) == (0, found.json)
+    with closing(open_database(f"sqlite:///{folder}/automl.db")) as database:
+        row = get_search(database, "copy")
+    assert row is not None
+    assert (row.document["license"], row.document["share_samples"]) == ("cc-by-4.0", True)
+    assert "cc-by-4.0" in (folder / "models" / "copy" / "README.md").read_text()
+    here(folder, *SEARCH, "--json")
+    assert "cc-by-4.0" not in (folder / "models" / "copy" / "README.md").read_text()
+
+
 def test_a_search_in_processes_imports_no_jax_into_its_parent(folder: Path, found: Finished) -> None:
     other = automl(
         folder, "search", "copy.toml", "--name", "other", "--trials", "1", "--workers", "1", "--out", "out", "--json"

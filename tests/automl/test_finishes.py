@@ -22,6 +22,11 @@ def test_a_fifth_is_kept_and_for_a_student_a_tenth_to_find_its_teachers(
     assert searching(wished).device_time == pytest.approx(computing)
 
 
+def test_what_pretraining_has_computed_is_no_more_left_for_the_trials() -> None:
+    assert searching(document("single"), pretraining=12.5).device_time == 37.5
+    assert searching(document("single"), pretraining=60.0).device_time == 0.0
+
+
 def test_nothing_more_than_usual_is_kept_unasked() -> None:
     assert (why_single(document("single")), kept_for(document("single"))) == (None, None)
     assert kept_for(document("single", metric={"name": "bleu"})) == 10

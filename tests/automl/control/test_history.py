@@ -171,17 +171,34 @@ def test_a_default_that_won_is_explained_against_the_others():
 
 def test_a_search_ends_early_at_its_target_only():
     found = trials((0.5, 2.0)).values()
+    best = history.best(found, ERROR_RATE)
     reached = "the target sequence_error_rate<=0.5 is reached"
-    assert early_end(found, ERROR_RATE, ("sequence_error_rate", "<=", 0.5)) == reached
-    assert early_end(found, ERROR_RATE, ("sequence_error_rate", "<", 0.5)) is None
-    assert early_end(found, ERROR_RATE, None) is None
+    assert early_end(found, ("sequence_error_rate", "<=", 0.5), best) == reached
+    assert early_end(found, ("sequence_error_rate", "<", 0.5), best) is None
+    assert early_end(found, None, best) is None
+
+
+def test_what_fails_later_is_no_reason_to_end_a_search_that_works():
+    lost = [replace(row(number), state="FAILED", reason="ERROR", message="lost") for number in range(1, 6)]
+    found = history.restore(lost, [])
+    assert early_end(found.values(), None, None) == "the first 5 trials failed: ERROR, lost"
+    worked = trials((0.5, 2.0))
+    assert early_end({**worked, **found}.values(), None, history.best(worked.values(), ERROR_RATE)) is None
 
 
 def test_a_target_that_is_reached_over_a_limit_ends_no_search():
     fast_enough = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
     for latency, ends in ((0.05, False), (0.01, True)):
         found = history.restore([row(0)], [segment(0, 0, loss=1.0, sequence_error_rate=0.1, latency=latency)])
-        assert bool(early_end(found.values(), fast_enough, ("sequence_error_rate", "<=", 0.5))) is ends
+        best = history.best(found.values(), fast_enough)
+        assert bool(early_end(found.values(), ("sequence_error_rate", "<=", 0.5), best)) is ends
+
+
+def test_a_target_of_a_second_objective_is_one_for_what_would_win():
+    criteria = Criteria(metric("accuracy"), (metric("macro_f1"),))
+    scores = [{"accuracy": 0.8, "macro_f1": 0.3}, {"accuracy": 0.7, "macro_f1": 0.6}]
+    found = history.restore([row(0), row(1)], [segment(n, 0, loss=1.0, **each) for n, each in enumerate(scores)])
+    assert early_end(found.values(), ("macro_f1", ">=", 0.5), history.best(found.values(), criteria)) is None
 
 
 def test_of_several_objectives_the_best_by_the_first_leads_the_front_and_nothing_worse_is_on_it():

@@ -49,7 +49,7 @@ def test_the_first_segment_is_neither_too_short_nor_too_long(total, seconds):
 def test_the_only_trials_are_waited_for_until_they_are_measured():
     outlook = Outlook(workers=2, seconds_left=500.0, seconds_total=600.0, trials_left=0)
     assert decide([Candidate(0, "running")], outlook) == Wait("the first scores are awaited")
-    assert decide([Candidate(0, "failed")], outlook) == Finish("every trial of the budget has failed")
+    assert decide([Candidate(0, "failed")], outlook) == Finish("no trial is left that could have a first score")
 
 
 def test_the_leader_goes_on_to_the_next_rung_first():

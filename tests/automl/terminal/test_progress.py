@@ -5,11 +5,16 @@ import pytest
 from rich.console import Console
 
 from automl.control.outcome import Progress
-from automl.terminal.progress import LINE_SECONDS, PATIENCE, Goal, LineDisplay, LiveDisplay, counted, display, minutes
+from automl.terminal.progress import LINE_SECONDS, PATIENCE, LineDisplay, LiveDisplay, counted, display, minutes
 
-GOAL = Goal("bleu", 600.0)
+SECONDS = 600.0
 BEGUN = Progress(
-    seconds_left=500.0, trials={"running": 2}, best=None, workers=("trial 0: compiling",), decision="started trial 0"
+    seconds_left=500.0,
+    trials={"running": 2},
+    metric="bleu",
+    best=None,
+    workers=("trial 0: compiling",),
+    decision="started trial 0",
 )
 
 
@@ -33,7 +38,7 @@ def clock() -> Clock:
 
 def lines_of(clock: Clock) -> tuple[LineDisplay, StringIO]:
     stream = StringIO()
-    return LineDisplay(GOAL, stream, clock), stream
+    return LineDisplay(SECONDS, stream, clock), stream
 
 
 def test_plain_lines_come_at_most_every_ten_seconds(clock: Clock) -> None:
@@ -65,7 +70,7 @@ def test_a_failed_trial_is_a_line_at_once(clock: Clock) -> None:
 def live(clock: Clock) -> tuple[LiveDisplay, Terminal]:
     stream = Terminal()
     console = Console(file=stream, force_terminal=True, width=100, no_color=True)
-    return LiveDisplay(GOAL, console, clock), stream
+    return LiveDisplay(SECONDS, console, clock), stream
 
 
 def rendered(shown: LiveDisplay) -> str:
@@ -110,17 +115,17 @@ def test_a_live_display_leaves_the_cursor_and_the_notices(clock: Clock) -> None:
 
 def test_only_a_terminal_that_can_redraw_gets_the_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(display(GOAL, Terminal()), LiveDisplay)
-    assert isinstance(display(GOAL, StringIO()), LineDisplay)
+    assert isinstance(display(SECONDS, Terminal()), LiveDisplay)
+    assert isinstance(display(SECONDS, StringIO()), LineDisplay)
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(display(GOAL, Terminal()), LineDisplay)
+    assert isinstance(display(SECONDS, Terminal()), LineDisplay)
 
 
 def test_no_colour_is_written_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    shown = display(GOAL, stream)
+    shown = display(SECONDS, stream)
     shown.change(BEGUN)
     shown.stop()
     assert "\x1b[36m" not in stream.getvalue()
