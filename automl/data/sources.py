@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import chain, islice
+from itertools import chain
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from automl.data.advance import tell
 from automl.data.fields import joined
-from automl.data.headers import PEEKED, has_usual_names, is_header
+from automl.data.headers import without_header
 from automl.data.lines import lines, unreadable
 from automl.data.spool import BLOCK, Spool
 from automl.data.spool import Column as Spooled
@@ -360,21 +360,11 @@ def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[R
     if columns.named or (columns == Columns() and {"source", "target"} <= set(header)):
         choice = _by_name(path, columns, header)
     else:
-        if columns == Columns() and has_usual_names(header):
-            rows = _without_header(path, header, rows)
+        if columns == Columns():
+            rows = without_header(path, header, rows)
         choice = _by_index(path, columns, len(first))
         yield choice.row(1, first)
     yield from (choice.row(number, fields) for number, fields in enumerate(rows, start=2))
-
-
-def _without_header(path: Path, first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    following = list(islice(rows, PEEKED))
-    if is_header(first, following):
-        raise InputError(
-            f"{path}: its first row looks like names of columns ({', '.join(first)}); say which are a pair by [data] "
-            "source and target, or leave the row out; if it is a pair, by source = 0 and target = 1"
-        )
-    return chain(following, rows)
 
 
 def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:

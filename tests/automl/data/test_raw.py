@@ -6,6 +6,8 @@ from automl.data.headers import is_header
 from automl.data.raw import find_files, read_raw
 from automl.errors import InputError
 
+REVIEWS = [[f"a film of {i} hours", ("pos", "neg")[i % 2]] for i in range(20)]
+
 
 def written(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text, encoding="utf-8")
@@ -22,9 +24,21 @@ def written(folder: Path, name: str, text: str) -> Path:
         (["text", "label"], [["text", "c"]], False),  # a value of its column
         (["text", "text"], [["a", "b"]], False),
         (["text"], [["a"]], False),
+        (["nr", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)], True),  # over numbers
+        (["nr", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(4)], False),  # too few to tell
+        (["", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)], True),  # as pandas writes it
+        (["one", "un", ""], [["two", "deux", "2"]] * 5 + [["six", "six", ""]], False),  # a row without its number
+        (["7", "seven"], [[str(i), f"n{i}"] for i in range(5)], False),
+        (["id", "en", "de"], [[f"u{i}", f"a{i}", f"b{i}"] for i in range(60)], True),  # over labels
+        (["Review", "Polarity"], REVIEWS, True),
+        (["Good film", "pos"], REVIEWS, False),
+        (["A film to see twice", "best"], REVIEWS, False),
+        (["cat", "best"], [[f"dog{i}", ("pos", "neg")[i % 2]] for i in range(20)], False),  # words are like names
     ],
 )
-def test_a_header_is_a_row_of_usual_names(first: list[str], rows: list[list[str]], expected: bool) -> None:
+def test_a_header_is_told_by_usual_names_or_by_what_follows(
+    first: list[str], rows: list[list[str]], expected: bool
+) -> None:
     assert is_header(first, rows) is expected
 
 

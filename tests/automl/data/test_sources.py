@@ -77,6 +77,13 @@ def test_a_header_of_source_and_target_needs_no_mention(tmp_path: Path, name: st
     assert (pairs.sources, pairs.targets) == (["a"], [["x"]])
 
 
+def test_a_first_row_over_numbers_is_no_pair_unless_it_is_said(tmp_path: Path) -> None:
+    rows = "id\ten\tde\n" + "".join(f"{i}\tdog\tHund\n" for i in range(60))
+    with pytest.raises(InputError, match=r"a\.tsv: its first row looks like names of columns \(id, en, de\)"):
+        read(tmp_path, "a.tsv", rows)
+    assert read(tmp_path, "a.tsv", rows, Columns(0, (1,))).rows_in == 61
+
+
 def test_a_header_that_nothing_says_is_one_is_no_pair(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv: its first row looks like names of columns \(word, phones\)"):
         read(tmp_path, "a.csv", "word,phones\ncat,k a t\n")

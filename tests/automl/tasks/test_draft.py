@@ -44,6 +44,26 @@ def test_columns_are_named_where_they_are_not_the_first_two(tmp_path: Path) -> N
     assert (document.data.source, document.data.target) == ("text", "summary")
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("id,en,de", "{i},dog{i},Hund{i}", ("en", "de")),
+        ("id,english,german", "u{i},dog{i},Hund{i}", ("english", "german")),
+        (",english,german", "{i},dog{i},Hund{i}", ("english", "german")),
+        ("comment_id,comment,is_toxic", "{i},a comment to read {i},{parity}", ("comment", "is_toxic")),
+        ("article,title,id", "some long article {i},a title {i},a{i}f", ("article", "title")),
+    ],
+)
+def test_columns_that_number_or_label_rows_are_set_aside(
+    tmp_path: Path, header: str, row: str, expected: tuple
+) -> None:
+    rows = [row.format(i=i, parity=i % 2) for i in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join([header, *rows]))
+    document = document_from_mapping(draft(tmp_path / "data.csv").to_mapping(tmp_path), tmp_path)
+    assert (document.data.source, document.data.target) == expected
+    assert read_pairs(tmp_path / "data.csv", document.data.columns).rows_in == 60
+
+
 def test_columns_that_a_draft_does_not_use_are_not_read(tmp_path: Path) -> None:
     rows = [f"English {i}\tDeutsch {i}\tCC-BY {i}\n" for i in range(20)]
     (tmp_path / "data.tsv").write_text("".join(rows))
