@@ -66,7 +66,18 @@ def read_raw(path: Path, most: int = MOST_ROWS) -> RawTable:
     header = tuple(read.pop(0)) if read and (named or is_header(read[0], read[1 : 1 + PEEKED])) else None
     if not read:
         raise InputError(f"{path}: the file has no rows; it needs some to learn from")
+    if path.suffix.lower() == ".txt":
+        _check_alone(path, read)
     return RawTable(path, header, read[:most], whole=len(read) <= most)
+
+
+def _check_alone(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Make sure that texts are not pairs under another name."""
+    filled = [text for row in rows for text in row if text.strip()]
+    if len(filled) >= FEWEST_LINES and sum("\t" in text for text in filled) >= MOSTLY * len(filled):
+        raise InputError(
+            f'{path}: these look like pairs: call it {path.stem}.tsv, or say kind = "generation" in a document'
+        )
 
 
 def count_rows(path: Path) -> int:

@@ -14,11 +14,14 @@ from automl.data.headers import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES, are_lab
 from automl.data.raw import RawTable
 from automl.data.sources import Column
 from automl.data.tokenizers import automatic_tokens, normalise
+from automl.data.turns import KEYS
 from automl.tasks.classes import alike, scripts_of
 
 MOST_CLASSES, ROWS_PER_CLASS, MOST_CLASS_WORDS = 1_000, 10, 4
 COMMON_WORDS = 300
 FEWEST_ROWS = 5
+DIVIDED = 0.5
+"""Share of texts with `||` from which on these are turns."""
 SPEAKER = re.compile(r"^\s*[\w .'’-]{1,40}:\s")
 WORD = re.compile(r"[^\w\s]*[^\W\d_]{2,}(?:['’-][^\W\d_]+)*[^\w\s]*")
 UNSPACED = ("Cjk", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
@@ -249,6 +252,8 @@ def _scripts(characters: Counter[str]) -> tuple[tuple[str, float], ...]:
 
 def _roles(table: RawTable, columns: Sequence[ColumnProfile]) -> tuple[int | None, int]:
     """Choose source and target: by the names of a header, else the first two columns that say something."""
+    if (conversations := _conversations(table, columns)) is not None:
+        return None, conversations
     names = [str(column.column).casefold() for column in columns]
     source, target = (
         next((names.index(n) for n in known if n in names), None) for known in (SOURCE_NAMES, TARGET_NAMES)
@@ -268,6 +273,18 @@ def _roles(table: RawTable, columns: Sequence[ColumnProfile]) -> tuple[int | Non
         target = next((i for i in useful if i != source), None)
         return (source, target) if target is not None else (None, source or 0)
     return (source if source is not None else next((i for i in useful if i != target), None)), target
+
+
+def _conversations(table: RawTable, columns: Sequence[ColumnProfile]) -> int | None:
+    """Return the column of whole conversations, beside which JSON lines have no other to learn from but a target."""
+    if table.path.suffix.lower() != ".jsonl":
+        return None
+    names = [str(column.column) for column in columns]
+    if not {name.casefold() for name in names}.isdisjoint(TARGET_NAMES):
+        return None
+    return next(
+        (names.index(key) for key in KEYS if key in names and columns[names.index(key)].divided >= DIVIDED), None
+    )
 
 
 def _is_number(table: RawTable, index: int) -> bool:

@@ -106,6 +106,31 @@ def test_conversations_are_described_over_all_of_their_turns(tmp_path: Path) -> 
     assert (drafted.kind, drafted.warnings, drafted.seen.target.distinct) == ("dialogue", [], 20)
 
 
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        {"id": "c{i}", "turns": ["hello", "answer {i}"]},
+        {"conversation_id": "c{i}", "messages": [{"role": "user", "content": "hi"}, {"role": "bot", "content": "{i}"}]},
+        {"turns": ["hello", "answer {i}"], "topic": "greetings of {i}"},
+        {"conversations": [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "answer {i}"}]},
+        {"source": "forum", "turns": ["hello", "answer {i}"]},
+    ],
+)
+def test_beside_conversations_nothing_else_is_read(tmp_path: Path, conversation: dict) -> None:
+    lines = [json.dumps(conversation).replace("{i}", str(i)) for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    drafted = draft(tmp_path / "data.jsonl")
+    assert (drafted.kind, drafted.data(tmp_path)) == ("dialogue", {"train": "data.jsonl"})
+    document = document_from_mapping(drafted.to_mapping(tmp_path), tmp_path)
+    assert len(document.form.read(document.data.train, document.data.columns).sources) == 20
+
+
+def test_beside_a_target_conversations_are_its_source(tmp_path: Path) -> None:
+    rows = [{"turns": ["so it goes", f"{i}"], "summary": f"they speak of {i}"} for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert draft(tmp_path / "data.jsonl").seen.target.column == "summary"
+
+
 def test_turns_between_bars_are_a_dialogue_whose_sources_may_recur(tmp_path: Path) -> None:
     rows = "".join(f"hi there || so {i} || and so\twell {i}\n" for i in range(20))
     for name in ("train", "test"):
@@ -113,6 +138,18 @@ def test_turns_between_bars_are_a_dialogue_whose_sources_may_recur(tmp_path: Pat
     drafted = draft(tmp_path)
     assert drafted.kind == "dialogue"
     assert drafted.warnings == ["test: sources that are also in train: 20"]
+
+
+def test_texts_with_tabs_are_refused_as_what_may_be_pairs(tmp_path: Path) -> None:
+    (tmp_path / "fra.txt").write_text("Go.\tVa !\n" * 18 + "# a line\n\n")
+    with pytest.raises(
+        InputError, match=r'fra\.txt: these look like pairs: call it fra\.tsv, or say kind = "generation"'
+    ):
+        draft(tmp_path / "fra.txt")
+    document = document_from_mapping({"name": "a", "kind": "generation", "data": {"train": "fra.txt"}}, tmp_path)
+    assert len(document.form.read(document.data.train, document.data.columns).sources) == 19
+    (tmp_path / "fra.txt").write_text("Go.\tVa !\n" * 17 + "a line\n" * 3)
+    assert draft(tmp_path / "fra.txt").kind == "generation"
 
 
 def test_paths_outside_the_folder_are_absolute(phones: Path) -> None:
