@@ -71,7 +71,7 @@ def stands_over_numbers(first: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def _is_number_like(name: str, below: Sequence[str]) -> bool:
     filled = [text for text in below if text]
-    if len(filled) < FEWEST_NUMBERS or _NUMBER.fullmatch(name.strip()):
+    if len(filled) < FEWEST_NUMBERS or (name.strip() and not any(map(str.isalpha, name))):
         return False
     if not name.strip() and len(filled) < len(below):  # a row that lacks its number is no header
         return False
@@ -111,7 +111,7 @@ def _are_distinct(first: Sequence[str]) -> bool:
 
 
 def _below(rows: Iterable[Sequence[str]], index: int) -> Iterator[str]:
-    return (row[index].strip() if index < len(row) else "" for row in rows)
+    return (row[index].strip() if index < len(row) else "" for row in rows if any(map(str.strip, row)))
 
 
 def _mean_words(texts: Sequence[str]) -> float:
