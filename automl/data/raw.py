@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from automl.data.dividers import csv_fields, tsv_fields
 from automl.data.headers import PEEKED, is_header
 from automl.data.lines import lines
-from automl.data.sources import csv_fields, json_object, tsv_fields
+from automl.data.sources import json_object
 from automl.data.turns import KEYS, messages_of, sides
 from automl.errors import InputError
 

@@ -1,6 +1,5 @@
 """Readers of .tsv, .csv, .jsonl and .parquet files of (source, target) rows."""
 
-import csv
 import json
 import re
 import stat
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.advance import tell
+from automl.data.dividers import csv_fields, tsv_fields
 from automl.data.fields import joined
 from automl.data.headers import without_header
 from automl.data.lines import lines, unreadable
@@ -306,23 +306,8 @@ def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
     return _pick(path, columns, tsv_fields(path))
 
 
-def tsv_fields(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of each line of a TSV file, which has no quoting."""
-    return (line.rstrip("\r\n").split("\t") for line in lines(path))
-
-
 def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
     return _pick(path, columns, csv_fields(path))
-
-
-def csv_fields(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of each row of a CSV file; a row may go over several lines."""
-    reader = csv.reader(lines(path), strict=True)
-    try:
-        yield from reader
-    except csv.Error:
-        where = f"line {reader.line_num}"
-        raise InputError(f"{path}: {where} is not well-formed CSV; check its quotes or use a .tsv file") from None
 
 
 @dataclass(frozen=True)
