@@ -17,6 +17,8 @@ from automl.errors import InputError
 
 MOST_ROWS = 200_000
 """Rows that are looked at, at most."""
+FEWEST_LINES, MOSTLY = 10, 0.9
+"""Of a .txt file's lines, if so many hold a tab they look like pairs."""
 SPLIT_STEMS = {"train": ("train", "training"), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
 
 
@@ -99,20 +101,33 @@ def find_files(data: Path) -> dict[str, Path]:
     """Return the files of `train`, `valid` and `test` in a folder, or a file alone as `train`.
 
     Raises:
-        InputError: There is nothing there, or nothing that is called train.
+        InputError: There is nothing there, nothing that is called train, or two files that are called alike.
     """
     if data.is_file():
         return {"train": data}
     if not data.is_dir():
         raise InputError(f"{data}: there is no such file or folder; name what holds the data")
     known = [path for path in sorted(data.iterdir()) if path.suffix.lower() in RAW_READERS and path.is_file()]
-    found = {name: path for name, stems in SPLIT_STEMS.items() for path in known if path.stem.casefold() in stems}
+    called = {name: [each for each in known if each.stem.casefold() in stems] for name, stems in SPLIT_STEMS.items()}
+    found = {name: only(data, name, paths) for name, paths in called.items() if paths}
     if "train" not in found and len(known) == 1:
         return {"train": known[0]}
     if "train" not in found:
         held = ", ".join(path.name for path in known[:6]) or "no file of a known kind"
         raise InputError(f"{data}: no file is called train (it has {held}); name one file, or call it train.tsv")
     return found
+
+
+def only(data: Path, split: str, named: Sequence[Path]) -> Path:
+    """Return the file of a folder that is called like a split.
+
+    Raises:
+        InputError: There are two.
+    """
+    if len(named) > 1:
+        shown = " and ".join(str(path.relative_to(data)) for path in named[:2])
+        raise InputError(f"{data}: {shown} are both called {split}; leave one of them there")
+    return named[0]
 
 
 Read = tuple[bool, Iterator[list[str]]]

@@ -76,6 +76,20 @@ def test_files_of_a_folder_are_found_by_their_names(tmp_path: Path, name: str) -
     }
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train.tsv", "train.txt"), r"train\.tsv and train\.txt are both called train; leave one of them there"),
+        (("train.tsv", "valid.tsv", "dev.tsv"), r"dev\.tsv and valid\.tsv are both called valid"),
+    ],
+)
+def test_two_files_of_one_split_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    for name in names:
+        written(tmp_path, name, "a\tb\n")
+    with pytest.raises(InputError, match=message):
+        find_files(tmp_path)
+
+
 def test_what_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.xls is not looked at; use \.tsv"):
         read_raw(written(tmp_path, "t.xls", "a"))
