@@ -44,7 +44,7 @@ def source_of(raw: Raw, columns: Sequence[str | int]) -> str:
     """
     if isinstance(raw, str) and (len(columns) == 1 or raw.startswith(mark(0))):
         return normalise(raw)
-    named = raw if isinstance(raw, Mapping) else _object(raw)
+    named = raw if isinstance(raw, Mapping) else object_in(raw)
     if named is not None:
         return joined(_by_name(named, columns))
     texts = str(raw).rstrip("\r\n").split("\t")
@@ -53,7 +53,8 @@ def source_of(raw: Raw, columns: Sequence[str | int]) -> str:
     return joined([*texts, *[""] * (len(columns) - len(texts))])
 
 
-def _object(raw: str) -> Mapping[str, object] | None:
+def object_in(raw: str) -> Mapping[str, object] | None:
+    """Return the JSON object that a text is, if it is one."""
     if not raw.lstrip().startswith("{"):
         return None
     try:
