@@ -191,6 +191,7 @@ class _Kept:
         """Keep a row, or count it."""
         texts = [normalise(text) for text in row.source or ()]
         source = texts[0] if len(texts) == 1 else joined(texts) if texts else ""
+        source = source if self.prepare is None else self.prepare(source)
         targets = list(dict.fromkeys(filter(None, [normalise(target or "") for target in row.targets])))
         if not (source and targets):
             self._drop(row, ONE_COLUMN if row.source is None else NO_TARGET if source else NO_SOURCE)
@@ -208,7 +209,7 @@ class _Kept:
         if row.wide:
             self.wide = _one_more(self.wide, row)
         self.numbers.append(row.number)
-        self.texts.append([source if self.prepare is None else self.prepare(source), *targets])
+        self.texts.append([source, *targets])
 
     def _miss(self, number: int, texts: Sequence[str]) -> None:
         for column, text in zip(self.columns.sources, texts, strict=False):
