@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
@@ -53,6 +54,13 @@ def source_of(raw: Raw, columns: Sequence[str | int]) -> str:
     return joined([*texts, *[""] * (len(columns) - len(texts))])
 
 
+def in_digits(value: object) -> object:
+    """Return a whole number, also as pandas has it beside gaps, or a truth value as its text, and NaN as nothing."""
+    if isinstance(value, float) and (isnan(value) or value.is_integer()):
+        return None if isnan(value) else str(int(value))
+    return json.dumps(value) if isinstance(value, int) else value
+
+
 def object_in(raw: str) -> Mapping[str, object] | None:
     """Return the JSON object that a text is, if it is one."""
     if not raw.lstrip().startswith("{"):
@@ -76,8 +84,7 @@ def _by_name(values: Mapping[str, object], columns: Sequence[str | int]) -> list
 
 def _text(name: str, value: object) -> str:
     """Return the text of a column; nothing is an empty one, and a whole number its digits, as in files."""
-    if isinstance(value, int):
-        return json.dumps(value)
+    value = in_digits(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"a source's {name!r} is not a text; write it as a string")
     return value or ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.data.dividers import csv_fields, tsv_fields
+from automl.data.fields import in_digits
 from automl.data.headers import PEEKED, is_header
 from automl.data.lines import lines
 from automl.data.sources import json_object
@@ -171,6 +172,7 @@ def _text(value: object) -> str:
     """Return a value as text; of a list the first."""
     if isinstance(value, list):
         value = value[0] if value else None
+    value = in_digits(value)
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, default=str)

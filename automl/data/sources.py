@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from automl.data.advance import tell
 from automl.data.dividers import csv_fields, tsv_fields
-from automl.data.fields import joined
+from automl.data.fields import in_digits, joined
 from automl.data.headers import without_header
 from automl.data.lines import lines, unreadable
 from automl.data.spool import BLOCK, Spool
@@ -449,13 +449,12 @@ def _texts(path: Path, where: str, column: str, value: object) -> list[str]:
 
 
 def text_of(path: Path, where: str, column: str, value: object) -> str:
-    """Return the text in a column; nothing is an empty one, and a whole number, such as a class, its digits.
+    """Return the text in a column; nothing (NaN too) is an empty one, and a whole number, such as a class, its digits.
 
     Raises:
         InputError: It is no text, or has a character that texts cannot have.
     """
-    if isinstance(value, int):
-        return json.dumps(value)
+    value = in_digits(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{path}: {where}, {column!r} is not a text; write it as a string")
     if value and ("\0" in value or SURROGATE.search(value)):

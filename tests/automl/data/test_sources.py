@@ -60,6 +60,24 @@ def test_whole_numbers_are_texts(tmp_path: Path) -> None:
     assert (list(pairs.sources), list(pairs.targets)) == (["good", "7"], [["1"], ["true", "no"]])
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_whole_numbers_beside_gaps_are_read_and_looked_at_as_texts(tmp_path: Path, name: str) -> None:
+    rows = {"source": ["good", "bad", "none"], "target": [1.0, -2.0, float("nan")]}
+    if name == "a.parquet":
+        polars.DataFrame(rows).write_parquet(tmp_path / name)
+    else:
+        lines = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, lines)))
+    pairs = read_pairs(tmp_path / name, Columns())
+    assert (list(pairs.targets), pairs.dropped) == ([["1"], ["-2"]], {"no target": 1})
+    assert read_raw(tmp_path / name).column(1) == ["1", "-2", ""]
+
+
+def test_fractions_are_no_texts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'target' is not a text; write it as a string"):
+        read(tmp_path, "a.jsonl", '{"source": "good", "target": 1.5}\n')
+
+
 def test_several_indices_are_several_targets_and_no_more(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.tsv", "a\tx\ty\tz\n", Columns(0, (1, 3)))
     assert pairs.targets == [["x", "z"]]
