@@ -321,8 +321,10 @@ class Model:
         Raises:
             InputError: The file or a metric is wrong, or a row takes too much memory.
         """
-        from automl.metrics import LikelihoodMetric, TextMetric, metric, signatures
+        from automl.metrics import LikelihoodMetric, TextMetric, metric, misplaced, signatures
 
+        if problem := misplaced(metrics, self.config["metrics"], boxes=isinstance(self._target, Boxes)):
+            raise InputError(f"metric: {problem}")
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         part, sources, dropped = self._file(data)
         self._say_unsaid(part)

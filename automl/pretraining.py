@@ -25,6 +25,7 @@ from search_spaces.dials import SpaceError
 from search_spaces.encoders import Identity
 from search_spaces.seq2seq import ALPHAS, BEGUN, DRAWN, RANKS, Seq2Seq
 from search_spaces.spaces import Space, fields_of, refuse_idle, space
+from search_spaces.stems import Tokens
 from storage.database import Database
 from storage.searches import get_search
 
@@ -83,6 +84,10 @@ def bundle_shape(document: TaskDocument) -> Seq2Seq | None:
     if description.others:
         raise InputError(f"[pretraining] from: {folder} is an ensemble; export one of its trials, and name that")
     shape = description.configuration
+    if not isinstance(shape.stem, Tokens):
+        raise InputError(
+            f"[pretraining] from: {folder} reads images, unlike kind {document.kind!r}; name a bundle that reads texts"
+        )
     if isinstance(shape.encoder, Identity) == document.form.has_sources:
         reads = "no source" if document.form.has_sources else "a source"
         raise InputError(

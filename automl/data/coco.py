@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.albums import IMAGES, plain_arrays
-from automl.data.images import Image, checked, read_sized
+from automl.data.images import MOST_PIXELS, Image, checked, read_sized
 from automl.data.lines import unreadable
 from automl.errors import InputError
 
@@ -140,18 +140,27 @@ class Document:
         return {path: _images_of(path) for path in self.files() if path.suffix == ARRAYS}
 
     def image(self, index: int) -> tuple[Image, float]:
-        """Read an image; also return by how much it was made smaller.
+        """Read an image; also return by how much it was made smaller than its `width` and `height` say.
 
         Raises:
-            InputError: It is not there, or broken.
+            InputError: It is not there, broken, or of another ratio.
         """
         path, place = self.place(index, self.images[index])
+        said = _size_of(self.images[index])
         if place is None:
-            return read_sized(path)
+            return read_sized(path, said)
         if place >= len(self.arrays[path]):
             where = f"{self.path}: image {self.images[index].get('id')}"
             raise InputError(f"{where}: there is no image {place} in {path.name}; it has {len(self.arrays[path]):,}")
-        return read_sized(self.arrays[path][place])
+        return read_sized(self.arrays[path][place], said)
+
+
+def _size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the width and the height that are said of an image, where both are whole numbers of pixels."""
+    width, height = image.get("width"), image.get("height")
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return None
+    return (width, height) if min(width, height) > 0 and max(width, height) < MOST_PIXELS else None
 
 
 def _images_of(path: Path) -> NDArray[np.uint8]:

@@ -273,7 +273,8 @@ def data_digest(
         choices.append(given.digest)
     if data.planted:
         choices.append([*data.planted])
-    if form.version > 1 and ".jsonl" in suffixes.values():
+    reread = {*suffixes.values()} != {".npz"} if form.reads_images else ".jsonl" in suffixes.values()
+    if form.version > 1 and reread:
         choices.append(form.version)
     return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from math import isnan
 
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
@@ -44,7 +45,7 @@ def source_of(raw: Raw, columns: Sequence[str | int]) -> str:
     """
     if isinstance(raw, str) and (len(columns) == 1 or raw.startswith(mark(0))):
         return normalise(raw)
-    named = raw if isinstance(raw, Mapping) else _object(raw)
+    named = raw if isinstance(raw, Mapping) else object_in(raw)
     if named is not None:
         return joined(_by_name(named, columns))
     texts = str(raw).rstrip("\r\n").split("\t")
@@ -53,7 +54,15 @@ def source_of(raw: Raw, columns: Sequence[str | int]) -> str:
     return joined([*texts, *[""] * (len(columns) - len(texts))])
 
 
-def _object(raw: str) -> Mapping[str, object] | None:
+def in_digits(value: object) -> object:
+    """Return a whole number, also as pandas has it beside gaps, or a truth value as its text, and NaN as nothing."""
+    if isinstance(value, float) and (isnan(value) or value.is_integer()):
+        return None if isnan(value) else str(int(value))
+    return json.dumps(value) if isinstance(value, int) else value
+
+
+def object_in(raw: str) -> Mapping[str, object] | None:
+    """Return the JSON object that a text is, if it is one."""
     if not raw.lstrip().startswith("{"):
         return None
     try:
@@ -75,8 +84,7 @@ def _by_name(values: Mapping[str, object], columns: Sequence[str | int]) -> list
 
 def _text(name: str, value: object) -> str:
     """Return the text of a column; nothing is an empty one, and a whole number its digits, as in files."""
-    if isinstance(value, int):
-        return json.dumps(value)
+    value = in_digits(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"a source's {name!r} is not a text; write it as a string")
     return value or ""

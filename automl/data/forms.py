@@ -43,7 +43,7 @@ class Form:
         reads_images: Whether its sources are images.
         parts: Further files that belong to one.
         scaled: Returns a target for an image that is so many times as large.
-        version: Grows when JSON lines are read otherwise than before.
+        version: Grows when JSON lines, or files of images, are read otherwise than before.
         has_sources: Whether something is read before the target is said; else a source stands for its target.
     """
 

@@ -1,5 +1,6 @@
 """Images: files of pixels as arrays of `[height, width, channels]` bytes, 1 channel of grey or 3 of colours."""
 
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
@@ -19,7 +20,22 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_PIXELS = 64_000_000
 MOST_ENLARGED = 8
 """What is made larger than so many times shows nothing that a model could learn from."""
-BROKEN = "broken image"
+BROKEN, UNLIKE = "broken image", "image of another ratio than its width and height say"
+SAME_RATIO = 0.01
+"""How far ratios of what is one image may be apart."""
+ORIENTATION = 0x0112
+TURNED = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""How a camera was held, as EXIF has it → what turns its image upright; from 5 on width and height change places."""
+Size = tuple[int, int]
+"""Width and height."""
 
 
 def read_image(image: str | Path | NDArray[Any]) -> Image:
@@ -27,20 +43,22 @@ def read_image(image: str | Path | NDArray[Any]) -> Image:
     return read_sized(image)[0]
 
 
-def read_sized(image: str | Path | NDArray[Any]) -> tuple[Image, float]:
+def read_sized(image: str | Path | NDArray[Any], said: Size | None = None) -> tuple[Image, float]:
     """Read a file of PNG or JPEG, or take an array; its longest side is brought to what a model reads at most.
 
+    A file is turned upright as its EXIF says, unless it is of the size that is said of it as it is stored.
+
     Returns:
-        The image, and by how much it was made smaller.
+        The image, and by how much it was made smaller, than what is said of it where it is.
 
     Raises:
-        InputError: It is no image, or one of more than 8 bits a channel.
+        InputError: It is no image, one of more than 8 bits a channel, or of another ratio than is said of it.
     """
     if isinstance(image, np.ndarray):
-        return _bounded(checked(image, "an array"))
+        return _bounded(checked(image, "an array"), said)
     path = Path(image)
     try:
-        return _bounded(_opened(path))
+        return _bounded(_opened(path, said), said)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such image") from None
     except IsADirectoryError:
@@ -51,10 +69,25 @@ def read_sized(image: str | Path | NDArray[Any]) -> tuple[Image, float]:
         raise InputError(f"{path}: {BROKEN} ({str(error)[:80] or type(error).__name__}); save it anew") from None
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> Size:
     """Return the width and the height of a file of PNG or JPEG that `read_image` reads."""
     with _open(path) as opened:
-        return opened.width, opened.height
+        return _upright((opened.width, opened.height), _orientation(opened))
+
+
+def _upright(size: Size, orientation: int) -> Size:
+    return (size[1], size[0]) if orientation >= 5 else size
+
+
+def _orientation(opened: Any) -> int:
+    """Return how the camera was held; upright where that is unsaid, or its EXIF cannot be read."""
+    if opened.format == "PNG" and "exif" not in opened.info:  # Pillow would look for it behind all pixels
+        return 1
+    try:
+        found = opened.getexif().get(ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
+        return 1
+    return found if isinstance(found, int) and found in TURNED else 1
 
 
 def _open(path: Path) -> Any:
@@ -65,14 +98,18 @@ def _open(path: Path) -> Any:
         raise ValueError(f"too many pixels; {MOST_PIXELS:,} at most: make it smaller") from None
 
 
-def _opened(path: Path) -> Image:
+def _opened(path: Path, said: Size | None) -> Image:
     with _open(path) as opened:
         if opened.width * opened.height > MOST_PIXELS:
             raise ValueError(f"{opened.width} × {opened.height} pixels; {MOST_PIXELS:,} at most: make it smaller")
         if opened.mode.startswith(("I", "F")):
             raise ValueError("more than 8 bits a channel; save it with 8")
         grey = opened.mode in ("1", "L", "LA")
-        return checked(np.asarray(opened.convert("L" if grey else "RGB")), str(path))
+        orientation = _orientation(opened)
+        read = opened.convert("L" if grey else "RGB")
+        if orientation > 1 and (said != read.size or said == _upright(read.size, orientation)):
+            read = read.transpose(_pillow().Transpose[TURNED[orientation]])
+        return checked(np.asarray(read), str(path))
 
 
 def _pillow() -> Any:
@@ -97,12 +134,22 @@ def checked(image: NDArray[Any], where: str) -> Image:
     return np.ascontiguousarray(shaped)
 
 
-def _bounded(image: Image) -> tuple[Image, float]:
+def _bounded(image: Image, said: Size | None) -> tuple[Image, float]:
     height, width = image.shape[:2]
-    scale = LARGEST / max(height, width)
+    scale, than_said = LARGEST / max(height, width), _than_said((width, height), said)
     if scale >= 1:
-        return image, 1.0
-    return _scaled(image, (max(round(width * scale), 1), max(round(height * scale), 1))), scale
+        return image, than_said
+    return _scaled(image, (max(round(width * scale), 1), max(round(height * scale), 1))), scale * than_said
+
+
+def _than_said(size: Size, said: Size | None) -> float:
+    """Return how many times as wide an image is as is said, which may be off by half a pixel."""
+    if said is None or size == said:
+        return 1.0
+    scale = size[0] / said[0]
+    if abs(said[1] * scale - size[1]) > max(SAME_RATIO * size[1], 0.5):
+        raise InputError(f"{UNLIKE}: it has {size[0]} × {size[1]}, and {said[0]} × {said[1]} is said")
+    return scale
 
 
 def digest(image: Image) -> str:

@@ -37,6 +37,10 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
+    if number == 1 and _ends_lines_by_returns(path, line):
+        raise InputError(
+            f"{path}: its lines end by a carriage return alone, as on old Macs; save it with line feeds (LF or CR LF)"
+        )
     if len(line) > LINE_LIMIT:
         raise InputError(f"{path}: line {number} is longer than {LINE_LIMIT:,} bytes; put one short row on each line")
     if b"\0" in line:
@@ -51,6 +55,12 @@ def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
         raise InputError(
             f"{path}: line {number} is not UTF-8 (at byte {where}){such}; save the file as UTF-8"
         ) from None
+
+
+def _ends_lines_by_returns(path: Path, first: bytes) -> bool:
+    """Whether what seems one line is several; a row of a .csv file may have carriage returns between quotes."""
+    is_row = path.suffix.lower() == ".csv" and first.endswith(b"\n")
+    return b"\r" in first.rstrip(b"\r\n") and not is_row
 
 
 def _undecodable(path: Path) -> int:

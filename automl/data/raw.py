@@ -8,14 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from automl.data.dividers import csv_fields, tsv_fields
+from automl.data.fields import in_digits
 from automl.data.headers import PEEKED, is_header
 from automl.data.lines import lines
-from automl.data.sources import csv_fields, json_object, tsv_fields
+from automl.data.sources import json_object
 from automl.data.turns import KEYS, messages_of, sides
 from automl.errors import InputError
 
 MOST_ROWS = 200_000
 """Rows that are looked at, at most."""
+FEWEST_LINES, MOSTLY = 10, 0.9
+"""Of a .txt file's lines, if so many hold a tab they look like pairs."""
 SPLIT_STEMS = {"train": ("train", "training"), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
 
 
@@ -66,7 +70,18 @@ def read_raw(path: Path, most: int = MOST_ROWS) -> RawTable:
     header = tuple(read.pop(0)) if read and (named or is_header(read[0], read[1 : 1 + PEEKED])) else None
     if not read:
         raise InputError(f"{path}: the file has no rows; it needs some to learn from")
+    if path.suffix.lower() == ".txt":
+        _check_alone(path, read)
     return RawTable(path, header, read[:most], whole=len(read) <= most)
+
+
+def _check_alone(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Make sure that texts are not pairs under another name."""
+    filled = [text for row in rows for text in row if text.strip()]
+    if len(filled) >= FEWEST_LINES and sum("\t" in text for text in filled) >= MOSTLY * len(filled):
+        raise InputError(
+            f'{path}: these look like pairs: call it {path.stem}.tsv, or say kind = "generation" in a document'
+        )
 
 
 def count_rows(path: Path) -> int:
@@ -87,20 +102,33 @@ def find_files(data: Path) -> dict[str, Path]:
     """Return the files of `train`, `valid` and `test` in a folder, or a file alone as `train`.
 
     Raises:
-        InputError: There is nothing there, or nothing that is called train.
+        InputError: There is nothing there, nothing that is called train, or two files that are called alike.
     """
     if data.is_file():
         return {"train": data}
     if not data.is_dir():
         raise InputError(f"{data}: there is no such file or folder; name what holds the data")
     known = [path for path in sorted(data.iterdir()) if path.suffix.lower() in RAW_READERS and path.is_file()]
-    found = {name: path for name, stems in SPLIT_STEMS.items() for path in known if path.stem.casefold() in stems}
+    called = {name: [each for each in known if each.stem.casefold() in stems] for name, stems in SPLIT_STEMS.items()}
+    found = {name: only(data, name, paths) for name, paths in called.items() if paths}
     if "train" not in found and len(known) == 1:
         return {"train": known[0]}
     if "train" not in found:
         held = ", ".join(path.name for path in known[:6]) or "no file of a known kind"
         raise InputError(f"{data}: no file is called train (it has {held}); name one file, or call it train.tsv")
     return found
+
+
+def only(data: Path, split: str, named: Sequence[Path]) -> Path:
+    """Return the file of a folder that is called like a split.
+
+    Raises:
+        InputError: There are two.
+    """
+    if len(named) > 1:
+        shown = " and ".join(str(path.relative_to(data)) for path in named[:2])
+        raise InputError(f"{data}: {shown} are both called {split}; leave one of them there")
+    return named[0]
 
 
 Read = tuple[bool, Iterator[list[str]]]
@@ -144,6 +172,7 @@ def _text(value: object) -> str:
     """Return a value as text; of a list the first."""
     if isinstance(value, list):
         value = value[0] if value else None
+    value = in_digits(value)
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, default=str)

@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.boxes import Box, to_text
 from automl.data.coco import KNOWN_BY, Document
-from automl.data.images import BROKEN, Image, digest
+from automl.data.images import BROKEN, UNLIKE, Image, digest
 from automl.data.sources import Columns, Pairs, text_of
 from automl.data.tokenizers import normalise
 from automl.errors import InputError
@@ -57,34 +57,42 @@ def read_scenes(path: Path, columns: Columns) -> Pairs:
     boxes = _boxes(document, counts)
     images: dict[str, Image] = {}
     kept: list[tuple[int, str, list[str]]] = []
-    broken: list[int] = []
+    dropped: Counter[str] = Counter()
+    first: dict[str, int] = {}
     for index, entry in enumerate(document.images):
         try:
             image, scale = document.image(index)
         except InputError as error:
-            if BROKEN not in str(error):
+            reason = next((each for each in (BROKEN, UNLIKE) if each in str(error)), None)
+            if reason is None:
                 raise
-            broken.append(index + 1)
+            dropped[reason] += 1
+            first.setdefault(reason, index + 1)
             continue
         source = digest(image)
         images[source] = image
         shown = _within(boxes.get(entry.get("id"), []), image, scale, counts)
         kept.append((index + 1, source, [to_text(shown)]))
     said, names = counts.said(path), [f"image {entry.get('id')}" for entry in document.images]
-    _refuse_broken(path, [names[number - 1] for number in broken], len(names))
+    _refuse_left_out(path, dropped, {reason: names[number - 1] for reason, number in first.items()}, len(names))
     numbers, sources, targets = (list(column) for column in zip(*kept, strict=True))
-    dropped, first = ({BROKEN: len(broken)}, {BROKEN: broken[0]}) if broken else ({}, {})
     rows = len(document.images)
-    return Pairs(path, sources, targets, rows, dropped, numbers, first, images=images, names=names, notices=said)
+    return Pairs(path, sources, targets, rows, dict(dropped), numbers, first, images=images, names=names, notices=said)
 
 
-def _refuse_broken(path: Path, broken: Sequence[str], count: int) -> None:
+def _refuse_left_out(path: Path, dropped: Counter[str], first: Mapping[str, str], count: int) -> None:
     if not count:
         raise InputError(f"{path}: lists no image; name some under images")
-    if 2 * len(broken) > count:
+    if 2 * dropped.total() <= count:
+        return
+    if dropped[BROKEN] >= dropped[UNLIKE]:
         raise InputError(
-            f"{path}: {len(broken):,} of its {count:,} images are broken, {broken[0]} the first; save them anew"
+            f"{path}: {dropped[BROKEN]:,} of its {count:,} images are broken, {first[BROKEN]} the first; save them anew"
         )
+    raise InputError(
+        f"{path}: {dropped[UNLIKE]:,} of its {count:,} images are of another ratio than their width and height say, "
+        f"{first[UNLIKE]} the first; check both"
+    )
 
 
 def _boxes(document: Document, counts: Counts) -> dict[Any, list[tuple[object, Box]]]:

@@ -1,6 +1,5 @@
 """Readers of .tsv, .csv, .jsonl and .parquet files of (source, target) rows."""
 
-import csv
 import json
 import re
 import stat
@@ -9,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import chain, islice
+from itertools import chain
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
@@ -19,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.data.advance import tell
-from automl.data.fields import joined
-from automl.data.headers import PEEKED, has_usual_names, is_header
+from automl.data.dividers import csv_fields, tsv_fields
+from automl.data.fields import in_digits, joined
+from automl.data.headers import without_header
 from automl.data.lines import lines, unreadable
 from automl.data.spool import BLOCK, Spool
 from automl.data.spool import Column as Spooled
@@ -191,6 +191,7 @@ class _Kept:
         """Keep a row, or count it."""
         texts = [normalise(text) for text in row.source or ()]
         source = texts[0] if len(texts) == 1 else joined(texts) if texts else ""
+        source = source if self.prepare is None else self.prepare(source)
         targets = list(dict.fromkeys(filter(None, [normalise(target or "") for target in row.targets])))
         if not (source and targets):
             self._drop(row, ONE_COLUMN if row.source is None else NO_TARGET if source else NO_SOURCE)
@@ -208,7 +209,7 @@ class _Kept:
         if row.wide:
             self.wide = _one_more(self.wide, row)
         self.numbers.append(row.number)
-        self.texts.append([source if self.prepare is None else self.prepare(source), *targets])
+        self.texts.append([source, *targets])
 
     def _miss(self, number: int, texts: Sequence[str]) -> None:
         for column, text in zip(self.columns.sources, texts, strict=False):
@@ -306,23 +307,8 @@ def _read_tsv(path: Path, columns: Columns) -> Iterator[Row]:
     return _pick(path, columns, tsv_fields(path))
 
 
-def tsv_fields(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of each line of a TSV file, which has no quoting."""
-    return (line.rstrip("\r\n").split("\t") for line in lines(path))
-
-
 def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
     return _pick(path, columns, csv_fields(path))
-
-
-def csv_fields(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of each row of a CSV file; a row may go over several lines."""
-    reader = csv.reader(lines(path), strict=True)
-    try:
-        yield from reader
-    except csv.Error:
-        where = f"line {reader.line_num}"
-        raise InputError(f"{path}: {where} is not well-formed CSV; check its quotes or use a .tsv file") from None
 
 
 @dataclass(frozen=True)
@@ -360,21 +346,11 @@ def _pick(path: Path, columns: Columns, rows: Iterator[list[str]]) -> Iterator[R
     if columns.named or (columns == Columns() and {"source", "target"} <= set(header)):
         choice = _by_name(path, columns, header)
     else:
-        if columns == Columns() and has_usual_names(header):
-            rows = _without_header(path, header, rows)
+        if columns == Columns():
+            rows = without_header(path, header, rows)
         choice = _by_index(path, columns, len(first))
         yield choice.row(1, first)
     yield from (choice.row(number, fields) for number, fields in enumerate(rows, start=2))
-
-
-def _without_header(path: Path, first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    following = list(islice(rows, PEEKED))
-    if is_header(first, following):
-        raise InputError(
-            f"{path}: its first row looks like names of columns ({', '.join(first)}); say which are a pair by [data] "
-            "source and target, or leave the row out; if it is a pair, by source = 0 and target = 1"
-        )
-    return chain(following, rows)
 
 
 def _by_name(path: Path, columns: Columns, header: list[str]) -> _Choice:
@@ -473,13 +449,12 @@ def _texts(path: Path, where: str, column: str, value: object) -> list[str]:
 
 
 def text_of(path: Path, where: str, column: str, value: object) -> str:
-    """Return the text in a column; nothing is an empty one, and a whole number, such as a class, its digits.
+    """Return the text in a column; nothing (NaN too) is an empty one, and a whole number, such as a class, its digits.
 
     Raises:
         InputError: It is no text, or has a character that texts cannot have.
     """
-    if isinstance(value, int):
-        return json.dumps(value)
+    value = in_digits(value)
     if value is not None and not isinstance(value, str):
         raise InputError(f"{path}: {where}, {column!r} is not a text; write it as a string")
     if value and ("\0" in value or SURROGATE.search(value)):

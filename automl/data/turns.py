@@ -6,7 +6,7 @@ from typing import Any
 
 from automl.data.tokenizers import normalise
 
-KEYS = ("turns", "messages", "conversation")
+KEYS = ("turns", "messages", "conversation", "conversations")
 """Under which an object has the turns of a whole conversation."""
 TEXT, SIDE = ("content", "value"), ("role", "from")
 SYSTEM = "system"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from automl.data.fields import source_of
+from automl.data.fields import object_in, source_of
 from automl.data.pixels import Pixels
 from automl.data.tokenizers import EOS, Tokenizer
 from automl.errors import InputError
@@ -86,6 +86,8 @@ class Reader:
         from automl.data.turns import recent
         from automl.tasks.dialogue import prepare
 
+        if len(self.columns) > 1 and isinstance(source, str):  # tabs of a text divide turns, of which there may be more
+            source = object_in(source) or source
         text = source if isinstance(source, str) else source_of(source, self.columns)
         return recent(prepare(text), self.turns)
 

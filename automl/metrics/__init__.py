@@ -1,6 +1,6 @@
 """Scores of predicted texts against the acceptable ones, and of the likelihood of these."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import get_args
@@ -26,7 +26,17 @@ from automl.metrics.overlaps import (
 )
 from automl.metrics.scores import Direction, Likelihood, LikelihoodMetric, Metric, References, TextMetric, Tokenize
 
-__all__ = ["METRICS", "PER_TOKEN", "Likelihood", "LikelihoodMetric", "Metric", "TextMetric", "Tokenize", "metric"]
+__all__ = [
+    "METRICS",
+    "PER_TOKEN",
+    "Likelihood",
+    "LikelihoodMetric",
+    "Metric",
+    "TextMetric",
+    "Tokenize",
+    "metric",
+    "misplaced",
+]
 
 PER_TOKEN = {
     "token_error_rate": "character_error_rate or word_error_rate",
@@ -34,6 +44,10 @@ PER_TOKEN = {
     "bits_per_token": "bits_per_character",
 }
 """Metrics that mean something else for other target tokens → what to use instead."""
+
+
+OF_BOXES = ("mean_average_precision_50", "mean_average_precision")
+"""What boxes are scored by, and nothing else is."""
 
 
 def _sacrebleu(name: SacrebleuMetric) -> TextMetric:
@@ -77,6 +91,15 @@ def metric(name: str) -> Metric:
         return METRICS[name]
     close = get_close_matches(name, METRICS, n=1, cutoff=0)
     raise InputError(f"metric {name!r} is not known; did you mean {close[0]!r}? There are {', '.join(METRICS)}")
+
+
+def misplaced(names: Iterable[str], usual: Sequence[str], *, boxes: bool) -> str | None:
+    """Say which metric does not score what is said, boxes or not, and what would; costs go with all."""
+    for name in names:
+        if name in METRICS and (name in OF_BOXES) != boxes:
+            right = " or ".join(OF_BOXES if boxes else usual)
+            return f"{name} {'does not score boxes' if boxes else 'scores boxes alone'}; use {right}"
+    return None
 
 
 def signatures(names: Iterable[str], references: References) -> dict[str, str]:

@@ -23,12 +23,12 @@ from automl.data.sources import (
 )
 from automl.data.turns import KEYS, OTHER, OWN, joined, messages_of, sides
 from automl.errors import InputError
-from automl.tasks.profile import Profile
+from automl.tasks.profile import DIVIDED, Profile
 from automl.tasks.task import Task
 
 DIVIDER = re.compile(r"\s*(?:\|\||\t|\n)\s*")
 ONE_TURN = "one turn only"
-SPOKEN, DIVIDED = 0.8, 0.5
+SPOKEN = 0.8
 
 
 def prepare(text: str) -> str:
@@ -44,9 +44,8 @@ def prepare(text: str) -> str:
 def read_turns(path: Path, columns: Columns) -> Pairs:
     """Read what was said before and the next turn, or whole conversations from JSON lines.
 
-    An object of a conversation has a list under `turns`, `messages` or `conversation`, of texts or of objects with
-    `content`; every turn but its first is a target. Messages of one `role` in a row are one turn, and those of a
-    system begin the turn after.
+    An object of a conversation has a list under one of `KEYS`, of texts or of objects with `content`; every turn but
+    its first is a target. Messages of one `role` in a row are one turn, and those of a system begin the turn after.
 
     Raises:
         InputError: The file cannot be read, or holds no conversation of two turns.
@@ -72,7 +71,9 @@ def _named(counts: Any) -> dict[str, int]:
 
 def _conversation_key(path: Path) -> str | None:
     first = next(lines(path), None) if path.is_file() else None
-    return next((key for key in KEYS if key in json_object(path, 1, first)), None) if first else None
+    record = json_object(path, 1, first) if first else {}
+    keys = [key for key in KEYS if key in record]
+    return next((key for key in keys if isinstance(record[key], list)), keys[0] if keys else None)
 
 
 def _conversations(path: Path, key: str, weight: Column | None) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from automl.data.forms import Form
 from automl.data.sources import Columns, columns_of, several
 from automl.data.texts import TEXTS
 from automl.errors import InputError
-from automl.metrics import metric
+from automl.metrics import metric, misplaced
 from automl.metrics.costs import COSTS, objective
 from automl.tasks import TASKS
 
@@ -38,6 +38,8 @@ CANARIES = 8
 """Of a private search that says nothing of them."""
 UNSAID = ("whole", "boxes")
 """Target tokens that are no texts, of which no secret is made."""
+FIXED = ("whole", "pixels", "boxes")
+"""Tokens that no document chooses: some kinds of task have them."""
 Tokens = Literal["auto", "whitespace", "characters", "bytes", "subwords", "whole", "pixels", "boxes"]
 
 
@@ -373,6 +375,10 @@ def _with_tokens(document: TaskDocument, where: str) -> TaskDocument:
     for side, tokens in fixed.items():
         if getattr(document.data, side) not in ("auto", tokens):
             raise InputError(f'{where}: [data] {side} is "{tokens}" for kind = "{document.kind}"; leave it out')
+    for side in {"source_tokens", "target_tokens"} - fixed.keys():
+        if getattr(document.data, side) in FIXED:
+            found = f'[data] {side} = "{getattr(document.data, side)}" is not for kind = "{document.kind}"'
+            raise InputError(f"{where}: {found}; use auto, whitespace, characters, bytes or subwords")
     return document.model_copy(update={"data": document.data.model_copy(update=dict(fixed))}) if fixed else document
 
 
@@ -425,11 +431,13 @@ def _contradiction(data: DataSection) -> str | None:
 
 
 def _impossible(document: TaskDocument) -> str | None:
-    """Say what is wrong with pairs that are made of texts, and with pre-training."""
+    """Say what is wrong with metrics, pairs that are made of texts, and pre-training, for a kind of task."""
     wish, kind = document.pretraining, document.kind
     if document.data.pairs is not None and kind != "sequence_to_sequence":
         return f'[data] pairs is for kind = "sequence_to_sequence", and the kind is "{kind}"; leave it out'
     tokens = TASKS[kind].tokens.get("target_tokens", document.data.target_tokens)
+    if problem := misplaced(document.metrics, TASKS[kind].metrics, boxes=kind == "object_detection"):
+        return f"[metric] name: {problem}"
     if document.data.planted and tokens in UNSAID:
         return f'[data] canaries are texts that are said, and target_tokens = "{tokens}" are none; leave them out'
     if document.privacy is not None and (problem := _indiscreet(document)):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.data.headers import WEIGHT_NAMES
 from automl.data.raw import RawTable, find_files, read_raw
 from automl.errors import InputError
 from automl.tasks import TASKS
@@ -15,7 +16,6 @@ from automl.tasks.document import TaskDocument, document_from_mapping, read_docu
 from automl.tasks.image_draft import OF_IMAGES, ImageDraft, find_albums, find_scenes, propose_images
 from automl.tasks.profile import SHOWN_CLASSES, ColumnProfile, Lengths, Profile, profile
 
-WEIGHT_NAMES = ("weight", "weights", "count", "frequency")
 DEFAULT_TIME = "10m"
 """Time budget of a search whose document sets no limit."""
 REASONS = {

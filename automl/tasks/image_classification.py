@@ -10,7 +10,16 @@ from automl.tasks.profile import Profile
 from automl.tasks.task import Task
 from search_spaces.dials import Value
 
-ALBUM = Form("album", read_album, (".npz",), inspect_classes, prepare=str, reads_folders=True, reads_images=True)
+ALBUM = Form(
+    "album",
+    read_album,
+    (".npz",),
+    inspect_classes,
+    prepare=str,
+    reads_folders=True,
+    reads_images=True,
+    version=2,
+)
 
 
 class ImageClassification(Task):

@@ -13,7 +13,7 @@ from automl.boxes import read_text
 from automl.data.coco import ANNOTATIONS, INSTANCES, Document, names_of
 from automl.data.images import SUFFIXES, canvas_of, said_of
 from automl.data.pixels import Canvas
-from automl.data.raw import SPLIT_STEMS
+from automl.data.raw import RAW_READERS, SPLIT_STEMS, only
 from automl.data.sources import Columns, Pairs
 from automl.errors import InputError
 from automl.tasks.image_classification import ImageClassification
@@ -173,15 +173,8 @@ def find_scenes(data: Path) -> dict[str, Path] | None:
         elif inside := next((below[stem] for stem in stems if stem in below), None):
             by_split[split] = [inside]
     if "train" in by_split:
-        return {split: _only(data, split, named) for split, named in by_split.items()}
+        return {split: only(data, split, named) for split, named in by_split.items()}
     return _alone(files) or _alone(annotated) or _instances(data, annotated)
-
-
-def _only(data: Path, split: str, named: Sequence[Path]) -> Path:
-    if len(named) > 1:
-        shown = " and ".join(str(path.relative_to(data)) for path in named[:2])
-        raise InputError(f"{data}: {shown} are both called {split}; leave one of them there")
-    return named[0]
 
 
 def _instances(data: Path, annotated: Sequence[Path]) -> dict[str, Path] | None:
@@ -207,7 +200,10 @@ def _alone(files: Sequence[Path]) -> dict[str, Path] | None:
 
 
 def find_albums(data: Path) -> dict[str, Path] | None:
-    """Return where the images of each split are, if there are any: .npz files, or folders of classes."""
+    """Return where the images of each split are, if there are any: .npz files, or folders of classes.
+
+    A folder with a text file called train holds texts, whatever pictures lie beside it.
+    """
     if data.suffix.lower() == ARRAYS and data.is_file():
         return {"train": data}
     if not data.is_dir():
@@ -223,7 +219,11 @@ def find_albums(data: Path) -> dict[str, Path] | None:
         return {"train": arrays[0]}
     if arrays:
         raise InputError(f"{data}: no file is called train; name one file, or call it train.npz")
-    return {"train": data} if folders else None
+    return {"train": data} if folders and not any(map(_trains_on_texts, children)) else None
+
+
+def _trains_on_texts(path: Path) -> bool:
+    return path.suffix.lower() in RAW_READERS and path.stem.casefold() in SPLIT_STEMS["train"] and path.is_file()
 
 
 def _has_images(folder: Path) -> bool:

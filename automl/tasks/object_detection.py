@@ -58,7 +58,15 @@ def _unseen(split: str, pairs: Pairs, counts: Counter[str]) -> Sequence[str]:
 
 
 SCENES = Form(
-    "scenes", read_scenes, (".json",), inspect_scenes, prepare=str, reads_images=True, parts=files_of, scaled=scaled
+    "scenes",
+    read_scenes,
+    (".json",),
+    inspect_scenes,
+    prepare=str,
+    reads_images=True,
+    parts=files_of,
+    scaled=scaled,
+    version=2,
 )
 
 

@@ -10,14 +10,18 @@ from itertools import chain
 from statistics import quantiles
 from typing import Any
 
-from automl.data.headers import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES
+from automl.data.headers import OTHER_NAMES, SOURCE_NAMES, TARGET_NAMES, are_labels, numbers_rows
 from automl.data.raw import RawTable
 from automl.data.sources import Column
 from automl.data.tokenizers import automatic_tokens, normalise
+from automl.data.turns import KEYS
 from automl.tasks.classes import alike, scripts_of
 
 MOST_CLASSES, ROWS_PER_CLASS, MOST_CLASS_WORDS = 1_000, 10, 4
 COMMON_WORDS = 300
+FEWEST_ROWS = 5
+DIVIDED = 0.5
+"""Share of texts with `||` from which on these are turns."""
 SPEAKER = re.compile(r"^\s*[\w .'’-]{1,40}:\s")
 WORD = re.compile(r"[^\w\s]*[^\W\d_]{2,}(?:['’-][^\W\d_]+)*[^\w\s]*")
 UNSPACED = ("Cjk", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
@@ -248,12 +252,16 @@ def _scripts(characters: Counter[str]) -> tuple[tuple[str, float], ...]:
 
 def _roles(table: RawTable, columns: Sequence[ColumnProfile]) -> tuple[int | None, int]:
     """Choose source and target: by the names of a header, else the first two columns that say something."""
+    if (conversations := _conversations(table, columns)) is not None:
+        return None, conversations
     names = [str(column.column).casefold() for column in columns]
     source, target = (
         next((names.index(n) for n in known if n in names), None) for known in (SOURCE_NAMES, TARGET_NAMES)
     )
     filled = [i for i, column in enumerate(columns) if 2 * column.empty <= column.rows]
     useful = [i for i in filled if not _is_number(table, i)]
+    said = [i for i in useful if not _is_label(table, i)]
+    useful = said if len(said) > 1 else useful
     if len(useful) < 2:  # numbers that stand alone beside a column are read, or said, where no name says otherwise
         useful = [i for i in filled if names[i] not in OTHER_NAMES] or list(range(len(columns)))
     if source is None and target is None:
@@ -267,10 +275,30 @@ def _roles(table: RawTable, columns: Sequence[ColumnProfile]) -> tuple[int | Non
     return (source if source is not None else next((i for i in useful if i != target), None)), target
 
 
+def _conversations(table: RawTable, columns: Sequence[ColumnProfile]) -> int | None:
+    """Return the column of whole conversations, beside which JSON lines have no other to learn from but a target."""
+    if table.path.suffix.lower() != ".jsonl":
+        return None
+    names = [str(column.column) for column in columns]
+    if not {name.casefold() for name in names}.isdisjoint(TARGET_NAMES):
+        return None
+    return next(
+        (names.index(key) for key in KEYS if key in names and columns[names.index(key)].divided >= DIVIDED), None
+    )
+
+
 def _is_number(table: RawTable, index: int) -> bool:
     """Whether a column numbers the rows."""
     texts = table.column(index)
     return len(texts) > 1 and all(text.strip().isdecimal() for text in texts) and len(set(texts)) == len(texts)
+
+
+def _is_label(table: RawTable, index: int) -> bool:
+    """Whether a column labels the rows: by its name, or where it may have one in its first row, by what follows."""
+    if table.header is not None:
+        return numbers_rows(table.header[index])
+    texts = [text.strip() for text in table.column(index)]
+    return are_labels(texts[1:] if len(texts) > FEWEST_ROWS else texts)
 
 
 def _pairs(table: RawTable, source: int | None, target: int) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import automl
 from automl.boxes import read_text, scaled
 from automl.data.table import build_table
 from automl.decoding.generation import Generation
+from automl.errors import InputError
 from automl.planning import space_of
 from automl.searches import Options, run_search
 from automl.segments import ProgramFolder, Workload
@@ -76,6 +77,8 @@ def test_a_search_hands_back_a_model_that_says_boxes_in_the_pixels_of_the_image(
     found = model.evaluate(tmp_path / "test.json")
     assert found["metrics"] == pytest.approx(search.best.test_scores)
     assert found["signatures"]["mean_average_precision_50"].startswith("pycocotools")
+    with pytest.raises(InputError, match="metric: exact_match does not score boxes; use mean_average_precision_50 or"):
+        model.evaluate(tmp_path / "test.json", ["exact_match"])
     images = np.load(tmp_path / "test.npz")["images"]
     larger = np.kron(images, np.ones((1, 2, 2), np.uint8))
     for size, said in ((SIDE, model.predict(images)), (2 * SIDE, model.predict(larger))):

@@ -289,6 +289,11 @@ def test_a_bundle_says_whether_columns_behind_the_target_are_further_ones(
     assert model.references(tmp_path / "pairs.tsv") == {"a": expected}
 
 
+def test_a_model_of_texts_is_not_scored_by_metrics_of_boxes(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="metric: mean_average_precision scores boxes alone; use "):
+        model.evaluate(tmp_path / "pairs.tsv", ["mean_average_precision"])
+
+
 def test_what_a_file_lacks_is_said_where_a_model_is_scored_by_it(programs: ProgramFolder, tmp_path: Path) -> None:
     pairs, said = tmp_path / "pairs.tsv", list[str]()
     pairs.write_text("a\tb\na\tb\nc\t\nd\txyz\n", encoding="utf-8")

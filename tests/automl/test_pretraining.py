@@ -1,6 +1,7 @@
 """What pre-training and fine-tuning keep: shape, tokenizers, what is held, and that all is had again."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from automl.errors import InputError
 from automl.planning import space_of
 from automl.pretraining import bundle_shape, fine_tuning_space, held, pretraining_document
 from automl.tasks.document import TaskDocument, document_from_mapping
-from search_spaces.dials import SpaceError
+from search_spaces.dials import SpaceError, to_dict
 from search_spaces.seq2seq import BEGUN, Seq2Seq
+from search_spaces.stems import Convolutions
 from tests.automl.bundles import SMALL, Drawn
 from tests.automl.command_line import DOCUMENT, Finished, automl, here
 
@@ -163,6 +165,13 @@ def test_dials_of_the_shape_that_a_pretraining_holds_are_named(folder: Path) -> 
 def test_a_pretraining_that_cannot_be_is_refused(folder: Path, pretraining: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         document(folder, **pretraining)
+
+
+def test_a_model_of_images_is_no_beginning_for_texts(folder: Path, tmp_path: Path) -> None:
+    config = to_dict(replace(SMALL, stem=Convolutions()))
+    write_bundle(Drawn().bundle(configuration=config), tmp_path / "images")
+    with pytest.raises(InputError, match="images reads images, unlike kind 'sequence_to_sequence'; name a bundle that"):
+        bundle_shape(document(folder, **{"from": str(tmp_path / "images")}))
 
 
 def test_only_what_trains_a_bundle_can_be_narrowed(folder: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from automl.data.albums import read_album
-from automl.data.images import canvas_of, checked, digest, fitted, read_image, said_of
+from automl.data.images import ORIENTATION, canvas_of, checked, digest, fitted, read_image, said_of, size_of
 from automl.data.pixels import Canvas, Pixels, ids
 from automl.data.sources import Columns
 from automl.data.tokenizers import Tokenizer
@@ -32,6 +33,23 @@ def test_a_file_is_read_to_the_pixels_that_were_written(tmp_path: Path, channels
     pixels = image(channels=channels)
     assert (read_image(written(tmp_path / "a.png", pixels)) == pixels).all()
     assert read_image(written(tmp_path / "a.jpg", pixels)).shape == pixels.shape
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_file_is_turned_upright_as_its_exif_says(tmp_path: Path, orientation: int, suffix: str) -> None:
+    exif, path = Pillow.Exif(), tmp_path / f"a.{suffix}"
+    exif[ORIENTATION] = orientation
+    Pillow.fromarray(image(6, 5, 3)).save(path, exif=exif)
+    with Pillow.open(path) as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))
+    assert (read_image(path) == upright).all()
+    assert size_of(path) == upright.shape[1::-1]
+
+
+def test_a_file_whose_exif_is_broken_is_as_it_is_stored(tmp_path: Path) -> None:
+    Pillow.fromarray(image(6, 5, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0nonsense", dpi=(72, 72))
+    assert read_image(tmp_path / "a.jpg").shape == (6, 5, 3)
 
 
 def test_large_images_are_made_smaller_in_their_ratio() -> None:

@@ -6,6 +6,8 @@ from automl.data.headers import is_header
 from automl.data.raw import find_files, read_raw
 from automl.errors import InputError
 
+REVIEWS = [[f"a film of {i} hours", ("pos", "neg")[i % 2]] for i in range(20)]
+
 
 def written(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text, encoding="utf-8")
@@ -22,9 +24,23 @@ def written(folder: Path, name: str, text: str) -> Path:
         (["text", "label"], [["text", "c"]], False),  # a value of its column
         (["text", "text"], [["a", "b"]], False),
         (["text"], [["a"]], False),
+        (["nr", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)], True),  # over numbers
+        (["nr", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(4)], False),  # too few to tell
+        (["", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)], True),  # as pandas writes it
+        (["one", "un", ""], [["two", "deux", "2"]] * 5 + [["six", "six", ""]], False),  # a row without its number
+        (["", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)] + [[]], True),
+        (["half of one", "1/2"], [[f"a{i}", str(i)] for i in range(5)], False),  # what else may be among numbers
+        (["7", "seven"], [[str(i), f"n{i}"] for i in range(5)], False),
+        (["id", "en", "de"], [[f"u{i}", f"a{i}", f"b{i}"] for i in range(60)], True),  # over labels
+        (["Review", "Polarity"], REVIEWS, True),
+        (["Good film", "pos"], REVIEWS, False),
+        (["A film to see twice", "best"], REVIEWS, False),
+        (["cat", "best"], [[f"dog{i}", ("pos", "neg")[i % 2]] for i in range(20)], False),  # words are like names
     ],
 )
-def test_a_header_is_a_row_of_usual_names(first: list[str], rows: list[list[str]], expected: bool) -> None:
+def test_a_header_is_told_by_usual_names_or_by_what_follows(
+    first: list[str], rows: list[list[str]], expected: bool
+) -> None:
     assert is_header(first, rows) is expected
 
 
@@ -58,6 +74,20 @@ def test_files_of_a_folder_are_found_by_their_names(tmp_path: Path, name: str) -
         "valid": tmp_path / f"{name}.tsv",
         "test": tmp_path / "test.csv",
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train.tsv", "train.txt"), r"train\.tsv and train\.txt are both called train; leave one of them there"),
+        (("train.tsv", "valid.tsv", "dev.tsv"), r"dev\.tsv and valid\.tsv are both called valid"),
+    ],
+)
+def test_two_files_of_one_split_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    for name in names:
+        written(tmp_path, name, "a\tb\n")
+    with pytest.raises(InputError, match=message):
+        find_files(tmp_path)
 
 
 def test_what_cannot_be_looked_at_is_named(tmp_path: Path) -> None:

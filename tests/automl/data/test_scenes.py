@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from automl.boxes import Box, read_text, scaled, to_text
 from automl.data.boxes import Boxes
 from automl.data.coco import files_of
+from automl.data.images import ORIENTATION, UNLIKE
 from automl.data.pixels import Canvas
 from automl.data.scenes import read_scenes
 from automl.data.sources import Columns
@@ -63,6 +64,43 @@ def test_images_are_found_by_name_and_nothing_outside_of_the_folder_is(tmp_path:
     }.items():
         with pytest.raises(InputError, match=said):
             read_scenes(written(tmp_path, [], 1, file_name=name), Columns())
+
+
+@pytest.mark.parametrize(
+    ("said", "box"),
+    [
+        ((40, 20), Box("cat", 4, 2, 10, 5)),  # as it is read
+        ((80, 40), Box("cat", 2, 1, 5, 2.5)),  # of a larger image
+        ((None, 7), Box("cat", 4, 2, 10, 5)),
+    ],
+)
+def test_boxes_are_those_of_the_size_that_is_said(tmp_path: Path, said: Any, box: Box) -> None:
+    path = written(tmp_path, [annotation(1, 10, [4, 2, 10, 5])], 1, width=said[0], height=said[1])
+    [[target]] = read_scenes(path, Columns()).targets
+    assert read_text(target) == [box]
+
+
+@pytest.mark.parametrize(("width", "height", "shape"), [(40, 20, (40, 20)), (20, 40, (20, 40)), (10, 20, (20, 40))])
+def test_an_image_that_was_held_upright_is_read_as_it_is_said(
+    tmp_path: Path, width: int, height: int, shape: tuple[int, int]
+) -> None:
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = 6
+    path = written(tmp_path, [], 1, file_name="a.png", width=width, height=height)
+    Pillow.fromarray(DRAW.integers(0, 256, (20, 40), np.uint8)).save(tmp_path / "a.png", exif=exif)
+    [image] = read_scenes(path, Columns()).images.values()
+    assert image.shape[1::-1] == shape
+
+
+def test_images_of_another_ratio_than_is_said_are_left_out_and_most_of_them_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, [annotation(1, 11, [4, 2, 10, 5])])
+    document = json.loads(path.read_text())
+    document["images"][1] |= {"width": 40, "height": 40}
+    path.write_text(json.dumps(document))
+    pairs = read_scenes(path, Columns())
+    assert (pairs.dropped, pairs.first_dropped, len(pairs.images)) == ({UNLIKE: 1}, {UNLIKE: 2}, 3)
+    with pytest.raises(InputError, match=r"4 of its 4 images are of another ratio than their .*, image 10 the first"):
+        read_scenes(written(tmp_path, [], width=40, height=40), Columns())
 
 
 def test_boxes_that_cannot_be_are_left_out_counted_and_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from automl.data import sources
 from automl.data.fields import joined
 from automl.data.lines import LINE_LIMIT
+from automl.data.raw import read_raw
 from automl.data.sources import Columns, Pairs, columns_of, read_pairs
 from automl.data.splits import split
 from automl.errors import InputError
@@ -59,6 +60,24 @@ def test_whole_numbers_are_texts(tmp_path: Path) -> None:
     assert (list(pairs.sources), list(pairs.targets)) == (["good", "7"], [["1"], ["true", "no"]])
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_whole_numbers_beside_gaps_are_read_and_looked_at_as_texts(tmp_path: Path, name: str) -> None:
+    rows = {"source": ["good", "bad", "none"], "target": [1.0, -2.0, float("nan")]}
+    if name == "a.parquet":
+        polars.DataFrame(rows).write_parquet(tmp_path / name)
+    else:
+        lines = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, lines)))
+    pairs = read_pairs(tmp_path / name, Columns())
+    assert (list(pairs.targets), pairs.dropped) == ([["1"], ["-2"]], {"no target": 1})
+    assert read_raw(tmp_path / name).column(1) == ["1", "-2", ""]
+
+
+def test_fractions_are_no_texts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'target' is not a text; write it as a string"):
+        read(tmp_path, "a.jsonl", '{"source": "good", "target": 1.5}\n')
+
+
 def test_several_indices_are_several_targets_and_no_more(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.tsv", "a\tx\ty\tz\n", Columns(0, (1, 3)))
     assert pairs.targets == [["x", "z"]]
@@ -77,6 +96,13 @@ def test_a_header_of_source_and_target_needs_no_mention(tmp_path: Path, name: st
     assert (pairs.sources, pairs.targets) == (["a"], [["x"]])
 
 
+def test_a_first_row_over_numbers_is_no_pair_unless_it_is_said(tmp_path: Path) -> None:
+    rows = "id\ten\tde\n" + "".join(f"{i}\tdog\tHund\n" for i in range(60))
+    with pytest.raises(InputError, match=r"a\.tsv: its first row looks like names of columns \(id, en, de\)"):
+        read(tmp_path, "a.tsv", rows)
+    assert read(tmp_path, "a.tsv", rows, Columns(0, (1,))).rows_in == 61
+
+
 def test_a_header_that_nothing_says_is_one_is_no_pair(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv: its first row looks like names of columns \(word, phones\)"):
         read(tmp_path, "a.csv", "word,phones\ncat,k a t\n")
@@ -92,6 +118,38 @@ def test_a_header_that_nothing_says_is_one_is_no_pair(tmp_path: Path) -> None:
 )
 def test_a_pair_of_usual_names_of_columns_is_one(tmp_path: Path, content: str, columns: Columns | None) -> None:
     assert read(tmp_path, "a.csv", content, columns).rows_in == 2
+
+
+@pytest.mark.parametrize("divider", [",", ";", "\t"])
+def test_the_divider_of_a_csv_file_is_found(tmp_path: Path, divider: str) -> None:
+    rows = (
+        f'word{divider}phones\n"one, or a"{divider}"w, a"\n\n"two{divider}\nor"{divider}t u\n'
+        + f"x{divider}y\n" * 1_200
+    )
+    pairs = read(tmp_path, "a.csv", rows, NAMED)
+    assert list(pairs.sources[:3]) == ["one, or a", f"two{divider}\nor", "x"]
+    assert list(pairs.targets[:2]) == [["w, a"], ["t u"]]
+    assert read_raw(tmp_path / "a.csv").header == ("word", "phones")
+
+
+def test_uneven_rows_are_divided_by_commas(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "a,x\nb,y,z; or\n").targets == [["x"], ["y", "z; or"]]
+    assert read(tmp_path, "a.csv", "a;b,x\nc;d,y\n").sources == ["a;b", "c;d"]
+
+
+def test_a_quoted_row_may_go_on_behind_what_tells_the_divider(tmp_path: Path) -> None:
+    rows = "word;phones\n" + "x;y\n" * 998 + '"a\nb\nc";z\n'
+    assert read(tmp_path, "a.csv", rows, NAMED).sources[-1] == "a\nb\nc"
+
+
+def test_long_cells_are_read(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "a" * 200_000 + ",x\n").rows_in == 1
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.jsonl"])
+def test_lines_that_end_by_carriage_returns_alone_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="its lines end by a carriage return alone, as on old Macs; save it with line"):
+        read(tmp_path, name, "a,\tx\rb,\ty\r" * 100_000)
 
 
 def test_csv_fields_may_hold_commas_and_lines(tmp_path: Path) -> None:

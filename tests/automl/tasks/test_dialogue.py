@@ -71,6 +71,12 @@ def test_pairs_may_hold_several_turns(tmp_path: Path) -> None:
     assert read_turns(tmp_path / "a.tsv", Columns()).sources == [joined(["A: hi", "B: ho"])]
 
 
+def test_bars_without_turns_between_them_are_no_source(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("||\tA: hi\nB: ho || \tA: go\n")
+    pairs = read_turns(tmp_path / "a.tsv", Columns())
+    assert (list(pairs.sources), pairs.dropped) == ([joined(["B: ho"])], {"one turn only": 1})
+
+
 def test_no_conversation_is_divided_and_its_history_is_a_dial(tmp_path: Path) -> None:
     path = written(tmp_path, *([f"begin {i}", f"b{i}", f"c{i}", f"d{i}"] for i in range(40)))
     document = document_from_mapping({"name": "x", "kind": "dialogue", "data": {"train": str(path)}}, tmp_path)

@@ -117,6 +117,15 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_kind_fixes_may_be_said_and_costs_stand_beside_any_metric() -> None:
+    data = {"train": "a.json", "source_tokens": "pixels", "target_tokens": "boxes"}
+    metrics = ["mean_average_precision", "parameters", "latency"]
+    document = document_from_mapping(
+        {"name": "x", "kind": "object_detection", "data": data, "metric": {"name": metrics}}, Path()
+    )
+    assert document.metrics == tuple(metrics)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -134,6 +143,23 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path, change: str, message
             {"kind": "text_classification", "pretraining": {"unlabelled": "a.txt"}},
             'unlabelled is for models that say texts, and kind = "text_classification" says classes',
         ),
+        (
+            {"kind": "translation", "metric": {"name": ["bleu", "mean_average_precision"]}},
+            "[metric] name: mean_average_precision scores boxes alone; use chrf or bleu or ter",
+        ),
+        (
+            {"kind": "object_detection", "metric": {"name": "exact_match"}},
+            "exact_match does not score boxes; use mean_average_precision_50 or mean_average_precision",
+        ),
+        (
+            {"data": {"train": "a.tsv", "source_tokens": "pixels"}},
+            '[data] source_tokens = "pixels" is not for kind = "sequence_to_sequence"; use auto, whitespace',
+        ),
+        (
+            {"kind": "text_classification", "data": {"train": "a.tsv", "source_tokens": "whole"}},
+            'source_tokens = "whole" is not for kind = "text_classification"',
+        ),
+        ({"kind": "dialogue", "data": {"train": "a.tsv", "target_tokens": "boxes"}}, 'target_tokens = "boxes" is not'),
         ({"name": "../escape"}, "name: a name is at most 100 letters, digits"),
         ({"name": ""}, "name: a name is at most 100 letters, digits"),
         ({"nam": "x"}, "the key nam is not known; did you mean 'name'?"),

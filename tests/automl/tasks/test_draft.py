@@ -44,6 +44,26 @@ def test_columns_are_named_where_they_are_not_the_first_two(tmp_path: Path) -> N
     assert (document.data.source, document.data.target) == ("text", "summary")
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("id,en,de", "{i},dog{i},Hund{i}", ("en", "de")),
+        ("id,english,german", "u{i},dog{i},Hund{i}", ("english", "german")),
+        (",english,german", "{i},dog{i},Hund{i}", ("english", "german")),
+        ("comment_id,comment,is_toxic", "{i},a comment to read {i},{parity}", ("comment", "is_toxic")),
+        ("article,title,id", "some long article {i},a title {i},a{i}f", ("article", "title")),
+    ],
+)
+def test_columns_that_number_or_label_rows_are_set_aside(
+    tmp_path: Path, header: str, row: str, expected: tuple
+) -> None:
+    rows = [row.format(i=i, parity=i % 2) for i in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join([header, *rows]))
+    document = document_from_mapping(draft(tmp_path / "data.csv").to_mapping(tmp_path), tmp_path)
+    assert (document.data.source, document.data.target) == expected
+    assert read_pairs(tmp_path / "data.csv", document.data.columns).rows_in == 60
+
+
 def test_columns_that_a_draft_does_not_use_are_not_read(tmp_path: Path) -> None:
     rows = [f"English {i}\tDeutsch {i}\tCC-BY {i}\n" for i in range(20)]
     (tmp_path / "data.tsv").write_text("".join(rows))
@@ -86,6 +106,31 @@ def test_conversations_are_described_over_all_of_their_turns(tmp_path: Path) -> 
     assert (drafted.kind, drafted.warnings, drafted.seen.target.distinct) == ("dialogue", [], 20)
 
 
+@pytest.mark.parametrize(
+    "conversation",
+    [
+        {"id": "c{i}", "turns": ["hello", "answer {i}"]},
+        {"conversation_id": "c{i}", "messages": [{"role": "user", "content": "hi"}, {"role": "bot", "content": "{i}"}]},
+        {"turns": ["hello", "answer {i}"], "topic": "greetings of {i}"},
+        {"conversations": [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "answer {i}"}]},
+        {"source": "forum", "turns": ["hello", "answer {i}"]},
+    ],
+)
+def test_beside_conversations_nothing_else_is_read(tmp_path: Path, conversation: dict) -> None:
+    lines = [json.dumps(conversation).replace("{i}", str(i)) for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    drafted = draft(tmp_path / "data.jsonl")
+    assert (drafted.kind, drafted.data(tmp_path)) == ("dialogue", {"train": "data.jsonl"})
+    document = document_from_mapping(drafted.to_mapping(tmp_path), tmp_path)
+    assert len(document.form.read(document.data.train, document.data.columns).sources) == 20
+
+
+def test_beside_a_target_conversations_are_its_source(tmp_path: Path) -> None:
+    rows = [{"turns": ["so it goes", f"{i}"], "summary": f"they speak of {i}"} for i in range(20)]
+    (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert draft(tmp_path / "data.jsonl").seen.target.column == "summary"
+
+
 def test_turns_between_bars_are_a_dialogue_whose_sources_may_recur(tmp_path: Path) -> None:
     rows = "".join(f"hi there || so {i} || and so\twell {i}\n" for i in range(20))
     for name in ("train", "test"):
@@ -93,6 +138,18 @@ def test_turns_between_bars_are_a_dialogue_whose_sources_may_recur(tmp_path: Pat
     drafted = draft(tmp_path)
     assert drafted.kind == "dialogue"
     assert drafted.warnings == ["test: sources that are also in train: 20"]
+
+
+def test_texts_with_tabs_are_refused_as_what_may_be_pairs(tmp_path: Path) -> None:
+    (tmp_path / "fra.txt").write_text("Go.\tVa !\n" * 18 + "# a line\n\n")
+    with pytest.raises(
+        InputError, match=r'fra\.txt: these look like pairs: call it fra\.tsv, or say kind = "generation"'
+    ):
+        draft(tmp_path / "fra.txt")
+    document = document_from_mapping({"name": "a", "kind": "generation", "data": {"train": "fra.txt"}}, tmp_path)
+    assert len(document.form.read(document.data.train, document.data.columns).sources) == 19
+    (tmp_path / "fra.txt").write_text("Go.\tVa !\n" * 17 + "a line\n" * 3)
+    assert draft(tmp_path / "fra.txt").kind == "generation"
 
 
 def test_paths_outside_the_folder_are_absolute(phones: Path) -> None:

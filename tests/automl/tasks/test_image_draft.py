@@ -10,6 +10,7 @@ from PIL import Image as Pillow
 from automl.errors import InputError
 from automl.tasks.document import document_from_mapping
 from automl.tasks.draft import draft
+from automl.tasks.image_draft import find_albums
 
 DRAW = np.random.default_rng(0)
 
@@ -52,6 +53,14 @@ def test_one_folder_or_one_file_of_arrays_is_train(folder: Path, tmp_path: Path)
     assert draft(folder / "train").files == {"train": folder / "train"}
     np.savez(folder / "all.npz", images=[image() for _ in range(20)], labels=["a", "b"] * 10)
     assert draft(folder / "all.npz").files == {"train": folder / "all.npz"}
+
+
+def test_pictures_beside_texts_to_train_on_are_no_classes(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    Pillow.fromarray(image()).save(tmp_path / "figures" / "a.png")
+    assert find_albums(tmp_path) == {"train": tmp_path}
+    (tmp_path / "train.tsv").write_text("a\tb\n")
+    assert find_albums(tmp_path) is None
 
 
 def test_several_files_of_arrays_of_which_none_is_train_are_refused(tmp_path: Path) -> None:

@@ -38,6 +38,17 @@ def test_lengths_alphabets_and_scripts_are_counted() -> None:
         ([("seven", "7"), ("two", "2")], ("word", "number"), ("word", "number")),
         ([("b", "c")], None, (0, 1)),
         ([(label, text) for text, label in labelled(60)], None, (1, 0)),  # classes stand first
+        ([(f"u{i}", "b", "c") for i in range(6)], ("id", "en", "de"), ("en", "de")),
+        ([(f"u{i}", "b", "c") for i in range(6)], None, (1, 2)),  # labels, whatever they are called
+        ([("key", "en", "de"), *((f"u{i}", f"b{i} b", f"c{i} c") for i in range(6))], None, (1, 2)),
+        (
+            [(f"u{i}", f"text {i}", str(i % 2)) for i in range(6)],
+            ("commentId", "comment", "toxic"),
+            ("comment", "toxic"),
+        ),
+        ([("a text", "a line", f"u{i}") for i in range(6)], ("article", "headline", "doc_id"), ("article", "headline")),
+        ([("a", f"u{i}", "b", "train") for i in range(6)], ("en", "uid", "de", "split"), ("en", "de")),
+        ([(f"u{i}", "b") for i in range(6)], ("id", "en"), ("id", "en")),  # what there is to read
     ],
 )
 def test_source_and_target_are_chosen_by_name_or_by_what_they_hold(rows: list, header: tuple, expected: tuple) -> None:
