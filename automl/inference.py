@@ -327,8 +327,8 @@ class Model:
             raise InputError(f"metric: {problem}")
         chosen = [metric(name) for name in metrics or self.config["metrics"]]
         part, sources, dropped = self._file(data)
-        self._say_unsaid(part)
         encoded, sizes = self._reader.sized(sources, refuse=False)
+        self._say_unsaid(part, sum(len(tokens) > self._longest for tokens in encoded))
         weights = [counts[0] for counts in part.weights.values()] or None
         acceptable = [
             [self._scaled(text, size) for text in texts]
@@ -373,14 +373,16 @@ class Model:
         read = [pairs.images[source] for source in part.references] if pairs.images else part.references
         return part, read, dropped
 
-    def _say_unsaid(self, part: "Part") -> None:
-        """Say how many sources have no target that the model has tokens for, such as a class that its train lacks."""
+    def _say_unsaid(self, part: "Part", unread: int) -> None:
+        """Say how many sources are too long, or have no target that the model has tokens for, such as another class."""
         texts = part.references.values()
         tokens = iter(self._target.encode_batch([normalise(text) for acceptable in texts for text in acceptable]))
         unsaid = sum(all(UNK in said for said in list(islice(tokens, len(acceptable)))) for acceptable in texts)
+        name, count = part.pairs.path.name, f"of {len(texts):,} sources"
         if unsaid:
-            name = part.pairs.path.name
-            self._on_notice(f"{name}: {unsaid:,} of {len(texts):,} sources have no target that this model can say")
+            self._on_notice(f"{name}: {unsaid:,} {count} have no target that this model can say")
+        if unread:
+            self._on_notice(f"{name}: {unread:,} {count} are too long for this model, and their outputs empty")
 
     def source_tokens(self, source: str) -> list[str]:
         """Split a source into tokens, whether the model knows them or not."""
@@ -393,7 +395,7 @@ class Model:
     def _likelihood(
         self, sources: Sequence[Any], texts: Sequence[str], weights: Sequence[float] | None
     ) -> "Likelihood":
-        """Return what the model makes of one text for each source.
+        """Return what the model makes of one text for each source; what it cannot read or say is left out, and told.
 
         Raises:
             InputError: A source with its text takes too much memory.
@@ -405,6 +407,10 @@ class Model:
         from automl.training.evaluation import batch_fits, flat, forced_sums, shapes
 
         targets = self._target.encode_batch(texts)
+        if len(kept := self._sayable(sources, targets)) < len(texts):
+            self._on_notice(f"too long, with their targets, to count: {len(texts) - len(kept):,} sources")
+            chosen = None if weights is None else [weights[place] for place in kept]
+            return self._likelihood([sources[place] for place in kept], [texts[place] for place in kept], chosen)
         split = Split(*flat(sources), *flat(targets), rows=len(texts))
         whole = Bucket(max(1, *map(len, sources)), max(map(len, targets)) + 1)
         device = on_device(split, np.asarray(self._copies))
@@ -415,15 +421,22 @@ class Model:
             counted[:2, rows] = [np.asarray(each)[: len(rows)] for each in (sums.loss, sums.tokens)]
         return Likelihood(*(counted * (1 if weights is None else weights)).sum(axis=1).tolist())
 
+    def _sayable(self, sources: Sequence[Any], targets: Sequence[Sequence[int]]) -> list[int]:
+        """Return the places of the pairs that the model can read and say, as a search counts them."""
+        pairs = enumerate(zip(sources, targets, strict=True))
+        most, longest = self._writer.limits.of, self._longest
+        kept = [i for i, (read, said) in pairs if len(read) <= longest and len(said) <= most(len(read))]
+        if not kept:
+            raise InputError("all rows are too long for this model; shorten them")
+        return kept
+
     def _told(self, answers: Sequence[Answer]) -> list[tuple[str, float]]:
         """Return the texts of answers with their log-probabilities."""
         texts = self._target.said(answer.said for answer in answers)
         return list(zip(texts, (answer.score for answer in answers), strict=True))
 
     def _scaled(self, text: str, size: float) -> str:
-        if not isinstance(self._target, Boxes):
-            return text
-        return scaled(text, size)
+        return scaled(text, size) if isinstance(self._target, Boxes) else text
 
     def answers(
         self, encoded: Sequence[Any], decoding: Decoding, wanted: int = 1, bounds: Bounds | None = None

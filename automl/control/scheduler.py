@@ -145,7 +145,11 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
         return _wait_or_finish(candidates, "the time is over before a first score")
     if outlook.trials_left == 0:
         running = any(c.state == "running" for c in candidates)
-        return Wait("the first scores are awaited") if running else Finish("no trial is left that could have a first score")
+        return (
+            Wait("the first scores are awaited")
+            if running
+            else Finish("no trial is left that could have a first score")
+        )
     seconds = None if total is None else first_look(total)
     reason = "started the default" if not candidates else "started another family while the default is measured"
     return Start(outlook.rung_tokens, seconds, reason)

@@ -407,8 +407,8 @@ def _too_long(encoded: Mapping[str, Encoded], lengths: Lengths) -> list[str]:
         for name in ("valid", "test")
     }
     return [
-        f"{name}: targets that are longer than a model says for sources of their length: {count:,}; "
-        "[space] length_slack lets it say more"
+        f"{name}: targets that are longer than a model says for sources of their length: {count:,}, which no "
+        "likelihood counts; [space] length_slack lets it say more"
         for name, count in counts.items()
         if count
     ]

@@ -306,6 +306,17 @@ def test_what_a_file_lacks_is_said_where_a_model_is_scored_by_it(programs: Progr
     ]
 
 
+def test_likelihoods_leave_out_what_a_search_leaves_out(programs: ProgramFolder, tmp_path: Path) -> None:
+    (tmp_path / "few.tsv").write_text("abc\tab\n", encoding="utf-8")
+    (tmp_path / "pairs.tsv").write_text(f"abc\tab\na\t{'ab' * 9}\n", encoding="utf-8")
+    lengths, said = {"sources": [8, 64], "most": [5, 12], "grows": True}, list[str]()
+    decoding = {"method": "greedy", "max_length": 12, "lengths": lengths}
+    model = Model(Drawn().bundle(decoding=decoding), programs, on_notice=said.append)
+    few, all_of_them = (model.evaluate(tmp_path / name, ["perplexity"]) for name in ("few.tsv", "pairs.tsv"))
+    assert few["metrics"] == pytest.approx(all_of_them["metrics"])
+    assert said == ["too long, with their targets, to count: 1 sources"]
+
+
 def test_what_is_drawn_without_a_source_may_be_as_long_as_for_the_longest_of_train(programs: ProgramFolder) -> None:
     lengths = {"sources": [8, 64], "most": [5, 12], "grows": True}
     decoding = {"method": "greedy", "max_length": 12, "lengths": lengths}

@@ -93,7 +93,7 @@ def test_notices_say_what_was_dropped_unknown_and_too_long(table: TokenTable) ->
         "test.tsv: 1 row dropped: no target (the first on line 4)",
         "valid: source tokens unknown to train: 1 of 6",
         "valid: target tokens unknown to train: 1 of 6",
-        "test: targets that are longer than a model says for sources of their length: 1; "
+        "test: targets that are longer than a model says for sources of their length: 1, which no likelihood counts; "
         "[space] length_slack lets it say more",
     ]
 
