@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automl.errors import InputError, TrialFailure
+from automl.hardware import has_accelerator, idle_accelerator
 from automl.settings import Settings, checkpoint_folder
 from storage.database import StorageError
 
@@ -20,6 +21,7 @@ PACKAGES = ("automl", "search_spaces", "storage")
 NEEDED = ("jax", "jaxlib", "flax", "optax", "optuna", "sqlalchemy", "polars", "pydantic", "tokenizers", "safetensors")
 STEPS = 20
 SECONDS = 180.0
+ACCELERATORS = {"cuda": "GPU", "tpu": "TPU"}
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -143,9 +145,12 @@ def devices() -> Check:
         reason = (finished.stderr.splitlines() or ["no reason given"])[-1]
         return Check("devices", "fail", reason, "install jax anew, or set JAX_PLATFORMS=cpu")
     backend, *found = finished.stdout.splitlines()
-    if backend == "cpu" and Path("/dev/nvidia0").exists():
-        advice = f"install {DISTRIBUTION}[cuda] to use it"
-        return Check("devices", "warn", "cpu, although there is a GPU", advice)
+    if backend == "cpu" and (extra := idle_accelerator()):
+        advice = f"install {DISTRIBUTION}[{extra}] to use it"
+        return Check("devices", "warn", f"cpu, although there is a {ACCELERATORS[extra]}", advice)
+    if backend == "cpu" and has_accelerator():
+        advice = "look at what JAX says and at its driver, or set JAX_PLATFORMS=cpu to do without it"
+        return Check("devices", "warn", "cpu, although there is an accelerator that searches count on", advice)
     return Check("devices", "ok", ", ".join(found))
 
 

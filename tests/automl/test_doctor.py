@@ -69,6 +69,22 @@ def test_jax_names_its_devices_from_a_process_of_its_own(monkeypatch: pytest.Mon
     assert doctor.devices().level == "fail"
 
 
+@pytest.mark.parametrize(
+    ("extra", "counted", "found"),
+    [("cuda", False, "a GPU"), ("tpu", False, "a TPU"), (None, True, "an accelerator that searches count on")],
+)
+def test_an_accelerator_that_jax_does_not_reach_is_said(
+    monkeypatch: pytest.MonkeyPatch, extra: str | None, counted: bool, found: str
+) -> None:
+    finished = subprocess.CompletedProcess([], 0, "cpu\nTFRT_CPU_0\n", "")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: finished)
+    monkeypatch.setattr(doctor, "idle_accelerator", lambda: extra)
+    monkeypatch.setattr(doctor, "has_accelerator", lambda: counted)
+    check = doctor.devices()
+    assert (check.level, check.found) == ("warn", f"cpu, although there is {found}")
+    assert extra is None or f"[{extra}]" in check.advice
+
+
 def test_a_program_compiled_in_one_process_is_loaded_in_the_next(tmp_path: Path) -> None:
     check = doctor.programs(tmp_path / "key")
     assert check.level == "ok", check.found
