@@ -229,6 +229,43 @@ def test_a_runtime_that_rejects_what_it_wrote_is_said_once_and_left_to_the_cache
     assert (folder.parent, folder.stat().st_mode & 0o777) == (Path(place.folder), 0o700)
 
 
+def unable(error: Exception) -> Callable[..., Any]:
+    def serialize(*_: Any) -> Any:
+        raise error
+
+    return serialize
+
+
+@pytest.mark.parametrize(
+    "error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), MemoryError(), OSError(28, "full")]
+)
+def test_a_program_that_cannot_be_kept_now_is_run_said_and_kept_another_time(
+    place: ProgramFolder, said: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(programs.serialize_executable, "serialize", unable(error))
+        assert run(Programs(place, said.append)) == [0.0, 2.0, 4.0, 6.0]
+    assert said == [f"a compiled program is not kept this time ({type(error).__name__})"]
+    assert not list(Path(place.folder).glob("*" + SUFFIX))
+    run(Programs(place))
+    assert run(Programs(place), never) == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_program_that_the_runtime_cannot_serialise_leaves_others_kept(
+    place: ProgramFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {}
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(programs.serialize_executable, "serialize", unable(ValueError("no such form")))
+            patched.setattr(programs.jax, "config", type("Config", (), {"update": settings.__setitem__, "values": {}}))
+            held = Programs(place)
+            assert run(held) == [0.0, 2.0, 4.0, 6.0]
+    assert "jax_compilation_cache_dir" in settings
+    run(held, key="other")
+    assert run(Programs(place), never, key="other") == [0.0, 2.0, 4.0, 6.0]
+
+
 def test_what_the_cache_of_jax_held_is_left_there(place: ProgramFolder) -> None:
     def found() -> Any:
         compilations().note(FOUND, 0.1)
