@@ -178,29 +178,31 @@ class _Lane(threading.Thread):
 
     def _outcome(self, job: Job) -> Result | TrialFailure:
         """Run a job; where memory ran out in a process that held what others had left, once more in a new one."""
-        answer, is_due_to_others = self._attempt(job)
-        if not is_due_to_others:
-            return answer
-        self._drop_child()
-        return self._attempt(job)[0]
-
-    def _attempt(self, job: Job) -> tuple[Result | TrialFailure, bool]:
-        """Return the outcome, and whether it may be another one in a process that has run no job before."""
-        self.line = f"trial {job.trial}: starting"
-        with self._lock:
-            child = self._living_child()
-            supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
-            child.give(job)
+        child, supervision = self._begun(job)
         answer = self._listen(job, child, supervision)
+        with self._lock:  # whoever stops or gives up the job does so before another one begins, or after
+            is_to_go_on = not (self._abandoned or self._killed or supervision.shall_stop)
+            is_due_to_others = is_to_go_on and child.jobs > 1 and _is_exhausted(answer)
+            if is_due_to_others:
+                self._drop_child()
+                child, supervision = self._begun(job)
+        if is_due_to_others:
+            answer = self._listen(job, child, supervision)
         with self._lock:
             self._supervision = None
             abandoned, self._abandoned = self._abandoned, False
-            shall_go_on = not (abandoned or self._killed or supervision.shall_stop)
         self.line = "idle"
-        if abandoned:
-            answer = TrialFailure(FailureReason.STOPPED, "given up, since the time was over")
-        is_exhausted = isinstance(answer, TrialFailure) and answer.reason is FailureReason.OUT_OF_MEMORY
-        return answer, is_exhausted and child.jobs > 1 and shall_go_on
+        return TrialFailure(FailureReason.STOPPED, "given up, since the time was over") if abandoned else answer
+
+    def _begun(self, job: Job) -> "tuple[Child, Supervision]":
+        """Hand a job over to the process."""
+        self.line = f"trial {job.trial}: starting"
+        with self._lock:
+            self._supervision = None
+            child = self._living_child()
+            supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
+            child.give(job)
+            return child, supervision
 
     def _living_child(self) -> "Child":
         with self._lock:
@@ -295,6 +297,10 @@ class Child:
     def close(self) -> None:
         self.kill()
         self.pipe.close()
+
+
+def _is_exhausted(answer: Result | TrialFailure) -> bool:
+    return isinstance(answer, TrialFailure) and answer.reason is FailureReason.OUT_OF_MEMORY
 
 
 def _address_space(memory: int | None) -> int | None:
