@@ -33,11 +33,11 @@ def gpus(environment: Mapping[str, str] = os.environ, dev: Path = DEV, find: Fin
     is_reached = _may_use(environment, "cuda", "gpu") and any(find(name) for name in CUDA_PLUGINS)
     if not is_reached or not has_nvidia(dev):
         return ()
-    numbers = tuple(str(number) for number in range(max(_files(dev), 1)))
+    count = _files(dev)
     if VISIBLE not in environment:
-        return numbers
+        return tuple(str(number) for number in range(count or 1))
     names = (name.strip() for name in environment[VISIBLE].split(","))
-    return tuple(takewhile(lambda name: name in numbers or name.startswith(("GPU-", "MIG-")), names))
+    return tuple(takewhile(lambda name: _is_name(name, count), names))
 
 
 def has_accelerator(
@@ -81,6 +81,12 @@ def _chips_of_google(pci: Path) -> Iterator[str]:
 
 def _files(dev: Path) -> int:
     return sum(re.fullmatch(r"nvidia\d+", file.name) is not None for file in dev.glob("nvidia*"))
+
+
+def _is_name(name: str, count: int) -> bool:
+    """Say whether CUDA may know a GPU by a name; 0 where it is not known how many there are."""
+    is_number = name.isdecimal() and (count == 0 or int(name) < count)
+    return is_number or name.startswith(("GPU-", "MIG-"))
 
 
 def _may_use(environment: Mapping[str, str], *platforms: str) -> bool:

@@ -59,9 +59,11 @@ def test_a_machine_without_gpus_has_none_whatever_the_environment_says(tmp_path)
     assert gpus({"CUDA_VISIBLE_DEVICES": "0"}, tmp_path, CUDA) == ()
 
 
-def test_a_gpu_under_wsl_is_one(tmp_path):
+def test_under_wsl_one_gpu_is_counted_and_the_environment_is_believed(tmp_path):
     (tmp_path / "dxg").touch()
     assert gpus({}, tmp_path, CUDA) == ("0",)
+    assert gpus({"CUDA_VISIBLE_DEVICES": "1"}, tmp_path, CUDA) == ("1",)
+    assert gpus({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path, CUDA) == ()
     assert has_accelerator({}, tmp_path, tmp_path / NOWHERE, CUDA)
 
 
