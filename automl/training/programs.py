@@ -61,7 +61,7 @@ class Programs:
         self._lock = Lock()
         self._compilations = compilations()
         self._loads, self._load_seconds, self._rejected = 0, 0.0, 0
-        self._keeping = True
+        self._keeping, self._unkept = True, False
         self._cache: ProgramCache | None = None
         if folder is not None:
             with self._said():
@@ -152,7 +152,9 @@ class Programs:
         except CacheUnusable:
             raise
         except Exception as error:
-            self._say(f"a compiled program is not kept this time ({type(error).__name__})")
+            if not self._unkept:
+                self._say(f"a compiled program is not kept this time ({type(error).__name__})")
+            self._unkept = True
 
     def _read(self, name: str) -> Kept | None:
         """Return what the cache holds; only here are bytes unpickled, after the cache has checked their seal."""

@@ -244,7 +244,8 @@ def test_a_program_that_cannot_be_kept_now_is_run_said_and_kept_another_time(
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(programs.serialize_executable, "serialize", unable(error))
-        assert run(Programs(place, said.append)) == [0.0, 2.0, 4.0, 6.0]
+        held = Programs(place, said.append)
+        assert run(held) == run(held, key="other") == [0.0, 2.0, 4.0, 6.0]
     assert said == [f"a compiled program is not kept this time ({type(error).__name__})"]
     assert not list(Path(place.folder).glob("*" + SUFFIX))
     run(Programs(place))
