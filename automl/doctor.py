@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automl.errors import InputError, TrialFailure
+from automl.hardware import has_accelerator, idle_accelerator
 from automl.settings import Settings, checkpoint_folder
 from storage.database import StorageError
 
@@ -20,6 +21,9 @@ PACKAGES = ("automl", "search_spaces", "storage")
 NEEDED = ("jax", "jaxlib", "flax", "optax", "optuna", "sqlalchemy", "polars", "pydantic", "tokenizers", "safetensors")
 STEPS = 20
 SECONDS = 180.0
+TRIED = "doctor"
+ANEW = "every process compiles anew: searches work, but begin later"
+ACCELERATORS = {"cuda": "GPU", "tpu": "TPU"}
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -54,6 +58,7 @@ def examine(url: str, settings: Settings) -> Iterator[Check]:
     yield database(url)
     yield folder("cache", settings.cache, "AUTOML_CACHE")
     yield checkpoints(url, settings)
+    yield program_cache(settings)
     yield devices()
     yield programs(settings.program_key)
     yield training()
@@ -122,6 +127,23 @@ def checkpoints(url: str, settings: Settings) -> Check:
     return Check("checkpoints", "ok", f"{place} answers")
 
 
+def program_cache(settings: Settings) -> Check:
+    """Say whether searches can keep compiled programs where they are to lie."""
+    from automl.training.cache import CacheUnusable, ProgramCache, program_folder
+
+    if settings.program_bytes == 0:
+        advice = "set AUTOML_PROGRAM_BYTES to a size such as 2GiB, so that processes begin sooner"
+        return Check("program cache", "warn", "nothing is kept, as AUTOML_PROGRAM_BYTES=0 says", advice)
+    place = program_folder(settings)
+    try:
+        kept = ProgramCache(place)
+        kept.write(TRIED, b"")
+        kept.remove(TRIED)
+    except CacheUnusable as error:
+        return Check("program cache", "warn", str(error), ANEW)
+    return Check("program cache", "ok", f"{place.folder}, up to {place.most_bytes / 2**30:.2g} GiB")
+
+
 def folder(name: str, path: Path, variable: str) -> Check:
     """Say whether a folder can be written, or made."""
     nearest = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
@@ -143,15 +165,17 @@ def devices() -> Check:
         reason = (finished.stderr.splitlines() or ["no reason given"])[-1]
         return Check("devices", "fail", reason, "install jax anew, or set JAX_PLATFORMS=cpu")
     backend, *found = finished.stdout.splitlines()
-    if backend == "cpu" and Path("/dev/nvidia0").exists():
-        advice = f"install {DISTRIBUTION}[cuda] to use it"
-        return Check("devices", "warn", "cpu, although there is a GPU", advice)
+    if backend == "cpu" and (extra := idle_accelerator()):
+        advice = f"install {DISTRIBUTION}[{extra}] to use it"
+        return Check("devices", "warn", f"cpu, although there is a {ACCELERATORS[extra]}", advice)
+    if backend == "cpu" and has_accelerator():
+        advice = "look at what JAX says and at its driver, or set JAX_PLATFORMS=cpu to do without it"
+        return Check("devices", "warn", "cpu, although there is an accelerator that searches count on", advice)
     return Check("devices", "ok", ", ".join(found))
 
 
 def programs(key: Path) -> Check:
     """Compile a small program in one process and load it in another, through a cache as a search's."""
-    advice = "every process compiles anew: searches work, but begin later"
     answers: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="automl-doctor-") as scratch:
         for _ in range(2):
@@ -161,12 +185,12 @@ def programs(key: Path) -> Check:
                     command, capture_output=True, text=True, timeout=SECONDS, check=True
                 )
             except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
-                return Check("programs", "fail", f"no program can be compiled ({type(error).__name__})", advice)
+                return Check("programs", "fail", f"no program can be compiled ({type(error).__name__})", ANEW)
             answers.append(json.loads(finished.stdout))
     first, second = answers
     if second["counts"]["loaded"] == 0:
         why = "; ".join(second["said"]) or "it was not found"
-        return Check("programs", "warn", f"a compiled program is not loaded by the next process: {why}", advice)
+        return Check("programs", "warn", f"a compiled program is not loaded by the next process: {why}", ANEW)
     found = f"compiled in {first['seconds']:.2f} s, loaded by the next process in {second['seconds']:.2f} s"
     return Check("programs", "ok", found)
 

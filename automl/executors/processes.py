@@ -29,6 +29,8 @@ from automl.hardware import gpus, has_accelerator
 from automl.segments import Beat, Job, Result, Workload
 
 WATCH_SECONDS = 1.0
+SWOLLEN = 0.7
+"""Share of its memory beyond which a process is replaced between two jobs: programs that it compiled stay in it."""
 NO_DEVICES: Mapping[str, str] = {}
 
 
@@ -146,9 +148,15 @@ class _Lane(threading.Thread):
         self._drop_child()
 
     def _prepare(self) -> None:
-        """Let a process load its libraries while there is no job."""
+        """Let a process load its libraries while there is no job; one that has grown makes room for another."""
+        with self._lock:
+            if self._child is not None and not self._killed and self._is_swollen(self._child):
+                self._drop_child()
         with suppress(OSError):  # the next job will say so
             self._living_child()
+
+    def _is_swollen(self, child: "Child") -> bool:
+        return self._limits.memory is not None and child.memory() > SWOLLEN * self._limits.memory
 
     def stop(self) -> None:
         with self._lock:
@@ -169,17 +177,32 @@ class _Lane(threading.Thread):
                 self._child.kill()
 
     def _outcome(self, job: Job) -> Result | TrialFailure:
-        self.line = f"trial {job.trial}: starting"
-        with self._lock:
-            child = self._living_child()
-            supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
-            child.give(job)
+        """Run a job; where memory ran out in a process that held what others had left, once more in a new one."""
+        child, supervision = self._begun(job)
         answer = self._listen(job, child, supervision)
+        with self._lock:  # whoever stops or gives up the job does so before another one begins, or after
+            is_to_go_on = not (self._abandoned or self._killed or supervision.shall_stop)
+            is_due_to_others = is_to_go_on and child.jobs > 1 and _is_exhausted(answer)
+            if is_due_to_others:
+                self._drop_child()
+                child, supervision = self._begun(job)
+        if is_due_to_others:
+            answer = self._listen(job, child, supervision)
         with self._lock:
             self._supervision = None
             abandoned, self._abandoned = self._abandoned, False
         self.line = "idle"
         return TrialFailure(FailureReason.STOPPED, "given up, since the time was over") if abandoned else answer
+
+    def _begun(self, job: Job) -> "tuple[Child, Supervision]":
+        """Hand a job over to the process."""
+        self.line = f"trial {job.trial}: starting"
+        with self._lock:
+            self._supervision = None
+            child = self._living_child()
+            supervision = self._supervision = Supervision(job, self._limits, self._limits.memory)
+            child.give(job)
+            return child, supervision
 
     def _living_child(self) -> "Child":
         with self._lock:
@@ -226,6 +249,7 @@ class Child:
     ) -> None:
         ours, theirs = multiprocessing.Pipe()
         self.pipe = ours
+        self.jobs = 0
         self._kills = out_of_memory_kills()
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-m", "automl.executors.child", str(theirs.fileno()), str(os.getpid())],
@@ -241,6 +265,7 @@ class Child:
     def give(self, job: Any) -> bool:
         """Whether the process could still be told; from now on it is asked whether the kernel killed it for memory."""
         self._kills = out_of_memory_kills()
+        self.jobs += 1
         return self.send(job)
 
     def send(self, message: Any) -> bool:
@@ -272,6 +297,10 @@ class Child:
     def close(self) -> None:
         self.kill()
         self.pipe.close()
+
+
+def _is_exhausted(answer: Result | TrialFailure) -> bool:
+    return isinstance(answer, TrialFailure) and answer.reason is FailureReason.OUT_OF_MEMORY
 
 
 def _address_space(memory: int | None) -> int | None:

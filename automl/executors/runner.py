@@ -42,12 +42,17 @@ def outcome(run: Callable[[], T]) -> T | TrialFailure:
     except MemoryError:
         return TrialFailure(FailureReason.OUT_OF_MEMORY, "the process ran out of memory")
     except InputError as error:
-        return TrialFailure(FailureReason.BAD_DATA, str(error))
+        reason = FailureReason.STORAGE if _is_of_storage(error.__cause__) else FailureReason.BAD_DATA
+        return TrialFailure(reason, str(error))
     except OSError as error:
-        is_of_storage = isinstance(error, Unreachable) or error.errno in STORAGE_ERRORS
-        return TrialFailure(FailureReason.STORAGE if is_of_storage else FailureReason.ERROR, _described(error))
+        reason = FailureReason.STORAGE if _is_of_storage(error) else FailureReason.ERROR
+        return TrialFailure(reason, _described(error))
     except Exception as error:
         return TrialFailure(FailureReason.ERROR, _described(error))
+
+
+def _is_of_storage(error: BaseException | None) -> bool:
+    return isinstance(error, Unreachable) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS)
 
 
 def _described(error: Exception) -> str:

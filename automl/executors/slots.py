@@ -10,7 +10,7 @@ from automl.errors import FailureReason, TrialFailure
 from automl.executors.limits import DEFAULT_LIMITS, Limits, share_of_memory
 from automl.executors.processes import WATCH_SECONDS, Child
 from automl.executors.runner import POPULATION, outcome
-from automl.executors.supervision import Supervision
+from automl.executors.supervision import Supervision, excessive
 from automl.segments import Beat, Job, Result, Workload
 
 
@@ -94,7 +94,7 @@ class SlotsExecutor:
                 return
             self._waiting.popleft()
             if seat.future.set_running_or_notify_cancel():
-                seat.supervision = Supervision(seat.job, self._limits, self._memory)
+                seat.supervision = Supervision(seat.job, self._limits)
                 self._taken[seat.number] = seat
                 self._child.give((seat.number, seat.job))
 
@@ -121,9 +121,13 @@ class SlotsExecutor:
                 self._ended(child.ending())
                 return
         with self._lock:
-            memory = child.memory()
+            excess = excessive(child.memory(), self._memory)
+            if excess is not None:  # of them all: nobody knows whose it is
+                child.kill()
+                self._ended(excess)
+                return
             for seat in list(self._taken.values()):
-                violation = None if seat.supervision is None else seat.supervision.violation(memory)
+                violation = None if seat.supervision is None else seat.supervision.violation()
                 if violation is not None:
                     child.kill()
                     self._ended(violation, seat)

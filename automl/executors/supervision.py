@@ -15,7 +15,10 @@ class Supervision:
     A process that is alive proves nothing: only a new phase, or a step or a part of it that grows, moves the deadline.
     """
 
-    def __init__(self, job: Job, limits: Limits, memory: int | None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, job: Job, limits: Limits, memory: int | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """Begin to watch; without `memory`, what the process holds is no matter of this job."""
         self._limits = limits
         self._memory = memory
         self._clock = clock
@@ -36,11 +39,16 @@ class Supervision:
         """Note that the job shall end early; the first time counts."""
         self._told_to_stop = self._told_to_stop or self._clock()
 
-    def violation(self, memory: int) -> TrialFailure | None:
+    @property
+    def shall_stop(self) -> bool:
+        """Whether the job was told to stop."""
+        return self._told_to_stop is not None
+
+    def violation(self, memory: int = 0) -> TrialFailure | None:
         """Say why the process that holds so many bytes must be killed now, if it must."""
         now, limits, last = self._clock(), self._limits, self._last
-        if self._memory is not None and memory > self._memory:
-            return _exhausted(f"{memory >> 20:,} MiB are more than its {self._memory >> 20:,} MiB")
+        if (excess := excessive(memory, self._memory)) is not None:
+            return excess
         if now - self._moved > limits.seconds(last.phase):
             return _overdue(f"no progress for {limits.seconds(last.phase):.0f} s while {_where(last)}")
         if self._told_to_stop is not None and now - self._told_to_stop > limits.drain:
@@ -48,6 +56,13 @@ class Supervision:
         if now - self._began > self._deadline:
             return _overdue(f"not done in {self._deadline:.0f} s, {_where(last)}")
         return None
+
+
+def excessive(memory: int, most: int | None) -> TrialFailure | None:
+    """Say why a process that holds so many bytes must be killed, if it must."""
+    if most is None or memory <= most:
+        return None
+    return _exhausted(f"{memory >> 20:,} MiB are more than its {most >> 20:,} MiB")
 
 
 def _where(beat: Beat) -> str:

@@ -58,12 +58,16 @@ class ProgramCache:
                 pass
         with _explained(Path(place.key)):
             self._key = owners_key(Path(place.key))
+        self._sound: dict[str, tuple[int, int, bool]] = {}
 
     def read(self, name: str) -> bytes | None:
         """Return the bytes of an entry; none where it is missing, or was not written by a holder of the key."""
+        return self._read(name, is_use=True)
+
+    def _read(self, name: str, *, is_use: bool) -> bytes | None:
         try:
             with self._opened() as folder:
-                sealed = _read_private(name + SUFFIX, folder, self.most_bytes)
+                sealed = _read_private(name + SUFFIX, folder, self.most_bytes, is_use=is_use)
         except (OSError, CacheUnusable):
             return None
         if sealed is None or not sealed.startswith(MAGIC):
@@ -73,8 +77,17 @@ class ProgramCache:
         return bytes(body) if hmac.compare_digest(sealed[len(MAGIC) : start], self._seal(name, body)) else None
 
     def has(self, name: str) -> bool:
-        """Say whether there is an entry; whether it is sound, only reading tells."""
-        return (self.folder / (name + SUFFIX)).is_file()
+        """Say whether there is an entry that a holder of the key has written; it is read once for each change."""
+        try:
+            status = (self.folder / (name + SUFFIX)).lstat()
+        except OSError:
+            return False
+        seen = (status.st_size, status.st_mtime_ns)
+        *known, is_sound = self._sound.get(name, (-1, -1, False))
+        if tuple(known) != seen:
+            is_sound = self._read(name, is_use=False) is not None
+            self._sound[name] = (*seen, is_sound)
+        return is_sound
 
     @contextmanager
     def turn(self, name: str) -> Iterator[bool]:
@@ -239,8 +252,8 @@ def _make_key(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _read_private(name: str | Path, folder: int | None, most: int) -> bytes | None:
-    """Return the bytes of a regular file that only its owner can read and write, and note its use; else none."""
+def _read_private(name: str | Path, folder: int | None, most: int, *, is_use: bool = True) -> bytes | None:
+    """Return the bytes of a regular file that only its owner can read and write, and note a use of it; else none."""
     try:
         handle = os.open(name, _READ, dir_fd=folder)
     except FileNotFoundError:
@@ -252,8 +265,9 @@ def _read_private(name: str | Path, folder: int | None, most: int) -> bytes | No
         private = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
         if not private or status.st_size > most:
             return None
-        with suppress(OSError):
-            os.utime(handle)
+        if is_use:
+            with suppress(OSError):
+                os.utime(handle)
         return file.read()
 
 

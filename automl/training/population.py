@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from automl.models.parameters import Parameters
+from automl.segments import Beat, Report
 from automl.training.arrays import DeviceSplit
 from automl.training.programs import Programs
 from automl.training.slots import Kind, Slots
@@ -60,6 +61,10 @@ class Pace:
         self.ceiling = max(fewer for fewer in COUNTS if fewer < count)
 
 
+def _silent(beat: Beat) -> None:
+    """Stand for a report that nobody reads."""
+
+
 @dataclass(eq=False)
 class Lane:
     """A trial among the others.
@@ -72,6 +77,8 @@ class Lane:
         losses: What came of that.
         error: Why nothing did.
         bank: Where its state lies, in the place `slot`.
+        report: Told when others compile while it waits.
+        compiling: Seconds that this took, of the last chunk.
     """
 
     configuration: Seq2Seq
@@ -83,6 +90,8 @@ class Lane:
     error: Exception | None = None
     bank: Slots | None = None
     slot: int = 0
+    report: Report = _silent
+    compiling: float = 0.0
 
     @property
     def is_lost(self) -> bool:
@@ -107,6 +116,7 @@ class Population:
         self._programs, self._kind = programs, kind
         self._lanes: list[Lane] = []
         self._banks: list[Slots] = []
+        self._widest = 0
         self._turn = Condition()
 
     @property
@@ -115,9 +125,14 @@ class Population:
         return [bank.count for bank in self._banks]
 
     @contextmanager
-    def lane(self, state: TrainState, configuration: Seq2Seq, base: Parameters | None = None) -> Iterator[Lane]:
-        """Join with a trial, and with what its factors are added to; it leaves at the end of the context."""
-        lane = Lane(configuration, state, base)
+    def lane(
+        self, state: TrainState, configuration: Seq2Seq, base: Parameters | None = None, report: Report = _silent
+    ) -> Iterator[Lane]:
+        """Join with a trial, and with what its factors are added to; it leaves at the end of the context.
+
+        With the last one the places for states go from the device.
+        """
+        lane = Lane(configuration, state, base, report=report)
         with self._turn:
             self._lanes.append(lane)
         try:
@@ -127,6 +142,7 @@ class Population:
                 self._free(lane)
                 self._lanes.remove(lane)
                 self._lead()
+                self._banks = self._banks if self._lanes else []
 
     def train(self, lane: Lane, split: DeviceSplit, chunk: Chunk) -> Float[np.ndarray, "steps"]:
         """Take a chunk of steps with all that train at the same time; return the losses.
@@ -137,7 +153,7 @@ class Population:
         with self._turn:
             if lane.is_lost:
                 return lane.outcome()
-            lane.split, lane.chunk, lane.losses, lane.error = split, chunk, None, None
+            lane.split, lane.chunk, lane.losses, lane.error, lane.compiling = split, chunk, None, None, 0.0
             self._lead()
             self._turn.wait_for(lambda: lane.chunk is None)
             return lane.outcome()
@@ -160,8 +176,7 @@ class Population:
         if any(lane.chunk is None for lane in self._lanes):
             return
         while waiting := [lane for lane in self._lanes if lane.chunk is not None]:
-            held = max((bank.count for bank in self._banks), default=0)  # what is compiled is kept to
-            count = self.pace.count(max(len(self._lanes), held))
+            count = self.pace.count(max(len(self._lanes), self._widest))  # what is compiled is kept to
             try:
                 self._settle(count)
                 self._step(waiting)
@@ -179,11 +194,25 @@ class Population:
             if lane.state is not None:
                 self._put(lane, count)
 
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Let every trial that waits say what for."""
+        waiting, begun = [lane for lane in self._lanes if lane.chunk is not None], time.monotonic()
+        for lane in waiting:
+            lane.report(Beat("compiling"))
+        try:
+            yield
+        finally:
+            for lane in waiting:
+                lane.compiling += time.monotonic() - begun
+                lane.report(Beat("training"))
+
     def _put(self, lane: Lane, count: int) -> None:
         bank = next((own for own in self._banks if own.free is not None), None)
         if bank is None:
-            bank = Slots(self._programs, self._kind, count)
+            bank = Slots(self._programs, self._kind, count, self._compiling)
             self._banks.append(bank)
+            self._widest = max(self._widest, count)
         slot = bank.free
         assert slot is not None
         assert lane.state is not None

@@ -57,7 +57,7 @@ class PopulationTrainer(Trainer):
         kind = Kind(_hull(static), order.hull, alike(configuration.optimizer), base is not None)
         population = self.population(kind, dataset.table.digest, dataset.is_streamed)
         wide = _widening(kind, static, order)
-        with population.lane(begin.state, static.configuration, base) as lane:
+        with population.lane(begin.state, static.configuration, base, report) as lane:
             feed = dataset.runs(order, segment.seed, segment.from_step)
             for run, pairs in course.runs(feed, stop, watch):
                 begun = run.first_step > segment.from_step
@@ -65,6 +65,8 @@ class PopulationTrainer(Trainer):
                     report(Beat("compiling"))
                 with watch.part("training" if begun else "compiling"):
                     losses = self._taken(population, lane, pairs, course.chunk(run))
+                if begun:
+                    watch.move(lane.compiling, "training", "compiling")
                 loss = finite_mean(losses, len(run.rows))
                 course.count(run, kind.bucket)
                 reported = said_of(run, dataset.base_tokens(course.tokens), loss, reported, report)

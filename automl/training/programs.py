@@ -61,7 +61,7 @@ class Programs:
         self._lock = Lock()
         self._compilations = compilations()
         self._loads, self._load_seconds, self._rejected = 0, 0.0, 0
-        self._keeping = True
+        self._keeping, self._unkept = True, False
         self._cache: ProgramCache | None = None
         if folder is not None:
             with self._said():
@@ -130,17 +130,31 @@ class Programs:
 
     def _compiled(self, name: str, kept: Kept | None, build: Callable[[], Any], arguments: tuple[Any, ...]) -> Program:
         if kept and not kept.payload:
-            self._rely_on_jax()
+            self._rely_on_jax(alone=kept.rejections > MOST_REJECTIONS)
         found = self._compilations.found
         compiled: Program = build().lower(*arguments).compile()
-        # What JAX's own cache held cannot be written again in a form that runs when it is read: it stays there.
         if self._cache is not None and self._keeping:
             with self._said():
-                if self._compilations.found > found:
-                    self._cache.remove(name)
-                    return compiled
-                self._cache.write(name, pickle.dumps(_kept(compiled, kept.rejections + 1 if kept else 0)))
+                self._keep(self._cache, name, compiled, kept, is_found=self._compilations.found > found)
         return compiled
+
+    def _keep(self, cache: ProgramCache, name: str, compiled: Program, kept: Kept | None, *, is_found: bool) -> None:
+        """Write a program to the cache; whatever goes wrong, it can be run, and may be kept another time.
+
+        What JAX's own cache held cannot be written again in a form that runs when it is read: it stays there.
+        """
+        if is_found and (kept is None or kept.payload):
+            cache.remove(name)
+        if is_found:
+            return
+        try:
+            cache.write(name, pickle.dumps(_kept(compiled, kept.rejections + 1 if kept and kept.payload else 0)))
+        except CacheUnusable:
+            raise
+        except Exception as error:
+            if not self._unkept:
+                self._say(f"a compiled program is not kept this time ({type(error).__name__})")
+            self._unkept = True
 
     def _read(self, name: str) -> Kept | None:
         """Return what the cache holds; only here are bytes unpickled, after the cache has checked their seal."""
@@ -166,11 +180,11 @@ class Programs:
             self._load_seconds += time.monotonic() - begun
         return program
 
-    def _rely_on_jax(self) -> None:
-        """Let JAX keep its programs, in a folder inside of ours that nobody else can write."""
+    def _rely_on_jax(self, *, alone: bool) -> None:
+        """Let JAX keep its programs, in a folder inside of ours that nobody else can write; `alone`, all of them."""
         if self._cache is None or not self._keeping:
             return
-        self._keeping = False
+        self._keeping = not alone
         config: Any = jax.config
         with self._said():
             config.update("jax_compilation_cache_dir", str(self._cache.private_subfolder("jax")))
@@ -186,11 +200,18 @@ class Programs:
 
 
 def _kept(compiled: Any, rejections: int) -> Kept:
+    """Return what is to be kept; no payload where the runtime rejects them or knows none of such a program.
+
+    Raises:
+        Exception: It may succeed another time, as where memory is short now.
+    """
     if rejections > MOST_REJECTIONS:
-        return Kept(None)
+        return Kept(None, rejections=rejections)
     try:
         payload, *trees = serialize_executable.serialize(compiled)
-    except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError):
+    except (ValueError, NotImplementedError, jax.errors.JaxRuntimeError) as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise
         return Kept(None)
     shardings = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
     devices = {device.id for sharding in shardings for device in sharding.device_set}

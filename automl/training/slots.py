@@ -1,6 +1,7 @@
 """Slots: so many trials in one program, each in a place of its own that is filled and emptied without compiling."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -88,11 +89,13 @@ class Slots:
         programs: Where the programs are.
         kind: What all trials have in common.
         count: Number of places.
+        compiling: Entered while a program is made that is not at hand.
     """
 
     programs: Programs
     kind: Kind
     count: int
+    compiling: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def __post_init__(self) -> None:
         mesh = mesh_of(self.count)
@@ -129,7 +132,7 @@ class Slots:
     def get(self, slot: int) -> TrainState:
         """Return the state of a trial at its true shapes; it stays where it is."""
         arguments = (self._state, np.int32(slot))
-        program = self.programs.get(repr(("slot taken", self.kind.hull.members, self.count)), _taking, arguments)
+        program = self._program(repr(("slot taken", self.kind.hull.members, self.count)), _taking, arguments)
         return self.kind.hull.cut(jax.device_get(program(*arguments)), self.taken[slot])
 
     def train(self, split: DeviceSplit, chunks: Mapping[int, Chunk]) -> Mapping[int, Float[np.ndarray, "steps"]]:
@@ -140,7 +143,7 @@ class Slots:
         stacked = jax.tree.map(lambda *own: jax.device_put(np.stack(own), self._along), *rows)
         arguments = (self._state, self._everywhere_(split), stacked, self._tenants)
         key = repr(("slots", self.kind, self.count))
-        program: Program = self.programs.get(key, lambda: slots_program(self.kind, self.count), arguments)
+        program = self._program(key, lambda: slots_program(self.kind, self.count), arguments)
         self._state, losses = program(*arguments)
         self.has_trained = True
         found = np.asarray(losses)
@@ -154,7 +157,11 @@ class Slots:
     def _fill(self, stack: Any, own: Any, slot: Any) -> Any:
         arguments = (stack, own, slot)
         name = repr(("slot filled", self.kind.hull.members, self.count, type(own).__name__))
-        return self.programs.get(name, _filling, arguments)(*arguments)
+        return self._program(name, _filling, arguments)(*arguments)
+
+    def _program(self, name: str, build: Callable[[], Any], arguments: tuple[Any, ...]) -> Program:
+        with nullcontext() if self.programs.at_hand(name, arguments) else self.compiling():
+            return self.programs.get(name, build, arguments)
 
     def _everywhere_(self, split: DeviceSplit) -> DeviceSplit:
         if self._data[0] is not split:

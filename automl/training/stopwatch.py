@@ -21,3 +21,8 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] += time.monotonic() - begun
+
+    def move(self, seconds: float, part: str, other: str) -> None:
+        """Count seconds of one part towards another."""
+        self.seconds[part] -= seconds
+        self.seconds[other] += seconds

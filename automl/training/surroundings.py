@@ -5,7 +5,7 @@ import os
 import platform
 from collections.abc import Hashable
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ import jax
 
 from automl.hardware import cores
 
-SOURCES = ("automl/models", "automl/training", "automl/decoding", "automl/data/tokenizers.py", "search_spaces")
-"""Files and folders of our own whose code decides programs."""
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+SOURCES = (
+    "automl/models", "automl/training", "automl/decoding", "search_spaces",
+    "automl/data/tokenizers.py", "automl/data/boxes.py", "automl/data/pixels.py",
+)  # fmt: skip
+"""Files and folders of our own whose code, or constants, decide programs."""
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "jax_privacy")
 VARIABLES = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "NPROC", "PJRT_NPROC", "OMP_NUM_THREADS")
 INDIFFERENT = ("jax_compilation_cache", "jax_persistent_cache", "jax_log", "jax_dump", "jax_traceback", "jax_explain")
 """How the settings of JAX begin that change no program."""
@@ -47,7 +50,7 @@ def surroundings() -> str:
     return "\n".join(
         (
             source_digest(),
-            *(f"{name} {version(name)}" for name in PACKAGES),
+            *(f"{name} {_version(name)}" for name in PACKAGES),
             f"{len(devices)} {devices[0].device_kind} {devices[0].client.platform_version}",
             f"{platform.system()} {platform.machine()} {cores()}",
             *processor(),
@@ -55,6 +58,14 @@ def surroundings() -> str:
             *(f"{name}={values[name]!r}" for name in sorted(values) if not name.startswith(INDIFFERENT)),
         )
     )
+
+
+def _version(package: str) -> str:
+    """Return the version of a package, some of which only some installations have."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 @cache

@@ -7,6 +7,7 @@ import pytest
 from automl import cli, doctor
 from automl.doctor import STEPS, Check
 from automl.errors import FailureReason, TrialFailure
+from automl.settings import Settings
 from storage.database import open_database
 from storage.migrations import HEAD
 
@@ -67,6 +68,46 @@ def test_jax_names_its_devices_from_a_process_of_its_own(monkeypatch: pytest.Mon
     assert doctor.devices().level != "fail"
     monkeypatch.setenv("JAX_PLATFORMS", "abacus")
     assert doctor.devices().level == "fail"
+
+
+def of_cache(folder: Path, **more: object) -> Settings:
+    return Settings.model_validate({"cache": folder, "program_key": folder / "key", **more})
+
+
+def test_compiled_programs_can_be_kept_where_searches_keep_them(tmp_path: Path) -> None:
+    check = doctor.program_cache(of_cache(tmp_path))
+    assert (check.level, check.found) == ("ok", f"{tmp_path / 'programs'}, up to 2 GiB")
+    assert not list((tmp_path / "programs").iterdir())
+
+
+def test_a_cache_of_programs_that_cannot_be_used_is_said_with_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs").chmod(0o777)
+    check = doctor.program_cache(of_cache(tmp_path))
+    assert (check.level, "others can write the folder" in check.found) == ("warn", True)
+    assert "compiles anew" in check.advice
+
+
+def test_a_cache_that_keeps_nothing_is_said(tmp_path: Path) -> None:
+    check = doctor.program_cache(of_cache(tmp_path, program_bytes=0))
+    assert (check.level, "AUTOML_PROGRAM_BYTES" in check.advice) == ("warn", True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("extra", "counted", "found"),
+    [("cuda", False, "a GPU"), ("tpu", False, "a TPU"), (None, True, "an accelerator that searches count on")],
+)
+def test_an_accelerator_that_jax_does_not_reach_is_said(
+    monkeypatch: pytest.MonkeyPatch, extra: str | None, counted: bool, found: str
+) -> None:
+    finished = subprocess.CompletedProcess([], 0, "cpu\nTFRT_CPU_0\n", "")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *_, **__: finished)
+    monkeypatch.setattr(doctor, "idle_accelerator", lambda: extra)
+    monkeypatch.setattr(doctor, "has_accelerator", lambda: counted)
+    check = doctor.devices()
+    assert (check.level, check.found) == ("warn", f"cpu, although there is {found}")
+    assert extra is None or f"[{extra}]" in check.advice
 
 
 def test_a_program_compiled_in_one_process_is_loaded_in_the_next(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def segment(act: str, trial: int = 1, **more: Any) -> Segment:
 class PretendingRunner:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
+        self.trained = 0
+        self.hoard: list[bytes] = []
 
     def run(self, job: Job, report: Report, stop: Stop) -> Result:
         match job:
@@ -51,6 +53,7 @@ class PretendingRunner:
 
     def _train(self, job: Segment, report: Report, stop: Stop) -> SegmentResult:
         report(Beat("training", job.from_step, f"training in process {os.getpid()}"))
+        self.trained += 1
         tokens = self._act(job.configuration, report, stop)
         return SegmentResult(job.trial, job.from_step, 10, tokens, {"loss": 1.0}, "digest", parameters=5)
 
@@ -65,6 +68,15 @@ class PretendingRunner:
             case "interrupt":
                 signal.raise_signal(signal.SIGINT)
                 return 50 if stop() else 100
+            case "name":
+                return os.getpid()
+            case "grow":
+                self.hoard += [b"x" * (16 << 20) for _ in range(23)]
+                return os.getpid()
+            case "exhaust after others":
+                if self.trained > 1:
+                    raise MemoryError
+                return 100
             case "threads":
                 return int(os.environ["OMP_NUM_THREADS"])
         return misbehave(configuration, report)

@@ -128,6 +128,22 @@ def test_a_worker_that_holds_too_much_memory_is_killed_and_replaced():
     assert (failure.reason, "are more than its 200 MiB" in str(failure)) == (FailureReason.OUT_OF_MEMORY, True)
 
 
+def test_a_worker_that_has_grown_is_replaced_between_two_jobs_and_others_are_not():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER, limits=Limits(memory=500 << 20))
+    first, same, other = (executor.submit(segment(act)) for act in ("name", "grow", "name"))
+    assert first.result(timeout=60).tokens == same.result(timeout=60).tokens != other.result(timeout=60).tokens
+    executor.shutdown()
+
+
+def test_a_job_that_runs_out_of_memory_where_others_ran_is_tried_once_more_in_a_new_process():
+    executor = ProcessExecutor(WORKLOAD, 1, runner=RUNNER)
+    futures = [executor.submit(segment(act)) for act in ("end", "exhaust after others", "exhaust", "end")]
+    answers = [future.exception(timeout=60) or future.result().tokens for future in futures]
+    assert (answers[0], answers[1], answers[3]) == (100, 100, 100)
+    assert answers[2].reason is FailureReason.OUT_OF_MEMORY
+    executor.shutdown()
+
+
 def test_a_worker_that_asks_for_more_memory_than_there_is_fails_by_itself():
     assert ending_of(segment("reserve memory")).reason is FailureReason.OUT_OF_MEMORY
 

@@ -49,6 +49,17 @@ def test_a_process_that_dies_under_several_jobs_blames_none_and_the_next_time_th
     assert reason(again[1]) is FailureReason.WORKER_LOST
 
 
+def test_memory_beyond_the_limit_blames_none_of_several_jobs_and_the_next_time_the_guilty_is_found():
+    executor = SlotsExecutor(replace(WORKLOAD, slots=2), 2, runner=RUNNER, limits=Limits(memory=300 << 20))
+    first = executor.submit(segment("wait for stop", trial=1))
+    wait_until_it_reports(executor, first)
+    guilty = executor.submit(segment("hold memory", trial=2))
+    assert {reason(first), reason(guilty)} == {FailureReason.STOPPED}
+    assert isinstance(executor.submit(segment("end", trial=1)).result(timeout=60), SegmentResult)
+    assert reason(executor.submit(segment("hold memory", trial=2))) is FailureReason.OUT_OF_MEMORY
+    executor.shutdown(wait=False)
+
+
 def test_jobs_that_are_given_up_were_stopped(executor):
     job = executor.submit(segment("wait for stop", trial=1))
     wait_until_it_reports(executor, job)

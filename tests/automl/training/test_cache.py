@@ -31,6 +31,32 @@ def test_what_is_written_is_read_by_every_holder_of_the_key(place: ProgramFolder
     assert (ProgramCache(place).has(A), ProgramCache(place).has(B)) == (True, False)
 
 
+def test_there_is_no_entry_under_another_key_nor_a_corrupt_one(place: ProgramFolder) -> None:
+    kept = ProgramCache(place)
+    kept.write(A, BODY)
+    assert kept.has(A)
+    sealed = bytearray(entry(place).read_bytes())
+    sealed[-1] ^= 1
+    entry(place).write_bytes(sealed)
+    os.utime(entry(place), (1000, 1000))
+    assert not kept.has(A)
+    kept.write(A, BODY)
+    assert kept.has(A)
+    Path(place.key).unlink()
+    assert not ProgramCache(place).has(A)
+
+
+def test_to_look_for_an_entry_is_no_use_of_it_and_reads_it_once(
+    place: ProgramFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, reads, read = ProgramCache(place), [], cache._read_private
+    kept.write(A, BODY)
+    os.utime(entry(place), (1000, 1000))
+    monkeypatch.setattr(cache, "_read_private", lambda *given, **more: reads.append(given) or read(*given, **more))
+    assert [kept.has(A), kept.has(A), entry(place).stat().st_mtime] == [True, True, 1000]
+    assert len(reads) == 1
+
+
 def test_only_the_owner_can_enter_the_folder_and_read_the_files(place: ProgramFolder) -> None:
     ProgramCache(place).write(A, BODY)
     modes = [path.stat().st_mode & 0o777 for path in (Path(place.folder), entry(place), Path(place.key))]

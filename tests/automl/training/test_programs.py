@@ -1,3 +1,4 @@
+import ast
 import os
 import pickle
 from collections.abc import Callable
@@ -108,9 +109,54 @@ def test_flags_and_settings_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch)
     assert len(texts) == 3
 
 
+def test_every_package_that_programs_are_traced_with_is_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "version", lambda name: f"of {name}")
+    text = surroundings.surroundings.__wrapped__()
+    assert all(f"{name} of {name}\n" in text for name in ("jax", "jaxlib", "flax", "optax", "numpy", "jax_privacy"))
+
+
+def test_a_package_that_is_not_installed_names_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "PACKAGES", ("no-such-package",))
+    assert "no-such-package not installed" in surroundings.surroundings.__wrapped__()
+
+
+HARMLESS = {
+    "automl.boxes": "reads and writes the texts of boxes",
+    "automl.data.batching": "shapes and rows, which are in the key or are inputs",
+    "automl.data.fields": "splits texts",
+    "automl.data.images": "reads files",
+    "automl.data.pieces": "splits texts",
+    "automl.data.subwords": "learns vocabularies, whose sizes are in the key",
+    "automl.data.table": "reads files",
+    "automl.data.turns": "splits texts",
+    "automl.errors": "says what is wrong",
+    "automl.hardware": "finds cores, which are in the key",
+    "automl.lengths": "limits, which are inputs or lengths of arrays",
+    "automl.metrics": "judges texts",
+    "automl.segments": "what is asked and answered; mechanisms are in the key or are inputs",
+    "automl.settings": "where things lie",
+    "automl.tasks.dialogue": "prepares texts",
+    "automl.weights": "reads and writes parameters",
+    "storage.buckets": "reads and writes files",
+    "storage.objects": "reads and writes files",
+}
+"""Modules that a traced one imports, and why they are no part of any program."""
+
+
+def modules(imports: ast.ImportFrom) -> list[str]:
+    of = str(imports.module)
+    return [f"{of}.{each.name}" for each in imports.names] if of in ("automl", "automl.data", "storage") else [of]
+
+
 def test_every_file_whose_code_decides_programs_is_read() -> None:
     home = Path(surroundings.__file__).parents[2]
-    assert all((home / name).exists() for name in surroundings.SOURCES)
+    files = [file for name in surroundings.SOURCES for file in (home / name, *(home / name).rglob("*.py"))]
+    assert all(file.exists() for file in files)
+    nodes = [node for file in files if file.is_file() for node in ast.walk(ast.parse(file.read_text()))]
+    imported = {name for each in nodes if isinstance(each, ast.ImportFrom) for name in modules(each)}
+    ours = {name for name in imported if name.startswith(("automl", "storage"))}
+    listed = tuple(name.removesuffix(".py").replace("/", ".") for name in surroundings.SOURCES)
+    assert {name for name in ours if not name.startswith(listed)} == HARMLESS.keys()
 
 
 def test_nothing_is_unpickled_before_its_seal_is_right(place: ProgramFolder, tmp_path: Path) -> None:
@@ -181,6 +227,44 @@ def test_a_runtime_that_rejects_what_it_wrote_is_said_once_and_left_to_the_cache
     assert all("rejected" in line for line in said)
     folder = Path(settings["jax_compilation_cache_dir"])
     assert (folder.parent, folder.stat().st_mode & 0o777) == (Path(place.folder), 0o700)
+
+
+def unable(error: Exception) -> Callable[..., Any]:
+    def serialize(*_: Any) -> Any:
+        raise error
+
+    return serialize
+
+
+@pytest.mark.parametrize(
+    "error", [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), MemoryError(), OSError(28, "full")]
+)
+def test_a_program_that_cannot_be_kept_now_is_run_said_and_kept_another_time(
+    place: ProgramFolder, said: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(programs.serialize_executable, "serialize", unable(error))
+        held = Programs(place, said.append)
+        assert run(held) == run(held, key="other") == [0.0, 2.0, 4.0, 6.0]
+    assert said == [f"a compiled program is not kept this time ({type(error).__name__})"]
+    assert not list(Path(place.folder).glob("*" + SUFFIX))
+    run(Programs(place))
+    assert run(Programs(place), never) == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_a_program_that_the_runtime_cannot_serialise_leaves_others_kept(
+    place: ProgramFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {}
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(programs.serialize_executable, "serialize", unable(ValueError("no such form")))
+            patched.setattr(programs.jax, "config", type("Config", (), {"update": settings.__setitem__, "values": {}}))
+            held = Programs(place)
+            assert run(held) == [0.0, 2.0, 4.0, 6.0]
+    assert "jax_compilation_cache_dir" in settings
+    run(held, key="other")
+    assert run(Programs(place), never, key="other") == [0.0, 2.0, 4.0, 6.0]
 
 
 def test_what_the_cache_of_jax_held_is_left_there(place: ProgramFolder) -> None:

@@ -1,8 +1,11 @@
 """Trials that train together train as each does alone."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,8 +19,9 @@ from automl.training.checkpoints import read_tensors
 from automl.training.hulls import Hull
 from automl.training.population import COUNTS, Pace, Population
 from automl.training.population_trainer import PopulationTrainer
+from automl.training.programs import Programs
 from automl.training.slots import Kind, Slots
-from automl.training.steps import Chunk, new_state
+from automl.training.steps import Chunk, TrainState, new_state
 from search_spaces.optimizers import AdamW, Lion
 from tests.automl.training.devices import on_devices
 from tests.automl.training.trials import CHUNK, CONFIGURATION, ROWS, never, onward, segment, silent, trained
@@ -146,6 +150,91 @@ def test_a_trial_whose_state_was_lost_hears_why_each_time(together, monkeypatch)
         for _ in range(2):
             with pytest.raises(ValueError, match="the device is gone"):
                 population.train(lane, together.dataset(SMALL).data, nothing)
+
+
+class PretendingSlots:
+    """Places without a device; who trains in them first waits for a compilation."""
+
+    is_lost = False
+
+    def __init__(self, programs: Any, kind: Any, count: int, compiling: Any) -> None:
+        self.count, self.compiling, self.has_trained = count, compiling, False
+        self.taken: dict[int, Any] = {}
+
+    @property
+    def free(self) -> int | None:
+        return next((slot for slot in range(self.count) if slot not in self.taken), None)
+
+    def put(self, slot: int, *laid: Any) -> None:
+        self.taken[slot] = laid
+
+    def train(self, split: Any, chunks: Any) -> Any:
+        if not self.has_trained:
+            with self.compiling():
+                self.has_trained = True
+        return {slot: np.zeros(1) for slot in chunks}
+
+
+@pytest.fixture
+def pretending(monkeypatch: pytest.MonkeyPatch) -> Population:
+    monkeypatch.setattr("automl.training.population.Slots", PretendingSlots)
+    return Population(Programs(), Kind(Hull.of(SMALL, 11, 9), Bucket(8, 8), (AdamW, Lion)), 4)
+
+
+@pytest.fixture(scope="module")
+def state() -> TrainState:
+    return new_state(initialise(Hull.of(SMALL, 11, 9).true(SMALL), 0))
+
+
+def taken(population: Population, split: Any, *lanes: Any) -> None:
+    chunk = Chunk._make([np.int32(1)] * len(Chunk._fields))
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        list(threads.map(lambda lane: population.train(lane, split, chunk), lanes))
+
+
+def test_places_leave_the_device_with_the_last_trial_and_come_back_as_many(pretending, state, together):
+    split = together.dataset(SMALL).data
+    with pretending.lane(state, SMALL) as one, pretending.lane(state, SMALL) as other:
+        taken(pretending, split, one, other)
+        assert pretending.counts == [4]
+    assert pretending.counts == []
+    with pretending.lane(state, SMALL) as again:
+        taken(pretending, split, again)
+        assert pretending.counts == [4]
+
+
+def test_every_trial_that_waits_for_a_compilation_says_so_and_for_how_long(pretending, state, together, monkeypatch):
+    split = together.dataset(SMALL).data
+    monkeypatch.setattr("automl.training.population.time.monotonic", itertools.count(0.0).__next__)
+    said: list[str] = []
+    lanes = [pretending.lane(state, SMALL, report=lambda beat: said.append(beat.phase)) for _ in range(2)]
+    with lanes[0] as one, lanes[1] as other:
+        taken(pretending, split, one, other)
+        assert sorted(said) == ["compiling", "compiling", "training", "training"]
+        assert min(one.compiling, other.compiling) >= 1
+        taken(pretending, split, one, other)
+        assert (len(said), one.compiling, other.compiling) == (4, 0.0, 0.0)
+
+
+def test_a_program_that_is_at_hand_is_not_waited_for():
+    entered = []
+    slots = SimpleNamespace(programs=Programs(), compiling=lambda: nullcontext(entered.append(1)))
+    for _ in range(2):
+        Slots._program(slots, "negated", lambda: jax.jit(lambda values: -values), (np.ones(2, np.float32),))
+    assert entered == [1]
+
+
+def test_what_is_compiled_in_a_later_chunk_is_not_counted_as_training(together, found, monkeypatch):
+    real = Population.train
+
+    def late(self: Population, lane: Any, *given: Any) -> Any:
+        losses = real(self, lane, *given)
+        lane.compiling = 1_000.0
+        return losses
+
+    monkeypatch.setattr(Population, "train", late)
+    seconds = at_once(together, jobs()[:1])[0].seconds
+    assert seconds["compiling"] >= 1_000 > seconds["training"]
 
 
 def test_memory_sets_a_ceiling():

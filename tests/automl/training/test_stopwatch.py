@@ -14,3 +14,5 @@ def test_seconds_are_counted_towards_their_part_even_when_it_fails(monkeypatch: 
     with watch.part("writing"):
         pass
     assert watch.seconds == dict.fromkeys(PARTS, 0.0) | {"training": 5.0, "writing": 5.0}
+    watch.move(1.5, "training", "compiling")
+    assert watch.seconds == dict.fromkeys(PARTS, 0.0) | {"training": 3.5, "compiling": 1.5, "writing": 5.0}
