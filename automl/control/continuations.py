@@ -5,31 +5,35 @@ trained out is left as it is, with what it reached, and another one goes on from
 """
 
 from collections.abc import Mapping
+from functools import partial
 
-from automl.control.criteria import Criteria
+from automl.control.checkpoints import is_damaged
 from automl.control.curves import has_stalled
 from automl.control.decisions import Outlook
-from automl.control.history import Trial, candidates, continuation, is_within, superseded
+from automl.control.history import Trial, candidates, continuation, is_within
+from automl.control.plan import Plan
 from automl.control.scheduler import is_before_the_end
 
 
-def continuations(trials: Mapping[int, Trial], criteria: Criteria, outlook: Outlook) -> list[Trial]:
+def continuations(trials: Mapping[int, Trial], plan: Plan, outlook: Outlook) -> list[Trial]:
     """Return the trials that go on in place of those that were trained out; none where the end is near.
 
-    What had stalled before it was trained out stays at its end, and so does a branch, whose parent goes on.
+    What had stalled before it was trained out stays at its end, and so does a branch, whose parent goes on. What failed
+    going on is not gone on with again. Repetitions and private searches do what was counted beforehand.
     """
-    if not is_before_the_end(outlook):
+    if plan.repetition is not None or plan.private or not is_before_the_end(outlook):
         return []
-    over = superseded(trials.values())
+    over = {trial.parent for trial in trials.values() if not trial.row.is_branch}
     ended = [t for t in trials.values() if t.state == "finished" and not t.row.is_branch and t.row.number not in over]
-    found: dict[int, Trial] = {}
+    found: list[Trial] = []
     for trial in ended:
-        new = continuation(trial, len(trials) + len(found), trials)
-        if new is not None and is_within(trial, criteria) and not _has_stalled(new, trials, criteria):
-            found[new.row.number] = new
-    return list(found.values())
+        new = continuation(trial, len(trials) + len(found), trials, partial(is_damaged, plan.checkpoints))
+        if new is not None and is_within(trial, plan.criteria) and not _has_stalled(new, trials, plan):
+            found.append(new)
+    return found
 
 
-def _has_stalled(new: Trial, trials: Mapping[int, Trial], criteria: Criteria) -> bool:
+def _has_stalled(new: Trial, trials: Mapping[int, Trial], plan: Plan) -> bool:
     number = new.row.number
-    return any(has_stalled(each) for each in candidates({**trials, number: new}, criteria) if each.number == number)
+    shown = candidates({**trials, number: new}, plan.criteria)
+    return any(has_stalled(each) for each in shown if each.number == number)

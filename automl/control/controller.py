@@ -113,11 +113,7 @@ class Controller:
             for segment in trial.segments:
                 self._plan.learn(trial.configuration, segment.scores)
         self._give_up_on_killers()
-        self._fit_rungs()
-        if plan.repetition is None and not plan.private:
-            for trial in continuations(self._trials, plan.criteria, self._outlook()):
-                self._journal.record("continue", f"trial {trial.row.number} goes on in place of {trial.parent}")
-                self._add(trial)
+        self._use_more_time()
 
     def run(self) -> Outcome:
         """Search until the budget is spent, the target is reached or it is interrupted.
@@ -406,13 +402,14 @@ class Controller:
         if self._rung_tokens is None and (tokens := rungs.measured(self._trials)) is not None:
             self._set_rung_tokens(tokens)
 
-    def _fit_rungs(self) -> None:
-        """Rung 0 is measured anew where the budget has outgrown it, or its segment was interrupted."""
-        total = self._remaining().total
-        if self._rung_tokens is None or total is None or self._plan.repetition is not None or self._plan.private:
-            return
-        if (tokens := rungs.outgrown(self._rung_tokens, self._trials.values(), total)) is not None:
+    def _use_more_time(self) -> None:
+        """Where the budget has grown, rungs grow with it, and what was trained out goes on."""
+        tokens = rungs.outgrown(self._rung_tokens, self._trials.values(), self._plan, self._remaining().total)
+        if tokens is not None:
             self._set_rung_tokens(tokens)
+        for trial in continuations(self._trials, self._plan, self._outlook()):
+            self._journal.record("continue", f"trial {trial.row.number} goes on in place of {trial.parent}")
+            self._add(trial)
 
     def _set_rung_tokens(self, tokens: int) -> None:
         self._rung_tokens = tokens
@@ -428,7 +425,7 @@ class Controller:
             return Remaining(None, None)
         total = budget.time or budget.device_time or 0.0
         after = self._tally.seconds_after_training(min(0.1 * total, FIRST_EVALUATION), 0.2 * total)
-        after += max(self._plan.test_share * self._tally.seconds_of_scoring - self._plan.kept, 0.0)
+        after += min(self._plan.kept_for_test(self._tally.seconds_of_scoring), 0.2 * total)
         return remaining(self._plan, self._executor.workers, self._consumed(), self._computed(), after, paid)
 
     def _computed(self) -> float:

@@ -54,6 +54,7 @@ class Candidate:
         dials: Where its configuration lies among the others (see `encoding`).
         parent: The trial that it is a branch of, whose points it begins with; none of one that began by itself.
         is_wider: Whether it began as a wider version of what was best then.
+        is_continued: Whether it goes on in place of one that was trained out, before which it stands worse than that.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Candidate:
     dials: tuple[float, ...] = ()
     parent: int | None = None
     is_wider: bool = False
+    is_continued: bool = False
 
     @property
     def latest(self) -> Point:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+LONGEST = 7_200.0
+"""Seconds of a segment that is not the last of its trial, at most: so much is lost with the process that trains it."""
+
 
 @dataclass(frozen=True)
 class Outlook:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from automl.control.checkpoints import check
+from automl.control.checkpoints import check, is_damaged
 from automl.control.companions import companions
 from automl.control.failures import MOST_ATTEMPTS, MOST_LOSSES, consequence
 from automl.control.finishing import BY_EXACT_MATCH, COMPILING, finish, might_be_better
@@ -88,7 +88,7 @@ class Examination:
             TrialFailure: It cannot be told, since no trial can go on here (`STORAGE`).
         """
         if plan.repetition is not None or not plan.tested:
-            return Winner.of(trial, segment, {})
+            return None if is_damaged(plan.checkpoints, segment.checkpoint) else Winner.of(trial, segment, {})
         measure = partial(self._on_valid, trial, segment)
         if plan.criteria.is_measured(segment.scores):
             tries = plan.says_texts and not (plan.ensembles and plan.criteria.metric.name in BY_EXACT_MATCH)

@@ -36,6 +36,7 @@ class Trial:
 
     Attributes:
         root: The first of the trials that it goes on from; none where it began by itself.
+        is_wider: Whether that was begun as a wider version of what was best then.
         shown: How it was shown to whom it was shown last, by what that depends on.
     """
 
@@ -44,7 +45,11 @@ class Trial:
     segments: list[SegmentRow] = field(default_factory=list)
     in_flight: bool = False
     root: int | None = None
+    is_wider: bool = False
     shown: dict[Callable[..., Any], tuple[object, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.is_wider = self.is_wider or self.row.origin == WIDER
 
     @property
     def is_orphan(self) -> bool:
@@ -125,7 +130,8 @@ def restore(trials: Sequence[TrialRow], segments: Sequence[SegmentRow]) -> dict[
         restored[segment.trial].segments.append(segment)
     for trial in restored.values():  # a parent has a smaller number
         parent = None if trial.parent is None else restored.get(trial.parent)
-        trial.root = None if parent is None else parent.lineage
+        if parent is not None:
+            trial.root, trial.is_wider = parent.lineage, parent.is_wider and not trial.row.is_branch
     return restored
 
 
@@ -134,27 +140,31 @@ def branch(parent: Trial, number: int) -> Trial:
     row = parent.row
     assert row.checkpoint is not None, "a trial without a checkpoint has no branches"
     place = {"step": row.step, "tokens": row.tokens, "checkpoint": row.checkpoint}
-    return _begun_at(parent, number, BRANCH, **place)
-
-
-def continuation(of: Trial, number: int, trials: Mapping[int, Trial]) -> Trial | None:
-    """Return a trial that goes on where another one stood before it was trained out; nothing where it did not stand."""
-    stood = next((s for s in reversed([*trunk(of, trials), *of.segments]) if not s.cooldown), None)
-    if stood is None:
-        return None
-    place = {"step": stood.to_step, "tokens": stood.tokens, "checkpoint": stood.checkpoint}
-    return _begun_at(of, number, CONTINUED, **place)
-
-
-def _begun_at(parent: Trial, number: int, origin: str, **place: Any) -> Trial:
-    begun = new_trial(number, parent.row.configuration, parent.row.seed, f"{origin}{parent.row.number}")
+    begun = new_trial(number, row.configuration, row.seed, f"{BRANCH}{row.number}")
     return Trial(altered(begun, **place), parent.configuration, root=parent.lineage)
 
 
-def superseded(trials: Iterable[Trial]) -> set[int]:
-    """Return the trials in whose place others go on."""
+def continuation(
+    of: Trial, number: int, trials: Mapping[int, Trial], is_damaged: Callable[[str], bool] = lambda _: False
+) -> Trial | None:
+    """Return a trial that goes on where another one stood before it was trained out; nothing where it did not stand.
+
+    Args:
+        is_damaged: Says whether a checkpoint is known to be; then what stood before it is gone on with.
+    """
+    stood = (s for s in reversed([*trunk(of, trials), *of.segments]) if not s.cooldown)
+    last = next((s for s in stood if not is_damaged(s.checkpoint)), None)
+    if last is None:
+        return None
+    begun = new_trial(number, of.row.configuration, of.row.seed, f"{CONTINUED}{of.row.number}")
+    place = {"step": last.to_step, "tokens": last.tokens, "checkpoint": last.checkpoint}
+    return Trial(altered(begun, state="PAUSED", **place), of.configuration, root=of.lineage, is_wider=of.is_wider)
+
+
+def successors(trials: Iterable[Trial]) -> dict[int, int]:
+    """Return the trials in whose place others go on, and which these are."""
     going_on = (trial for trial in trials if trial.row.state != "FAILED" and not trial.row.is_branch)
-    return {trial.parent for trial in going_on if trial.parent is not None}
+    return {trial.parent: trial.row.number for trial in going_on if trial.parent is not None}
 
 
 def candidates(
@@ -165,7 +175,7 @@ def candidates(
     Those that have to begin again are not there yet, those over a limit no more, as are branches that lost their place
     and trials in whose place others go on.
     """
-    gone = superseded(trials.values())
+    gone = successors(trials.values())
     left = (trial for number, trial in trials.items() if number not in gone)
     seen = (_shown(_candidate, trial, trunk(trial, trials), criteria, encode) for trial in left)
     return [candidate for candidate in seen if candidate is not None]
@@ -204,14 +214,14 @@ def uprooted(trials: Iterable[Trial], dropped: Collection[str]) -> list[Trial]:
 def _candidate(
     trial: Trial, trunk: Sequence[SegmentRow], criteria: Criteria, encode: Callable[[Seq2Seq], tuple[float, ...]]
 ) -> Candidate | None:
-    has_lost_its_place = trial.parent is not None and (trial.row.checkpoint is None or not trunk)
+    is_rootless = not trunk and (trial.row.is_branch or not trial.segments)
+    has_lost_its_place = trial.parent is not None and (trial.row.checkpoint is None or is_rootless)
     if trial.is_orphan or has_lost_its_place or not (trial.in_flight or is_within(trial, criteria)):
         return None
     points = _points([*trunk, *trial.segments], criteria)
-    dials = encode(trial.configuration)
-    wider = trial.row.origin == WIDER
-    parent = trial.parent if trial.row.is_branch else None
-    return Candidate(trial.row.number, trial.state, points, trial.families, dials, parent, wider)
+    dials, continued = encode(trial.configuration), trial.parent is not None and not trial.row.is_branch
+    parent, wider = trial.parent if trial.row.is_branch else None, trial.is_wider
+    return Candidate(trial.row.number, trial.state, points, trial.families, dials, parent, wider, continued)
 
 
 def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:
@@ -231,14 +241,16 @@ def is_within(trial: Trial, criteria: Criteria) -> bool:
 
 
 def tried(trials: Iterable[Trial], criteria: Criteria, rung_tokens: int | None) -> list[Tried]:
-    """Return the trials as the proposals see them; a branch tells them nothing that its parent does not."""
-    return [_shown(_tried, trial, criteria, rung_tokens) for trial in trials if trial.parent is None]
+    """Return the trials as the proposals see them: each as it goes on, and no branch, which tells them nothing new."""
+    known = {trial.row.number: trial for trial in trials}
+    gone = successors(known.values())
+    own = [trial for number, trial in known.items() if number not in gone and not trial.row.is_branch]
+    return [_shown(_tried, trial, trunk(trial, known)[-1:], criteria, rung_tokens) for trial in own]
 
 
-def _tried(trial: Trial, criteria: Criteria, rung_tokens: int | None) -> Tried:
+def _tried(trial: Trial, before: Sequence[SegmentRow], criteria: Criteria, rung_tokens: int | None) -> Tried:
     score = None
-    if trial.segments:
-        last = trial.segments[-1]
+    for last in [*before, *trial.segments][-1:]:
         first, *others = criteria.assumed(last.scores)
         rung = rung_of(last.tokens, rung_tokens or last.tokens)
         whole = criteria.is_measured(last.scores)

@@ -88,6 +88,13 @@ class Plan:
         """Seconds of computing that are not for training, where it is limited."""
         return min(max(0.05 * (self.budget.device_time or 0.0), 2.0), 30.0)
 
+    def kept_for_test(self, scoring: float) -> float:
+        """Return the seconds that test needs beyond what is kept for the end, where valid takes so many."""
+        if self.repetition is not None or not self.tested:
+            return 0.0
+        kept = self.kept if self.budget.time is not None else self.kept_of_computing
+        return max(self.test_share * scoring - kept, 0.0)
+
     @property
     def kept(self) -> float:
         """Seconds that are not for training."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from automl.control.decisions import Prospect
-from automl.control.history import Trial
+from automl.control.history import Trial, successors
 from automl.control.proposals import Proposal
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq, without_recipe
@@ -25,7 +25,8 @@ def prospects(
         encode: Where a configuration lies among the others.
         expected: Training seconds a token by counts alone; how a wider model's compare with its model's is used.
     """
-    measured = [trial for trial in trials if trial.segments and trial.parent is None]
+    known = list(trials)
+    measured, after = [trial for trial in known if trial.segments and trial.parent is None], successors(known)
     compiled, speeds = Compiled.of(measured), _speeds(measured)
 
     def prospect(proposal: Proposal) -> Prospect:
@@ -34,6 +35,8 @@ def prospects(
         narrower = None
         if than is not None:
             narrower = next((trial.row.number for trial in measured if trial.configuration == than), None)
+            while narrower in after:
+                narrower = after[narrower]
             speed = None if speed is None else speed * expected(than) / expected(configuration)
         return Prospect(encode(configuration), compiled.delay(configuration), speed, narrower)
 

@@ -26,7 +26,7 @@ from automl.control.curves import (
     value_after,
     value_at,
 )
-from automl.control.decisions import Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.decisions import LONGEST, Decision, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
 from automl.control.exploration import Move, best_move
 from automl.control.forecast import Forecaster
 from automl.control.widening import widen
@@ -41,8 +41,6 @@ LEAST_SHARE = 0.01
 """Share of the time below which no segment is worth beginning."""
 FIRST_SHARE = 1 / 30
 """Share of the time for the first segment, whose tokens become rung 0."""
-LONGEST = 7_200.0
-"""Seconds of a segment that is not the last of its trial, at most: so much is lost with the process that trains it."""
 SLOWEST = 4.0
 """A first segment may take so many times the seconds of the fastest trial's."""
 LEAST_GAIN = 0.001
@@ -343,8 +341,13 @@ def _finish_by_trials(candidates: Sequence[Candidate], outlook: Outlook) -> Deci
 
 
 def _is_trained_out(candidates: Sequence[Candidate], leader: Candidate) -> bool:
-    """Whether a trial that was trained out is at least as good as everything that could go on."""
-    return any(c.state == "finished" and c.points and c.standing <= leader.standing for c in candidates)
+    """Whether a trial that was trained out is at least as good as everything that could go on.
+
+    What goes on in the place of such a one stands before a cooldown, and is not compared with what stands behind it.
+    """
+    return not leader.is_continued and any(
+        c.state == "finished" and c.points and c.standing <= leader.standing for c in candidates
+    )
 
 
 def _thaw(candidate: Candidate, outlook: Outlook, reason: str) -> Thaw:

@@ -17,7 +17,7 @@ from automl.control.curves import (
     tokens_per_second,
     value_at,
 )
-from automl.control.decisions import Outlook, Prospect, Start, Thaw
+from automl.control.decisions import LONGEST, Outlook, Prospect, Start, Thaw
 
 ENOUGH = 0.25
 """Share of the tokens of a whole training after which a wider trial can be judged."""
@@ -51,7 +51,7 @@ def widen(
     for paused in (c for c in wider if c.state == "paused" and c.points):
         if _may_go_on(paused, leader, enough, unit, seconds_left):
             reason = f"continued {paused.number}: wider than the leader, at {paused.latest.tokens:,} tokens"
-            return Thaw(paused.number, next_rung(paused, unit), seconds_left, reason)
+            return Thaw(paused.number, next_rung(paused, unit), min(seconds_left, LONGEST), reason)
     for place, prospect in enumerate(prospects):
         speed = prospect.tokens_per_second
         if prospect.wider_than == leader.number and speed and enough / speed + prospect.delay <= SHARE * seconds_left:

@@ -18,6 +18,8 @@ PEEKED = 1_000
 """Rows that are compared with a first row that may be a header."""
 FEWEST_NUMBERS, FEWEST_OF_CLASSES, ROWS_PER_CLASS = 5, 20, 10
 MOST_NAME_WORDS, FEWEST_TEXT_WORDS = 3, 4
+NO_NUMBERS = ("nan", "na", "n/a", "none", "null", "inf", "-inf", "+inf", "infinity")
+"""What stands among numbers where there is none."""
 
 _ROW_NAME = re.compile(r"(?i:id|idx|index|uid|uuid|guid|split|.*_id)|.*[a-z]I[dD]")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
@@ -72,6 +74,8 @@ def stands_over_numbers(first: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 def _is_number_like(name: str, below: Sequence[str]) -> bool:
     filled = [text for text in below if text]
     if len(filled) < FEWEST_NUMBERS or (name.strip() and not any(map(str.isalpha, name))):
+        return False
+    if _NUMBER.fullmatch(name.strip()) or name.strip().casefold() in NO_NUMBERS:
         return False
     if not name.strip() and len(filled) < len(below):  # a row that lacks its number is no header
         return False

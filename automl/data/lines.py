@@ -37,7 +37,7 @@ def lines(path: Path) -> Iterator[str]:
 
 
 def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
-    if number == 1 and _ends_lines_by_returns(path, line):
+    if number == 1 and _ends_lines_by_returns(line):
         raise InputError(
             f"{path}: its lines end by a carriage return alone, as on old Macs; save it with line feeds (LF or CR LF)"
         )
@@ -57,10 +57,9 @@ def _decode(path: Path, number: int, offset: int, line: bytes) -> str:
         ) from None
 
 
-def _ends_lines_by_returns(path: Path, first: bytes) -> bool:
-    """Whether what seems one line is several; a row of a .csv file may have carriage returns between quotes."""
-    is_row = path.suffix.lower() == ".csv" and first.endswith(b"\n")
-    return b"\r" in first.rstrip(b"\r\n") and not is_row
+def _ends_lines_by_returns(first: bytes) -> bool:
+    """Whether what seems one line is several, to its end; a text may hold a carriage return without ending there."""
+    return b"\r" in first.rstrip(b"\r") and not first.endswith(b"\n")
 
 
 def _undecodable(path: Path) -> int:

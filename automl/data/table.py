@@ -80,7 +80,7 @@ class Split:
         if self.weights is None:
             return self.rows
         weights = np.asarray(self.weights, np.float64)
-        return int(weights.sum() ** 2 / max(np.square(weights).sum(), 1e-30))
+        return round(float(weights.sum() ** 2 / max(np.square(weights).sum(), 1e-30)))
 
     @property
     def bytes(self) -> int:

@@ -6,7 +6,10 @@ from time import monotonic
 
 from automl.errors import FailureReason, TrialFailure
 from automl.executors.limits import Limits
-from automl.segments import Beat, Job
+from automl.segments import Beat, Job, Phase
+
+UNBOUNDED: tuple[Phase, ...] = ("evaluating", "writing")
+"""Phases that may last as long as they get on, however long their job was to be."""
 
 
 class Supervision:
@@ -53,7 +56,7 @@ class Supervision:
             return _overdue(f"no progress for {limits.seconds(last.phase):.0f} s while {_where(last)}")
         if self._told_to_stop is not None and now - self._told_to_stop > limits.drain:
             return TrialFailure(FailureReason.STOPPED, f"did not stop in {limits.drain:.0f} s while {_where(last)}")
-        if now - self._began > self._deadline:
+        if now - self._began > self._deadline and last.phase not in UNBOUNDED:
             return _overdue(f"not done in {self._deadline:.0f} s, {_where(last)}")
         return None
 

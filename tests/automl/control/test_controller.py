@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from automl.metrics.costs import COSTS
 from automl.segments import Segment
 from storage.attempts import list_attempts
 from storage.searches import get_search
-from tests.automl.control.pretended_search import CURVES, Bench
+from tests.automl.control.pretended_search import CURVES, Bench, flown
 from tests.automl.control.simulation import Curve
 
 
@@ -248,3 +249,12 @@ def test_importing_the_controller_imports_neither_jax_nor_optuna():
     script = "import sys, automl.control.controller; print({'jax', 'flax', 'optax', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_for_a_test_that_is_larger_than_valid_more_time_is_kept_but_no_more_than_a_fifth(bench):
+    usual = bench.plan
+    assert usual.kept_for_test(10.0) == pytest.approx(1.0)
+    assert replace(usual, tested=False).kept_for_test(10.0) == 0
+    flights = flown(bench, test_share=1_000.0)
+    trained = max(flight.ends for flight in flights if isinstance(flight.job, Segment))
+    assert 0.5 * 180 < trained < 0.85 * 180

@@ -329,6 +329,15 @@ class TestADamagedCheckpoint:
         assert (bench.trials()[0].state, bench.trials()[0].reason) == ("FAILED", "CORRUPT_CHECKPOINT")
 
 
+def test_a_pretraining_whose_best_checkpoint_is_damaged_ends_with_the_next_best(bench):
+    bench.run(tested=False)
+    best = min(bench.segments(), key=lambda s: (s.scores["sequence_error_rate"], s.scores["loss"]))
+    objects.path(bench.folder / "objects", best.checkpoint).write_bytes(b"damaged")
+    outcome = bench.run(tested=False)
+    assert outcome.best.checkpoint != best.checkpoint
+    assert (outcome.best.test_scores, bench.executor.tested) == ({}, [])
+
+
 def test_a_winner_whose_checkpoint_is_damaged_is_passed_over(bench):
     bench.executor.test_failures = [FailureReason.CORRUPT_CHECKPOINT]
     outcome = bench.run()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.control.curves import Candidate, Point, relative, smooth_scores
-from automl.control.decisions import Branch, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
+from automl.control.decisions import LONGEST, Branch, Finish, Outlook, Prospect, Start, Thaw, TrainOut, Wait
 from automl.control.exploration import best_move
 from automl.control.forecast import Forecaster
 from automl.control.scheduler import FINAL_SHARE, decide, final_share, find_leader
@@ -345,3 +345,21 @@ class TestACopyOfTheLeader:
             return min(p.objective for p in [*points, *(c.latest for c in before if c.latest.seconds <= 300.0)])
 
         assert best_at_half_time(branching=True) < 0.9 * best_at_half_time(branching=False)
+
+
+def test_a_segment_that_is_not_the_last_has_two_hours_at_most():
+    total = 400_000.0
+    outlook = Outlook(2, seconds_left=0.9 * total, seconds_total=total, rung_tokens=100)
+    leader = Candidate(0, "paused", (Point(6_400, 64.0, 64.0, 1.0, 0.5), Point(12_800, 128.0, 128.0, 0.9, 0.4)))
+    decision = decide([leader], outlook)
+    assert isinstance(decision, Thaw)
+    assert decision.seconds == LONGEST
+
+
+def test_what_goes_on_in_the_place_of_an_end_is_not_compared_with_ends():
+    outlook = Outlook(1, seconds_left=3_000.0, seconds_total=3_600.0, trials_left=0, rung_tokens=100)
+    point = Point(6_400, 64.0, 64.0, 1.0, 0.3)
+    going_on = Candidate(5, "paused", (replace(point, tokens=3_200, objective=0.4), point), is_continued=True)
+    ended = Candidate(3, "finished", (replace(point, objective=0.28),))
+    assert isinstance(decide([going_on, ended], outlook), Thaw)
+    assert isinstance(decide([replace(going_on, is_continued=False), ended], outlook), Finish)

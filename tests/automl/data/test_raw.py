@@ -30,6 +30,8 @@ def written(folder: Path, name: str, text: str) -> Path:
         (["one", "un", ""], [["two", "deux", "2"]] * 5 + [["six", "six", ""]], False),  # a row without its number
         (["", "en", "de"], [[str(i), f"a{i}", f"b{i}"] for i in range(5)] + [[]], True),
         (["half of one", "1/2"], [[f"a{i}", str(i)] for i in range(5)], False),  # what else may be among numbers
+        (["1e5", "a"], [[str(i), f"n{i}"] for i in range(9)], False),
+        (["n/a", "a"], [[str(i), f"n{i}"] for i in range(9)], False),  # no number, as some rows have
         (["7", "seven"], [[str(i), f"n{i}"] for i in range(5)], False),
         (["id", "en", "de"], [[f"u{i}", f"a{i}", f"b{i}"] for i in range(60)], True),  # over labels
         (["Review", "Polarity"], REVIEWS, True),

@@ -152,6 +152,10 @@ def test_lines_that_end_by_carriage_returns_alone_are_refused(tmp_path: Path, na
         read(tmp_path, name, "a,\tx\rb,\ty\r" * 100_000)
 
 
+def test_a_carriage_return_within_a_line_is_a_part_of_its_text(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.tsv", "a\tb\rc\nd\te\n").targets == [["b c"], ["e"]]
+
+
 def test_csv_fields_may_hold_commas_and_lines(tmp_path: Path) -> None:
     pairs = read(tmp_path, "a.csv", '"a, b","x\ny"\n')
     assert (pairs.sources, pairs.targets) == (["a, b"], [["x\ny"]])
