@@ -27,11 +27,13 @@ from automl.tasks.document import TaskDocument, document_from_mapping
 from automl.winners import Search, describe
 from storage import objects
 from storage.database import Database, open_database
-from storage.queues import carry, queue_search
+from storage.queues import carry, queue_search, revise
 from storage.searches import SearchRow, get_search
 from storage.trials import count_trials
 
 ZIP = ".zip"
+FREE = ("license", "share_samples")
+"""What of a document holds from when it is submitted, however the search stands."""
 PRETRAINING = ("unlabelled", "from")
 """Files of `[pretraining]`, which travel beside those of the splits."""
 
@@ -125,6 +127,8 @@ def submit(
     with closing(open_database(url)) as database:
         _check_pretraining(database, document, account)
         row = search_row(database, document, corpus, settings.privacy_keys, new=options.new, account=account)
+        wished = {key: value for key, value in document.to_mapping().items() if key in FREE}
+        revise(database, row.name, {**{k: v for k, v in row.document.items() if k not in FREE}, **wished})
         if row.state != "finished" or not is_spent(row, document.limits):
             wanted = _submission(document, options, checkpoints, sources or {}, objects.digest_of)
             carry(database, row.name, wanted.to_mapping())  # a sweep leaves what is referred to before it is written

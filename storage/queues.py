@@ -72,6 +72,17 @@ def carry(database: Database, name: str, options: Mapping[str, Any]) -> None:
     database.transact(work)
 
 
+def revise(database: Database, name: str, document: Mapping[str, Any]) -> None:
+    """Keep another document of a search; while a live process holds it, it stays as it is."""
+
+    def work(transaction: Transaction) -> None:
+        search = transaction.session.scalar(named(name).with_for_update())
+        if search is not None and not is_held(search, read_clock(transaction.connection)):
+            search.document = dict(document)
+
+    database.transact(work)
+
+
 def _open_beside(transaction: Transaction, search_id: int, account_id: int, now: Instant) -> int:
     """How many other searches of an account wait or run, which is so until the transaction ends."""
     transaction.session.execute(select(Account.id).where(Account.id == account_id).with_for_update())

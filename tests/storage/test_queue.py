@@ -12,7 +12,7 @@ from storage.attempts import begin_attempt, list_attempts
 from storage.database import Database, StorageError
 from storage.engines import ConnectionLost
 from storage.leases import LeaseHeld, LeaseLost
-from storage.queues import queue_search, withdraw_search
+from storage.queues import queue_search, revise, withdraw_search
 from storage.searches import (
     MOST_TAKEOVERS,
     SearchState,
@@ -51,6 +51,17 @@ def queued(database: Database) -> Iterator[list[str]]:
         search = get_search(database, name)
         assert search is not None
         release(database, leases.Lease(search.id, search.epoch))
+
+
+def test_the_document_of_a_search_changes_only_while_nobody_holds_it(database: Database) -> None:
+    create_search(database, "dates", {"share_samples": True}, "d")
+    revise(database, "dates", {"share_samples": False})
+    lease = claim(database, "dates", "a worker", 60)
+    revise(database, "dates", {"share_samples": True})
+    search = get_search(database, "dates")
+    assert search is not None
+    assert search.document == {"share_samples": False}
+    release(database, lease)
 
 
 def test_a_search_waits_for_a_worker_only_where_it_was_queued(database: Database) -> None:

@@ -47,6 +47,14 @@ def test_a_queued_search_waits_with_all_that_it_needs(place):
     assert (objects.read(place.checkpoints, digest).decode(), suffix) == (WORDS, ".tsv")
 
 
+def test_what_may_be_shared_is_what_was_said_last(place):
+    for shared in (True, False):
+        fields = {"name": "numbers", "data": {"train": "train.tsv"}, "share_samples": shared}
+        submit(document_from_mapping({**fields, "budget": {"trials": 2}}, place.folder), Options(storage=place.url))
+        assert place.search().document["share_samples"] is shared
+        assert place.search().document["data"]["train"] == str(place.folder / "train.tsv")
+
+
 def test_a_worker_runs_what_is_queued_and_ends(place):
     place.queue()
     place.work()
