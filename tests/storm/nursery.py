@@ -36,7 +36,8 @@ class ForkedChild:
     def __init__(self, runner: str, workload: Workload, limits: Limits, devices: Mapping[str, str]) -> None:
         ours, theirs = multiprocessing.Pipe()
         parent = os.getpid()
-        self.pipe, self.process, self.code = ours, os.fork(), None
+        self.pipe, self.jobs = ours, 0
+        self.process, self.code = os.fork(), None
         if self.process == 0:
             ours.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -49,6 +50,7 @@ class ForkedChild:
         theirs.close()
 
     def give(self, job: Any) -> bool:
+        self.jobs += 1
         return self.send(job)
 
     def send(self, message: Any) -> bool:
