@@ -187,7 +187,7 @@ class Evaluator:
         """
         counts = self.counts(signature, parameters, forced)
         scores = {"loss": counts.loss * self.rate, "token_accuracy": counts.token_accuracy, **self._likely(counts)}
-        first = self.metrics[0]
+        first = next(iter(self.metrics), None)
         if spread and isinstance(first, LikelihoodMetric) and counts.each.shape[1] > 1:
             scores["deviation"] = deviation(lambda *each: first.function(Likelihood(*map(sum, each))), *counts.each)
         if self.needs_decoding:

@@ -159,7 +159,7 @@ def test_a_document_that_has_changed_is_refused_by_the_name_of_its_field(folder:
 
 def test_what_the_search_does_not_depend_on_may_change_and_is_kept(folder: Path, found: Finished) -> None:
     (folder / "licensed.toml").write_text('license = "cc-by-4.0"\nshare_samples = true\n' + DOCUMENT)
-    again = here(folder, "search", "licensed.toml", *SEARCH[2:], "--json")
+    again = here(folder, "search", "licensed.toml", "--name", "copy", *SEARCH[2:], "--json")
     assert (again.code, again.json) == (0, found.json)
     with closing(open_database(f"sqlite:///{folder}/automl.db")) as database:
         row = get_search(database, "copy")

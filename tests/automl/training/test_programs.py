@@ -122,6 +122,7 @@ def test_a_package_that_is_not_installed_names_no_version(monkeypatch: pytest.Mo
 
 HARMLESS = {
     "automl.boxes": "reads and writes the texts of boxes",
+    "automl.data.advance": "tells how far something is",
     "automl.data.batching": "shapes and rows, which are in the key or are inputs",
     "automl.data.fields": "splits texts",
     "automl.data.images": "reads files",
