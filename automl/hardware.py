@@ -54,10 +54,14 @@ def idle_accelerator(
     """Return the extra of ours by which JAX would use an accelerator that nobody forbids; none where it does."""
     if has_accelerator(environment, dev, pci, find):
         return None
-    every: Find = lambda _: True  # noqa: E731
-    if gpus(environment, dev, every):
+    if gpus(environment, dev, _installed):
         return "cuda"
-    return "tpu" if has_accelerator(environment, dev, pci, every) else None
+    return "tpu" if has_accelerator(environment, dev, pci, _installed) else None
+
+
+def _installed(name: str) -> bool:
+    """Stand for a machine that has every package."""
+    return bool(name)
 
 
 def has_nvidia(dev: Path = DEV) -> bool:

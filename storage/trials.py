@@ -117,6 +117,11 @@ class TrialRow:
         """Whether it began at a checkpoint of another trial to be cooled down."""
         return self.origin.startswith(BRANCH)
 
+    @property
+    def is_continued(self) -> bool:
+        """Whether it goes on in the place of another trial."""
+        return self.origin.startswith(CONTINUED)
+
 
 class BudgetSpent(StorageError):
     """The search has as many trials as it may have."""

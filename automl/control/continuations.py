@@ -23,7 +23,7 @@ def continuations(trials: Mapping[int, Trial], plan: Plan, outlook: Outlook) -> 
     """
     if plan.repetition is not None or plan.private or not is_before_the_end(outlook):
         return []
-    over = {trial.parent for trial in trials.values() if not trial.row.is_branch}
+    over = {trial.parent for trial in trials.values() if trial.row.is_continued}
     ended = [t for t in trials.values() if t.state == "finished" and not t.row.is_branch and t.row.number not in over]
     found: list[Trial] = []
     for trial in ended:

@@ -163,7 +163,7 @@ def continuation(
 
 def successors(trials: Iterable[Trial]) -> dict[int, int]:
     """Return the trials in whose place others go on, and which these are."""
-    going_on = (trial for trial in trials if trial.row.state != "FAILED" and not trial.row.is_branch)
+    going_on = (trial for trial in trials if trial.row.is_continued and trial.row.state != "FAILED")
     return {trial.parent: trial.row.number for trial in going_on if trial.parent is not None}
 
 
@@ -219,9 +219,9 @@ def _candidate(
     if trial.is_orphan or has_lost_its_place or not (trial.in_flight or is_within(trial, criteria)):
         return None
     points = _points([*trunk, *trial.segments], criteria)
-    dials, continued = encode(trial.configuration), trial.parent is not None and not trial.row.is_branch
-    parent, wider = trial.parent if trial.row.is_branch else None, trial.is_wider
-    return Candidate(trial.row.number, trial.state, points, trial.families, dials, parent, wider, continued)
+    row, dials = trial.row, encode(trial.configuration)
+    parent = trial.parent if row.is_branch else None
+    return Candidate(row.number, trial.state, points, trial.families, dials, parent, trial.is_wider, row.is_continued)
 
 
 def _shown(show: Callable[..., T], trial: Trial, *by: object) -> T:

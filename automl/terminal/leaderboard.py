@@ -131,5 +131,5 @@ def _row(trial: Trial, criteria: Criteria, *, winner: bool) -> Row:
         reason=trial.row.reason,
         winner=winner,
         parent=trial.parent,
-        continued=trial.parent is not None and not trial.row.is_branch,
+        continued=trial.row.is_continued,
     )
