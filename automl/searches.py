@@ -287,7 +287,8 @@ def _planned(ready: _Prepared, database: Database, agreed: SearchRow) -> Plan:
     plan = plan_of(document, ready.space, ready.table, ready.checkpoints, spent, ready.spent)
     passes, tested = ground.passes or plan.passes, ground.passes is None
     plan = replace(plan, earlier=earlier, passes=passes, repetition=ground.repetition, prepares=_prepares(ready))
-    return with_privacy(replace(plan, cores=of_each, tested=tested), agreed)
+    together = ready.options.place == "slots"
+    return with_privacy(replace(plan, cores=of_each, tested=tested, together=together), agreed)
 
 
 def _prepares(ready: _Prepared) -> bool:

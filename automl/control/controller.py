@@ -29,6 +29,7 @@ from automl.control.journal import Journal
 from automl.control.ledger import Ledger
 from automl.control.mirror import ContainedMirror
 from automl.control.noise import noise_between
+from automl.control.openings import beginnable
 from automl.control.outcome import Ending, Outcome, Progress, Winner, early_end, explain, pareto_front
 from automl.control.plan import Plan
 from automl.control.proposals import Proposal, Proposals
@@ -213,7 +214,8 @@ class Controller:
             offered = self._offer()
             seen = history.candidates(self._trials, self._plan.criteria, self._encode)
             seen = weighed(seen, weights_of(self._decisions, len(self._plan.criteria.objectives)))
-            ways = prospects(offered, self._trials.values(), self._encode, self._plan.seconds_a_token)
+            known, together = self._trials.values(), self._plan.together
+            ways = prospects(offered, known, self._encode, self._plan.seconds_a_token, together=together)
             decision = self._ledger.allowed(self._decide(seen, self._outlook(), ways, self._forecaster))
             match decision:
                 case Start():
@@ -237,7 +239,7 @@ class Controller:
     def _taken(self) -> int:
         return len(self._running) + len(self._planned) + self._head_start.workers
 
-    def _offer(self) -> list[Proposal]:
+    def _offer(self) -> Sequence[Proposal]:
         """Return the configurations that could be begun; a trial whose first segment was lost goes first."""
         orphan = self._tally.orphan
         if orphan is not None:
@@ -245,7 +247,7 @@ class Controller:
             return [Proposal(orphan.configuration, orphan.row.origin, narrower)]
         if self._no_more_proposals or self._trials_left() == 0:
             return []
-        return self._proposals.propose(self._tried())
+        return beginnable(self._proposals.propose(self._tried()), self._trials.values(), self._plan)
 
     def _tried(self) -> list[Tried]:
         return history.tried(self._trials.values(), self._plan.criteria, self._rung_tokens)

@@ -39,6 +39,7 @@ class Plan:
         private: Whether steps are paid for from a ledger, for the privacy of the pairs of train.
         earlier: What was best in earlier searches on data that looks alike, tried after the families' defaults.
         prepares: Whether workers find what others have compiled, so that one may compile for another.
+        together: Whether like models train by one program, in one process.
         repetition: What is trained in place of proposals; its winner is not scored on test.
         tested: Whether other winners are: a pre-training's is not.
         lease_seconds: The lease is renewed for so long, three times as often.
@@ -69,6 +70,7 @@ class Plan:
     distils: bool = False
     most_parameters: int | None = None
     prepares: bool = False
+    together: bool = False
     repetition: Repetition | None = None
     tested: bool = True
     private: bool = False

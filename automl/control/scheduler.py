@@ -149,7 +149,7 @@ def _measure_first(candidates: Sequence[Candidate], outlook: Outlook) -> Decisio
             else Finish("no trial is left that could have a first score")
         )
     seconds = None if total is None else first_look(total)
-    reason = "started the default" if not candidates else "started another family while the default is measured"
+    reason = "started the default" if not candidates else "started another one while the default is measured"
     return Start(outlook.rung_tokens, seconds, reason)
 
 

@@ -1,7 +1,7 @@
 """Hulls: the one model in whose program trials of the same kinds train together, whatever their sizes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +16,7 @@ from automl.training.optimizers import Moments
 from automl.training.signature import signature
 from automl.training.steps import TrainState
 from search_spaces import seq2seq as spaces
-
-WIDTHS = ("hidden_size", "model_size", "size")
-NARROWEST, WIDEST = 32, 128
-"""Widths between these share a hull: an accelerator takes about as long for a matrix of either size."""
-LAYERS = (1, 2, 4, 8)
-"""A hull has so many layers, the fewest that are enough."""
+from search_spaces.hulls import ends, is_usual
 
 
 @dataclass(frozen=True)
@@ -42,8 +37,7 @@ class Hull:
     def of(configuration: spaces.Seq2Seq, source_vocabulary: int, target_vocabulary: int) -> "Hull":
         """Return the hull that a configuration trains in; one of unusual sizes has its own."""
         alone = signature(configuration, source_vocabulary, target_vocabulary, 0).configuration
-        ends = (_at_end(alone, wide=wide) for wide in (False, True))
-        hull = Hull(tuple(ends), source_vocabulary, target_vocabulary)
+        hull = Hull(ends(alone), source_vocabulary, target_vocabulary)
         return hull if hull._holds(alone) else Hull((alone,), source_vocabulary, target_vocabulary)
 
     @cached_property
@@ -93,7 +87,7 @@ class Hull:
             given = encoded(self.model, facts(self.true(configuration)))
         except ValueError:  # a kind, such as a bridge between sizes, that neither end of the range has
             return False
-        return len(given) > 0 and all(map(_is_usual, (configuration.encoder, configuration.decoder)))
+        return len(given) > 0 and is_usual(configuration)
 
 
 def _mapped(state: TrainState, true: Seq2Seq, larger: Seq2Seq, change: Any) -> TrainState:
@@ -110,33 +104,3 @@ def _mapped(state: TrainState, true: Seq2Seq, larger: Seq2Seq, change: Any) -> T
 
 def _zeros(of: Declared) -> dict[str, NDArray[np.float32]]:
     return {path: np.zeros(own.get_value().shape, np.float32) for path, own in of.items()}
-
-
-def _at_end(configuration: spaces.Seq2Seq, *, wide: bool) -> spaces.Seq2Seq:
-    """Return a configuration at an end of the range that its hull has."""
-    encoder, decoder = (_resized(part, wide=wide) for part in (configuration.encoder, configuration.decoder))
-    return replace(configuration, encoder=encoder, decoder=decoder)
-
-
-def _resized(value: Any, *, wide: bool) -> Any:
-    changed: dict[str, Any] = {}
-    for field in fields(value):
-        own = getattr(value, field.name)
-        if is_dataclass(own):
-            changed[field.name] = _resized(own, wide=wide)
-        elif field.name in WIDTHS and own <= WIDEST:
-            changed[field.name] = WIDEST if wide else NARROWEST
-        elif field.name == "num_layers":
-            changed[field.name] = next((count for count in LAYERS if count >= own), own) if wide else 1
-    return replace(value, **changed)
-
-
-def _is_usual(value: Any) -> bool:
-    """Say whether every width is one that divides, or is divided by, those of the hull."""
-    for field in fields(value):
-        own = getattr(value, field.name)
-        if is_dataclass(own) and not _is_usual(own):
-            return False
-        if field.name in WIDTHS and own % NARROWEST:
-            return False
-    return True

@@ -4,7 +4,7 @@ Continuous batching, as inference servers do it (Yu et al., 2022): a trial joins
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition
@@ -71,7 +71,7 @@ class Lane:
 
     Attributes:
         configuration: What the trial is.
-        state: Its state where it lies in no slot.
+        state: Its state where it lies in no slot; none yet while it is being made.
         base: What its factors are added to, where it trains such.
         chunk: What it waits for, while it waits.
         losses: What came of that.
@@ -126,16 +126,25 @@ class Population:
 
     @contextmanager
     def lane(
-        self, state: TrainState, configuration: Seq2Seq, base: Parameters | None = None, report: Report = _silent
+        self,
+        begin: Callable[[], TrainState],
+        configuration: Seq2Seq,
+        base: Parameters | None = None,
+        report: Report = _silent,
     ) -> Iterator[Lane]:
         """Join with a trial, and with what its factors are added to; it leaves at the end of the context.
 
-        With the last one the places for states go from the device.
+        It counts before it has its state, which `begin` returns: trials that join at the same time are trained by one
+        program with a slot for each, and by none of fewer before. With the last one the places for states go from the
+        device.
         """
-        lane = Lane(configuration, state, base, report=report)
+        lane = Lane(configuration, None, base, report=report)
         with self._turn:
             self._lanes.append(lane)
         try:
+            state = begin()
+            with self._turn:
+                lane.state = state
             yield lane
         finally:
             with self._turn:

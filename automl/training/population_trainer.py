@@ -15,6 +15,7 @@ from automl.decoding.footprint import Footprint
 from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import Parameters
 from automl.segments import Beat, Report, Segment, Stop, Workload
+from automl.training.adaptation import start_of
 from automl.training.arrays import DeviceSplit
 from automl.training.checkpoints import Checkpoint
 from automl.training.course import Course, finite_mean, said_of
@@ -30,7 +31,7 @@ from automl.training.trainer import MOST_DATASETS, Trainer
 from search_spaces.costs import Extent, step_operations
 from search_spaces.dials import from_dict
 from search_spaces.optimizers import alike
-from search_spaces.seq2seq import Seq2Seq
+from search_spaces.seq2seq import DRAWN, Seq2Seq
 
 
 class PopulationTrainer(Trainer):
@@ -49,15 +50,17 @@ class PopulationTrainer(Trainer):
     def _train(
         self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
     ) -> tuple[Checkpoint, Mapping[str, Any]]:
-        begin = self._begin(segment, static)
         configuration = from_dict(Seq2Seq, segment.configuration)
         dataset, reported = self.dataset(configuration), -math.inf
         order, base = dataset.order(configuration), self._base(segment, static)
-        course = Course(segment, configuration, order, begin.tokens, dataset.variation(configuration))
         kind = Kind(_hull(static), order.hull, alike(configuration.optimizer), base is not None)
         population = self.population(kind, dataset.table.digest, dataset.is_streamed)
         wide = _widening(kind, static, order)
-        with population.lane(begin.state, static.configuration, base, report) as lane:
+        begin = cache(partial(self._begin, segment, static))
+        if segment.checkpoint is not None or start_of(segment) != DRAWN:
+            begin()  # may be read from far away: nobody waits for it
+        with population.lane(lambda: begin().state, static.configuration, base, report) as lane:
+            course = Course(segment, configuration, order, begin().tokens, dataset.variation(configuration))
             feed = dataset.runs(order, segment.seed, segment.from_step)
             for run, pairs in course.runs(feed, stop, watch):
                 begun = run.first_step > segment.from_step

@@ -1,6 +1,7 @@
 """Our side: trials as the product trains them, each by the program of its architecture or, if asked, by its hull's."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class InHulls(Alone):
         course = Course(Segment(0, to_dict(configuration), seed=seed), configuration, order, 0)
         kind = Kind(Hull.of(static.configuration, *vocabularies), order.hull, alike(configuration.optimizer))
         population, found = self.trainer.population(kind, ""), list[float]()
-        with population.lane(new_state(values), static.configuration) as lane:
+        with population.lane(partial(new_state, values), static.configuration) as lane:
             for run in runs_of(order, seed, steps):
                 losses = population.train(lane, dataset.data, course.chunk(run))
                 found += np.asarray(losses)[: len(run.rows)].tolist()

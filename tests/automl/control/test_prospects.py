@@ -20,9 +20,13 @@ DEFAULT, BLOCKS = Seq2Seq(), Seq2Seq(encoder=Transformer(), decoder=Decoder())
 WIDER = space().wider(DEFAULT) or DEFAULT
 
 
-def weighed(proposal: Proposal, trials: Iterable[Trial]) -> list[Prospect]:
+def weighed(proposal: Proposal, trials: Iterable[Trial], *, together: bool = False) -> list[Prospect]:
     """One proposal beside trials, where wider models are expected to take four times as long."""
-    return prospects([proposal], trials, lambda _: (), lambda configuration: 1.0 if configuration == DEFAULT else 4.0)
+
+    def expected(configuration: Seq2Seq) -> float:
+        return 1.0 if configuration == DEFAULT else 4.0
+
+    return prospects([proposal], trials, lambda _: (), expected, together=together)
 
 
 def compiled(*trials: tuple[Seq2Seq, float]) -> Compiled:
@@ -69,3 +73,18 @@ def test_a_wider_version_is_as_much_slower_as_it_computes_more() -> None:
     (wider,) = weighed(Proposal(WIDER, "wider", DEFAULT), [trial])
     assert before.tokens_per_second is not None
     assert (wider.tokens_per_second, wider.wider_than) == (before.tokens_per_second / 4, 0)
+
+
+def test_where_like_models_train_together_a_narrower_one_compiles_nothing() -> None:
+    trial = replace(test_history.trials((0.5, 1.0))[0], configuration=DEFAULT)
+    narrower = Proposal(replace(DEFAULT, encoder=replace(DEFAULT.encoder, hidden_size=64)), "neighbour")
+    (apart,), (beside,) = (weighed(narrower, [trial], together=together) for together in (False, True))
+    assert (apart.delay, beside.delay) == (2.0, 0.0)
+
+
+def test_what_others_are_compiling_now_delays_nobody_who_trains_with_them() -> None:
+    trial = replace(test_history.trials((0.5, 1.0))[0], configuration=DEFAULT)
+    begun = Trial(test_history.row(1), BLOCKS, in_flight=True)
+    for number, delay in ((1, 2.0), (2, 0.0)):
+        (found,) = weighed(Proposal(replace(BLOCKS, dropout=0.2), "recipe"), [trial, begun][:number], together=True)
+        assert found.delay == delay

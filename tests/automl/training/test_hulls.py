@@ -1,6 +1,7 @@
 """A hull holds every trial of its kinds, whatever the sizes."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from automl.control.draws import Evenly
 from automl.models.parameters import declared
 from automl.training.hulls import Hull
 from search_spaces.attention import Additive
+from search_spaces.hulls import shared
 from search_spaces.presets import preset
 from search_spaces.seq2seq import Seq2Seq
 from tests.automl.training.trials import CONFIGURATION
@@ -48,6 +50,14 @@ def test_widths_up_to_the_widest_and_few_layers_share_a_hull():
 def test_recipes_share_a_hull():
     one = sized(32, 1)
     assert Hull.of(replace(one, dropout=0.4), *SIZES) == Hull.of(one, *SIZES)
+
+
+@pytest.mark.parametrize("one", [*product((24, 32, 64, 256), (1, 2, 3))])
+@pytest.mark.parametrize("other", [*product((24, 64, 128), (1, 3, 4))])
+def test_what_shares_a_hull_can_be_said_without_a_model(one, other):
+    assert (shared(sized(*one)) == shared(sized(*other))) == (
+        Hull.of(sized(*one), *SIZES) == Hull.of(sized(*other), *SIZES)
+    )
 
 
 @pytest.mark.parametrize("width", [24, 48])

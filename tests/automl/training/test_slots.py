@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -146,7 +148,7 @@ def test_a_trial_whose_state_was_lost_hears_why_each_time(together, monkeypatch)
     monkeypatch.setattr(Slots, "train", lose)
     kind = Kind(Hull.of(SMALL, 11, 9), Bucket(8, 8), (AdamW, Lion))
     population, nothing = Population(together.programs, kind, 1), Chunk._make([None] * len(Chunk._fields))
-    with population.lane(new_state(initialise(kind.hull.true(SMALL), 0)), SMALL) as lane:
+    with population.lane(lambda: new_state(initialise(kind.hull.true(SMALL), 0)), SMALL) as lane:
         for _ in range(2):
             with pytest.raises(ValueError, match="the device is gone"):
                 population.train(lane, together.dataset(SMALL).data, nothing)
@@ -194,20 +196,45 @@ def taken(population: Population, split: Any, *lanes: Any) -> None:
 
 def test_places_leave_the_device_with_the_last_trial_and_come_back_as_many(pretending, state, together):
     split = together.dataset(SMALL).data
-    with pretending.lane(state, SMALL) as one, pretending.lane(state, SMALL) as other:
+    with pretending.lane(lambda: state, SMALL) as one, pretending.lane(lambda: state, SMALL) as other:
         taken(pretending, split, one, other)
         assert pretending.counts == [4]
     assert pretending.counts == []
-    with pretending.lane(state, SMALL) as again:
+    with pretending.lane(lambda: state, SMALL) as again:
         taken(pretending, split, again)
         assert pretending.counts == [4]
+
+
+def test_a_trial_that_has_joined_is_waited_for_while_it_draws_its_parameters(pretending, state, together):
+    """A program for the first of many alone would be compiled for nothing."""
+    split, joined, is_awaited, widths = together.dataset(SMALL).data, Event(), Event(), []
+
+    def late() -> TrainState:
+        joined.set()
+        is_awaited.wait(10.0)
+        return state
+
+    def second() -> None:
+        with pretending.lane(late, SMALL) as lane:
+            taken(pretending, split, lane)
+
+    with ThreadPoolExecutor(2) as threads, pretending.lane(lambda: state, SMALL) as lane:
+        threads.submit(second)
+        joined.wait(10.0)
+        first = threads.submit(taken, pretending, split, lane)
+        while lane.chunk is None and not first.done():
+            sleep(0.001)
+        widths += pretending.counts
+        is_awaited.set()
+        first.result()
+        assert (widths, pretending.counts) == ([], [4])
 
 
 def test_every_trial_that_waits_for_a_compilation_says_so_and_for_how_long(pretending, state, together, monkeypatch):
     split = together.dataset(SMALL).data
     monkeypatch.setattr("automl.training.population.time.monotonic", itertools.count(0.0).__next__)
     said: list[str] = []
-    lanes = [pretending.lane(state, SMALL, report=lambda beat: said.append(beat.phase)) for _ in range(2)]
+    lanes = [pretending.lane(lambda: state, SMALL, report=lambda beat: said.append(beat.phase)) for _ in range(2)]
     with lanes[0] as one, lanes[1] as other:
         taken(pretending, split, one, other)
         assert sorted(said) == ["compiling", "compiling", "training", "training"]
