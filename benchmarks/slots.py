@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,9 @@ def main() -> None:
     kind = jax.devices()[0].device_kind
     peak = next((value for name, value in PEAK.items() if name in kind), None)
     with tempfile.TemporaryDirectory(prefix="slots-") as scratch:
+        population = Population(Path(scratch), max(counts))
         for width in widths:
-            for count, rate, operations in measured(Path(scratch), width, counts):
+            for count, rate, operations in population.measured(width, counts):
                 print(f"{kind}, width {width}, {count} slots: {rate:.1f} steps/s", file=sys.stderr, flush=True)
                 rates[f"width_{width}_slots_{count}"] = rate
                 if peak is not None:
@@ -70,52 +73,65 @@ def configured(width: int) -> Any:
     return replace(default, encoder=encoder, decoder=replace(default.decoder, hidden_size=width))
 
 
-def measured(scratch: Path, width: int, counts: tuple[int, ...]) -> Any:
-    """Yield (slots, steps a second of all together, operations of a step) until memory is too small."""
-    import jax
+class Population:
+    """What is trained: the tokens of dates, by programs that are compiled at the same time, once for all widths."""
 
-    from automl.data.table import build_table
-    from automl.models.parameters import initialise
-    from automl.segments import Segment, Workload
-    from automl.tasks.document import read_document
-    from automl.training.course import Course
-    from automl.training.hulls import Hull
-    from automl.training.population_trainer import PopulationTrainer
-    from automl.training.slots import Kind, Slots
-    from automl.training.steps import new_state
-    from search_spaces.costs import Extent, step_operations
-    from search_spaces.dials import to_dict
-    from search_spaces.optimizers import alike
+    def __init__(self, scratch: Path, most: int) -> None:
+        from automl.data.table import build_table
+        from automl.segments import Workload
+        from automl.tasks.document import read_document
+        from automl.training.population_trainer import PopulationTrainer
 
-    table = build_table(read_document(DATES / "task.toml"), scratch).folder
-    trainer = PopulationTrainer(Workload(str(table), str(scratch), ("token_error_rate",), slots=max(counts)))
-    configuration = configured(width)
-    dataset = trainer.dataset(configuration)
-    vocabularies = tuple(dataset.table.meta["vocabulary"].values())
-    order = dataset.plan.of_tokens(1)
-    bucket, run = order.hull, next(order.runs(0, 0))
-    kind = Kind(Hull.of(configuration, *vocabularies), bucket, alike(configuration.optimizer))
-    operations = step_operations(
-        configuration, Extent(*vocabularies, rows=order.batch_size, source=bucket.source, target=bucket.target)
-    )
-    for count in counts:
-        try:
-            slots = Slots(trainer.programs, kind, count)
-            chunks = {}
-            for slot in range(count):
-                own = replace(configuration, dropout=0.1 + 0.3 * slot / count)
-                slots.put(slot, new_state(initialise(kind.hull.true(own), slot)), own)
-                chunks[slot] = Course(Segment(0, to_dict(own), seed=slot), own, order, 0).chunk(run)
-            slots.train(dataset.data, chunks)
-            seconds = []
-            for _ in range(RUNS):
-                begun = time.monotonic()
-                slots.train(dataset.data, chunks)
-                seconds.append(time.monotonic() - begun)
-        except jax.errors.JaxRuntimeError as error:
-            print(f"{count} slots of width {width}: {str(error)[:200]}", file=sys.stderr)
-            return
-        yield count, count * len(run.rows) / median(seconds), operations
+        table = build_table(read_document(DATES / "task.toml"), scratch).folder
+        self.trainer = PopulationTrainer(Workload(str(table), str(scratch), ("token_error_rate",), slots=most))
+
+    def measured(self, width: int, counts: tuple[int, ...]) -> Iterator[tuple[int, float, float]]:
+        """Yield (slots, steps a second of all together, operations of a step) until memory is too small."""
+        import jax
+
+        from search_spaces.costs import Extent, step_operations
+
+        configuration = configured(width)
+        dataset = self.trainer.dataset(configuration)
+        order, vocabularies = dataset.plan.of_tokens(1), dataset.table.meta["vocabulary"].values()
+        extent = Extent(*vocabularies, rows=order.batch_size, source=order.hull.source, target=order.hull.target)
+        operations = step_operations(configuration, extent)
+        with ThreadPoolExecutor(len(counts)) as threads:
+            laid = [threads.submit(self._laid, configuration, count) for count in counts]
+        for count, filled in zip(counts, laid, strict=True):
+            try:
+                slots, chunks = filled.result()
+                seconds = []
+                for _ in range(RUNS):
+                    begun = time.monotonic()
+                    slots.train(dataset.data, chunks)
+                    seconds.append(time.monotonic() - begun)
+            except jax.errors.JaxRuntimeError as error:
+                print(f"{count} slots of width {width}: {str(error)[:200]}", file=sys.stderr)
+                return
+            yield count, sum(int(chunk.steps) for chunk in chunks.values()) / median(seconds), operations
+
+    def _laid(self, configuration: Any, count: int) -> tuple[Any, dict[int, Any]]:
+        """Return slots that are full, and a chunk of steps for each; they have trained for one."""
+        from automl.models.parameters import initialise
+        from automl.segments import Segment
+        from automl.training.course import Course
+        from automl.training.hulls import Hull
+        from automl.training.slots import Kind, Slots
+        from automl.training.steps import new_state
+        from search_spaces.dials import to_dict
+        from search_spaces.optimizers import alike
+
+        dataset = self.trainer.dataset(configuration)
+        order, chunks = dataset.plan.of_tokens(1), dict[int, Any]()
+        hull, run = Hull.of(configuration, *dataset.table.meta["vocabulary"].values()), next(order.runs(0, 0))
+        slots = Slots(self.trainer.programs, Kind(hull, order.hull, alike(configuration.optimizer)), count)
+        for slot in range(count):
+            own = replace(configuration, dropout=0.1 + 0.3 * slot / count)
+            slots.put(slot, new_state(initialise(hull.true(own), slot)), own)
+            chunks[slot] = Course(Segment(0, to_dict(own), seed=slot), own, order, 0).chunk(run)
+        slots.train(dataset.data, chunks)
+        return slots, chunks
 
 
 if __name__ == "__main__":
