@@ -96,11 +96,12 @@ class Population:
         order, vocabularies = dataset.plan.of_tokens(1), dataset.table.meta["vocabulary"].values()
         extent = Extent(*vocabularies, rows=order.batch_size, source=order.hull.source, target=order.hull.target)
         operations = step_operations(configuration, extent)
-        with ThreadPoolExecutor(len(counts)) as threads:
-            laid = [threads.submit(self._laid, configuration, count) for count in counts]
-        for count, filled in zip(counts, laid, strict=True):
+        with ThreadPoolExecutor(len(counts)) as threads:  # of these the programs stay, nothing else
+            for count in counts:
+                threads.submit(self._laid, configuration, count)
+        for count in counts:
             try:
-                slots, chunks = filled.result()
+                slots, chunks = self._laid(configuration, count)
                 seconds = []
                 for _ in range(RUNS):
                     begun = time.monotonic()

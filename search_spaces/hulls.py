@@ -5,10 +5,13 @@ from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from search_spaces.augmentation import Varied
+from search_spaces.encoders import Recurrent
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq, without_recipe
 
-WIDTHS = ("hidden_size", "model_size", "size")
+MODEL_WIDTHS = ("hidden_size", "model_size")
+WIDTHS = (*MODEL_WIDTHS, "size")
 NARROWEST, WIDEST = 32, 128
 """Widths between these share a hull: an accelerator takes about as long for a matrix of either size."""
 LAYERS = (1, 2, 4, 8)
@@ -25,11 +28,22 @@ def is_usual(configuration: Seq2Seq) -> bool:
     return all(map(_has_usual_widths, (configuration.encoder, configuration.decoder)))
 
 
-@lru_cache(4096)
+@lru_cache(2**15)
 def shared(configuration: Seq2Seq) -> Hashable:
-    """Return what all configurations have in common that can be trained by the program of this one."""
-    widest = _at_end(configuration, wide=True) if is_usual(configuration) else configuration
-    return without_recipe(widest), alike(configuration.optimizer)
+    """Return what all configurations have in common that are trained by the program of this one."""
+    alone = not is_usual(configuration) or _is_bridged(configuration)
+    varied = configuration.augmentation
+    has_noise = isinstance(varied, Varied) and varied.noise_objects  # its batches have room for more
+    widest = configuration if alone else _at_end(configuration, wide=True)
+    return without_recipe(widest), alike(configuration.optimizer), has_noise
+
+
+def _is_bridged(configuration: Seq2Seq) -> bool:
+    """Say whether encoder and decoder of unequal widths would be of equal ones at both ends."""
+    encoder, decoder = configuration.encoder, configuration.decoder
+    widths = [getattr(part, name) for part in (encoder, decoder) for name in MODEL_WIDTHS if hasattr(part, name)]
+    is_one_way = not (isinstance(encoder, Recurrent) and encoder.bidirectional)
+    return is_one_way and len(set(widths)) > 1 and max(widths) <= WIDEST
 
 
 def _at_end(configuration: Seq2Seq, *, wide: bool) -> Seq2Seq:

@@ -4,7 +4,7 @@ Each program that trials train by takes the device in turn, and while one is mad
 anything. So trials are begun in few programs, each of which then has many.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from random import Random
 
@@ -25,9 +25,10 @@ FIRST = 2
 def beginnable(offered: Sequence[Proposal], trials: Iterable[Trial], plan: Plan) -> Sequence[Proposal]:
     """Return what of `offered` may begin beside the trials that train now.
 
-    Where as many programs are open as may be, that is what fits into one; if nothing does, other recipes of what began
-    first; and all that is offered where these cannot be had, since no worker waits for a program to close, and where
-    trials are counted, for then a recipe is no small thing.
+    Where as many programs are open as may be, that is what fits into one, and a wider version of the leader; if nothing
+    does, what was best in earlier searches and other recipes of what began first. All that is offered may begin where
+    these cannot be had or have failed, since no worker waits for a program to close, and where trials are counted, for
+    then a recipe is no small thing.
     """
     if not plan.together or plan.repetition is not None or plan.budget.trials is not None:
         return offered
@@ -36,13 +37,22 @@ def beginnable(offered: Sequence[Proposal], trials: Iterable[Trial], plan: Plan)
     opened = set(map(shared, training))
     if len(opened) < (MOST if any(trial.segments for trial in known) else FIRST):
         return offered
-    fitting = [proposal for proposal in offered if shared(proposal.configuration) in opened]
-    return fitting or _recipes(training[0], {trial.configuration for trial in known}, plan) or offered
+    fitting = [p for p in offered if p.wider_than is not None or shared(p.configuration) in opened]
+    return fitting or _filling(training[0], known, plan) or offered
 
 
-def _recipes(of: Seq2Seq, known: Collection[Seq2Seq], plan: Plan) -> list[Proposal]:
-    """Return recipes that nobody has tried for a configuration, and that its program knows."""
-    draw, space = Evenly(Random(derived_seed(plan.seed, len(known)))), plan.space.around(of, RECIPE)  # noqa: S311
-    drawn = dict.fromkeys(space.sample(draw) for _ in range(RECIPES * REDRAWS))
-    fitting = (each for each in drawn if each not in known and shared(each) == shared(of) and plan.admissible(each))
-    return [Proposal(each, "recipe") for each in islice(fitting, RECIPES)]
+def _filling(first: Seq2Seq, known: Sequence[Trial], plan: Plan) -> list[Proposal]:
+    """Return what nobody has tried and a configuration's program knows; nothing where a trial of it has failed."""
+    program, seen = shared(first), {trial.configuration for trial in known}
+    if any(trial.row.state == "FAILED" and shared(trial.configuration) == program for trial in known):
+        return []
+
+    def fits(configuration: Seq2Seq) -> bool:
+        return configuration not in seen and shared(configuration) == program and plan.admissible(configuration)
+
+    found = dict.fromkeys(filter(fits, plan.earlier), "earlier search")
+    draw, space = Evenly(Random(derived_seed(plan.seed, len(known)))), plan.space.around(first, RECIPE)  # noqa: S311
+    drawn = (space.sample(draw) for _ in range(RECIPES * REDRAWS))
+    for each in islice(filter(fits, drawn), RECIPES):
+        found.setdefault(each, "recipe")
+    return [Proposal(configuration, origin) for configuration, origin in found.items()]

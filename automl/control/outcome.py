@@ -9,6 +9,7 @@ from automl.control import history
 from automl.control.criteria import Criteria
 from automl.control.history import Trial
 from automl.segments import Exposure, Membership
+from search_spaces.hulls import shared
 from storage.segments import SegmentRow
 
 Ending = Literal["finished", "interrupted", "failed"]
@@ -109,10 +110,14 @@ def early_end(trials: Iterable[Trial], target: Target | None, best: tuple[Trial,
         is_reached = target is not None and target[0] in scores and reached(target, scores[target[0]])
         return f"the target {''.join(map(str, target or ()))} is reached" if is_reached else None
     everything = list(trials)
-    failed = [trial.row for trial in everything if trial.row.state == "FAILED"]
-    if len(failed) >= HOPELESS_TRIALS and not any(trial.segments for trial in everything):
-        return f"the first {len(failed)} trials failed: {failed[-1].reason}, {failed[-1].message}"
-    return None
+    failed = [trial for trial in everything if trial.row.state == "FAILED"]
+    if len(failed) < HOPELESS_TRIALS or any(trial.segments for trial in everything):
+        return None
+    programs = {shared(trial.configuration) for trial in failed}
+    others = any(trial.in_flight and shared(trial.configuration) not in programs for trial in everything)
+    if others and len(programs) < HOPELESS_TRIALS:
+        return None
+    return f"the first {len(failed)} trials failed: {failed[-1].row.reason}, {failed[-1].row.message}"
 
 
 def pareto_front(trials: Iterable[Trial], criteria: Criteria, winner: Winner | None) -> tuple[Winner, ...]:

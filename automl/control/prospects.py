@@ -51,7 +51,8 @@ def prospects(
             narrower = next((trial.row.number for trial in measured if trial.configuration == than), None)
             while narrower in after:
                 narrower = after[narrower]
-            speed = None if speed is None else speed * expected(than) / expected(configuration)
+            if speed is not None and program(configuration) != program(than):
+                speed *= expected(than) / expected(configuration)
         return Prospect(encode(configuration), compiled.delay(configuration), speed, narrower)
 
     return [prospect(proposal) for proposal in proposals]

@@ -79,6 +79,7 @@ class Lane:
         bank: Where its state lies, in the place `slot`.
         report: Told when others compile while it waits.
         compiling: Seconds that this took, of the last chunk.
+        crowd: Slots that there were on the device when an error arose.
     """
 
     configuration: Seq2Seq
@@ -92,6 +93,7 @@ class Lane:
     slot: int = 0
     report: Report = _silent
     compiling: float = 0.0
+    crowd: int = 0
 
     @property
     def is_lost(self) -> bool:
@@ -134,17 +136,19 @@ class Population:
     ) -> Iterator[Lane]:
         """Join with a trial, and with what its factors are added to; it leaves at the end of the context.
 
-        It counts before it has its state, which `begin` returns: trials that join at the same time are trained by one
-        program with a slot for each, and by none of fewer before. With the last one the places for states go from the
-        device.
+        As long as there is no program it counts before it has its state, which `begin` returns: trials that join at
+        the same time are trained by one with a slot for each, and by none of fewer before. With the last one the places
+        for states go from the device.
         """
-        lane = Lane(configuration, None, base, report=report)
+        early = begin() if self._widest else None  # those that train already wait for nobody
+        lane = Lane(configuration, early, base, report=report)
         with self._turn:
             self._lanes.append(lane)
         try:
-            state = begin()
-            with self._turn:
-                lane.state = state
+            if early is None:
+                late = begin()
+                with self._turn:
+                    lane.state = late
             yield lane
         finally:
             with self._turn:
@@ -246,14 +250,14 @@ class Population:
 
     def _recover(self, count: int, waiting: list[Lane], error: Exception) -> None:
         """After a failure go on with fewer slots if memory was too small, and with nobody whose state is gone."""
-        lost = [bank for bank in self._banks if bank.is_lost]
+        lost, crowd = [bank for bank in self._banks if bank.is_lost], sum(self.counts)
         fewer = count > 1 and isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         if fewer:
             self.pace.exhausted(count)
         for lane in self._lanes:
             is_hit = lane.bank in lost
             if is_hit or (lane in waiting and lane.chunk is not None and not fewer):
-                lane.error, lane.chunk = error, None
+                lane.error, lane.chunk, lane.crowd = error, None, crowd
             if is_hit:
                 lane.bank = None
         self._banks = [bank for bank in self._banks if bank not in lost]

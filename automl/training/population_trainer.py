@@ -77,11 +77,10 @@ class PopulationTrainer(Trainer):
             return Checkpoint(jax.device_put(population.state(lane), may_alias=False), course.tokens), execution
 
     def _taken(self, population: Population, lane: Lane, split: DeviceSplit, chunk: Any) -> Any:
-        beside = len(population.counts) > 1 or max(population.counts, default=1) > 1
         try:
             return population.train(lane, split, chunk)
         except jax.errors.JaxRuntimeError as error:
-            if beside and "RESOURCE_EXHAUSTED" in str(error):  # not this trial was too large, but all together
+            if lane.crowd > 1 and "RESOURCE_EXHAUSTED" in str(error):  # not this trial was too large, but all together
                 raise TrialFailure(FailureReason.STOPPED, "the device ran out of memory") from error
             raise
 

@@ -186,6 +186,18 @@ def test_what_fails_later_is_no_reason_to_end_a_search_that_works():
     assert early_end({**worked, **found}.values(), None, history.best(worked.values(), ERROR_RATE)) is None
 
 
+def test_trials_that_fail_by_one_program_do_not_speak_for_another_that_trains():
+    failed = [replace(row(number), state="FAILED", reason="ERROR", message="lost") for number in range(9)]
+    found = history.restore([*failed, row(9)], [])
+    default, other = space().defaults()[:2]
+    for configuration, goes_on in ((other, True), (replace(default, dropout=0.1), False)):
+        found[9] = replace(found[9], configuration=configuration, in_flight=True)
+        assert (early_end(found.values(), None, None) is None) is goes_on
+    for number, configuration in enumerate(space().defaults()):
+        found[number] = replace(found[number], configuration=configuration)
+    assert early_end(found.values(), None, None)
+
+
 def test_a_target_that_is_reached_over_a_limit_ends_no_search():
     fast_enough = Criteria(metric("sequence_error_rate"), limits={"latency": 0.02})
     for latency, ends in ((0.05, False), (0.01, True)):

@@ -88,3 +88,19 @@ def test_what_others_are_compiling_now_delays_nobody_who_trains_with_them() -> N
     for number, delay in ((1, 2.0), (2, 0.0)):
         (found,) = weighed(Proposal(replace(BLOCKS, dropout=0.2), "recipe"), [trial, begun][:number], together=True)
         assert found.delay == delay
+
+
+def test_a_wider_version_in_the_same_program_is_as_fast() -> None:
+    narrow = replace(DEFAULT, encoder=replace(DEFAULT.encoder, hidden_size=32))
+    trial = replace(test_history.trials((0.5, 1.0))[0], configuration=narrow)
+    wider = replace(DEFAULT, encoder=replace(DEFAULT.encoder, hidden_size=64))
+    for together, times in ((True, 1), (False, 4)):
+        (before,) = weighed(Proposal(narrow, "default"), [trial], together=together)
+        found = prospects(
+            [Proposal(wider, "wider", narrow)],
+            [trial],
+            lambda _: (),
+            lambda configuration: 4.0 if configuration == wider else 1.0,
+            together=together,
+        )
+        assert before.tokens_per_second == found[0].tokens_per_second * times

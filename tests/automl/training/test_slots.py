@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from automl.data.batching import Bucket, plan
+from automl.errors import FailureReason, TrialFailure
 from automl.models.parameters import initialise
 from automl.segments import Segment, SegmentResult
 from automl.training.checkpoints import read_tensors
@@ -46,6 +47,19 @@ def together(workload) -> PopulationTrainer:
 def in_short_chunks(trainer: PopulationTrainer) -> PopulationTrainer:
     trainer.dataset(SMALL).plan = plan(trainer.table.split("train"), ROWS, CHUNK)
     return trainer
+
+
+def in_few_slots(trainer: PopulationTrainer, monkeypatch: pytest.MonkeyPatch) -> list[Population]:
+    """Train in up to four slots that nobody has trained in; return them once they are there."""
+    few: list[Population] = []
+
+    def population(kind: Any, *_: Any) -> Population:
+        if not few:
+            few.append(Population(trainer.programs, kind, 4))
+        return few[0]
+
+    monkeypatch.setattr(trainer, "population", population)
+    return few
 
 
 def at_once(trainer: PopulationTrainer, jobs: list[Segment]) -> list[SegmentResult]:
@@ -109,19 +123,24 @@ def test_a_program_that_is_too_large_for_the_memory_is_halved_and_no_trial_notic
         return real(self, split, chunks)
 
     monkeypatch.setattr(Slots, "train", small)
-    few: list[Population] = []
-
-    def population(kind: Any, *_: Any) -> Population:
-        if not few:
-            few.append(Population(together.programs, kind, 4))
-        return few[0]
-
-    monkeypatch.setattr(together, "population", population)
+    few = in_few_slots(together, monkeypatch)
     results = at_once(together, jobs()[:2])
     assert 4 in tried
     assert (tried[-1], few[0].pace.ceiling) == (1, 1)
     for one, other in zip(results, found, strict=False):
         assert one.scores["loss"] == pytest.approx(other.scores["loss"], abs=1e-3)
+
+
+def test_no_trial_is_to_blame_where_the_first_program_for_many_is_too_large(together, monkeypatch):
+    def large(self: Slots, *_: Any) -> Any:
+        jax.tree.map(lambda leaf: leaf.delete(), self._state)
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+    few = in_few_slots(together, monkeypatch)
+    monkeypatch.setattr(Slots, "train", large)
+    with ThreadPoolExecutor(2) as threads, pytest.raises(TrialFailure) as failure:
+        list(threads.map(lambda job: together.run(job, silent, never), jobs()[:2]))
+    assert (failure.value.reason, few[0].pace.ceiling) == (FailureReason.STOPPED, 1)
 
 
 def test_slots_are_as_many_as_there_are_trials_for_unless_fewer_are_as_fast():
