@@ -14,6 +14,8 @@ MODEL_WIDTHS = ("hidden_size", "model_size")
 WIDTHS = (*MODEL_WIDTHS, "size")
 NARROWEST, WIDEST = 32, 128
 """Widths between these share a hull: an accelerator takes about as long for a matrix of either size."""
+DATA = ("start", "tuned", "length_slack")
+"""Dials that are data to a program, but that what is added to matrices needs one of its own."""
 LAYERS = (1, 2, 4, 8)
 """A hull has so many layers, the fewest that are enough."""
 
@@ -35,7 +37,9 @@ def shared(configuration: Seq2Seq) -> Hashable:
     varied = configuration.augmentation
     has_noise = isinstance(varied, Varied) and varied.noise_objects  # its batches have room for more
     widest = configuration if alone else _at_end(configuration, wide=True)
-    return without_recipe(widest), alike(configuration.optimizer), has_noise
+    begun = {name: getattr(Seq2Seq(), name) for name in DATA}
+    is_adapted = configuration.tuned == "lora"
+    return without_recipe(replace(widest, **begun)), alike(configuration.optimizer), is_adapted, has_noise
 
 
 def _is_bridged(configuration: Seq2Seq) -> bool:

@@ -13,6 +13,7 @@ from automl.control.history import Trial
 from automl.control.plan import Plan
 from automl.control.proposals import RECIPES, REDRAWS, Proposal
 from automl.control.sampler import derived_seed
+from automl.errors import FailureReason
 from search_spaces.hulls import shared
 from search_spaces.seq2seq import RECIPE, Seq2Seq
 
@@ -25,26 +26,29 @@ FIRST = 2
 def beginnable(offered: Sequence[Proposal], trials: Iterable[Trial], plan: Plan) -> Sequence[Proposal]:
     """Return what of `offered` may begin beside the trials that train now.
 
-    Where as many programs are open as may be, that is what fits into one, and a wider version of the leader; if nothing
-    does, what was best in earlier searches and other recipes of what began first. All that is offered may begin where
-    these cannot be had or have failed, since no worker waits for a program to close, and where trials are counted, for
-    then a recipe is no small thing.
+    Where as many programs are open as may be, that is what fits into one, else what was best in earlier searches and
+    other recipes of what trains; and a wider version of the leader. All that is offered may begin where there are none
+    of these, or their program has failed, since no worker waits for a program to close, and where trials are counted,
+    for then a recipe is no small thing.
     """
     if not plan.together or plan.repetition is not None or plan.budget.trials is not None:
         return offered
     known = list(trials)
-    training = [trial.configuration for trial in known if trial.in_flight]
-    opened = set(map(shared, training))
-    if len(opened) < (MOST if any(trial.segments for trial in known) else FIRST):
+    first = {shared(trial.configuration): trial for trial in reversed(known) if trial.in_flight}
+    if len(first) < (MOST if any(trial.segments for trial in known) else FIRST):
         return offered
-    fitting = [p for p in offered if p.wider_than is not None or shared(p.configuration) in opened]
-    return fitting or _filling(training[0], known, plan) or offered
+    fitting = [proposal for proposal in offered if shared(proposal.configuration) in first]
+    wider = [proposal for proposal in offered if proposal.wider_than is not None and proposal not in fitting]
+    oldest = sorted(first.values(), key=lambda trial: trial.row.number)
+    fillings = (_filling(trial.configuration, known, plan) for trial in oldest)
+    found = fitting or next(filter(None, fillings), [])
+    return [*found, *wider] if found else offered
 
 
 def _filling(first: Seq2Seq, known: Sequence[Trial], plan: Plan) -> list[Proposal]:
-    """Return what nobody has tried and a configuration's program knows; nothing where a trial of it has failed."""
+    """Return what nobody has tried and a configuration's program knows; nothing where that program has failed."""
     program, seen = shared(first), {trial.configuration for trial in known}
-    if any(trial.row.state == "FAILED" and shared(trial.configuration) == program for trial in known):
+    if any(_is_broken(trial) and shared(trial.configuration) == program for trial in known):
         return []
 
     def fits(configuration: Seq2Seq) -> bool:
@@ -56,3 +60,8 @@ def _filling(first: Seq2Seq, known: Sequence[Trial], plan: Plan) -> list[Proposa
     for each in islice(filter(fits, drawn), RECIPES):
         found.setdefault(each, "recipe")
     return [Proposal(configuration, origin) for configuration, origin in found.items()]
+
+
+def _is_broken(trial: Trial) -> bool:
+    """Say whether a trial has failed, and not by its recipe."""
+    return trial.row.state == "FAILED" and trial.row.reason != FailureReason.NAN_LOSS

@@ -114,7 +114,7 @@ def early_end(trials: Iterable[Trial], target: Target | None, best: tuple[Trial,
     if len(failed) < HOPELESS_TRIALS or any(trial.segments for trial in everything):
         return None
     programs = {shared(trial.configuration) for trial in failed}
-    others = any(trial.in_flight and shared(trial.configuration) not in programs for trial in everything)
+    others = any(trial.row.state != "FAILED" and shared(trial.configuration) not in programs for trial in everything)
     if others and len(programs) < HOPELESS_TRIALS:
         return None
     return f"the first {len(failed)} trials failed: {failed[-1].row.reason}, {failed[-1].row.message}"

@@ -28,8 +28,9 @@ class _Seat:
 class SlotsExecutor:
     """Runs up to `workers` jobs at the same time in one process, which is replaced when it dies.
 
-    When it dies under several jobs, none is blamed: they were stopped, and each is run alone the next time, so that one
-    which kills its process is found out. `shutdown(wait=False)` kills the process. It dies with the caller, too.
+    When it dies under several jobs, or its memory is too small for all of them, none is blamed: they were stopped, and
+    each is run alone the next time, so that one which kills its process, or fits nowhere, is found out.
+    `shutdown(wait=False)` kills the process. It dies with the caller, too.
     """
 
     def __init__(
@@ -155,6 +156,8 @@ class SlotsExecutor:
                 return
             del self._taken[number]
             self._suspects.discard(seat.job.trial)
+            if isinstance(message, TrialFailure) and message.reason is FailureReason.STOPPED:
+                self._suspects.add(seat.job.trial)
             self._admit()
         _settle(seat.future, message)
 

@@ -79,7 +79,7 @@ class Lane:
         bank: Where its state lies, in the place `slot`.
         report: Told when others compile while it waits.
         compiling: Seconds that this took, of the last chunk.
-        crowd: Slots that there were on the device when an error arose.
+        crowd: Trials of its kind that trained when an error arose.
     """
 
     configuration: Seq2Seq
@@ -136,9 +136,8 @@ class Population:
     ) -> Iterator[Lane]:
         """Join with a trial, and with what its factors are added to; it leaves at the end of the context.
 
-        As long as there is no program it counts before it has its state, which `begin` returns: trials that join at
-        the same time are trained by one with a slot for each, and by none of fewer before. With the last one the places
-        for states go from the device.
+        As long as there is no program it counts before it has its state, which `begin` returns: the first program has a
+        slot for each that has joined by then. With the last one the places for states go from the device.
         """
         early = begin() if self._widest else None  # those that train already wait for nobody
         lane = Lane(configuration, early, base, report=report)
@@ -250,7 +249,7 @@ class Population:
 
     def _recover(self, count: int, waiting: list[Lane], error: Exception) -> None:
         """After a failure go on with fewer slots if memory was too small, and with nobody whose state is gone."""
-        lost, crowd = [bank for bank in self._banks if bank.is_lost], sum(self.counts)
+        lost, crowd = [bank for bank in self._banks if bank.is_lost], len(self._lanes)
         fewer = count > 1 and isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
         if fewer:
             self.pace.exhausted(count)

@@ -46,6 +46,7 @@ class PopulationTrainer(Trainer):
             raise ValueError("a private trial is trained alone")
         self.population = _once(lambda kind, _, own: Population(self.programs, kind, workload.slots, own_pairs=own))
         self.datasets = _once(lru_cache(MOST_DATASETS)(self._tokenized))
+        self.lanes: list[Lane] = []
 
     def _train(
         self, segment: Segment, static: Signature, watch: Stopwatch, report: Report, stop: Stop
@@ -77,12 +78,16 @@ class PopulationTrainer(Trainer):
             return Checkpoint(jax.device_put(population.state(lane), may_alias=False), course.tokens), execution
 
     def _taken(self, population: Population, lane: Lane, split: DeviceSplit, chunk: Any) -> Any:
+        self.lanes.append(lane)
         try:
             return population.train(lane, split, chunk)
         except jax.errors.JaxRuntimeError as error:
-            if lane.crowd > 1 and "RESOURCE_EXHAUSTED" in str(error):  # not this trial was too large, but all together
+            beside = max(lane.crowd, len(self.lanes)) > 1
+            if beside and "RESOURCE_EXHAUSTED" in str(error):  # not this trial was too large, but all together
                 raise TrialFailure(FailureReason.STOPPED, "the device ran out of memory") from error
             raise
+        finally:
+            self.lanes.remove(lane)
 
     def _forced(self, parameters: Parameters, static: Signature) -> Forced:
         """Count by the program of the hull, so that a new model of a known kind compiles none."""

@@ -123,13 +123,23 @@ def test_what_was_best_in_earlier_searches_fills_a_program_first(bench):
     assert {origin for _, origin in found[1:]} == {"recipe"}
 
 
-def test_a_program_that_failed_is_not_filled(bench):
+@pytest.mark.parametrize(("reason", "filled"), [("ERROR", FAMILIES[0]), ("NAN_LOSS", DEFAULT)])
+def test_a_program_that_failed_is_not_filled_but_another_one(bench, reason, filled):
     default, other, failed = in_flight(DEFAULT, FAMILIES[0], replace(DEFAULT, dropout=0.1))
-    failed = replace(failed, in_flight=False, row=altered(failed.row, state="FAILED"))
-    assert filling(bench.plan, default, other, failed) == [(FAMILIES[2], "family default")]
+    failed = replace(failed, in_flight=False, row=altered(failed.row, state="FAILED", reason=reason))
+    found = filling(bench.plan, default, other, failed)
+    assert {shared(each) for each, _ in found} == {shared(filled)}
+
+
+def test_where_every_open_program_has_failed_what_is_offered_begins(bench):
+    default, other, *failed = in_flight(DEFAULT, FAMILIES[0], DEFAULT, FAMILIES[0])
+    failed = [replace(each, in_flight=False, row=altered(each.row, state="FAILED")) for each in failed]
+    assert filling(bench.plan, default, other, *failed) == [(FAMILIES[2], "family default")]
 
 
 def test_a_wider_version_of_the_leader_is_held_up_by_no_number_of_programs(bench):
     wider = Proposal(space().wider(DEFAULT), "wider", DEFAULT)
     offered, training = [Proposal(FAMILIES[2], "family default"), wider], in_flight(DEFAULT, FAMILIES[0])
-    assert beginnable(offered, training, bench.plan) == [wider]
+    *recipes, last = beginnable(offered, training, bench.plan)
+    assert last == wider
+    assert {proposal.origin for proposal in recipes} == {"recipe"}

@@ -31,6 +31,7 @@ ERRORS: dict[str, Exception] = {
     "exhaust": MemoryError(),
     "fill the disk": OSError(errno.ENOSPC, "No space left on device"),
     "read bad data": InputError("table: not a whole token table"),
+    "have too little memory": TrialFailure(FailureReason.STOPPED, "the device ran out of memory"),
 }
 
 

@@ -49,6 +49,16 @@ def test_a_process_that_dies_under_several_jobs_blames_none_and_the_next_time_th
     assert reason(again[1]) is FailureReason.WORKER_LOST
 
 
+def test_what_had_too_little_memory_beside_others_is_alone_the_next_time(executor):
+    assert reason(executor.submit(segment("have too little memory", trial=1))) is FailureReason.STOPPED
+    beside = executor.submit(segment("wait for stop", trial=2))
+    wait_until_it_reports(executor, beside)
+    again, third = executor.submit(segment("end", trial=1)), executor.submit(segment("end", trial=3))
+    assert not again.running()
+    executor.stop()
+    assert all(isinstance(each.result(timeout=60), SegmentResult) for each in (beside, again, third))
+
+
 def test_memory_beyond_the_limit_blames_none_of_several_jobs_and_the_next_time_the_guilty_is_found():
     executor = SlotsExecutor(replace(WORKLOAD, slots=2), 2, runner=RUNNER, limits=Limits(memory=300 << 20))
     first = executor.submit(segment("wait for stop", trial=1))

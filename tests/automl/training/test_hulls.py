@@ -59,6 +59,15 @@ def test_what_shares_a_hull_can_be_said_without_a_model(random):
     assert (shared(one) == shared(other)) == (Hull.of(one, *SIZES) == Hull.of(other, *SIZES))
 
 
+@pytest.mark.parametrize(
+    ("change", "is_shared"),
+    [({"length_slack": 4.0}, True), ({"start": "bundle", "tuned": "decoder"}, True), ({"tuned": "lora"}, False)],
+)
+def test_how_training_began_is_data_to_a_program_but_for_factors(change, is_shared):
+    one = sized(32, 1)
+    assert (shared(replace(one, **change)) == shared(one)) is is_shared
+
+
 def resized(value, width, layers):
     """The same kinds with other widths, by `width`, and numbers of layers, by `layers`."""
     changed = {}

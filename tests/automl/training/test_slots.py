@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from time import sleep
 from types import SimpleNamespace
 from typing import Any
@@ -136,8 +136,15 @@ def test_no_trial_is_to_blame_where_the_first_program_for_many_is_too_large(toge
         jax.tree.map(lambda leaf: leaf.delete(), self._state)
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
+    real, both = together._begin, Barrier(2)
+
+    def begin(*given: Any) -> Any:
+        both.wait(60.0)
+        return real(*given)
+
     few = in_few_slots(together, monkeypatch)
     monkeypatch.setattr(Slots, "train", large)
+    monkeypatch.setattr(together, "_begin", begin)
     with ThreadPoolExecutor(2) as threads, pytest.raises(TrialFailure) as failure:
         list(threads.map(lambda job: together.run(job, silent, never), jobs()[:2]))
     assert (failure.value.reason, few[0].pace.ceiling) == (FailureReason.STOPPED, 1)
