@@ -9,9 +9,8 @@ from search_spaces.augmentation import Varied
 from search_spaces.encoders import Recurrent
 from search_spaces.optimizers import alike
 from search_spaces.seq2seq import Seq2Seq, without_recipe
+from search_spaces.spaces import MODEL_WIDTHS, WIDTHS
 
-MODEL_WIDTHS = ("hidden_size", "model_size")
-WIDTHS = (*MODEL_WIDTHS, "size")
 NARROWEST, WIDEST = 32, 128
 """Widths between these share a hull: an accelerator takes about as long for a matrix of either size."""
 DATA = ("start", "tuned", "length_slack")

@@ -4,7 +4,7 @@ Each program that trials train by takes the device in turn, and while one is mad
 anything. So trials are begun in few programs, each of which then has many.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import islice
 from random import Random
 
@@ -34,13 +34,15 @@ def beginnable(offered: Sequence[Proposal], trials: Iterable[Trial], plan: Plan)
     if not plan.together or plan.repetition is not None or plan.budget.trials is not None:
         return offered
     known = list(trials)
-    first = {shared(trial.configuration): trial for trial in reversed(known) if trial.in_flight}
-    if len(first) < (MOST if any(trial.segments for trial in known) else FIRST):
+    oldest: dict[Hashable, Trial] = {}
+    for trial in known:
+        if trial.in_flight:
+            oldest.setdefault(shared(trial.configuration), trial)
+    if len(oldest) < (MOST if any(trial.segments for trial in known) else FIRST):
         return offered
-    fitting = [proposal for proposal in offered if shared(proposal.configuration) in first]
+    fitting = [proposal for proposal in offered if shared(proposal.configuration) in oldest]
     wider = [proposal for proposal in offered if proposal.wider_than is not None and proposal not in fitting]
-    oldest = sorted(first.values(), key=lambda trial: trial.row.number)
-    fillings = (_filling(trial.configuration, known, plan) for trial in oldest)
+    fillings = (_filling(trial.configuration, known, plan) for trial in oldest.values())
     found = fitting or next(filter(None, fillings), [])
     return [*found, *wider] if found else offered
 
